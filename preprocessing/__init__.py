@@ -1,0 +1,1 @@
+"""Offline jobs: what is done once before training."""

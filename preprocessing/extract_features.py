@@ -1,0 +1,174 @@
+"""Images to a feature store: resumable, in the fastest way found on this machine, with a bar that shows the true rate."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+from PIL.Image import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vqa_rnn.config import Config, store_path
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.store import FeatureStore, StoreWriter, partial_path
+from vqa_rnn.records import Annotations
+
+_READ_AHEAD = 3  # batches
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionReport:
+    """What a job did.
+
+    Attributes:
+        store: The finished store.
+        num_images: Images in it.
+        num_done: Images done by this job; the others were done before.
+        failed: Reason by image id, for images skipped by this job.
+        seconds: Time from the first image read to the last row written.
+    """
+
+    store: Path
+    num_images: int
+    num_done: int
+    failed: dict[str, str]
+    seconds: float
+
+
+def extract_features(config: Config, annotations: Annotations, device: str = "cpu") -> ExtractionReport:
+    """Make the feature store of a config, or finish the one that was begun.
+
+    Rows are done in fixed ranges of ``features.batch_rows``, so a store made in several goes equals one made in one go
+    byte for byte. An unfinished store settles how to compute.
+
+    Args:
+        config: Its ``features`` section says how.
+        annotations: Whose images.
+        device: Where the backbone runs.
+
+    Returns:
+        What was done. A store that is already finished and complete is left alone.
+
+    Raises:
+        UserError: An image cannot be read (and ``features.skip_damaged`` is off), or a store made with other settings or
+            for other images is in the way.
+    """
+    image_ids = sorted(annotations.images)
+    if not image_ids:
+        raise UserError(f"{config.dataset.name}: there are no images to extract features from")
+    extractor = Extractor(config.features, device=device)
+    path = store_path(config, extractor.fingerprint)
+    if path.is_file():
+        _check_finished(FeatureStore(path), extractor, image_ids)
+        return ExtractionReport(path, len(image_ids), 0, {}, 0.0)
+    writer = _open_writer(path, extractor, config, image_ids)
+    batch_rows = int(writer.attributes["compute"]["batch_rows"])
+    extractor.precision = writer.attributes["compute"]["precision"]
+    pending = list(writer.pending(batch_rows))
+    failed: dict[str, str] = {}
+    num_done = 0
+    started = time.perf_counter()
+    with _progress() as progress, ThreadPoolExecutor(max_workers=2) as pool:
+        task = progress.add_task("features", total=sum(map(len, pending)), rate="")
+        for rows, futures in _read_ahead(pool, extractor, annotations, image_ids, pending):
+            images, hashes, good = [], [], []
+            for row, future in zip(rows, futures, strict=True):
+                try:
+                    image, source_hash = future.result()
+                except UserError as error:
+                    if not config.features.skip_damaged:
+                        pool.shutdown(cancel_futures=True)
+                        raise
+                    failed[image_ids[row]] = str(error)
+                    continue
+                images.append(image)
+                hashes.append(source_hash)
+                good.append(row)
+            if good:
+                writer.write(good, extractor.regions(images), hashes)
+            for row in set(rows) - set(good):
+                writer.fail(row)
+            num_done += len(good)
+            rate = num_done / (time.perf_counter() - started)
+            progress.update(task, advance=len(rows), rate=f"{rate:.0f} images/s")
+    seconds = time.perf_counter() - started
+    return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
+
+
+def _open_writer(path: Path, extractor: Extractor, config: Config, image_ids: list[str]) -> StoreWriter:
+    if partial_path(path).is_file():
+        writer = StoreWriter(path)
+        if writer.attributes["fingerprint"] != extractor.fingerprint or writer.image_ids != image_ids:
+            raise UserError(
+                f"{partial_path(path)} was begun with another backbone, other settings or other images: "
+                "delete it, or set features.store to another path"
+            )
+        return writer
+    compute = {
+        "precision": extractor.precision,
+        "layout": "channels_last",
+        "compiled": False,
+        "batch_rows": config.features.batch_rows,
+    }
+    return StoreWriter.create(
+        path,
+        image_ids,
+        num_regions=extractor.num_regions,
+        feature_size=extractor.feature_size,
+        dtype=config.features.dtype,
+        attributes={**extractor.description, "compute": compute, "fingerprint": extractor.fingerprint},
+    )
+
+
+def _check_finished(store: FeatureStore, extractor: Extractor, image_ids: list[str]) -> None:
+    if store.fingerprint != extractor.fingerprint:
+        raise UserError(
+            f"{store.path} was made with {store.attributes['backbone']} and other settings than this config's "
+            f"(fingerprint {store.fingerprint}, not {extractor.fingerprint}): delete it, or set features.store to another path"
+        )
+    missing = set(image_ids) - set(store.image_ids)
+    if missing:
+        raise UserError(
+            f"{store.path} is finished but lacks {len(missing)} of these images, such as {min(missing)}: "
+            "delete it to start over, or set features.store to another path"
+        )
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor,
+    extractor: Extractor,
+    annotations: Annotations,
+    image_ids: list[str],
+    pending: list[range],
+) -> Iterator[tuple[range, list[Future[tuple[Image, int]]]]]:
+    """Decode the next batches in threads while the backbone works."""
+
+    def read(row: int) -> tuple[Image, int]:
+        path = annotations.images[image_ids[row]]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read the image {path}: {error.strerror}") from error
+        return extractor.load(path, content), xxhash.xxh64_intdigest(content)
+
+    queue: list[tuple[range, list[Future[tuple[Image, int]]]]] = []
+    for rows in pending:
+        queue.append((rows, [pool.submit(read, row) for row in rows]))
+        if len(queue) > _READ_AHEAD:
+            yield queue.pop(0)
+    yield from queue
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -1,0 +1,58 @@
+"""One reader a benchmark: official files to questions. No tensors, no tokenising."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vqa_rnn.annotations.daquar import read_daquar
+from vqa_rnn.annotations.easy_vqa import read_easy_vqa
+from vqa_rnn.annotations.jsonl import read_jsonl
+from vqa_rnn.annotations.splits import carve_validation, cut_folds
+from vqa_rnn.config import Dataset
+from vqa_rnn.errors import UserError
+from vqa_rnn.records import SPLITS, Annotations, Split
+
+# Each takes its dataset options and the splits wanted, and opens the files of no other split.
+READERS: dict[str, Callable[[Any, Sequence[Split]], Annotations]] = {
+    "easy_vqa": read_easy_vqa,
+    "daquar": read_daquar,
+    "jsonl": read_jsonl,
+}
+
+
+def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Annotations:
+    """Read the questions of some splits.
+
+    The validation split, where the source has none, and the folds are cut by image from the training questions.
+
+    Args:
+        dataset: The data set's options.
+        splits: The splits wanted. One that the source does not have stays empty.
+
+    Returns:
+        The questions of these splits, and the paths of their images.
+
+    Raises:
+        UserError: A file is missing or wrong, or a question id comes twice.
+    """
+    sources: list[Split] = []
+    if dataset.folds is not None:
+        sources = ["train"]
+    else:
+        if {"train", "val"} & set(splits):
+            sources += ["train", "val"]  # validation may have to be carved from training
+        if "test" in splits:
+            sources.append("test")
+    annotations = READERS[dataset.name](dataset, sources)
+    questions = annotations.questions
+    if dataset.folds is not None:
+        questions = cut_folds(questions, dataset.folds, dataset.fold, dataset.split_seed)
+    if not any(question.split == "val" for question in questions):
+        questions = carve_validation(questions, dataset.validation_fraction, dataset.split_seed)
+    seen: set[str] = set()
+    for question in questions:
+        if question.question_id in seen:
+            raise UserError(f"{dataset.name}: the question id '{question.question_id}' comes twice")
+        seen.add(question.question_id)
+    kept = tuple(question for question in questions if question.split in splits)
+    images = {question.image_id: annotations.images[question.image_id] for question in kept}
+    return Annotations(benchmark=annotations.benchmark, questions=kept, images=images)

@@ -1,0 +1,111 @@
+"""DAQUAR (Malinowski and Fritz 2014, https://arxiv.org/abs/1410.0210): photographs of rooms, human questions.
+
+    qa.894.raw.train.txt   a question line, an answer line, …; several answers are separated by ", "
+    images/image3.png      or .jpg
+
+The image is the last ``imageN`` of the question line. Every mention goes, with its preposition and article, so that an
+image number never becomes a word.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from vqa_rnn.annotations.decoys import draw_choices
+from vqa_rnn.config import DaquarDataset
+from vqa_rnn.errors import UserError
+from vqa_rnn.records import Annotations, Question, Split
+
+_IMAGE = re.compile(r"\bimage\s*(\d+)\b", re.IGNORECASE)
+_MENTION = re.compile(
+    r"(?:\b(?:in|on|of|at|from|inside|within)\s+)?(?:\b(?:the|this|that|an?)\s+)?\bimage\s*\d+\b\s*", re.IGNORECASE
+)
+
+
+def read_daquar(dataset: DaquarDataset, splits: Sequence[Split]) -> Annotations:
+    """Read the official question files.
+
+    Args:
+        dataset: Where they lie, and whether to keep single answers only or to add choices.
+        splits: The splits wanted; there is no validation split. A missing test file leaves ``test`` empty.
+
+    Returns:
+        The questions, their ``question_type`` ``how many``, ``what colour`` or ``other``. Several answers stay one text.
+
+    Raises:
+        UserError: The folder or the training file is missing, or a line is wrong.
+    """
+    if not dataset.root.is_dir():
+        raise UserError(
+            f"no data set folder at {dataset.root}: put {dataset.train_file} and images/ there, or set dataset.root"
+        )
+    questions: list[Question] = []
+    files: dict[Split, str] = {"train": dataset.train_file, "test": dataset.test_file}
+    for split, file in files.items():
+        if split not in splits or (split == "test" and not (dataset.root / file).is_file()):
+            continue
+        read = _read_file(dataset.root / file, split)
+        if dataset.single_word:
+            read = [question for question in read if "," not in question.human_answers[0]]
+        questions += draw_choices(read) if dataset.multiple_choice else read
+    folder = dataset.root / "images"
+    images = {q.image_id: _image_path(folder, q.image_id) for q in questions}
+    return Annotations(benchmark="daquar", questions=tuple(questions), images=images)
+
+
+def _read_file(path: Path, split: Split) -> list[Question]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"no DAQUAR question file at {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if len(lines) % 2:
+        raise UserError(f"{path}: {len(lines)} lines; each question line needs an answer line after it")
+    questions = []
+    for number in range(0, len(lines), 2):
+        where = f"{path}:{number + 1}"
+        mentions = _IMAGE.findall(lines[number])
+        text = strip_mentions(lines[number])
+        answer = ", ".join(item.strip() for item in lines[number + 1].split(",") if item.strip())
+        if not mentions:
+            raise UserError(f"{where}: the question names no image (such as image3): '{lines[number]}'")
+        if not text.strip(" ?"):
+            raise UserError(f"{where}: the question is empty")
+        if not answer:
+            raise UserError(f"{path}:{number + 2}: the answer is empty")
+        question = Question(
+            question_id=f"{split}/{number // 2}",
+            image_id=f"image{int(mentions[-1])}",
+            question=text,
+            split=split,
+            human_answers=(answer,),
+            question_type=_question_type(text),
+        )
+        questions.append(question)
+    return questions
+
+
+def strip_mentions(line: str) -> str:
+    """Take every mention of an image out of a question line.
+
+    Args:
+        line: Such as "what is left of the bed in the image3 ?".
+
+    Returns:
+        The question, such as "what is left of the bed ?".
+    """
+    return " ".join(_MENTION.sub("", line).split())
+
+
+def _question_type(text: str) -> str:
+    if text.startswith("how many"):
+        return "how many"
+    return "what colour" if re.match(r"what.{0,12} colou?r", text) else "other"
+
+
+def _image_path(folder: Path, image_id: str) -> Path:
+    png = folder / f"{image_id}.png"
+    return png if png.is_file() else folder / f"{image_id}.jpg"

@@ -1,0 +1,85 @@
+"""What the model sees: one batch, in which every distinct image, text and candidate answer is encoded once.
+
+Shape letters: B images, N questions, G dialogs, R rounds (facts of a dialog), F distinct facts, T tokens, K regions,
+D feature size, C choices, U distinct choice texts, S scored answers. Texts are padded on the right with 0, each field with its own T.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Tensors of one step.
+
+    Attributes:
+        features: (B, K, D) in the stored dtype, the distinct images; cast by the model.
+        region_mask: (B, K) bool, True where a region exists.
+        boxes: (B, K, 4) float32 x1 y1 x2 y2 as fractions of the image, or None.
+        image_index: (N,) int64, each question's row in ``features``.
+        question_tokens: (N, T) int64.
+        question_lengths: (N,) int64.
+        fact_tokens: (F, T) int64, the distinct facts: a caption, or an earlier question with its answer.
+        fact_lengths: (F,) int64.
+        history_index: (G, R) int64, each dialog's facts in order, -1 = none.
+        dialog_index: (N,) int64, the question's dialog.
+        history_lengths: (N,) int64, how many of the dialog's facts came before the question.
+        choice_tokens: (U, T) int64, the distinct choice texts of the batch.
+        choice_lengths: (U,) int64.
+        choice_index: (N, C) int64, rows of ``choice_tokens``, -1 = no such choice.
+        choice_regions: (N, C) int64, pointing: rows of the question's image's regions, -1 = no such choice.
+        correct_choice: (N,) int64, -1 where the truth is withheld or there are no choices.
+        answer_ids: (N, S) int64, classes that score, padded with 0.
+        answer_scores: (N, S) float32, their scores, padded with 0.
+    """
+
+    features: Tensor
+    region_mask: Tensor
+    boxes: Tensor | None = None
+    image_index: Tensor
+    question_tokens: Tensor
+    question_lengths: Tensor
+    fact_tokens: Tensor
+    fact_lengths: Tensor
+    history_index: Tensor
+    dialog_index: Tensor
+    history_lengths: Tensor
+    choice_tokens: Tensor
+    choice_lengths: Tensor
+    choice_index: Tensor
+    choice_regions: Tensor
+    correct_choice: Tensor
+    answer_ids: Tensor
+    answer_scores: Tensor
+
+    @property
+    def num_questions(self) -> int:
+        """N."""
+        return self.image_index.shape[0]
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
+        """Move every tensor.
+
+        Args:
+            device: Where to.
+            non_blocking: As in ``Tensor.to``.
+
+        Returns:
+            The batch there.
+        """
+        moved = {name: tensor.to(device, non_blocking=non_blocking) for name, tensor in self._tensors().items()}
+        return replace(self, **moved)  # type: ignore[arg-type]
+
+    def pin_memory(self) -> "Batch":
+        """Copy every tensor into pinned memory; ``DataLoader`` calls this.
+
+        Returns:
+            The pinned batch.
+        """
+        return replace(self, **{name: tensor.pin_memory() for name, tensor in self._tensors().items()})  # type: ignore[arg-type]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}

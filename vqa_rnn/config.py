@@ -1,0 +1,539 @@
+"""All options: typed, frozen, validated. The defaults live here and nowhere else.
+
+A config file is YAML and holds only what differs from the defaults. ``base:`` names the file it starts from, and
+``section.key=value`` on the command line comes last. Where a section has kinds (``dataset``, ``model.fusion``, …) its
+``name`` picks one; a changed ``name`` replaces the whole section.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import unknown_name
+
+
+class Section(BaseModel):
+    """A part of the config. Every option carries its meaning as the text under it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DatasetOptions(Section):
+    """What every data set understands."""
+
+    validation_fraction: float = Field(0.1, gt=0, lt=1)
+    """Share of the training images kept apart for validation, where the source has no validation split of its own."""
+    split_seed: int = 0
+    """Seed of the split by image, and of the folds."""
+    folds: int | None = Field(None, ge=2)
+    """Cut the training images into this many parts for cross-validation; part `fold` then is the test split."""
+    fold: int = Field(0, ge=0)
+    """Which of the `folds` parts is the test split."""
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "DatasetOptions":
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: folds are numbered 0 to {self.folds - 1}")
+        return self
+
+
+class EasyVqaDataset(DatasetOptions):
+    """easy-VQA, from the installed `easy-vqa` package: one coloured shape an image."""
+
+    name: Literal["easy_vqa"] = "easy_vqa"
+    multiple_choice: bool = False
+    """Give each question up to four choices of the kind of its answer: 2 yes/no, 3 shapes, 4 colours."""
+
+
+class DaquarDataset(DatasetOptions):
+    """DAQUAR: photographs of rooms, human questions (Malinowski and Fritz 2014)."""
+
+    name: Literal["daquar"] = "daquar"
+    root: Path = Path("data/daquar")
+    """Folder with the question files and the folder `images/`."""
+    train_file: str = "qa.894.raw.train.txt"
+    """The official training questions, inside `root`."""
+    test_file: str = "qa.894.raw.test.txt"
+    """The official test questions, inside `root`; needed only where the test split is asked for."""
+    single_word: bool = True
+    """Keep only the questions whose answer is one item, as the literature's single-word results do."""
+    multiple_choice: bool = False
+    """Give each question four choices, the decoys drawn so that the text alone says little."""
+
+
+class JsonlDataset(DatasetOptions):
+    """Your own images and questions: one JSON object a line."""
+
+    name: Literal["jsonl"] = "jsonl"
+    path: Path = Path("questions.jsonl")
+    """The file. Image paths in it are relative to its folder."""
+
+
+class FeaturesConfig(Section):
+    """The CNN that turns an image into region features."""
+
+    store: Path | None = None
+    """The HDF5 file. By default `features/NAME.h5`, named after the data set, the backbone and the settings below."""
+    library: Literal["timm", "torchvision"] = "timm"
+    """Where the backbone comes from."""
+    backbone: str = "tf_efficientnet_lite0"
+    """Its name there, such as `resnet152`."""
+    weights: str = "package"
+    """`package`: from an installed Python package (the embedded default); `hub`: the library's own download; else a file."""
+    layers: tuple[str, ...] = ("bn2",)
+    """Names of the modules whose output is taken; several are pooled to one grid and joined by channel."""
+    output: Literal["grid", "pooled"] = "grid"
+    """`grid`: one region a grid cell; `pooled`: their mean, one region an image."""
+    grid_size: int | None = Field(None, ge=1)
+    """Average the grid down to this many cells a side; by default the grid of the last layer."""
+    image_size: int = Field(224, ge=16)
+    """Height and width that images are scaled to, in pixels."""
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    """`squash`: ignore the shape of the image; `crop`: the middle square; `pad`: the whole image on a grey square."""
+    mean: tuple[float, float, float] | None = None
+    """Channel means for normalisation; by default the backbone's own."""
+    std: tuple[float, float, float] | None = None
+    """Channel deviations for normalisation; by default the backbone's own."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """How features are stored."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """How the backbone computes. `auto` times both on the first images and keeps the faster; it is recorded in the store."""
+    batch_rows: int = Field(32, ge=1)
+    """Images a forward pass."""
+    skip_damaged: bool = False
+    """Go on past images that cannot be read and list them as failed; by default the first one stops the job."""
+
+
+class TextConfig(Section):
+    """Words and answers."""
+
+    min_count: int = Field(1, ge=1)
+    """Words seen less often in the training split become the unknown word."""
+    max_tokens: int = Field(64, ge=1)
+    """Longer texts are cut."""
+    min_answer_count: int = Field(1, ge=1)
+    """Answers given less often in the training split are left out of the answer vocabulary."""
+    max_answers: int | None = Field(None, ge=2)
+    """Keep only this many answers, the most frequent."""
+
+
+class TextEncoderConfig(Section):
+    """Word embedding and recurrent network over a text."""
+
+    cell: Literal["lstm"] = "lstm"
+    """The recurrent cell."""
+    embedding_size: int = Field(128, ge=1)
+    """Size of a word vector."""
+    hidden_size: int = Field(256, ge=1)
+    """Size of the recurrent state."""
+    num_layers: int = Field(1, ge=1)
+    """Layers of the recurrent network."""
+    bidirectional: bool = False
+    """Read the text in both directions, each with `hidden_size`."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on word vectors and on the text vector."""
+    word_dropout: float = Field(0.0, ge=0, lt=1)
+    """In training, replace words by the unknown word this often, so that the model knows what to make of it."""
+
+
+class NoHistory(Section):
+    """The history is not read."""
+
+    name: Literal["none"] = "none"
+
+
+class NoAttention(Section):
+    """The mean of the regions."""
+
+    name: Literal["none"] = "none"
+
+
+class TopDownAttention(Section):
+    """One weight a region from the question (Anderson et al. 2018)."""
+
+    name: Literal["top_down"] = "top_down"
+    hidden_size: int = Field(256, ge=1)
+    """Size of the layer that scores a region."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on that layer."""
+
+
+class ConcatFusion(Section):
+    """Question and image side by side, then one layer."""
+
+    name: Literal["concat"] = "concat"
+    hidden_size: int = Field(512, ge=1)
+    """Size of the joint vector."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the joint vector."""
+
+
+class ProductFusion(Section):
+    """Question and image each through one layer, multiplied."""
+
+    name: Literal["product"] = "product"
+    hidden_size: int = Field(512, ge=1)
+    """Size of the joint vector."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the joint vector."""
+
+
+class ClassifierHead(Section):
+    """Scores every answer of the answer vocabulary."""
+
+    name: Literal["classifier"] = "classifier"
+    hidden_size: int = Field(512, ge=1)
+    """Size of the layer before the answers."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on that layer."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target spread evenly over all answers."""
+
+
+class ChoiceHead(Section):
+    """Scores any number of candidate texts."""
+
+    name: Literal["choice"] = "choice"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target spread evenly over the choices."""
+
+
+Attention = Annotated[NoAttention | TopDownAttention, Field(discriminator="name")]
+Fusion = Annotated[ConcatFusion | ProductFusion, Field(discriminator="name")]
+Head = Annotated[ClassifierHead | ChoiceHead, Field(discriminator="name")]
+Dataset = Annotated[EasyVqaDataset | DaquarDataset | JsonlDataset, Field(discriminator="name")]
+
+
+class ModelConfig(Section):
+    """From features and tokens to scores."""
+
+    question: TextEncoderConfig = TextEncoderConfig()
+    """How questions and choices are read."""
+    history: NoHistory = NoHistory()
+    """How a dialog's history is read."""
+    attention: Attention = NoAttention()
+    """How regions become one image vector."""
+    fusion: Fusion = ProductFusion()
+    """How question and image become one joint vector."""
+    head: Head = ClassifierHead()
+    """How the joint vector becomes an answer. It owns the loss."""
+    feature_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the region features."""
+    ablate: Literal["none", "question_only", "image_only", "choices_only"] = "none"
+    """Train without a part: `question_only` sees no image, `image_only` no question, `choices_only` neither."""
+
+
+class TrainingConfig(Section):
+    """The optimisation."""
+
+    batch_size: int = Field(256, ge=1)
+    """Questions a step."""
+    max_epochs: int = Field(20, ge=1)
+    """Passes over the training questions."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak learning rate of AdamW."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Decoupled weight decay, on weight matrices alone."""
+    warmup_fraction: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises; afterwards it falls along a cosine to 0."""
+    clip_norm: float | None = Field(1.0, gt=0)
+    """Largest gradient norm; null switches clipping off."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` uses bfloat16 autocast where a short measurement finds it faster."""
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Evaluate and keep an exponential moving average of the weights, with this decay a step; null switches it off."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many epochs without a better validation score; null trains all epochs."""
+    num_workers: int = Field(0, ge=0)
+    """Loader processes."""
+
+
+class EvaluationConfig(Section):
+    """How a model is measured."""
+
+    batch_size: int = Field(1024, ge=1)
+    """Questions a forward pass."""
+    bootstrap_samples: int = Field(1000, ge=10)
+    """Resamples of the images for 95% intervals."""
+    prefix_words: int = Field(3, ge=1)
+    """Words of the question that the question-prefix floor looks at."""
+
+
+class RunConfig(Section):
+    """Where a run lives and what makes it repeatable."""
+
+    name: str | None = None
+    """Name of the run folder; by default the name of the config."""
+    folder: Path = Path("runs")
+    """Folder that holds the run folders."""
+    seed: int = 0
+    """Seed of the weights, the order of batches and dropout."""
+    device: str = "auto"
+    """`auto`: a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, …"""
+
+
+class Config(Section):
+    """Everything about a run."""
+
+    dataset: Dataset = EasyVqaDataset()
+    """Questions and images."""
+    features: FeaturesConfig = FeaturesConfig()
+    """Images to features."""
+    text: TextConfig = TextConfig()
+    """Words and answers."""
+    model: ModelConfig = ModelConfig()
+    """Features and tokens to scores."""
+    training: TrainingConfig = TrainingConfig()
+    """Scores to weights."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Weights to figures."""
+    run: RunConfig = RunConfig()
+    """Where it all lies."""
+
+
+def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
+    """Compose a config from a file or a shipped recipe and command-line overrides.
+
+    Args:
+        source: Path of a YAML file, or the name of a recipe in ``configs/`` such as ``easy_vqa`` or ``daquar/top_down``.
+        overrides: ``section.key=value`` each; values are read as YAML.
+
+    Returns:
+        The validated config. ``run.name`` is filled in from ``source`` where nothing sets it.
+
+    Raises:
+        UserError: The file is missing or not YAML, a key or name is unknown, or a value is out of range.
+    """
+    path = _find_config(source)
+    merged = _merge(Config().model_dump(mode="json"), _load_with_bases(path))
+    for override in overrides:
+        merged = _merge(merged, _parse_override(override))
+    config = validate_config(merged, str(path))
+    if config.run.name is None:
+        name = source if not Path(source).suffix else path.stem
+        named = config.run.model_copy(update={"name": name.replace("/", "-")})
+        config = config.model_copy(update={"run": named})
+    return config
+
+
+def validate_config(values: Mapping[str, Any], where: str) -> Config:
+    """Check a nested mapping of options.
+
+    Args:
+        values: Sections and their options; what is missing takes its default.
+        where: Where the values come from, for the error message.
+
+    Returns:
+        The config.
+
+    Raises:
+        UserError: A key or name is unknown, or a value is out of range; one line for the first mistake.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_explain(error)}") from None
+
+
+def config_yaml(config: Config, *, comments: bool = False) -> str:
+    """The whole config as YAML.
+
+    Args:
+        config: The config.
+        comments: Write the meaning of each option beside it.
+
+    Returns:
+        YAML that ``load_config`` reads back to an equal config.
+    """
+    if comments:
+        return "\n".join(_commented(config, 0)) + "\n"
+    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
+
+
+def _find_config(source: str) -> Path:
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise UserError(f"no config file at {path}")
+    folder = recipes_folder()
+    for candidate in (folder / f"{source}.yaml", folder / source / "default.yaml"):
+        if candidate.is_file():
+            return candidate
+    raise UserError(f"{unknown_name('config', source, list_recipes())}; or give the path of a .yaml file")
+
+
+def recipes_folder() -> Path:
+    """The folder of shipped configs: inside the installed package, or beside it in a source checkout.
+
+    Returns:
+        Its path.
+    """
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def list_recipes() -> list[str]:
+    """Names of the shipped configs.
+
+    Returns:
+        Names that ``load_config`` takes, sorted; a folder's ``default.yaml`` goes by the folder's name.
+    """
+    folder = recipes_folder()
+    names = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    return sorted(name.removesuffix("/default") for name in names)
+
+
+def _load_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise UserError(f"{path}: its base files lead back to itself")
+    try:
+        loaded = OmegaConf.load(path)
+        values = OmegaConf.to_container(loaded, resolve=True) if len(loaded) else {}
+    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path} as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a config holds sections such as 'dataset:', not {type(values).__name__}")
+    base = values.pop("base", None)
+    if base is None:
+        return values  # type: ignore[return-value]
+    beside = path.parent / str(base)
+    base_path = beside if beside.is_file() else _find_config(str(base))
+    return _merge(_load_with_bases(base_path, (*seen, path.resolve())), values)
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, _ = override.partition("=")
+    if not separator or not key or key.startswith("-"):
+        raise UserError(f"'{override}' is not an override: write section.key=value, such as training.max_epochs=5")
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)  # type: ignore[return-value]
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"cannot read the value in '{override}': {' '.join(str(error).split())}") from error
+
+
+def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[str, Any]:
+    kept = _drop_renamed(base, over)
+    merged = OmegaConf.merge(OmegaConf.create(kept), OmegaConf.create(dict(over)))
+    assert isinstance(merged, DictConfig) and not isinstance(merged, ListConfig)
+    return OmegaConf.to_container(merged)  # type: ignore[return-value]
+
+
+def _drop_renamed(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Leave out of ``base`` every node whose ``name`` ``over`` changes: its options belong to another kind.
+
+    ``run.name`` is a label, not a kind, so the run section stays.
+    """
+    kept: dict[Any, Any] = {}
+    for key, value in base.items():
+        new = over.get(key)
+        if isinstance(value, Mapping) and isinstance(new, Mapping):
+            renamed = key != "run" and "name" in new and new["name"] != value.get("name")
+            kept[key] = {} if renamed else _drop_renamed(value, new)
+        elif isinstance(value, Mapping) and key in over:
+            kept[key] = {}  # over gives something that is no section: let validation say so
+        else:
+            kept[key] = value
+    return kept
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in _without_tags(first["loc"]))
+    if first["type"] == "extra_forbidden":
+        section = _section_at(first["loc"][:-1])
+        parent = ".".join(str(part) for part in _without_tags(first["loc"][:-1]))
+        what = f"key in {parent}" if parent else "section"
+        return unknown_name(what, str(first["loc"][-1]), section.model_fields)
+    if first["type"] == "union_tag_invalid":
+        tags = [tag.strip(" '") for tag in first["ctx"]["expected_tags"].split(",")]
+        return unknown_name(key.removeprefix("model."), str(first["ctx"]["tag"]), tags)
+    if first["type"] == "literal_error":
+        section = _section_at(first["loc"][:-1])
+        literal = section.model_fields[str(first["loc"][-1])].annotation
+        return unknown_name(f"value for {key}", str(first["input"]), map(str, get_args(literal)))
+    if first["type"] == "union_tag_not_found":
+        return f"{key}: a section with a name is needed, not {first['input']!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (given: {first['input']!r})" if "given" not in message else f"{key}: {message}"
+
+
+def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Section]]]:
+    """Follow an error's place through the sections: each part, whether it is a kind's tag, the section it leads to."""
+    section: type[Section] = Config
+    kinds: tuple[type[Section], ...] = ()
+    for part in loc:
+        if kinds and part in (names := {kind.model_fields["name"].default: kind for kind in kinds}):
+            section, kinds = names[part], ()
+            yield part, True, section
+            continue
+        info = section.model_fields.get(str(part))
+        annotation = info.annotation if info else None
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            section = annotation
+        elif get_origin(annotation) is not None:
+            kinds = tuple(arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, Section))
+        yield part, False, section
+
+
+def _without_tags(loc: Sequence[str | int]) -> list[str | int]:
+    return [part for part, is_tag, _ in _walk(loc) if not is_tag]
+
+
+def _section_at(loc: Sequence[str | int]) -> type[Section]:
+    section: type[Section] = Config
+    for _, _, section in _walk(loc):
+        pass
+    return section
+
+
+def _commented(section: Section, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    values = section.model_dump(mode="json")
+    for key, info in type(section).model_fields.items():
+        value = getattr(section, key)
+        note = f"  # {info.description}" if info.description else ""
+        if isinstance(value, Section):
+            if depth == 0:
+                yield ""
+            yield f"{indent}{key}:{note}"
+            yield from _commented(value, depth + 1)
+        else:
+            text = OmegaConf.to_yaml(OmegaConf.create({key: values[key]}), resolve=False)
+            if isinstance(values[key], list):  # one line, so that the note stays beside it
+                text = f"{key}: [{', '.join(map(str, values[key]))}]"
+            yield f"{indent}{text.strip()}{note}"
+
+
+def store_path(config: Config, fingerprint: str) -> Path:
+    """Where the features of a config lie.
+
+    Args:
+        config: The config.
+        fingerprint: The fingerprint of its extractor settings.
+
+    Returns:
+        ``features.store``, or a name in ``features/`` that tells data set, backbone and settings apart.
+    """
+    if config.features.store is not None:
+        return config.features.store
+    return Path("features") / f"{config.dataset.name}-{config.features.backbone}-{fingerprint[:8]}.h5"
+
+
+def run_path(config: Config) -> Path:
+    """The run folder of a config.
+
+    Args:
+        config: The config.
+
+    Returns:
+        ``run.folder`` / ``run.name``.
+    """
+    return config.run.folder / (config.run.name or os.path.basename(os.getcwd()))

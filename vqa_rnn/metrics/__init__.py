@@ -1,0 +1,1 @@
+"""Official metrics on numpy alone; ``ignite.py`` adapts them to Ignite engines."""

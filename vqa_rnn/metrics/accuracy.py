@@ -1,0 +1,72 @@
+"""How right each answer is, and means over questions."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.answers import score_answer
+from vqa_rnn.records import Prediction, Question
+
+Scores = NDArray[np.float64]
+
+
+def question_scores(questions: Sequence[Question], predictions: Mapping[str, Prediction]) -> Scores:
+    """Score each question's prediction.
+
+    Args:
+        questions: Questions whose answers are known.
+        predictions: By question id, one for each.
+
+    Returns:
+        (N,) fractions: 1 or 0 for choices (by place, not by text) and single answers, the consensus for several.
+
+    Raises:
+        ValueError: A question's answer is withheld.
+    """
+    return np.array([_score(question, predictions[question.question_id]) for question in questions], dtype=np.float64)
+
+
+def _score(question: Question, prediction: Prediction) -> float:
+    if prediction.choice is not None:
+        if question.correct_choice is None:
+            raise ValueError(f"the correct choice of question {question.question_id} is withheld")
+        return float(prediction.choice == question.correct_choice)
+    return score_answer(prediction.answer, question.human_answers)
+
+
+def by_type(questions: Sequence[Question], scores: Scores) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean scores by answer type and by question type, where the benchmark has them.
+
+    Args:
+        questions: The questions.
+        scores: (N,) their scores.
+
+    Returns:
+        Such as ``{"answer_type": {"yes/no": {"accuracy": 0.9, "num_questions": 100, "chance": 0.5}}}``; ``chance`` where
+        questions have choices.
+    """
+    report: dict[str, dict[str, dict[str, float]]] = {}
+    for field in ("answer_type", "question_type"):
+        kinds = [getattr(question, field) for question in questions]
+        for kind in sorted({kind for kind in kinds if kind is not None}):
+            chosen = np.array([other == kind for other in kinds])
+            row = {"accuracy": float(scores[chosen].mean()), "num_questions": int(chosen.sum())}
+            guesses = [chance(q) for q, is_kind in zip(questions, chosen, strict=True) if is_kind]
+            if any(guesses):
+                row["chance"] = float(np.mean(guesses))
+            report.setdefault(field, {})[kind] = row
+    return report
+
+
+def chance(question: Question) -> float:
+    """How often a blind guess among the choices is right.
+
+    Args:
+        question: A question.
+
+    Returns:
+        1 / number of choices; 0 for an open-ended question.
+    """
+    num_choices = len(question.choices) or len(question.choice_regions)
+    return 1 / num_choices if num_choices else 0.0

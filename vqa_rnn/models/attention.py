@@ -1,0 +1,95 @@
+"""Regions to image vectors.
+
+Every kind takes the distinct images and gives vectors with, for each question, the row that is its own: without a look at the
+question there is one vector an image, and what follows runs once an image.
+
+Shape letters: B images, N questions, K regions, D feature size, H question vector size, A attention size.
+"""
+
+from torch import Tensor, nn
+
+from vqa_rnn.config import NoAttention
+from vqa_rnn.config import TopDownAttention as TopDownConfig
+
+
+class MeanPooling(nn.Module):
+    """The mean of an image's regions; the question is not looked at."""
+
+    def __init__(self, config: NoAttention, feature_size: int, question_size: int) -> None:
+        super().__init__()
+
+    def forward(
+        self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Average the regions that exist.
+
+        Args:
+            features_BKD: (B, K, D) float.
+            region_mask_BK: (B, K) bool.
+            question_NH: (N, H) float, unused.
+            image_index_N: (N,) int64.
+
+        Returns:
+            (B, D) image vectors, and ``image_index_N`` to pick each question's.
+        """
+        mask = region_mask_BK.unsqueeze(2).to(features_BKD.dtype)
+        mean_BD = (features_BKD * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        return mean_BD, image_index_N
+
+
+class TopDownAttention(nn.Module):
+    """One weight a region from the question (Anderson et al. 2018, https://arxiv.org/abs/1707.07998, equations 1 to 6).
+
+    ``a_k = w · f([v_k; q])`` with the gated tanh ``f(x) = tanh(W x + b) ∘ sigmoid(W' x + b')``; the weights are the softmax
+    of ``a`` over the regions that exist. ``W [v; q]`` is computed as ``W_v v + W_q q``, the first part once an image. Differs
+    from the paper: dropout on ``f``, by option.
+    """
+
+    def __init__(self, config: TopDownConfig, feature_size: int, question_size: int) -> None:
+        super().__init__()
+        self.project_image = nn.Linear(feature_size, 2 * config.hidden_size)
+        self.project_question = nn.Linear(question_size, 2 * config.hidden_size, bias=False)
+        self.score = nn.Linear(config.hidden_size, 1)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weigh each question's image's regions.
+
+        Args:
+            features_BKD: (B, K, D) float.
+            region_mask_BK: (B, K) bool, at least one True a row.
+            question_NH: (N, H) float.
+            image_index_N: (N,) int64.
+
+        Returns:
+            (N, D) image vectors, already one a question, and None.
+        """
+        weights_NK = self.weights(features_BKD, region_mask_BK, question_NH, image_index_N)
+        attended_ND = (weights_NK.unsqueeze(1) @ features_BKD[image_index_N]).squeeze(1)
+        return attended_ND, None
+
+    def weights(
+        self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor
+    ) -> Tensor:
+        """The attention weights.
+
+        Args:
+            features_BKD: (B, K, D) float.
+            region_mask_BK: (B, K) bool, at least one True a row.
+            question_NH: (N, H) float.
+            image_index_N: (N,) int64.
+
+        Returns:
+            (N, K) float, each row sums to 1, 0 where there is no region.
+        """
+        image_BKA = self.project_image(features_BKD)
+        both_NKA = image_BKA[image_index_N] + self.project_question(question_NH).unsqueeze(1)
+        value, gate = both_NKA.chunk(2, dim=2)
+        logits_NK = self.score(self.dropout(value.tanh() * gate.sigmoid())).squeeze(2).float()
+        logits_NK = logits_NK.masked_fill(~region_mask_BK[image_index_N], float("-inf"))
+        return logits_NK.softmax(dim=1).to(features_BKD.dtype)
+
+
+ATTENTIONS: dict[str, type[MeanPooling] | type[TopDownAttention]] = {"none": MeanPooling, "top_down": TopDownAttention}

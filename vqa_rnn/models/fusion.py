@@ -1,0 +1,71 @@
+"""Question and image vectors to one joint vector.
+
+Shape letters: N questions, M image vectors, H question vector size, D feature size, J joint size.
+"""
+
+from torch import Tensor, nn
+
+from vqa_rnn.config import ConcatFusion as ConcatConfig
+from vqa_rnn.config import ProductFusion as ProductConfig
+
+
+class ConcatFusion(nn.Module):
+    """``relu(W [q; v] + b)``, computed as ``W_q q + W_v v``, so that an image shared by questions is projected once."""
+
+    def __init__(self, config: ConcatConfig, question_size: int, feature_size: int) -> None:
+        super().__init__()
+        self.project_question = nn.Linear(question_size, config.hidden_size)
+        self.project_image = nn.Linear(feature_size, config.hidden_size, bias=False)
+        self.activation = nn.ReLU()
+        self.dropout = nn.Dropout(config.dropout)
+        self.output_size = config.hidden_size
+
+    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None) -> Tensor:
+        """Join each question with its image.
+
+        Args:
+            question_NH: (N, H) float.
+            image_MD: (M, D) float.
+            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
+
+        Returns:
+            (N, J) float.
+        """
+        image = _pick(self.project_image(image_MD), image_index_N)
+        return self.dropout(self.activation(self.project_question(question_NH) + image))
+
+
+class ProductFusion(nn.Module):
+    """``tanh(W_q q + b_q) ∘ relu(W_v v + b_v)``, after the pointwise product of Antol et al. 2015 (section 4).
+
+    Differs from the paper, which has tanh on both sides: an image side that is not bounded keeps how much of something
+    there is.
+    """
+
+    def __init__(self, config: ProductConfig, question_size: int, feature_size: int) -> None:
+        super().__init__()
+        self.project_question = nn.Linear(question_size, config.hidden_size)
+        self.project_image = nn.Linear(feature_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output_size = config.hidden_size
+
+    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None) -> Tensor:
+        """Join each question with its image.
+
+        Args:
+            question_NH: (N, H) float.
+            image_MD: (M, D) float.
+            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
+
+        Returns:
+            (N, J) float.
+        """
+        image = _pick(self.project_image(image_MD).relu(), image_index_N)
+        return self.dropout(self.project_question(question_NH).tanh() * image)
+
+
+def _pick(vectors: Tensor, index: Tensor | None) -> Tensor:
+    return vectors if index is None else vectors[index]
+
+
+FUSIONS: dict[str, type[ConcatFusion] | type[ProductFusion]] = {"concat": ConcatFusion, "product": ProductFusion}

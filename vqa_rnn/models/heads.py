@@ -1,0 +1,109 @@
+"""Joint vectors to answers. A head scores, and owns its loss.
+
+Shape letters: N questions, J joint size, A answer vocabulary, C choices, U distinct choice texts, H text vector size, S scored answers.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vqa_rnn.batch import Batch
+from vqa_rnn.config import ChoiceHead as ChoiceConfig
+from vqa_rnn.config import ClassifierHead as ClassifierConfig
+from vqa_rnn.models.text_encoder import TextEncoder
+
+
+class ClassifierHead(nn.Module):
+    """One hidden layer, then a logit for every answer of the vocabulary."""
+
+    def __init__(self, config: ClassifierConfig, joint_size: int, num_answers: int, text_encoder: TextEncoder) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(joint_size, config.hidden_size),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden_size, num_answers),
+        )
+        self.label_smoothing = config.label_smoothing
+
+    def forward(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
+        """Score every answer.
+
+        Args:
+            joint_NJ: (N, J) float.
+            batch: Unused.
+
+        Returns:
+            (N, A) float32 logits.
+        """
+        return self.layers(joint_NJ).float()
+
+    def loss(self, logits_NA: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy with the questions' answer scores, made to sum to 1, as targets.
+
+        Args:
+            logits_NA: (N, A) float32.
+            batch: Its ``answer_ids`` and ``answer_scores``.
+
+        Returns:
+            () float32, the mean over the questions that have an answer in the vocabulary; 0 if none has.
+        """
+        log_p_NA = logits_NA.log_softmax(dim=1)
+        totals_N = batch.answer_scores.sum(dim=1)
+        targets_NS = batch.answer_scores / totals_N.clamp(min=1e-9)[:, None]
+        true_N = -(targets_NS * log_p_NA.gather(1, batch.answer_ids)).sum(dim=1)
+        losses_N = (1 - self.label_smoothing) * true_N - self.label_smoothing * log_p_NA.mean(dim=1)
+        return _mean_where(losses_N, totals_N > 0)
+
+
+class ChoiceHead(nn.Module):
+    """``score(c) = (W joint) · (W' text(c) + b')``, each distinct choice text of the batch encoded once.
+
+    The discriminative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4) with a learned map on both
+    sides; choice texts are read by an LSTM of their own over the question's word embedding.
+    """
+
+    def __init__(self, config: ChoiceConfig, joint_size: int, num_answers: int, text_encoder: TextEncoder) -> None:
+        super().__init__()
+        self.text_encoder = text_encoder
+        self.project_joint = nn.Linear(joint_size, text_encoder.output_size, bias=False)
+        self.project_choice = nn.Linear(text_encoder.output_size, text_encoder.output_size)
+        self.label_smoothing = config.label_smoothing
+
+    def forward(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
+        """Score every question's choices.
+
+        Args:
+            joint_NJ: (N, J) float.
+            batch: Its ``choice_tokens``, ``choice_lengths`` and ``choice_index``.
+
+        Returns:
+            (N, C) float32 logits, -inf where there is no such choice.
+        """
+        texts_UH = self.project_choice(self.text_encoder.encode_texts(batch.choice_tokens, batch.choice_lengths))
+        choices_NCH = texts_UH[batch.choice_index.clamp(min=0)]
+        logits_NC = (choices_NCH @ self.project_joint(joint_NJ).unsqueeze(2)).squeeze(2).float()
+        return logits_NC.masked_fill(batch.choice_index < 0, float("-inf"))
+
+    def loss(self, logits_NC: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy over the choices.
+
+        Args:
+            logits_NC: (N, C) float32, -inf where there is no such choice.
+            batch: Its ``correct_choice``.
+
+        Returns:
+            () float32, the mean over the questions whose correct choice is known; 0 if there is none.
+        """
+        exists_NC = batch.choice_index >= 0
+        log_p_NC = logits_NC.log_softmax(dim=1).masked_fill(~exists_NC, 0.0)
+        true_N = -log_p_NC.gather(1, batch.correct_choice.clamp(min=0)[:, None]).squeeze(1)
+        even_N = -log_p_NC.sum(dim=1) / exists_NC.sum(dim=1).clamp(min=1)
+        losses_N = (1 - self.label_smoothing) * true_N + self.label_smoothing * even_N
+        return _mean_where(losses_N, batch.correct_choice >= 0)
+
+
+def _mean_where(losses_N: Tensor, counts_N: Tensor) -> Tensor:
+    return torch.where(counts_N, losses_N, 0.0).sum() / counts_N.sum().clamp(min=1)
+
+
+ANSWER_HEADS: dict[str, type[ClassifierHead] | type[ChoiceHead]] = {"classifier": ClassifierHead, "choice": ChoiceHead}

@@ -1,0 +1,73 @@
+"""Texts to vectors: word embedding and a recurrent network.
+
+Shape letters: N texts, T tokens, E embedding size, H text vector size.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vqa_rnn.config import TextEncoderConfig
+from vqa_rnn.rnn import CELLS, run_packed
+
+PADDING_ID = 0
+UNKNOWN_ID = 1
+
+
+class TextEncoder(nn.Module):
+    """The last state of a recurrent network over word vectors (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 4).
+
+    Attributes:
+        output_size: H.
+    """
+
+    def __init__(self, config: TextEncoderConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, config.embedding_size, padding_idx=PADDING_ID)
+        self.network = CELLS[config.cell](
+            config.embedding_size,
+            config.hidden_size,
+            config.num_layers,
+            batch_first=True,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout if config.num_layers > 1 else 0.0,
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.word_dropout = config.word_dropout
+        self.output_size = config.hidden_size * (2 if config.bidirectional else 1)
+
+    def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
+        """Encode texts of any field.
+
+        Args:
+            tokens_NT: (N, T) int64, padded on the right with 0. N may be 0.
+            lengths_N: (N,) int64; a length of 0 is read as one unknown word.
+
+        Returns:
+            (N, H) float.
+        """
+        if tokens_NT.shape[0] == 0:
+            return self.embedding.weight.new_zeros(0, self.output_size)
+        empty = lengths_N == 0
+        if empty.any():
+            if tokens_NT.shape[1] == 0:
+                tokens_NT = tokens_NT.new_zeros(tokens_NT.shape[0], 1)
+            first = torch.where(empty, UNKNOWN_ID, tokens_NT[:, 0])
+            tokens_NT = torch.cat([first[:, None], tokens_NT[:, 1:]], dim=1)
+            lengths_N = lengths_N.clamp(min=1)
+        if self.training and self.word_dropout:
+            dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
+            tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
+        words_NTE = self.dropout(self.embedding(tokens_NT))
+        return self.dropout(run_packed(self.network, words_NTE, lengths_N))
+
+    def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
+        """As ``encode_texts``.
+
+        Args:
+            tokens_NT: (N, T) int64.
+            lengths_N: (N,) int64.
+
+        Returns:
+            (N, H) float.
+        """
+        return self.encode_texts(tokens_NT, lengths_N)

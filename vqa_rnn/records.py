@@ -1,0 +1,103 @@
+"""What crosses a border between stages, in plain Python: questions as the readers give them, predictions as models make them.
+
+Ids are strings, unique in a data set. A VQA question is a dialog round with an empty history.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One earlier turn of a dialog."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question about one image.
+
+    Attributes:
+        question_id: Unique in the data set.
+        image_id: The image asked about.
+        question: The text as the source has it.
+        split: ``train``, ``val`` or ``test``.
+        human_answers: What people answered: one text, or several, which are scored by consensus; empty where withheld.
+        choices: Candidate answers in the order of the source, always with the true one; empty for open-ended questions.
+        choice_regions: Pointing: rows of the image's regions, in place of ``choices``.
+        correct_choice: 0-based place of the truth in ``choices``; None where it is withheld or there are no choices.
+        caption: A sentence about the image that opens the dialog.
+        history: The rounds asked and answered before this one.
+        dialog_id: Questions with one id share their history; by default a question is a dialog of its own.
+        question_type: The benchmark's kind of question, or None.
+        answer_type: The benchmark's kind of answer, or None.
+    """
+
+    question_id: str
+    image_id: str
+    question: str
+    split: Split
+    human_answers: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    choice_regions: tuple[int, ...] = ()
+    correct_choice: int | None = None
+    caption: str | None = None
+    history: tuple[Round, ...] = ()
+    dialog_id: str | None = None
+    question_type: str | None = None
+    answer_type: str | None = None
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The history as texts in order: the caption, then each earlier question with its answer."""
+        caption = (self.caption,) if self.caption else ()
+        return caption + tuple(f"{turn.question} {turn.answer}" for turn in self.history)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotations:
+    """The questions of a benchmark and where its images lie.
+
+    Attributes:
+        benchmark: Its name, as in ``dataset.name``.
+        questions: In the order of the source.
+        images: Path of every image that a question names, by image id.
+    """
+
+    benchmark: str
+    questions: tuple[Question, ...]
+    images: dict[str, Path] = field(repr=False)
+
+    def split(self, name: Split) -> tuple[Question, ...]:
+        """The questions of one split, in order.
+
+        Args:
+            name: The split.
+
+        Returns:
+            Its questions; empty if there are none.
+        """
+        return tuple(question for question in self.questions if question.split == name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model answered.
+
+    Attributes:
+        question_id: The question.
+        answer: The answer's text.
+        probability: What the model gave it, 0 to 1.
+        choice: 0-based place of the answer in the question's ``choices``, or None for open-ended answers.
+    """
+
+    question_id: str
+    answer: str
+    probability: float
+    choice: int | None = None
