@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vqa_rnn.config import Config, store_path
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.features.store import FeatureStore, StoreWriter, partial_path
+from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
 from vqa_rnn.records import Annotations
 
 _READ_AHEAD = 3  # batches
@@ -51,7 +51,7 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
         device: Where the backbone runs.
 
     Returns:
-        What was done. A store that is already finished and complete is left alone.
+        What was done. A finished store is left alone; one that lacks images is made anew with its rows taken over.
 
     Raises:
         UserError: An image cannot be read (and ``features.skip_damaged`` is off), or a store made with other settings or
@@ -60,12 +60,16 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     image_ids = sorted(annotations.images)
     if not image_ids:
         raise UserError(f"{config.dataset.name}: there are no images to extract features from")
+    path = store_path(config)
+    finished = FeatureStore(path) if path.is_file() else None
+    if finished is not None:
+        check_store(finished, config.features)
+        if set(image_ids) <= set(finished.image_ids):
+            return ExtractionReport(path, len(finished.image_ids), 0, {}, 0.0)
     extractor = Extractor(config.features, device=device)
-    path = store_path(config, extractor.fingerprint)
-    if path.is_file():
-        _check_finished(FeatureStore(path), extractor, image_ids)
-        return ExtractionReport(path, len(image_ids), 0, {}, 0.0)
     writer = _open_writer(path, extractor, config, image_ids)
+    if finished is not None:
+        _copy_rows(finished, writer)
     batch_rows = int(writer.attributes["compute"]["batch_rows"])
     extractor.precision = writer.attributes["compute"]["precision"]
     pending = list(writer.pending(batch_rows))
@@ -124,18 +128,14 @@ def _open_writer(path: Path, extractor: Extractor, config: Config, image_ids: li
     )
 
 
-def _check_finished(store: FeatureStore, extractor: Extractor, image_ids: list[str]) -> None:
-    if store.fingerprint != extractor.fingerprint:
-        raise UserError(
-            f"{store.path} was made with {store.attributes['backbone']} and other settings than this config's "
-            f"(fingerprint {store.fingerprint}, not {extractor.fingerprint}): delete it, or set features.store to another path"
-        )
-    missing = set(image_ids) - set(store.image_ids)
-    if missing:
-        raise UserError(
-            f"{store.path} is finished but lacks {len(missing)} of these images, such as {min(missing)}: "
-            "delete it to start over, or set features.store to another path"
-        )
+def _copy_rows(finished: FeatureStore, writer: StoreWriter) -> None:
+    """Take over what a finished store has, when images were added to the data set since."""
+    if finished.fingerprint != writer.attributes["fingerprint"]:
+        raise UserError(f"{finished.path} was made with other weights: delete it, or set features.store to another path")
+    shared = [row for row, image_id in enumerate(writer.image_ids) if image_id in finished.row_of]
+    for row in shared:
+        old = finished.row_of[writer.image_ids[row]]
+        writer.write([row], finished.features[old : old + 1], [int(finished.source_hash[old])])
 
 
 def _read_ahead(

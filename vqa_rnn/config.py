@@ -5,6 +5,8 @@ A config file is YAML and holds only what differs from the defaults. ``base:`` n
 ``name`` picks one; a changed ``name`` replaces the whole section.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +39,11 @@ class DatasetOptions(Section):
     fold: int = Field(0, ge=0)
     """Which of the `folds` parts is the test split."""
 
+    @property
+    def source(self) -> str:
+        """Where the images come from, to tell feature stores apart."""
+        return ""
+
     @model_validator(mode="after")
     def _fold_exists(self) -> "DatasetOptions":
         if self.folds is not None and self.fold >= self.folds:
@@ -67,6 +74,11 @@ class DaquarDataset(DatasetOptions):
     multiple_choice: bool = False
     """Give each question four choices, the decoys drawn so that the text alone says little."""
 
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return str(self.root.resolve())
+
 
 class JsonlDataset(DatasetOptions):
     """Your own images and questions: one JSON object a line."""
@@ -74,6 +86,11 @@ class JsonlDataset(DatasetOptions):
     name: Literal["jsonl"] = "jsonl"
     path: Path = Path("questions.jsonl")
     """The file. Image paths in it are relative to its folder."""
+
+    @property
+    def source(self) -> str:
+        """The file."""
+        return str(self.path.resolve())
 
 
 class FeaturesConfig(Section):
@@ -512,19 +529,22 @@ def _commented(section: Section, depth: int) -> Iterator[str]:
             yield f"{indent}{text.strip()}{note}"
 
 
-def store_path(config: Config, fingerprint: str) -> Path:
+def store_path(config: Config) -> Path:
     """Where the features of a config lie.
 
     Args:
         config: The config.
-        fingerprint: The fingerprint of its extractor settings.
 
     Returns:
         ``features.store``, or a name in ``features/`` that tells data set, backbone and settings apart.
     """
-    if config.features.store is not None:
-        return config.features.store
-    return Path("features") / f"{config.dataset.name}-{config.features.backbone}-{fingerprint[:8]}.h5"
+    features = config.features
+    if features.store is not None:
+        return features.store
+    how_kept = {"store", "precision", "batch_rows", "skip_damaged"}  # these do not change what is in it
+    settings = json.dumps([config.dataset.source, features.model_dump(mode="json", exclude=how_kept)], sort_keys=True)
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    return Path("features") / f"{config.dataset.name}-{features.backbone}-{digest}.h5"
 
 
 def run_path(config: Config) -> Path:
@@ -537,3 +557,25 @@ def run_path(config: Config) -> Path:
         ``run.folder`` / ``run.name``.
     """
     return config.run.folder / (config.run.name or os.path.basename(os.getcwd()))
+
+
+def config_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """The options in which two configs differ.
+
+    Args:
+        old: One config.
+        new: The other.
+
+    Returns:
+        Old and new value by dotted key; an option that one of them lacks counts as None there.
+    """
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    keys = dict.fromkeys([*before, *after])
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

@@ -1,7 +1,5 @@
 """Gathering a batch: every distinct image, fact and choice once, and the indices that lead to them."""
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,69 +7,7 @@ from torch import Tensor
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.encoding import EncodedQuestions, Ints, Ragged
-from vqa_rnn.features.store import FeatureStore
-
-
-class FeatureSource(Protocol):
-    """Where a batch's features come from, by image: a store, or images held in memory."""
-
-    def read(self, images: Ints) -> tuple[NDArray[np.generic], NDArray[np.int32], NDArray[np.float32] | None]:
-        """Read images.
-
-        Args:
-            images: (B,) indices into the questions' ``image_ids``.
-
-        Returns:
-            (B, K, D) features, (B,) numbers of regions, (B, K, 4) boxes or None.
-        """
-        ...
-
-
-class StoreFeatures:
-    """Features of the images of a set of questions, read from a store.
-
-    Attributes:
-        rows: (images,) the store's row of each image of ``EncodedQuestions.image_ids``.
-    """
-
-    def __init__(self, store: FeatureStore, image_ids: tuple[str, ...]) -> None:
-        """Look up the rows.
-
-        Args:
-            store: The store.
-            image_ids: ``EncodedQuestions.image_ids``.
-        """
-        self._store = store
-        self.rows = store.rows(image_ids)
-
-    def read(self, images: Ints) -> tuple[NDArray[np.generic], NDArray[np.int32], NDArray[np.float32] | None]:
-        """Copy rows out of the mapped store.
-
-        Args:
-            images: (B,) indices into ``image_ids``.
-
-        Returns:
-            (B, K, D) features, (B,) numbers of regions, (B, K, 4) boxes or None.
-        """
-        rows = self.rows[images]
-        boxes = None if self._store.boxes is None else self._store.boxes[rows]
-        return self._store.features[rows], self._store.num_regions[rows], boxes
-
-    def shuffled(self, seed: int) -> "StoreFeatures":
-        """The same source with images exchanged among each other, none in its own place: a floor for evaluation.
-
-        Args:
-            seed: Another seed gives another exchange.
-
-        Returns:
-            The source; unchanged if there is one image only.
-        """
-        other = StoreFeatures.__new__(StoreFeatures)
-        other._store = self._store
-        order = np.random.default_rng(seed).permutation(len(self.rows))
-        other.rows = np.empty_like(self.rows)
-        other.rows[order] = self.rows[np.roll(order, 1)]
-        return other
+from vqa_rnn.data.sources import FeatureSource
 
 
 def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource) -> Batch:

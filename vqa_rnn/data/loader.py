@@ -3,9 +3,10 @@
 from torch.utils.data import DataLoader, Dataset
 
 from vqa_rnn.batch import Batch
-from vqa_rnn.data.collate import FeatureSource, make_batch
+from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import EncodedQuestions, Ints
 from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sources import FeatureSource
 
 
 class QuestionBatches(Dataset[Batch]):

@@ -26,6 +26,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 
 FORMAT_VERSION = 1
@@ -77,6 +78,11 @@ class FeatureStore:
         return str(self.attributes["fingerprint"])
 
     @property
+    def description(self) -> dict[str, Any]:
+        """What the fingerprint identifies."""
+        return {key: self.attributes[key] for key in ("backbone", "weights_sha256", "layer", "transform")}
+
+    @property
     def num_regions_max(self) -> int:
         """K."""
         return self.features.shape[1]
@@ -106,6 +112,29 @@ class FeatureStore:
                 "run vqa-rnn preprocess with the same config"
             )
         return np.array([self.row_of[image_id] for image_id in image_ids], dtype=np.int64)
+
+
+def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
+    """Refuse a store that was not made with a config's backbone and settings.
+
+    Args:
+        store: The store.
+        config: The config.
+
+    Raises:
+        UserError: They differ; the message names the first difference.
+    """
+    transform = store.attributes["transform"]
+    made = {"backbone": store.attributes["backbone"], "layers": tuple(store.attributes["layer"])}
+    made |= {name: transform[name] for name in ("image_size", "resize", "output", "grid_size")}
+    wanted = {"backbone": f"{config.library}/{config.backbone}", "layers": config.layers}
+    wanted |= {name: getattr(config, name) for name in ("image_size", "resize", "output", "grid_size")}
+    for name, value in wanted.items():
+        if made[name] != value:
+            raise UserError(
+                f"{store.path} was made with features.{name}={made[name]}, not {value}: "
+                "use the config that made it, or another features.store"
+            )
 
 
 class StoreWriter:

@@ -54,6 +54,19 @@ class ClassifierHead(nn.Module):
         losses_N = (1 - self.label_smoothing) * true_N - self.label_smoothing * log_p_NA.mean(dim=1)
         return _mean_where(losses_N, totals_N > 0)
 
+    def question_scores(self, logits_NA: Tensor, batch: Batch) -> Tensor:
+        """What the metric gives the best answer of each question.
+
+        Args:
+            logits_NA: (N, A) float32.
+            batch: Its ``answer_ids`` and ``answer_scores``.
+
+        Returns:
+            (N,) float32 fractions; 0 where no right answer is in the vocabulary.
+        """
+        best_N1 = logits_NA.argmax(dim=1, keepdim=True)
+        return (batch.answer_scores * (batch.answer_ids == best_N1)).sum(dim=1)
+
 
 class ChoiceHead(nn.Module):
     """``score(c) = (W joint) · (W' text(c) + b')``, each distinct choice text of the batch encoded once.
@@ -100,6 +113,18 @@ class ChoiceHead(nn.Module):
         even_N = -log_p_NC.sum(dim=1) / exists_NC.sum(dim=1).clamp(min=1)
         losses_N = (1 - self.label_smoothing) * true_N + self.label_smoothing * even_N
         return _mean_where(losses_N, batch.correct_choice >= 0)
+
+    def question_scores(self, logits_NC: Tensor, batch: Batch) -> Tensor:
+        """Whether the best choice is the correct one.
+
+        Args:
+            logits_NC: (N, C) float32.
+            batch: Its ``correct_choice``.
+
+        Returns:
+            (N,) float32, 1 or 0.
+        """
+        return (logits_NC.argmax(dim=1) == batch.correct_choice).float()
 
 
 def _mean_where(losses_N: Tensor, counts_N: Tensor) -> Tensor:

@@ -121,3 +121,15 @@ class VqaModel(nn.Module):
             () float32.
         """
         return self.head.loss(logits, batch)
+
+    def question_scores(self, logits: Tensor, batch: Batch) -> Tensor:
+        """What the metric gives the best answer of each question.
+
+        Args:
+            logits: From ``forward``.
+            batch: The same batch.
+
+        Returns:
+            (N,) float32 fractions.
+        """
+        return self.head.question_scores(logits, batch)

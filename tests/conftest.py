@@ -1,0 +1,42 @@
+"""What several tests share: small pictures, a small data set of the user's own, and one thread a test process."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}
+
+
+def draw(path: Path, colour: str, shape: str = "circle") -> Path:
+    """One shape on grey, 64 pixels squared."""
+    image = Image.new("RGB", (64, 64), (128, 128, 128))
+    pen = ImageDraw.Draw(image)
+    box = (14, 14, 50, 50)
+    if shape == "circle":
+        pen.ellipse(box, fill=COLOURS[colour])
+    else:
+        pen.rectangle(box, fill=COLOURS[colour])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def own_questions(tmp_path: Path) -> Path:
+    """A user's folder: ten drawn pictures and two questions about each, in the ``jsonl`` format."""
+    lines = []
+    for i in range(10):
+        colour, shape = list(COLOURS)[i % 4], ("circle", "square")[i // 4 % 2]
+        draw(tmp_path / "images" / f"{i}.png", colour, shape)
+        lines.append({"image": f"images/{i}.png", "question": "What colour is it?", "answer": colour})
+        lines.append({"image": f"images/{i}.png", "question": "Which shape is it?", "answer": shape})
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path

@@ -1,0 +1,18 @@
+"""Visual question answering and visual dialog with recurrent networks.
+
+How a question travels. Every stage is a module; what it takes and gives is plain data.
+
+1. ``annotations``: official files -> ``records.Annotations`` (``Question`` records and image paths)
+2. ``features.extractor``: image files -> (K, D) region features; ``features.store`` keeps them in one HDF5 file
+3. ``text``, ``answers``: training questions -> ``WordTokenizer``, ``AnswerVocabulary``
+4. ``data``: questions and features -> ``batch.Batch``, every distinct image and text once
+5. ``models``: ``Batch`` -> scores of answers or choices, and the loss
+6. ``engines``: loader and model -> trained weights, predictions
+7. ``metrics``: questions and ``records.Prediction`` -> scores, intervals, floors
+8. ``checkpoint``: the run folder that holds it all
+9. ``answering``: run folder, image and question -> answer
+
+``cli`` and ``commands`` are the roof: they may import everything, nothing imports them.
+"""
+
+__version__ = "0.1.0"

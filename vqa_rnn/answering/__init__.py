@@ -1,0 +1,1 @@
+"""Run folder, image and question to an answer."""

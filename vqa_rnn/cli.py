@@ -1,0 +1,230 @@
+"""The ``vqa-rnn`` command. Heavy modules are imported by the sub-command that needs them, so that ``--help`` is quick."""
+
+import json
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqa_rnn import __version__
+from vqa_rnn.errors import UserError
+
+app = typer.Typer(
+    name="vqa-rnn",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Ask questions about images: train and measure visual question answering with recurrent networks.",
+    epilog="Start with [bold]vqa-rnn demo[/bold]. Every option of a config: vqa-rnn train easy_vqa --print-config",
+)
+
+ConfigArgument = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or a shipped recipe such as easy_vqa, daquar, jsonl.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[key=value …]", help="Options that come last: training.max_epochs=5")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every option with its meaning, and do nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+RunFolder = Annotated[Path, typer.Option("--folder", help="Folder that holds the run folders.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Options of every command."""
+    if version:
+        typer.echo(f"vqa-rnn {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the run, the features and the picture go.")] = Path("."),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo run.")] = False,
+) -> None:
+    """The main job from nothing to answers, on a small data set that is installed with the package."""
+    from vqa_rnn.commands.demo import demo
+
+    demo(folder, overwrite=overwrite)
+
+
+@app.command()
+def preprocess(
+    config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False, json_: Json = False
+) -> None:
+    """Extract image features into an HDF5 store. A stopped job goes on where it was.
+
+    Example: vqa-rnn preprocess jsonl dataset.path=my/questions.jsonl
+    """
+    loaded = _load(config, overrides, print_config)
+    from vqa_rnn.commands.preprocess import preprocess
+    from vqa_rnn.commands.tables import print_extraction
+
+    report = preprocess(loaded)
+    if json_:
+        _print_json({**_plain(report), "store": str(report.store)})
+    else:
+        print_extraction(report)
+
+
+@app.command()
+def train(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    print_config: PrintConfig = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last finished epoch of this run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of this name.")] = False,
+) -> None:
+    """Train a model into runs/NAME, choosing by the validation split.
+
+    Example: vqa-rnn train easy_vqa model.fusion.name=concat run.name=concat
+    """
+    loaded = _load(config, overrides, print_config)
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite contradict each other: give one")
+    from vqa_rnn.commands.train import train
+
+    run = train(loaded, resume=resume, overwrite=overwrite)
+    typer.echo(f"{run.path} is trained. Measure it: vqa-rnn evaluate {run.path}    Ask it: vqa-rnn ask {run.path}", err=True)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    split: Annotated[str | None, typer.Option(help="train, val or test; by default test where it has answers.")] = None,
+    question_only: Annotated[
+        Path | None, typer.Option(help="A run trained with model.ablate=question_only: adds the image gain.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Measure a run: accuracy with a 95% interval by image, by type, and what scores without the image beside it.
+
+    Example: vqa-rnn evaluate runs/daquar --question-only runs/daquar-blind
+    """
+    from vqa_rnn.files import unknown_name
+    from vqa_rnn.records import SPLITS
+
+    if split is not None and split not in SPLITS:
+        raise UserError(unknown_name("split", split, SPLITS))
+    from vqa_rnn.commands.evaluate import evaluate
+    from vqa_rnn.commands.tables import print_evaluation
+
+    report = evaluate(run, split, question_only)  # type: ignore[arg-type]  # checked above
+    if json_:
+        _print_json(report)
+    else:
+        print_evaluation(report)
+
+
+@app.command()
+def ask(
+    run: RunArgument,
+    image: Annotated[Path | None, typer.Option(help="The image to look at.")] = None,
+    question: Annotated[str | None, typer.Option(help="One question; without it a prompt opens.")] = None,
+    choice: Annotated[list[str] | None, typer.Option(help="A candidate answer; give the option once for each.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many answers to show.")] = 5,
+    weights: Annotated[str | None, typer.Option(help="The backbone's weights, if they moved since training.")] = None,
+    json_: Json = False,
+) -> None:
+    """Ask a trained model about an image: one question, or a prompt.
+
+    Example: vqa-rnn ask runs/demo --image photo.png --question "what color is the shape?"
+    """
+    choices = tuple(choice or ())
+    if question is None:
+        if json_:
+            raise UserError("--json answers one question: give --question and --image")
+        from vqa_rnn.commands.ask import converse
+
+        converse(run, image, choices, top, weights)
+        return
+    if image is None:
+        raise UserError("a question needs an image: give --image FILE")
+    from rich.console import Console
+
+    from vqa_rnn.answering.repl import show_answer
+    from vqa_rnn.commands.ask import ask
+
+    answer = ask(run, image, question, choices, top, weights)
+    if json_:
+        pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
+        _print_json({"answers": pairs, "seconds": answer.seconds})
+    else:
+        show_answer(answer, Console())
+
+
+def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:
+    from vqa_rnn.config import config_yaml, load_config
+
+    loaded = load_config(config, overrides or [])
+    if print_config:
+        typer.echo(config_yaml(loaded, comments=True), nl=False)
+        raise typer.Exit
+    return loaded
+
+
+def _plain(report: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(report)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: As after ``vqa-rnn``; by default those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 a bug, 2 the user can fix it, 130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("ignite").setLevel(logging.WARNING)
+    debug = "--debug" in arguments or "VQA_RNN_DEBUG" in os.environ
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(arguments, prog_name="vqa-rnn", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        return _report(str(error), debug)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # Typer's usage errors
+        if usage is not None:
+            return _report(f"{usage()} (see vqa-rnn --help)", debug)
+        if type(error).__name__ == "Abort":
+            return _interrupted()
+        traceback.print_exc()
+        return 1
+
+
+def _report(message: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return 130
+
+
+def entry_point() -> None:
+    """What the ``vqa-rnn`` script calls."""
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Results as tables a person can read. Fractions come in, per cent go out."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from preprocessing.extract_features import ExtractionReport
+
+FLOOR_NAMES = {
+    "chance": "a blind guess",
+    "most_frequent_answer": "most frequent answer",
+    "question_prefix": "most frequent answer of the first words",
+    "question_string": "most frequent answer of the question",
+    "images_shuffled": "this model, images shuffled",
+}
+
+
+def print_evaluation(report: dict[str, Any], console: Console | None = None) -> None:
+    """Print what ``evaluate`` found.
+
+    Args:
+        report: Its object.
+        console: Where to; by default stdout.
+    """
+    console = console or Console()
+    title = f"{report['benchmark']}, {report['split']} split, {report['num_questions']:,} questions"
+    table = Table("", "accuracy", "95% interval", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    accuracy = report["metrics"]["accuracy"]
+    table.add_row("[bold]this model", f"[bold]{_percent(accuracy)}", _interval(report["intervals"]["accuracy"]))
+    for name, floor in report["floors"].items():
+        table.add_row(FLOOR_NAMES[name], _percent(floor["accuracy"]), _interval(floor["interval"]))
+    if "image_gain" in report:
+        gain = report["image_gain"]
+        table.add_section()
+        table.add_row("image gain (full minus question-only)", _percent(gain["accuracy"]), _interval(gain["interval"]))
+    console.print(table)
+    for field, kinds in report["per_type"].items():
+        has_chance = any("chance" in row for row in kinds.values())
+        table = Table(field.replace("_", " "), "accuracy", "questions", *(["chance"] if has_chance else []))
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for kind, row in kinds.items():
+            extra = [_percent(row["chance"])] if has_chance else []
+            table.add_row(kind, _percent(row["accuracy"]), f"{row['num_questions']:,}", *extra)
+        console.print(table)
+    console.print(f"signature {report['signature']}", highlight=False, style="dim")
+
+
+def print_extraction(report: ExtractionReport, console: Console | None = None) -> None:
+    """Print what ``preprocess`` did.
+
+    Args:
+        report: Its report.
+        console: Where to; by default stdout.
+    """
+    console = console or Console()
+    if report.num_done:
+        rate = f"{report.num_done} images in {report.seconds:.1f} s, {report.num_done / report.seconds:.0f} a second"
+    else:
+        rate = "nothing left to do"
+    console.print(f"{report.store}: {report.num_images} images ({rate})", highlight=False, soft_wrap=True)
+    for image_id, reason in report.failed.items():
+        console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}%"
+
+
+def _interval(ends: list[float]) -> str:
+    return f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"

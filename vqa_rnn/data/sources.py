@@ -1,0 +1,49 @@
+"""Where a batch's features come from."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.data.encoding import Ints
+
+Regions = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float32] | None]
+"""(B, K, D) features, (B,) numbers of regions, (B, K, 4) boxes or None."""
+
+
+class FeatureSource(Protocol):
+    """Features by image: rows of a store, or images held in memory."""
+
+    def read(self, images: Ints) -> Regions:
+        """Read images.
+
+        Args:
+            images: (B,) indices into the questions' ``image_ids``.
+
+        Returns:
+            Their regions.
+        """
+        ...
+
+
+class MemoryFeatures:
+    """Features of images held in memory, all of whose regions exist."""
+
+    def __init__(self, features: NDArray[Any]) -> None:
+        """Hold features.
+
+        Args:
+            features: (images, K, D).
+        """
+        self._features = features
+
+    def read(self, images: Ints) -> Regions:
+        """Pick images.
+
+        Args:
+            images: (B,) indices into ``features``.
+
+        Returns:
+            Their regions.
+        """
+        return self._features[images], np.full(len(images), self._features.shape[1], dtype=np.int32), None

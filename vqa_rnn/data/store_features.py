@@ -1,0 +1,54 @@
+"""Features of a set of questions' images, read from a store."""
+
+import numpy as np
+
+from vqa_rnn.data.encoding import Ints
+from vqa_rnn.data.sources import Regions
+from vqa_rnn.features.store import FeatureStore
+
+
+class StoreFeatures:
+    """Features of the images of a set of questions, read from a store.
+
+    Attributes:
+        rows: (images,) the store's row of each image of ``EncodedQuestions.image_ids``.
+    """
+
+    def __init__(self, store: FeatureStore, image_ids: tuple[str, ...]) -> None:
+        """Look up the rows.
+
+        Args:
+            store: The store.
+            image_ids: ``EncodedQuestions.image_ids``.
+        """
+        self._store = store
+        self.rows = store.rows(image_ids)
+
+    def read(self, images: Ints) -> Regions:
+        """Copy rows out of the mapped store.
+
+        Args:
+            images: (B,) indices into ``image_ids``.
+
+        Returns:
+            Their regions.
+        """
+        rows = self.rows[images]
+        boxes = None if self._store.boxes is None else self._store.boxes[rows]
+        return self._store.features[rows], self._store.num_regions[rows], boxes
+
+    def shuffled(self, seed: int) -> "StoreFeatures":
+        """The same source with images exchanged among each other, none in its own place: a floor for evaluation.
+
+        Args:
+            seed: Another seed gives another exchange.
+
+        Returns:
+            The source; unchanged if there is one image only.
+        """
+        other = StoreFeatures.__new__(StoreFeatures)
+        other._store = self._store
+        order = np.random.default_rng(seed).permutation(len(self.rows))
+        other.rows = np.empty_like(self.rows)
+        other.rows[order] = self.rows[np.roll(order, 1)]
+        return other
