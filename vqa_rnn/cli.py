@@ -193,30 +193,40 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    logging.getLogger("ignite").setLevel(logging.WARNING)
+    for library in ("ignite", "matplotlib"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     debug = "--debug" in arguments or "VQA_RNN_DEBUG" in os.environ
     try:
         command = typer.main.get_command(app)
         code = command.main(arguments, prog_name="vqa-rnn", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UserError as error:
-        return _report(str(error), debug)
+        return print_error(error, debug=debug)
     except KeyboardInterrupt:
         return _interrupted()
     except Exception as error:
         usage = getattr(error, "format_message", None)  # Typer's usage errors
         if usage is not None:
-            return _report(f"{usage()} (see vqa-rnn --help)", debug)
+            return print_error(UserError(f"{usage()} (see vqa-rnn --help)"), debug=debug)
         if type(error).__name__ == "Abort":
             return _interrupted()
         traceback.print_exc()
         return 1
 
 
-def _report(message: str, debug: bool) -> int:
+def print_error(error: UserError, *, debug: bool = False) -> int:
+    """Say in one line on stderr what the user can put right.
+
+    Args:
+        error: What is wrong.
+        debug: Show the traceback first.
+
+    Returns:
+        The exit code, 2.
+    """
     if debug:
         traceback.print_exc()
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
     return 2
 
 

@@ -1,6 +1,7 @@
 """``vqa-rnn evaluate``: a run to figures, with intervals, by type, and the floors beside them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,30 @@ from vqa_rnn.metrics.accuracy import Scores, by_type, chance, question_scores
 from vqa_rnn.metrics.floors import text_floors
 from vqa_rnn.metrics.intervals import bootstrap_interval
 from vqa_rnn.models import VqaModel
-from vqa_rnn.records import Prediction, Split
+from vqa_rnn.records import Prediction, Question, Split
 
 SHUFFLE_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """How right a run is on each question of a split, and how right the floors are.
+
+    Attributes:
+        benchmark: The data set.
+        split: The split.
+        questions: Its questions whose answers are known.
+        predictions: The run's answers by question id.
+        scores: (N,) their scores.
+        floors: (N,) scores of each floor.
+    """
+
+    benchmark: str
+    split: Split
+    questions: tuple[Question, ...]
+    predictions: Mapping[str, Prediction]
+    scores: Scores
+    floors: Mapping[str, Scores]
 
 
 def evaluate(path: Path, split: Split | None = None, question_only: Path | None = None) -> dict[str, Any]:
@@ -37,62 +59,106 @@ def evaluate(path: Path, split: Split | None = None, question_only: Path | None 
             ``image_gain``, how much better this run is, with a paired interval.
 
     Returns:
-        The object of the design: ``benchmark``, ``split``, ``num_questions``, ``metrics``, ``intervals``, ``per_type``,
-        ``floors``, ``signature``. Fractions.
+        The object of ``summarise``.
 
     Raises:
         UserError: The split is empty or its answers are withheld, or features are missing.
     """
     run = load_run(path)
-    annotations = load_annotations(run.config.dataset, [split] if split else ["val", "test"])
+    measured = measure(run, split)
+    blind = None if question_only is None else _measure_blind(question_only, measured)
+    report = summarise(measured, run.config.evaluation.bootstrap_samples, blind)
+    report["signature"] = _signature(run, measured)
+    folder = run.path / "evaluation"
+    write_json(folder / f"{measured.split}.json", report)
+    rows = [
+        {
+            "question_id": question.question_id,
+            "answer": measured.predictions[question.question_id].answer,
+            "probability": measured.predictions[question.question_id].probability,
+            "score": score,
+        }
+        for question, score in zip(measured.questions, measured.scores.tolist(), strict=True)
+    ]
+    write_json(folder / f"{measured.split}_predictions.json", rows)
+    return report
+
+
+def measure(run: Run, split: Split | None = None) -> Measurement:
+    """Answer a split's questions and score them.
+
+    Args:
+        run: The run.
+        split: Which split; by default ``test`` where there is one with answers, else ``val``.
+
+    Returns:
+        Scores a question, of the run and of the floors.
+
+    Raises:
+        UserError: The split is empty or its answers are withheld, or features are missing.
+    """
+    config = run.config
+    annotations = load_annotations(config.dataset, [split] if split else ["val", "test"])
     if split is None:
         split = "test" if any(question.human_answers for question in annotations.split("test")) else "val"
     questions = tuple(question for question in annotations.split(split) if question.human_answers)
     if not questions:
-        raise UserError(f"{run.config.dataset.name} has no questions with answers in its {split} split")
-    check_questions(run.config, questions)
-    data = prepare_split(questions, run.tokenizer, run.answers, open_store(run.config))
-    device = choose_device(run.config.run.device)
+        raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
+    check_questions(config, questions)
+    data = prepare_split(questions, run.tokenizer, run.answers, open_store(config))
+    device = choose_device(config.run.device)
     model = load_model(run, device)
     predictions = answer_split(run, model, data, data.features, device)
-    scores = question_scores(questions, predictions)
-
-    options = run.config.evaluation
-    image_ids = [question.image_id for question in questions]
-
-    def interval(values: Scores) -> list[float]:
-        return list(bootstrap_interval(values, image_ids, options.bootstrap_samples))
 
     floors: dict[str, Scores] = {}
     if any(chance(question) for question in questions):
         floors["chance"] = np.array([chance(question) for question in questions])
-    train = load_annotations(run.config.dataset, ["train"]).questions
-    for name, answers in text_floors(train, questions, options.prefix_words).items():
+    train = load_annotations(config.dataset, ["train"]).questions
+    for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
         floors[name] = question_scores(questions, answers)
     shuffled = answer_split(run, model, data, data.features.shuffled(SHUFFLE_SEED), device)
     floors["images_shuffled"] = question_scores(questions, shuffled)
+    return Measurement(
+        benchmark=annotations.benchmark,
+        split=split,
+        questions=questions,
+        predictions=predictions,
+        scores=question_scores(questions, predictions),
+        floors=floors,
+    )
+
+
+def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | None = None) -> dict[str, Any]:
+    """Means, 95% intervals by image, breakdowns and floors.
+
+    Args:
+        measured: What ``measure`` found.
+        bootstrap_samples: Resamples of the images.
+        blind: (N,) scores of a model without images on the same questions; adds ``image_gain``.
+
+    Returns:
+        ``benchmark``, ``split``, ``num_questions``, ``metrics``, ``intervals``, ``per_type`` and ``floors``. Fractions.
+    """
+    image_ids = [question.image_id for question in measured.questions]
+
+    def interval(values: Scores) -> list[float]:
+        return list(bootstrap_interval(values, image_ids, bootstrap_samples))
 
     report: dict[str, Any] = {
-        "benchmark": annotations.benchmark,
-        "split": split,
-        "num_questions": len(questions),
-        "metrics": {"accuracy": float(scores.mean())},
-        "intervals": {"accuracy": interval(scores)},
-        "per_type": by_type(questions, scores),
-        "floors": {name: {"accuracy": float(v.mean()), "interval": interval(v)} for name, v in floors.items()},
+        "benchmark": measured.benchmark,
+        "split": measured.split,
+        "num_questions": len(measured.questions),
+        "metrics": {"accuracy": float(measured.scores.mean())},
+        "intervals": {"accuracy": interval(measured.scores)},
+        "per_type": by_type(measured.questions, measured.scores),
+        "floors": {
+            name: {"accuracy": float(scores.mean()), "interval": interval(scores)}
+            for name, scores in measured.floors.items()
+        },
     }
-    if question_only is not None:
-        gain = scores - _question_only_scores(question_only, data)
+    if blind is not None:
+        gain = measured.scores - blind
         report["image_gain"] = {"accuracy": float(gain.mean()), "interval": interval(gain)}
-    report["signature"] = _signature(run, split, len(questions))
-    folder = run.path / "evaluation"
-    write_json(folder / f"{split}.json", report)
-    rows = [
-        {"question_id": q.question_id, "answer": predictions[q.question_id].answer, "score": score}
-        | {"probability": predictions[q.question_id].probability}
-        for q, score in zip(questions, scores.tolist(), strict=True)
-    ]
-    write_json(folder / f"{split}_predictions.json", rows)
     return report
 
 
@@ -129,27 +195,27 @@ def answer_split(
     return predictions
 
 
-def _question_only_scores(path: Path, data: SplitData) -> Scores:
+def _measure_blind(path: Path, measured: Measurement) -> Scores:
     other = load_run(path)
     if other.config.model.ablate not in ("question_only", "choices_only"):
         raise UserError(
             f"{path} sees images (model.ablate={other.config.model.ablate}): the image gain needs a run trained with "
             "model.ablate=question_only"
         )
-    device = choose_device(other.config.run.device)
-    theirs = prepare_split(data.questions, other.tokenizer, other.answers, open_store(other.config))
-    predictions = answer_split(other, load_model(other, device), theirs, theirs.features, device)
-    return question_scores(data.questions, predictions)
+    blind = measure(other, measured.split)
+    if [q.question_id for q in blind.questions] != [q.question_id for q in measured.questions]:
+        raise UserError(f"{path} was trained on other data: its {measured.split} split has other questions")
+    return blind.scores
 
 
-def _signature(run: Run, split: str, num_questions: int) -> str:
+def _signature(run: Run, measured: Measurement) -> str:
     dataset = run.config.dataset
     parts: Mapping[str, Any] = {
         "metric": "accuracy",
         "head": run.config.model.head.name,
-        "split": split,
+        "split": measured.split,
         "fold": f"{dataset.fold}of{dataset.folds}" if dataset.folds else None,
-        "n": num_questions,
+        "n": len(measured.questions),
         "version": __version__,
     }
     return "|".join([dataset.name, *(f"{key}:{value}" for key, value in parts.items() if value is not None)])

@@ -46,7 +46,7 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
             extra = [_percent(row["chance"])] if has_chance else []
             table.add_row(kind, _percent(row["accuracy"]), f"{row['num_questions']:,}", *extra)
         console.print(table)
-    console.print(f"signature {report['signature']}", highlight=False, style="dim")
+    console.print(f"signature {report['signature']}", highlight=False, style="dim", soft_wrap=True)
 
 
 def print_extraction(report: ExtractionReport, console: Console | None = None) -> None:

@@ -1,0 +1,116 @@
+"""Cross-validate a config by image, with and without the image, and pool the test folds.
+
+    python scripts/folds.py daquar dataset.root=data/daquar
+    python scripts/folds.py daquar/multiple_choice dataset.root=data/daquar --variants none question_only choices_only
+
+Every fold trains on the others (an inner validation split by image chooses the epoch) and answers its own questions once.
+Finished folds are not trained again. ``--json`` prints one object.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqa_rnn.checkpoint import load_run
+from vqa_rnn.cli import print_error
+from vqa_rnn.commands.evaluate import Measurement, measure, summarise
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.commands.tables import print_evaluation
+from vqa_rnn.commands.train import train
+from vqa_rnn.config import load_config, run_path
+from vqa_rnn.errors import UserError
+from vqa_rnn.metrics.intervals import bootstrap_interval
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=1, help="repeat with this many seeds and average their scores")
+    parser.add_argument("--variants", nargs="+", default=["none", "question_only"], help="values of model.ablate")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_intermixed_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        report = cross_validate(
+            arguments.config, arguments.overrides, arguments.folds, arguments.seeds, arguments.variants
+        )
+    except UserError as error:
+        return print_error(error)
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        for result in report["variants"].values():
+            print_evaluation(result)
+        print(json.dumps(report["differences"], indent=1))
+    return 0
+
+
+def cross_validate(
+    name: str, overrides: list[str], folds: int, seeds: int, variants: list[str]
+) -> dict[str, Any]:
+    """Train and measure every fold, seed and variant; pool over folds, average over seeds."""
+    preprocess(load_config(name, overrides))
+    pooled = {
+        variant: [_pool([_fold(name, overrides, folds, fold, seed, variant) for fold in range(folds)]) for seed in range(seeds)]
+        for variant in variants
+    }
+    images = [question.image_id for question in pooled[variants[0]][0].questions]
+    mean = {variant: np.mean([measured.scores for measured in runs], axis=0) for variant, runs in pooled.items()}
+    report: dict[str, Any] = {"variants": {}, "differences": {}}
+    for variant, runs in pooled.items():
+        result = summarise(runs[0], 1000)
+        result["by_seed"] = [float(measured.scores.mean()) for measured in runs]
+        result["metrics"] = {"accuracy": float(mean[variant].mean())}
+        result["intervals"] = {"accuracy": bootstrap_interval(mean[variant], images)}
+        result["signature"] = f"{name}|ablate:{variant}|folds:{folds}|seeds:{seeds}|n:{len(images)}"
+        report["variants"][variant] = result
+    for other in variants[1:]:
+        gain = mean[variants[0]] - mean[other]
+        report["differences"][f"{variants[0]} - {other}"] = {
+            "accuracy": float(gain.mean()),
+            "interval": bootstrap_interval(gain, images),
+        }
+    return report
+
+
+def _fold(name: str, overrides: list[str], folds: int, fold: int, seed: int, variant: str) -> Measurement:
+    label = f"{name.replace('/', '-')}-{variant}-seed{seed}-fold{fold}of{folds}"
+    config = load_config(
+        name,
+        [
+            *overrides,
+            f"dataset.folds={folds}",
+            f"dataset.fold={fold}",
+            f"model.ablate={variant}",
+            f"run.seed={seed}",
+            f"run.name={label}",
+        ],
+    )
+    path = run_path(config)
+    if not (path / "finished").exists():
+        print(f"{path}", file=sys.stderr)
+        train(config, overwrite=True)
+        Path(path / "finished").touch()
+    return measure(load_run(path), "test")
+
+
+def _pool(parts: list[Measurement]) -> Measurement:
+    return Measurement(
+        benchmark=parts[0].benchmark,
+        split="test",
+        questions=tuple(question for part in parts for question in part.questions),
+        predictions={key: value for part in parts for key, value in part.predictions.items()},
+        scores=np.concatenate([part.scores for part in parts]),
+        floors={name: np.concatenate([part.floors[name] for part in parts]) for name in parts[0].floors},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""What torchrun and SLURM start: ``python scripts/train.py CONFIG key=value …`` is ``vqa-rnn train CONFIG key=value …``."""
+
+import sys
+
+from vqa_rnn.cli import main
+
+sys.exit(main(["train", *sys.argv[1:]]))

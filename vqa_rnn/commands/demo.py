@@ -1,0 +1,114 @@
+"""``vqa-rnn demo``: easy-VQA from images to answers."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot
+from PIL import Image
+from rich.console import Console
+
+from vqa_rnn.annotations import load_annotations
+from vqa_rnn.answering.session import Answer, Session
+from vqa_rnn.checkpoint import check_new_run
+from vqa_rnn.commands.evaluate import evaluate
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.commands.tables import print_evaluation, print_extraction
+from vqa_rnn.commands.train import train
+from vqa_rnn.config import load_config
+from vqa_rnn.files import atomic_path
+from vqa_rnn.records import Question
+
+Asked = tuple[Path, Question, Answer]
+
+
+def demo(folder: Path = Path("."), *, overwrite: bool = False) -> Path:
+    """Run the main job on the embedded default, telling what happens.
+
+    Args:
+        folder: Where ``features/``, ``runs/demo`` and ``demo.png`` go.
+        overwrite: Replace an earlier demo run.
+
+    Returns:
+        The run folder.
+    """
+    console = Console()
+    started = time.perf_counter()
+
+    def say(text: str) -> None:
+        seconds = time.perf_counter() - started
+        console.print(f"\n[bold]{seconds:5.1f} s[/bold]  {text}", highlight=False, soft_wrap="\n" in text)
+
+    overrides = [
+        "run.name=demo",
+        f"run.folder={folder / 'runs'}",
+        f"features.store={folder / 'features' / 'demo.h5'}",
+    ]
+    config = load_config("easy_vqa", overrides)
+    check_new_run(config, overwrite=overwrite)
+    say(
+        "easy-VQA: 5,000 drawings of one coloured shape, 48,248 questions about them, 13 answers. First a CNN that was "
+        f"trained on photographs ({config.features.backbone}, cut off at {', '.join(config.features.layers)}) turns every "
+        "image into region features, once."
+    )
+    print_extraction(preprocess(config), console)
+    say(
+        "Now the model is trained: an LSTM reads the question, the question weighs the regions, both are multiplied, "
+        "and a classifier picks the answer. A tenth of the training images is kept apart to choose the best epoch."
+    )
+    run = train(config, overwrite=overwrite)
+    say("The test images, which nothing has looked at so far. Below the model: what scores without seeing the image.")
+    report = evaluate(run.path)
+    print_evaluation(report, console)
+    say("Three questions about test images, asked the way you would ask:")
+    asked = _ask_three(run.path)
+    for image, question, answer in asked:
+        text, probability = answer.answers[0]
+        console.print(f"  {image.name}: {question.question}  [bold]{text}[/bold] ({100 * probability:.1f}%)", highlight=False)
+    picture = folder / "demo.png"
+    _draw(asked, picture)
+    image = asked[0][0]
+    say(
+        f"Done. The pictures with their answers are in {picture}. Try next:\n"
+        f"  vqa-rnn ask {run.path} --image {image}\n"
+        f"  vqa-rnn evaluate {run.path} --json\n"
+        "  vqa-rnn train easy_vqa model.ablate=question_only run.name=blind   (what the questions alone give away)\n"
+        "  vqa-rnn train jsonl --print-config   (your own images: see the README)"
+    )
+    return run.path
+
+
+def _ask_three(path: Path) -> list[Asked]:
+    """One question of each kind, about three test images."""
+    session = Session(path)
+    annotations = load_annotations(session.run.config.dataset, ["test"])
+    asked: list[Asked] = []
+    for kind in ("colour", "shape", "yes/no"):
+        used = {question.image_id for _, question, _ in asked}
+        question = next(q for q in annotations.questions if q.answer_type == kind and q.image_id not in used)
+        image = annotations.images[question.image_id]
+        session.set_image(image)
+        asked.append((image, question, session.ask(question.question, top=3)))
+    return asked
+
+
+def _draw(asked: Sequence[Asked], path: Path) -> None:
+    figure, axes = pyplot.subplots(2, len(asked), figsize=(3.6 * len(asked), 4.6), height_ratios=(3, 1))
+    for (image, question, answer), (above, below) in zip(asked, axes.T, strict=True):
+        above.imshow(Image.open(image).convert("RGB"), interpolation="nearest")
+        above.set_title(question.question, fontsize=11)
+        above.axis("off")
+        texts = [text for text, _ in reversed(answer.answers)]
+        below.barh(texts, [100 * probability for _, probability in reversed(answer.answers)], color="#4472a8")
+        below.set_xlim(0, 100)
+        below.set_xticks([0, 50, 100], ["0", "50", "100%"])
+        below.tick_params(labelsize=9)
+        below.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
