@@ -1,0 +1,336 @@
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import xxhash
+from PIL import Image
+
+from preprocessing.extract_features import extract_features
+from vqa_rnn.cli import main
+from vqa_rnn.config import Config, FeaturesConfig, JsonlDataset
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.store import FeatureStore, partial_path
+from vqa_rnn.records import Annotations
+
+
+def draw_pictures(folder: Path, ids: list[str], size: int = 24) -> Annotations:
+    folder.mkdir(exist_ok=True)
+    for image_id in ids:
+        seed = xxhash.xxh32_intdigest(image_id)
+        pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{image_id}.png")
+    return Annotations(benchmark="jsonl", questions=(), images={name: folder / f"{name}.png" for name in ids})
+
+
+def numbered(count: int) -> list[str]:
+    return [f"{i:03}" for i in range(count)]
+
+
+def config_for(store: Path, **features) -> Config:
+    options = {"image_size": 32, "layers": ("blocks.1",), "precision": "float32", "batch_rows": 4, **features}
+    return Config(dataset=JsonlDataset(), features=FeaturesConfig(store=store, **options))
+
+
+def content(path: Path) -> dict[str, bytes]:
+    with h5py.File(path, "r") as file:
+        columns = {name: file[name][:] for name in file if name != "image_id"}
+        values = {name: f"{column.dtype}{column.shape}".encode() + column.tobytes() for name, column in columns.items()}
+        values["image_id"] = "\n".join(file["image_id"].asstr()[:]).encode()
+        values |= {f"@{name}": str(value).encode() for name, value in file.attrs.items()}
+        return values
+
+
+def refusal(config: Config, annotations: Annotations) -> str:
+    with pytest.raises(UserError) as caught:
+        extract_features(config, annotations)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, image_id: str) -> None:
+    """Stand for Ctrl-C while an image is being read."""
+    load = Extractor.load
+
+    def load_or_stop(self, path: Path, content: bytes | None = None) -> Image.Image:
+        if path.stem == image_id:
+            raise KeyboardInterrupt
+        return load(self, path, content)
+
+    monkeypatch.setattr(Extractor, "load", load_or_stop)
+
+
+def count_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the batches that the backbone runs, its trial on a blank image left out."""
+    sizes: list[int] = []
+    regions = Extractor.regions
+
+    def counted(self, images):
+        if any(np.asarray(image).any() for image in images):
+            sizes.append(len(images))
+        return regions(self, images)
+
+    monkeypatch.setattr(Extractor, "regions", counted)
+    return sizes
+
+
+def begin(config: Config, annotations: Annotations, until: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, until)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(config, annotations)
+    assert not config.features.store.exists()
+    assert partial_path(config.features.store).exists()
+
+
+def test_rows_are_the_extractors_own_in_the_order_of_ids(tmp_path: Path) -> None:
+    ids = ["b", "é", "a", "10", "9"]
+    annotations = draw_pictures(tmp_path / "images", ids)
+    config = config_for(tmp_path / "store.h5")
+    report = extract_features(config, annotations)
+    assert (report.store, report.num_images, report.num_done, report.failed) == (tmp_path / "store.h5", 5, 5, {})
+    store = FeatureStore(report.store)
+    assert store.image_ids == sorted(ids)
+    extractor = Extractor(config.features)
+    for row, image_id in enumerate(store.image_ids):
+        path = annotations.images[image_id]
+        expected = extractor.regions([extractor.load(path)])[0].astype(np.float32)
+        np.testing.assert_allclose(store.features[row], expected, rtol=2e-3, atol=1e-4 * np.abs(expected).max())
+        assert store.source_hash[row] == xxhash.xxh64(path.read_bytes()).intdigest()
+        assert store.row_hash[row] == xxhash.xxh64(store.features[row].tobytes()).intdigest()
+    assert store.fingerprint == extractor.fingerprint
+    assert store.description == extractor.description
+    compute = {"precision": "float32", "layout": "channels_last", "compiled": False, "batch_rows": 4}
+    assert store.attributes["compute"] == compute
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".h5"] == ["store.h5"]
+
+
+@pytest.mark.parametrize(("until", "left"), [("000", 18), ("013", 6), ("017", 2)])
+def test_a_stopped_job_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monkeypatch, until: str, left: int) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(18))
+    extract_features(config_for(tmp_path / "whole.h5"), annotations)
+    config = config_for(tmp_path / "stopped.h5")
+    begin(config, annotations, until)
+    batches = count_rows(monkeypatch)
+    report = extract_features(config, annotations)
+    assert (report.num_images, report.num_done) == (18, left)
+    assert sum(batches) == left
+    assert content(tmp_path / "stopped.h5") == content(tmp_path / "whole.h5")
+    assert not partial_path(tmp_path / "stopped.h5").exists()
+
+
+def test_an_unfinished_store_settles_precision_and_batches(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    extract_features(config_for(tmp_path / "whole.h5"), annotations)
+    begin(config_for(tmp_path / "stopped.h5"), annotations, "005")
+    extract_features(config_for(tmp_path / "stopped.h5", precision="bfloat16", batch_rows=3), annotations)
+    assert content(tmp_path / "stopped.h5") == content(tmp_path / "whole.h5")
+
+
+def test_a_finished_store_is_left_alone(tmp_path: Path, monkeypatch) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(5))
+    config = config_for(tmp_path / "store.h5")
+    extract_features(config, annotations)
+    before, changed = content(tmp_path / "store.h5"), (tmp_path / "store.h5").stat().st_mtime_ns
+    batches = count_rows(monkeypatch)
+    report = extract_features(config, annotations)
+    assert (report.num_images, report.num_done, batches) == (5, 0, [])
+    assert content(tmp_path / "store.h5") == before
+    assert (tmp_path / "store.h5").stat().st_mtime_ns == changed
+
+
+def test_fewer_images_are_served_by_the_store_that_has_them(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(5))
+    config = config_for(tmp_path / "store.h5")
+    extract_features(config, annotations)
+    fewer = Annotations(benchmark="jsonl", questions=(), images=dict(list(annotations.images.items())[:2]))
+    report = extract_features(config, fewer)
+    assert (report.num_images, report.num_done) == (5, 0)
+
+
+@pytest.mark.parametrize("added", [["100", "101", "102"], ["001x", "050", "100"], ["0", "004a"]])
+def test_images_added_later_are_done_and_the_others_taken_over(tmp_path: Path, monkeypatch, added: list[str]) -> None:
+    old = draw_pictures(tmp_path / "images", numbered(8))
+    config = config_for(tmp_path / "store.h5")
+    extract_features(config, old)
+    before = FeatureStore(tmp_path / "store.h5")
+    rows_before = {image_id: before.features[row].copy() for image_id, row in before.row_of.items()}
+    hashes_before = {image_id: (before.source_hash[row], before.row_hash[row]) for image_id, row in before.row_of.items()}
+    both = draw_pictures(tmp_path / "images", numbered(8) + added)
+    batches = count_rows(monkeypatch)
+    report = extract_features(config, both)
+    store = FeatureStore(tmp_path / "store.h5")
+    assert set(store.row_of) == set(both.images)
+    for image_id, features in rows_before.items():
+        row = store.row_of[image_id]
+        np.testing.assert_array_equal(store.features[row], features)
+        assert (store.source_hash[row], store.row_hash[row]) == hashes_before[image_id]
+        assert store.num_regions[row] == store.num_regions_max
+    assert sum(batches) == len(added)
+    assert (report.num_images, report.num_done) == (8 + len(added), len(added))
+
+
+def test_a_job_that_adds_images_computes_as_the_store_was_begun(tmp_path: Path) -> None:
+    old = draw_pictures(tmp_path / "images", numbered(4))
+    extract_features(config_for(tmp_path / "store.h5"), old)
+    made = FeatureStore(tmp_path / "store.h5").attributes["compute"]
+    both = draw_pictures(tmp_path / "images", numbered(8))
+    extract_features(config_for(tmp_path / "store.h5", precision="bfloat16", batch_rows=3), both)
+    assert FeatureStore(tmp_path / "store.h5").attributes["compute"] == made
+
+
+def test_the_old_store_serves_while_a_job_that_adds_images_is_stopped(tmp_path: Path) -> None:
+    old = draw_pictures(tmp_path / "images", numbered(4))
+    config = config_for(tmp_path / "store.h5")
+    extract_features(config, old)
+    both = draw_pictures(tmp_path / "images", numbered(12))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, "010")
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(config, both)
+    assert set(FeatureStore(tmp_path / "store.h5").row_of) == set(old.images)
+    report = extract_features(config, both)
+    assert report.num_done == 4
+    assert set(FeatureStore(tmp_path / "store.h5").row_of) == set(both.images)
+    assert not partial_path(tmp_path / "store.h5").exists()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def write_note(path: Path) -> None:
+    path.write_text("not a picture", encoding="utf-8")
+
+
+DAMAGES = {"truncated": truncate, "text": write_note, "missing": Path.unlink}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_image_stops_the_job_and_once_repaired_it_goes_on(tmp_path: Path, damage) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    extract_features(config_for(tmp_path / "whole.h5"), annotations)
+    damage(annotations.images["006"])
+    config = config_for(tmp_path / "store.h5")
+    assert str(annotations.images["006"]) in refusal(config, annotations)
+    assert not (tmp_path / "store.h5").exists()
+    draw_pictures(tmp_path / "images", ["006"])
+    report = extract_features(config, annotations)
+    assert report.num_done == 6
+    assert content(tmp_path / "store.h5") == content(tmp_path / "whole.h5")
+
+
+def test_damaged_images_are_skipped_and_listed_on_demand(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    extract_features(config_for(tmp_path / "whole.h5"), annotations)
+    whole = FeatureStore(tmp_path / "whole.h5")
+    bad = {"001": truncate, "008": write_note, "009": Path.unlink}
+    for image_id, damage in bad.items():
+        damage(annotations.images[image_id])
+    report = extract_features(config_for(tmp_path / "store.h5", skip_damaged=True), annotations)
+    assert set(report.failed) == set(bad)
+    assert all(str(annotations.images[image_id]) in reason for image_id, reason in report.failed.items())
+    assert (report.num_images, report.num_done) == (10, 7)
+    store = FeatureStore(report.store)
+    assert [store.image_ids[row] for row in np.flatnonzero(store.failed)] == sorted(bad)
+    assert set(store.row_of) == set(annotations.images) - set(bad)
+    for image_id, row in store.row_of.items():
+        expected = whole.features[whole.row_of[image_id]].astype(np.float32)
+        np.testing.assert_allclose(store.features[row], expected, rtol=2e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_batch_of_damaged_images_only_is_passed_over(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(6))
+    for image_id in numbered(4):
+        truncate(annotations.images[image_id])
+    report = extract_features(config_for(tmp_path / "store.h5", skip_damaged=True), annotations)
+    assert set(report.failed) == set(numbered(4))
+    assert set(FeatureStore(report.store).row_of) == {"004", "005"}
+
+
+@pytest.mark.parametrize("change", [{"layers": ("blocks.0",)}, {"image_size": 48}, {"resize": "pad"}, {"grid_size": 2}])
+def test_a_store_with_other_settings_is_refused_and_kept(tmp_path: Path, change) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(6))
+    begin(config_for(tmp_path / "begun.h5"), annotations, "005")
+    extract_features(config_for(tmp_path / "finished.h5"), annotations)
+    for config, file in (
+        (config_for(tmp_path / "begun.h5", **change), tmp_path / "begun.partial.h5"),
+        (config_for(tmp_path / "finished.h5", **change), tmp_path / "finished.h5"),
+    ):
+        before = content(file)
+        assert str(file) in refusal(config, annotations)
+        assert content(file) == before
+
+
+def test_a_store_begun_for_other_images_is_refused_and_kept(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(6))
+    config = config_for(tmp_path / "store.h5")
+    begin(config, annotations, "005")
+    before = content(tmp_path / "store.partial.h5")
+    assert "other images" in refusal(config, draw_pictures(tmp_path / "images", numbered(7)))
+    assert content(tmp_path / "store.partial.h5") == before
+
+
+def test_a_data_set_without_images_is_refused(tmp_path: Path) -> None:
+    assert "no images" in refusal(config_for(tmp_path / "store.h5"), draw_pictures(tmp_path / "images", []))
+    assert not list(tmp_path.glob("*.h5"))
+
+
+NUM_KILLED = 480
+
+
+def rows_written(store: Path) -> np.ndarray:
+    partial = partial_path(store)
+    if not partial.exists():
+        return np.zeros(NUM_KILLED, dtype=bool)
+    with h5py.File(partial, "r") as file:
+        return file["written"][:]
+
+
+def test_a_job_killed_twice_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(NUM_KILLED), size=8)
+    lines = (f'{{"image": "images/{name}.png", "question": "What?", "answer": "this"}}\n' for name in annotations.images)
+    (tmp_path / "questions.jsonl").write_text("".join(lines), encoding="utf-8")
+    arguments = [
+        "preprocess",
+        "jsonl",
+        f"dataset.path={tmp_path / 'questions.jsonl'}",
+        "features.image_size=64",
+        "features.layers=[blocks.1]",
+        "features.precision=float32",
+        "features.batch_rows=4",
+    ]
+    whole, killed = tmp_path / "whole.h5", tmp_path / "killed.h5"
+    assert main([*arguments, f"features.store={whole}"]) == 0
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["preprocessing.extract_features"])
+    done_before = 0
+    for fraction in (0.05, 0.5):
+        job = context.Process(target=main, args=([*arguments, f"features.store={killed}"],))
+        job.start()
+        deadline = time.monotonic() + 60
+        while rows_written(killed).mean() < fraction and job.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        os.kill(job.pid, signal.SIGKILL)
+        job.join()
+        assert job.exitcode == -signal.SIGKILL
+        assert not killed.exists()
+        written = rows_written(killed)
+        assert fraction <= written.mean() < 1
+        assert written.sum() > done_before
+        done_before = int(written.sum())
+        with h5py.File(partial_path(killed), "r") as file:
+            for row in np.flatnonzero(written):
+                assert file["row_hash"][row] == xxhash.xxh64_intdigest(file["features"][row].tobytes())
+
+    config = config_for(killed, image_size=64)
+    images = {f"images/{name}.png": path for name, path in annotations.images.items()}
+    report = extract_features(config, Annotations(benchmark="jsonl", questions=(), images=images))
+    assert report.num_done == NUM_KILLED - done_before
+    assert content(killed) == content(whole)

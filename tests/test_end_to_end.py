@@ -1,0 +1,232 @@
+"""The whole way of a question, with type and shape at every stop, and runs that are the same run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vqa_rnn.answering.session import Session
+from vqa_rnn.batch import Batch
+from vqa_rnn.checkpoint import load_model, load_run
+from vqa_rnn.commands.evaluate import evaluate, measure
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.commands.shared import open_store
+from vqa_rnn.commands.train import train
+from vqa_rnn.config import Config, load_config
+from vqa_rnn.data.collate import make_batch
+from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.data.store_features import StoreFeatures
+from vqa_rnn.errors import UserError
+from vqa_rnn.records import Annotations, Prediction, Question
+
+TINY = (
+    "features.image_size=32",
+    "features.layers=[blocks.2]",
+    "features.precision=float32",
+    "model.question.embedding_size=16",
+    "model.question.hidden_size=16",
+    "training.learning_rate=0.02",
+    "training.batch_size=8",
+    "training.precision=float32",
+    "evaluation.bootstrap_samples=50",
+)
+
+
+def configure(questions: Path, *overrides: str) -> Config:
+    return load_config(
+        "jsonl", [f"dataset.path={questions}", f"run.folder={questions.parent}/runs", *TINY, *overrides]
+    )
+
+
+@pytest.fixture
+def features(own_questions: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(own_questions.parent)
+    preprocess(configure(own_questions))
+    return own_questions
+
+
+def test_every_stop_of_the_flow_gives_what_the_map_says(features: Path) -> None:
+    run = train(configure(features, "training.max_epochs=2"))
+    from vqa_rnn.annotations import load_annotations
+
+    annotations = load_annotations(run.config.dataset)
+    assert isinstance(annotations, Annotations)
+    questions = annotations.questions
+    assert all(isinstance(question, Question) for question in questions)
+    assert {question.split for question in questions} == {"train", "val"}
+
+    store = open_store(run.config)
+    assert store.features.shape == (10, 16, 40)
+    assert store.features.dtype == np.float16
+
+    encoded = encode_questions(questions, run.tokenizer, run.answers)
+    batch = make_batch(encoded, np.arange(len(questions)), StoreFeatures(store, encoded.image_ids))
+    assert isinstance(batch, Batch)
+    assert batch.features.shape == (10, 16, 40)
+    assert batch.image_index.shape == (20,)
+
+    model = load_model(run)
+    joint = model.encode(batch)
+    logits = model.answer(joint, batch)
+    assert joint.shape == (20, run.config.model.fusion.hidden_size)
+    assert logits.shape == (20, len(run.answers))
+    assert model.loss(logits, batch).shape == ()
+
+    measured = measure(run, "val")
+    assert all(isinstance(prediction, Prediction) for prediction in measured.predictions.values())
+    assert measured.scores.shape == (len(measured.questions),)
+
+    session = Session(run.path)
+    session.set_image(features.parent / "images/0.png")
+    assert sum(p for _, p in session.ask("What colour is it?", top=100).answers) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_run_folder_holds_what_is_documented(features: Path) -> None:
+    run = train(configure(features, "training.max_epochs=2"))
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {
+        "run.json",
+        "config.yaml",
+        "environment.json",
+        "tokenizer.json",
+        "answers.json",
+        "model.safetensors",
+        "checkpoints",
+        "metrics.jsonl",
+        "timings.jsonl",
+        "tensorboard",
+    }
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert set(lines[0]) == {"epoch", "step", "train_loss", "learning_rate", "val_accuracy"}
+    timings = [json.loads(line) for line in (run.path / "timings.jsonl").read_text().splitlines()]
+    assert all(0 <= line["waiting_share"] <= 1 for line in timings)
+    torch.load(run.checkpoint_path, weights_only=True)
+
+
+@pytest.mark.parametrize("extra", [(), ("training.ema_decay=0.9",)], ids=["plain", "average"])
+def test_a_resumed_run_equals_an_uninterrupted_one(features: Path, extra: tuple[str, ...]) -> None:
+    dropout = ("model.fusion.dropout=0.5", "training.max_epochs=4", *extra)
+    whole = train(configure(features, *dropout, "run.name=whole"))
+    stopped = configure(features, *dropout, "run.name=stopped")
+    with pytest.raises(KeyboardInterrupt):
+        _train_and_stop(stopped, after_epoch=2)
+    train(stopped, resume=True)
+    resumed = load_run(stopped.run.folder / "stopped")
+    assert (resumed.path / "metrics.jsonl").read_text() == (whole.path / "metrics.jsonl").read_text()
+    ours, theirs = load_file(resumed.model_path), load_file(whole.model_path)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def _train_and_stop(config: Config, after_epoch: int) -> None:
+    from vqa_rnn.engines import handlers
+
+    update = handlers.KeepBest.update
+
+    def stop(self: handlers.KeepBest, trainer, score: float) -> bool:  # type: ignore[no-untyped-def]
+        if trainer.state.epoch > after_epoch:
+            raise KeyboardInterrupt
+        return update(self, trainer, score)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers.KeepBest, "update", stop)
+        train(config)
+
+
+def test_resume_refuses_what_changes_learning_and_records_the_rest(features: Path) -> None:
+    run = train(configure(features, "training.max_epochs=1"))
+    with pytest.raises(UserError, match=r"training\.learning_rate=0\.02, not 0\.5"):
+        train(configure(features, "training.max_epochs=1", "training.learning_rate=0.5"), resume=True)
+    train(configure(features, "training.max_epochs=1", "evaluation.batch_size=7"), resume=True)
+    record = json.loads((run.path / "resumes.jsonl").read_text().splitlines()[-1])
+    assert record["changes"] == {"evaluation.batch_size": [1024, 7]}
+
+
+def test_same_seed_same_run(features: Path) -> None:
+    one = train(configure(features, "training.max_epochs=2", "run.name=one"))
+    two = train(configure(features, "training.max_epochs=2", "run.name=two"))
+    other = train(configure(features, "training.max_epochs=2", "run.name=other", "run.seed=1"))
+    assert (one.path / "metrics.jsonl").read_text() == (two.path / "metrics.jsonl").read_text()
+    assert (one.path / "metrics.jsonl").read_text() != (other.path / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("attention", ["none", "top_down"])
+@pytest.mark.parametrize("fusion", ["concat", "product"])
+@pytest.mark.parametrize("head", ["classifier", "choice"])
+def test_every_table_entry_learns_the_pictures(features: Path, attention: str, fusion: str, head: str) -> None:
+    lines = [json.loads(line) for line in features.read_text().splitlines()]
+    for line in lines:
+        line["split"] = "test" if line["image"] == "images/3.png" else "train"
+        if head == "choice":
+            colours, shapes = ["blue", "green", "red", "yellow"], ["circle", "square"]
+            line["choices"] = colours if line["answer"] in colours else shapes
+    features.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = configure(
+        features,
+        f"model.attention.name={attention}",
+        f"model.fusion.name={fusion}",
+        f"model.head.name={head}",
+        "training.max_epochs=15",
+        "run.name=learn",
+    )
+    run = train(config)
+    assert measure(run, "train").scores.mean() >= 0.9
+
+
+def test_training_never_reads_the_test_split(features: Path) -> None:
+    lines = [json.loads(line) for line in features.read_text().splitlines()]
+    lines.append({"image": "images/none.png", "question": "Zebra?", "answer": "zebra", "split": "test"})
+    features.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = train(configure(features, "training.max_epochs=1"))  # the picture does not exist: reading it would fail
+    assert "zebra" not in run.answers.answers
+    assert run.tokenizer.unknown_words("zebra") == ["zebra"]
+
+
+def test_evaluate_writes_and_returns_the_object_of_the_design(features: Path) -> None:
+    run = train(configure(features, "training.max_epochs=1"))
+    blind = train(configure(features, "training.max_epochs=1", "model.ablate=question_only", "run.name=blind"))
+    report = evaluate(run.path, question_only=blind.path)
+    assert set(report) == {
+        "benchmark",
+        "split",
+        "num_questions",
+        "metrics",
+        "intervals",
+        "per_type",
+        "floors",
+        "image_gain",
+        "signature",
+    }
+    assert set(report["floors"]) == {"most_frequent_answer", "question_prefix", "question_string", "images_shuffled"}
+    assert json.loads((run.path / "evaluation/val.json").read_text()) == report
+    low, high = report["intervals"]["accuracy"]
+    assert 0 <= low <= report["metrics"]["accuracy"] <= high <= 1
+    with pytest.raises(UserError, match="sees images"):
+        evaluate(run.path, question_only=run.path)
+
+
+def test_asking_gives_the_evaluators_answers(features: Path) -> None:
+    run = train(configure(features, "training.max_epochs=8"))
+    measured = measure(run, "train")
+    session = Session(run.path)
+    for question in measured.questions:
+        session.set_image(features.parent / question.image_id)
+        answer, probability = session.ask(question.question).answers[0]
+        expected = measured.predictions[question.question_id]
+        assert answer == expected.answer
+        assert probability == pytest.approx(expected.probability, abs=1e-3)
+
+
+def test_a_run_copied_elsewhere_answers(features: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    run = train(configure(features, "training.max_epochs=1"))
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "copy"
+    shutil.copytree(run.path, elsewhere)
+    picture = shutil.copy(features.parent / "images/0.png", elsewhere.parent)
+    features.unlink()
+    session = Session(elsewhere)
+    session.set_image(Path(picture))
+    assert session.ask("What colour is it?").answers
