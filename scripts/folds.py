@@ -38,9 +38,7 @@ def main() -> int:
     arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        report = cross_validate(
-            arguments.config, arguments.overrides, arguments.folds, arguments.seeds, arguments.variants
-        )
+        report = cross_validate(arguments.config, arguments.overrides, arguments.folds, arguments.seeds, arguments.variants)
     except UserError as error:
         return print_error(error)
     if arguments.json:
@@ -52,9 +50,7 @@ def main() -> int:
     return 0
 
 
-def cross_validate(
-    name: str, overrides: list[str], folds: int, seeds: int, variants: list[str]
-) -> dict[str, Any]:
+def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, variants: list[str]) -> dict[str, Any]:
     """Train and measure every fold, seed and variant; pool over folds, average over seeds."""
     preprocess(load_config(name, overrides))
     pooled = {

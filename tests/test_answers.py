@@ -143,7 +143,24 @@ def test_scores_equal_the_official_script():
 
 
 SAID = st.sampled_from(
-    ["yes", "Yes", "no", "2", "two", "the cat", "cat", "cat.", "t-shirt", "t - shirt", " red", "red", "a", "the", "", "1,0"]
+    [
+        "yes",
+        "Yes",
+        "no",
+        "2",
+        "two",
+        "the cat",
+        "cat",
+        "cat.",
+        "t-shirt",
+        "t - shirt",
+        " red",
+        "red",
+        "a",
+        "the",
+        "",
+        "1,0",
+    ]
 )
 
 

@@ -98,10 +98,8 @@ def test_an_override_takes_yaml_lists_maps_and_text_with_an_equals_sign(empty: s
     assert config.model_dump(mode="json")["dataset"]["path"] == "a=b.jsonl"
 
 
-def test_a_changed_name_replaces_its_node(empty: str):
-    config = load_config(
-        "easy_vqa", ["model.fusion.name=concat", "dataset.name=daquar", "model.fusion.hidden_size=33"]
-    )
+def test_a_changed_name_replaces_its_node():
+    config = load_config("easy_vqa", ["model.fusion.name=concat", "dataset.name=daquar", "model.fusion.hidden_size=33"])
     assert config.model.fusion == ConcatFusion(hidden_size=33)
     assert config.dataset == DaquarDataset()
     assert config.model.attention == load_config("easy_vqa").model.attention
@@ -113,7 +111,7 @@ def test_a_base_of_another_kind_leaves_no_options_behind(tmp_path: Path):
     assert config.dataset == DaquarDataset()
 
 
-def test_fields_alone_keep_the_kind(empty: str):
+def test_fields_alone_keep_the_kind():
     before = load_config("easy_vqa")
     after = load_config("easy_vqa", ["model.fusion.dropout=0.25", "model.head={hidden_size: 9}"])
     assert isinstance(before.model.fusion, ProductFusion)
@@ -122,7 +120,7 @@ def test_fields_alone_keep_the_kind(empty: str):
     assert after.model.head.hidden_size == 9
 
 
-def test_naming_the_same_kind_keeps_its_options(empty: str):
+def test_naming_the_same_kind_keeps_its_options():
     config = load_config("easy_vqa", ["model.fusion.name=product", "model.fusion.dropout=0.5"])
     assert isinstance(config.model.fusion, ProductFusion)
     assert config.model.fusion.hidden_size == 256
@@ -316,7 +314,18 @@ def test_a_printed_recipe_reads_back_to_an_equal_config(recipe: str, comments: b
         ["run.name=naïve-日本"],
         ["training.learning_rate=1e-5", "training.patience=null", "training.ema_decay=0.999"],
     ],
-    ids=["layer number", "layer null", "layer marks", "mean", "path marks", "long path", "digits", "null", "ü", "training"],
+    ids=[
+        "layer number",
+        "layer null",
+        "layer marks",
+        "mean",
+        "path marks",
+        "long path",
+        "digits",
+        "null",
+        "ü",
+        "training",
+    ],
 )
 def test_awkward_values_read_back(overrides: list[str], comments: bool, tmp_path: Path):
     config = load_config("easy_vqa", overrides)

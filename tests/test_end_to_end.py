@@ -37,9 +37,7 @@ TINY = (
 
 
 def configure(questions: Path, *overrides: str) -> Config:
-    return load_config(
-        "jsonl", [f"dataset.path={questions}", f"run.folder={questions.parent}/runs", *TINY, *overrides]
-    )
+    return load_config("jsonl", [f"dataset.path={questions}", f"run.folder={questions.parent}/runs", *TINY, *overrides])
 
 
 @pytest.fixture

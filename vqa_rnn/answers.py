@@ -123,6 +123,11 @@ class AnswerVocabulary:
     """
 
     def __init__(self, answers: Sequence[str]) -> None:
+        """Number the answers.
+
+        Args:
+            answers: Distinct texts; class i is ``answers[i]``.
+        """
         self.answers = tuple(answers)
         self._ids = {answer: i for i, answer in enumerate(self.answers)}
 

@@ -1,7 +1,8 @@
 """What the model sees: one batch, in which every distinct image, text and candidate answer is encoded once.
 
 Shape letters: B images, N questions, G dialogs, R rounds (facts of a dialog), F distinct facts, T tokens, K regions,
-D feature size, C choices, U distinct choice texts, S scored answers. Texts are padded on the right with 0, each field with its own T.
+D feature size, C choices, U distinct choice texts, S scored answers. Texts are padded on the right with 0,
+each field with its own T.
 """
 
 from dataclasses import dataclass, fields, replace

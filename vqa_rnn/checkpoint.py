@@ -163,8 +163,7 @@ def load_run(path: Path) -> Run:
         raise UserError(f"{path}/run.json does not describe a run: format_version is missing")
     if version > FORMAT_VERSION:
         raise UserError(
-            f"{path} has format version {version}; this program knows versions up to {FORMAT_VERSION}: "
-            "install a newer vqa-rnn"
+            f"{path} has format version {version}; this program knows versions up to {FORMAT_VERSION}: install a newer vqa-rnn"
         )
     try:
         values = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
@@ -261,7 +260,7 @@ def _unshared(model: VqaModel) -> dict[str, torch.Tensor]:
 
 def _environment() -> dict[str, Any]:
     packages = ("vqa-rnn", "torch", "torchvision", "timm", "pytorch-ignite", "h5py", "numpy", "tokenizers")
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in packages:
         try:
             versions[package] = metadata.version(package)

@@ -48,7 +48,7 @@ def options(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the run, the features and the picture go.")] = Path("."),
+    folder: Annotated[Path, typer.Option(help="Where the run, the features and the picture go.")] = Path(),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo run.")] = False,
 ) -> None:
     """The main job from nothing to answers, on a small data set that is installed with the package."""

@@ -7,12 +7,11 @@ A config file is YAML and holds only what differs from the defaults. ``base:`` n
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from yaml import YAMLError
@@ -154,6 +153,8 @@ class TextEncoderConfig(Section):
     """Layers of the recurrent network."""
     bidirectional: bool = False
     """Read the text in both directions, each with `hidden_size`."""
+    pooling: Literal["last", "mean", "max"] = "last"
+    """The text vector: the network's last state, or the mean or maximum of its states over the words."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on word vectors and on the text vector."""
     word_dropout: float = Field(0.0, ge=0, lt=1)
@@ -206,8 +207,8 @@ class ClassifierHead(Section):
     """Scores every answer of the answer vocabulary."""
 
     name: Literal["classifier"] = "classifier"
-    hidden_size: int = Field(512, ge=1)
-    """Size of the layer before the answers."""
+    hidden_size: int | None = Field(512, ge=1)
+    """Size of the layer before the answers; null goes from the joint vector to the answers at once."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on that layer."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -439,7 +440,7 @@ def _parse_override(override: str) -> dict[str, Any]:
 def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[str, Any]:
     kept = _drop_renamed(base, over)
     merged = OmegaConf.merge(OmegaConf.create(kept), OmegaConf.create(dict(over)))
-    assert isinstance(merged, DictConfig) and not isinstance(merged, ListConfig)
+    assert isinstance(merged, DictConfig)
     return OmegaConf.to_container(merged)  # type: ignore[return-value]
 
 
@@ -505,10 +506,7 @@ def _without_tags(loc: Sequence[str | int]) -> list[str | int]:
 
 
 def _section_at(loc: Sequence[str | int]) -> type[Section]:
-    section: type[Section] = Config
-    for _, _, section in _walk(loc):
-        pass
-    return section
+    return [section for _, _, section in _walk(loc)][-1] if loc else Config
 
 
 def _commented(section: Section, depth: int) -> Iterator[str]:
@@ -556,7 +554,7 @@ def run_path(config: Config) -> Path:
     Returns:
         ``run.folder`` / ``run.name``.
     """
-    return config.run.folder / (config.run.name or os.path.basename(os.getcwd()))
+    return config.run.folder / (config.run.name or "unnamed")
 
 
 def config_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

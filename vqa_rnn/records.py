@@ -1,4 +1,4 @@
-"""What crosses a border between stages, in plain Python: questions as the readers give them, predictions as models make them.
+"""What crosses a border between stages, in plain Python: questions from the readers, predictions from models.
 
 Ids are strings, unique in a data set. A VQA question is a dialog round with an empty history.
 """

@@ -31,9 +31,7 @@ def split_words(text: str) -> list[str]:
 
 
 _NORMALIZER = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-_PRE_TOKENIZER = pre_tokenizers.Sequence(
-    [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="removed")]
-)
+_PRE_TOKENIZER = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="removed")])
 
 
 class WordTokenizer:
@@ -44,6 +42,12 @@ class WordTokenizer:
     """
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """Wrap a tokenizer; ``build`` and ``load`` make one.
+
+        Args:
+            tokenizer: Of the ``tokenizers`` library.
+            max_tokens: Longer texts are cut.
+        """
         self._tokenizer = tokenizer
         self.max_tokens = max_tokens
 

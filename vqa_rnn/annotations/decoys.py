@@ -1,1 +1,95 @@
-def draw_choices(questions): return questions
+"""Drawing wrong answers that sound right, so that multiple choice needs the image.
+
+Decoys drawn at random are found out by the text alone: "how many" with one number among four answers. So each question's decoys
+are drawn from the answers that other questions like it got about **other images**:
+
+    p(a) = sum over questions j about other images of  sim(q, j)^6 [answer of j is a],   mixed with a tenth of the same sum
+           over all questions of the same type
+
+``sim`` is the cosine of idf-weighted words, word pairs and first three words. Three distinct answers are drawn with weights
+``p^1.2``, never one that is given for the same image: it might be right as well. The power 1.2 makes up for the truth being
+left out, which would otherwise show it as the most likely of the four; it was set so that picking the likeliest answer and
+picking the unlikeliest do equally badly.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from vqa_rnn.answers import fold_answer
+from vqa_rnn.errors import UserError
+from vqa_rnn.records import Question
+
+NUM_DECOYS = 3
+SIMILARITY_POWER = 6
+SHARPNESS = 1.2
+SAME_TYPE_SHARE = 0.1
+
+
+def draw_choices(questions: Sequence[Question]) -> list[Question]:
+    """Give every question four choices: its answer and three decoys.
+
+    Args:
+        questions: Questions with one answer each.
+
+    Returns:
+        The same questions with ``choices``, the answer first, and ``correct_choice`` 0. A draw depends on the question's id and
+        on all the questions, and on nothing else.
+
+    Raises:
+        UserError: There are too few different answers.
+    """
+    answers = [fold_answer(question.human_answers[0]) for question in questions]
+    vocabulary = sorted(set(answers))
+    if len(vocabulary) <= NUM_DECOYS:
+        raise UserError(f"only {len(vocabulary)} different answers: too few to draw {NUM_DECOYS} decoys from")
+    answer_id = np.searchsorted(vocabulary, answers)
+    _, image = np.unique([question.image_id for question in questions], return_inverse=True)
+    given = np.zeros((image.max() + 1, len(vocabulary)), dtype=bool)  # answers given for an image
+    given[image, answer_id] = True
+    drawn = []
+    block = 512  # rows at a time: the similarities of all pairs would not fit for a large benchmark
+    vectors = _text_vectors(questions)
+    _, kind = np.unique([question.question_type or "" for question in questions], return_inverse=True)
+    for start in range(0, len(questions), block):
+        rows = slice(start, start + block)
+        other_image = image[rows, None] != image
+        similar = _share_of_answers((vectors[rows] @ vectors.T) ** SIMILARITY_POWER * other_image, answer_id)
+        same_type = _share_of_answers((kind[rows, None] == kind) * other_image, answer_id)
+        weights = (1 - SAME_TYPE_SHARE) * similar + SAME_TYPE_SHARE * same_type
+        log_weights = np.where(given[image[rows]], -np.inf, SHARPNESS * np.log(weights + 1e-12))
+        for question, log_weight in zip(questions[rows], log_weights, strict=True):
+            generator = np.random.default_rng(xxhash.xxh64_intdigest(question.question_id.encode()))
+            # The largest of log-weights with Gumbel noise are a draw without replacement.
+            order = np.argsort(-(log_weight + generator.gumbel(size=len(vocabulary))))
+            choices = (question.human_answers[0], *(vocabulary[i] for i in order[:NUM_DECOYS]))
+            drawn.append(replace(question, choices=choices, correct_choice=0))
+    return drawn
+
+
+def _text_vectors(questions: Sequence[Question]) -> NDArray[np.float32]:
+    """(questions, grams) idf-weighted, each of length 1."""
+    grams = [_grams(question.question) for question in questions]
+    frequency = Counter(gram for row in grams for gram in row)
+    column = {gram: i for i, gram in enumerate(frequency)}
+    vectors = np.zeros((len(questions), len(column)), dtype=np.float32)
+    for row, names in enumerate(grams):
+        for name in names:
+            vectors[row, column[name]] = np.sqrt(np.log(1 + len(questions) / frequency[name]))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _grams(text: str) -> set[str]:
+    words = fold_answer(text).replace("?", " ").split() or [""]
+    return {*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)), "^" + " ".join(words[:3])}
+
+
+def _share_of_answers(weights: NDArray[np.floating], answer_id: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Sum each row's weights by answer, and make the sums 1."""
+    num_answers = int(answer_id.max()) + 1
+    totals = np.stack([np.bincount(answer_id, weights=row, minlength=num_answers) for row in weights])
+    return totals / np.maximum(totals.sum(axis=1, keepdims=True), 1e-12)

@@ -1,14 +1,14 @@
 """Your own images and questions: UTF-8, one JSON object a line.
 
-    image        path of the image, relative to the file              required
-    question     text                                                 required
-    answer       text                                                 this or `answers`, but for the test split
-    answers      what several people answered, a list of texts; scored by the VQA consensus
-    choices      candidate answers, a list of texts with the answer among them
-    question_id  unique text or number                                by default the line number
-    caption      a sentence about the image that opens a dialog
-    history      earlier rounds, a list of {"question": …, "answer": …}
-    split        train, val or test                                   by default train
+image        path of the image, relative to the file              required
+question     text                                                 required
+answer       text                                                 this or `answers`, but for the test split
+answers      what several people answered, a list of texts; scored by the VQA consensus
+choices      candidate answers, a list of texts with the answer among them
+question_id  unique text or number                                by default the line number
+caption      a sentence about the image that opens a dialog
+history      earlier rounds, a list of {"question": …, "answer": …}
+split        train, val or test                                   by default train
 """
 
 import json

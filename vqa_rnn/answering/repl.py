@@ -79,9 +79,7 @@ def _reader():  # type: ignore[no-untyped-def]
     return lambda prompt: input()
 
 
-def _command(
-    line: str, session: Session, console: Console, choices: tuple[str, ...], top: int
-) -> tuple[tuple[str, ...], int]:
+def _command(line: str, session: Session, console: Console, choices: tuple[str, ...], top: int) -> tuple[tuple[str, ...], int]:
     name, _, rest = line.partition(" ")
     rest = rest.strip()
     if name == "/image":

@@ -109,13 +109,12 @@ class Session:
         if len(choices) == 1 or (self.needs_choices and not choices):
             raise UserError(f"{len(choices)} choices; at least two are needed")
         started = time.perf_counter()
+        outside: tuple[str, ...] = ()
         if self.needs_choices:
-            answers, outside = self._choose(question, choices), ()
+            answers = self._choose(question, choices)
         else:
             answers, outside = self._classify(question, choices)
-        unknown = [
-            word for text in (question, *choices) if text for word in self.run.tokenizer.unknown_words(text)
-        ]
+        unknown = [word for text in (question, *choices) if text for word in self.run.tokenizer.unknown_words(text)]
         answers.sort(key=lambda pair: -pair[1])
         seconds = time.perf_counter() - started
         return Answer(tuple(answers[:top]), tuple(dict.fromkeys(unknown)), tuple(outside), seconds)
@@ -128,9 +127,7 @@ class Session:
             return self._model(batch)[0].softmax(dim=0).tolist()
 
     def _choose(self, question: str, choices: Sequence[str]) -> list[tuple[str, float]]:
-        record = Question(
-            question_id="ask", image_id="image", question=question, split="test", choices=tuple(choices)
-        )
+        record = Question(question_id="ask", image_id="image", question=question, split="test", choices=tuple(choices))
         order = choice_order("ask", len(choices))
         return [(choices[i], p) for i, p in zip(order, self._probabilities(record), strict=True)]
 

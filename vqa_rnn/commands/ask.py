@@ -35,9 +35,7 @@ def ask(
     return session.ask(question, choices, top)
 
 
-def converse(
-    path: Path, image: Path | None, choices: Sequence[str] = (), top: int = 5, weights: str | None = None
-) -> None:
+def converse(path: Path, image: Path | None, choices: Sequence[str] = (), top: int = 5, weights: str | None = None) -> None:
     """Open the prompt.
 
     Args:

@@ -26,7 +26,7 @@ from vqa_rnn.records import Question
 Asked = tuple[Path, Question, Answer]
 
 
-def demo(folder: Path = Path("."), *, overwrite: bool = False) -> Path:
+def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
     """Run the main job on the embedded default, telling what happens.
 
     Args:

@@ -152,8 +152,7 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
         "intervals": {"accuracy": interval(measured.scores)},
         "per_type": by_type(measured.questions, measured.scores),
         "floors": {
-            name: {"accuracy": float(scores.mean()), "interval": interval(scores)}
-            for name, scores in measured.floors.items()
+            name: {"accuracy": float(scores.mean()), "interval": interval(scores)} for name, scores in measured.floors.items()
         },
     }
     if blind is not None:

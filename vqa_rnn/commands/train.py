@@ -71,9 +71,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
     model = VqaModel(config.model, sizes)
     model.set_feature_statistics(*_feature_statistics(store, train_data))
     model.to(device)
-    batches = ImageGroupedBatches(
-        train_data.encoded.image, config.training.batch_size, shuffle=True, seed=config.run.seed
-    )
+    batches = ImageGroupedBatches(train_data.encoded.image, config.training.batch_size, shuffle=True, seed=config.run.seed)
     if run is None:
         precision = config.training.precision
         if precision == "auto":
@@ -98,9 +96,7 @@ def _fit(
     config = run.config.training
     optimizer = build_optimizer(model, config)
     schedule = build_schedule(optimizer, config, config.max_epochs * len(batches))
-    trainer = build_trainer(
-        model, optimizer, schedule, device=device, precision=run.precision, clip_norm=config.clip_norm
-    )
+    trainer = build_trainer(model, optimizer, schedule, device=device, precision=run.precision, clip_norm=config.clip_norm)
     evaluated = model if config.ema_decay is None else copy_for_average(model)
     evaluator = build_evaluator(evaluated, device=device)
     pin_memory = device.type == "cuda"

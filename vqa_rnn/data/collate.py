@@ -1,5 +1,7 @@
 """Gathering a batch: every distinct image, fact and choice once, and the indices that lead to them."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -57,7 +59,7 @@ def _pad_texts(tokens: Ragged, texts: Ints) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(tokens.padded(texts, 0)), torch.from_numpy(tokens.lengths(texts))
 
 
-def _distinct(text_ids: NDArray[np.generic]) -> tuple[Ints, Ints]:
+def _distinct(text_ids: NDArray[Any]) -> tuple[Ints, Ints]:
     """Number the texts of a rectangle: an index of the same shape with -1 kept, and the distinct texts it leads to."""
     exists = text_ids >= 0
     distinct, inverse = np.unique(text_ids[exists], return_inverse=True)
@@ -66,5 +68,5 @@ def _distinct(text_ids: NDArray[np.generic]) -> tuple[Ints, Ints]:
     return index, distinct
 
 
-def _at_least_one_column(targets: NDArray[np.generic]) -> NDArray[np.generic]:
+def _at_least_one_column(targets: NDArray[Any]) -> NDArray[Any]:
     return targets if targets.shape[1] else np.zeros((targets.shape[0], 1), dtype=targets.dtype)

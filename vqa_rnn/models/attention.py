@@ -70,9 +70,7 @@ class TopDownAttention(nn.Module):
         attended_ND = (weights_NK.unsqueeze(1) @ features_BKD[image_index_N]).squeeze(1)
         return attended_ND, None
 
-    def weights(
-        self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor
-    ) -> Tensor:
+    def weights(self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor) -> Tensor:
         """The attention weights.
 
         Args:

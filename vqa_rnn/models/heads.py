@@ -1,6 +1,7 @@
 """Joint vectors to answers. A head scores, and owns its loss.
 
-Shape letters: N questions, J joint size, A answer vocabulary, C choices, U distinct choice texts, H text vector size, S scored answers.
+Shape letters: N questions, J joint size, A answer vocabulary, C choices, U distinct choice texts, H text vector
+size, S scored answers.
 """
 
 import torch
@@ -13,16 +14,16 @@ from vqa_rnn.models.text_encoder import TextEncoder
 
 
 class ClassifierHead(nn.Module):
-    """One hidden layer, then a logit for every answer of the vocabulary."""
+    """A hidden layer, or none, then a logit for every answer of the vocabulary."""
 
     def __init__(self, config: ClassifierConfig, joint_size: int, num_answers: int, text_encoder: TextEncoder) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(joint_size, config.hidden_size),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.hidden_size, num_answers),
-        )
+        hidden = config.hidden_size
+        if hidden is None:
+            self.layers = nn.Sequential(nn.Linear(joint_size, num_answers))
+        else:
+            layer = (nn.Linear(joint_size, hidden), nn.ReLU(), nn.Dropout(config.dropout))
+            self.layers = nn.Sequential(*layer, nn.Linear(hidden, num_answers))
         self.label_smoothing = config.label_smoothing
 
     def forward(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
@@ -71,8 +72,8 @@ class ClassifierHead(nn.Module):
 class ChoiceHead(nn.Module):
     """``score(c) = (W joint) · (W' text(c) + b')``, each distinct choice text of the batch encoded once.
 
-    The discriminative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4) with a learned map on both
-    sides; choice texts are read by an LSTM of their own over the question's word embedding.
+    The discriminative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4) with a learned map on
+    both sides; choice texts are read by an LSTM of their own over the question's word embedding.
     """
 
     def __init__(self, config: ChoiceConfig, joint_size: int, num_answers: int, text_encoder: TextEncoder) -> None:

@@ -14,13 +14,22 @@ UNKNOWN_ID = 1
 
 
 class TextEncoder(nn.Module):
-    """The last state of a recurrent network over word vectors (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 4).
+    """A recurrent network over word vectors (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 4).
+
+    The paper takes the last state; by option it is the mean or the maximum of the states, as in sentence encoders
+    (Conneau et al. 2017, https://arxiv.org/abs/1705.02364, section 3.2).
 
     Attributes:
         output_size: H.
     """
 
     def __init__(self, config: TextEncoderConfig, vocabulary_size: int) -> None:
+        """Make the layers.
+
+        Args:
+            config: Cell and sizes.
+            vocabulary_size: Words, with padding and the unknown word.
+        """
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size, padding_idx=PADDING_ID)
         self.network = CELLS[config.cell](
@@ -33,6 +42,7 @@ class TextEncoder(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.word_dropout = config.word_dropout
+        self.pooling = config.pooling
         self.output_size = config.hidden_size * (2 if config.bidirectional else 1)
 
     def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
@@ -58,7 +68,16 @@ class TextEncoder(nn.Module):
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
             tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
         words_NTE = self.dropout(self.embedding(tokens_NT))
-        return self.dropout(run_packed(self.network, words_NTE, lengths_N))
+        states_NTH, last_NH = run_packed(self.network, words_NTE, lengths_N)
+        return self.dropout(self._pool(states_NTH, last_NH, lengths_N))
+
+    def _pool(self, states_NTH: Tensor, last_NH: Tensor, lengths_N: Tensor) -> Tensor:
+        if self.pooling == "last":
+            return last_NH
+        if self.pooling == "mean":
+            return states_NTH.sum(dim=1) / lengths_N[:, None]
+        exists_NT = torch.arange(states_NTH.shape[1], device=lengths_N.device) < lengths_N[:, None]
+        return states_NTH.masked_fill(~exists_NT[:, :, None], float("-inf")).amax(dim=1)
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """As ``encode_texts``.

@@ -1,0 +1,185 @@
+"""Joint vectors to answers, and the loss of each head."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vqa_rnn.batch import Batch
+from vqa_rnn.config import ChoiceHead, ClassifierHead, TextEncoderConfig
+from vqa_rnn.models.heads import ChoiceHead as Choice
+from vqa_rnn.models.heads import ClassifierHead as Classifier
+from vqa_rnn.models.text_encoder import TextEncoder
+
+NOTHING = -math.inf
+
+
+def batch_of(num_questions: int, **given: Any) -> Batch:
+    """A batch of which the heads look at a few fields only."""
+    none = torch.zeros(num_questions, 0, dtype=torch.int64)
+    ones = torch.ones(num_questions, dtype=torch.int64)
+    values: dict[str, Tensor] = {
+        "features": torch.zeros(1, 1, 1),
+        "region_mask": torch.ones(1, 1, dtype=torch.bool),
+        "image_index": torch.zeros_like(ones),
+        "question_tokens": ones[:, None],
+        "question_lengths": ones,
+        "fact_tokens": torch.zeros(0, 0, dtype=torch.int64),
+        "fact_lengths": torch.zeros(0, dtype=torch.int64),
+        "history_index": none,
+        "dialog_index": torch.arange(num_questions),
+        "history_lengths": torch.zeros_like(ones),
+        "choice_tokens": torch.zeros(0, 0, dtype=torch.int64),
+        "choice_lengths": torch.zeros(0, dtype=torch.int64),
+        "choice_index": none,
+        "choice_regions": none,
+        "correct_choice": torch.full_like(ones, -1),
+        "answer_ids": torch.zeros(num_questions, 1, dtype=torch.int64),
+        "answer_scores": torch.zeros(num_questions, 1),
+    }
+    return Batch(**{**values, **{name: torch.as_tensor(value) for name, value in given.items()}})
+
+
+def classifier(label_smoothing: float = 0.0, num_answers: int = 3) -> Classifier:
+    torch.manual_seed(0)
+    config = ClassifierHead(hidden_size=4, label_smoothing=label_smoothing)
+    return Classifier(config, 5, num_answers, TextEncoder(TextEncoderConfig(), 9)).eval()
+
+
+def choice(label_smoothing: float = 0.0) -> Choice:
+    torch.manual_seed(0)
+    encoder = TextEncoder(TextEncoderConfig(embedding_size=4, hidden_size=6), 9)
+    return Choice(ChoiceHead(label_smoothing=label_smoothing), 5, 0, encoder).eval()
+
+
+LOGITS = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [5.0, -1.0, 0.0]])
+TARGETS = {"answer_ids": [[2, 0], [0, 1], [0, 0]], "answer_scores": [[1.0, 0.0], [0.9, 0.3], [0.0, 0.0]]}
+
+
+def log_softmax(row: list[float]) -> list[float]:
+    total = math.log(sum(math.exp(value) for value in row))
+    return [value - total for value in row]
+
+
+def test_the_classifier_scores_every_answer():
+    head = classifier()
+    joint = torch.randn(2, 5)
+    hidden = (joint @ head.layers[0].weight.T + head.layers[0].bias).clamp(min=0)
+    expected = hidden @ head.layers[3].weight.T + head.layers[3].bias
+    torch.testing.assert_close(head(joint, batch_of(2)), expected)
+
+
+def test_a_classifier_without_a_hidden_layer_is_one_matrix():
+    torch.manual_seed(0)
+    head = Classifier(ClassifierHead(hidden_size=None), 5, 3, TextEncoder(TextEncoderConfig(), 9))
+    joint = torch.randn(2, 5)
+    matrix, bias = head.parameters()
+    torch.testing.assert_close(head(joint, batch_of(2)), joint @ matrix.T + bias)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_of_the_classifier_takes_soft_targets_and_leaves_out_questions_without(smoothing: float):
+    first, second = log_softmax([1, 2, 3]), log_softmax([0, 0, 0])
+    targets = (first[2], 0.75 * second[0] + 0.25 * second[1])
+    losses = [
+        -(1 - smoothing) * target - smoothing * sum(row) / 3 for target, row in zip(targets, (first, second), strict=True)
+    ]
+    loss = classifier(smoothing).loss(LOGITS, batch_of(3, **TARGETS))
+    assert loss.item() == pytest.approx(sum(losses) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_of_the_classifier_is_zero_without_any_target(smoothing: float):
+    logits = LOGITS.clone().requires_grad_()
+    loss = classifier(smoothing).loss(logits, batch_of(3, answer_ids=[[0]] * 3, answer_scores=[[0.0]] * 3))
+    assert loss.item() == 0
+    loss.backward()
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+def test_the_classifier_earns_the_score_of_its_best_answer():
+    batch = batch_of(3, **TARGETS)
+    assert classifier().question_scores(LOGITS, batch).tolist() == pytest.approx([1.0, 0.9, 0.0])
+    turned = torch.tensor([[9.0, 0, 0], [0, 9.0, 0], [0, 0, 9.0]])
+    assert classifier().question_scores(turned, batch).tolist() == pytest.approx([0.0, 0.3, 0.0])
+
+
+CHOICES = {
+    "choice_tokens": [[2, 3], [4, 0], [5, 6], [7, 0]],
+    "choice_lengths": [2, 1, 2, 1],
+    "choice_index": [[0, 2, 3], [1, 0, -1], [-1, -1, -1], [3, 1, 2]],
+    "correct_choice": [1, 0, -1, -1],
+}
+
+
+def test_a_choice_is_scored_by_its_text_and_missing_ones_are_minus_infinity():
+    head = choice()
+    joint = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    logits = head(joint, batch_of(4, **CHOICES))
+    assert logits.shape == (4, 3)
+    texts = head.text_encoder.encode_texts(torch.tensor(CHOICES["choice_tokens"]), torch.tensor(CHOICES["choice_lengths"]))
+    for n, row in enumerate(CHOICES["choice_index"]):
+        for c, text in enumerate(row):
+            if text < 0:
+                assert logits[n, c] == NOTHING
+            else:
+                right = head.project_choice.weight @ texts[text] + head.project_choice.bias
+                expected = (head.project_joint.weight @ joint[n]) @ right
+                assert logits[n, c].item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
+
+
+CHOICE_LOGITS = torch.tensor([[1.0, 2.0, 3.0], [0.5, 1.5, NOTHING], [NOTHING] * 3, [1.0, 1.0, 1.0]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_loss_of_choices_is_cross_entropy_over_those_that_exist(smoothing: float):
+    first, second = log_softmax([1, 2, 3]), log_softmax([0.5, 1.5])
+    losses = [
+        -(1 - smoothing) * first[1] - smoothing * sum(first) / 3,
+        -(1 - smoothing) * second[0] - smoothing * sum(second) / 2,
+    ]
+    logits = CHOICE_LOGITS.clone().requires_grad_()
+    loss = choice(smoothing).loss(logits, batch_of(4, **CHOICES))
+    assert loss.item() == pytest.approx(sum(losses) / 2, rel=1e-6)
+    reference = torch.nn.functional.cross_entropy(CHOICE_LOGITS[:1], torch.tensor([1]), label_smoothing=smoothing)
+    assert losses[0] == pytest.approx(reference.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_missing_choices_give_no_gradient_and_no_nan(smoothing: float):
+    head = choice(smoothing)
+    joint = torch.randn(4, 5, requires_grad=True)
+    batch = batch_of(4, **CHOICES)
+    head.loss(head(joint, batch), batch).backward()
+    assert joint.grad is not None
+    assert (joint.grad[:2] != 0).any(dim=1).all()
+    assert (joint.grad[2:] == 0).all()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in head.parameters())
+
+
+def test_the_loss_of_choices_is_zero_where_no_truth_is_known():
+    batch = batch_of(4, **{**CHOICES, "correct_choice": [-1] * 4})
+    assert choice().loss(CHOICE_LOGITS, batch).item() == 0
+
+
+def test_a_batch_in_which_no_question_has_choices_earns_and_costs_nothing():
+    head, batch = choice(0.1), batch_of(2)
+    logits = head(torch.randn(2, 5), batch)
+    assert logits.shape == (2, 0)
+    assert head.loss(logits, batch).item() == 0
+    assert head.question_scores(logits, batch).tolist() == [0.0, 0.0]
+
+
+def test_a_choice_earns_one_or_nothing():
+    batch = batch_of(4, **{**CHOICES, "correct_choice": [2, 0, -1, -1]})
+    assert choice().question_scores(CHOICE_LOGITS, batch).tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_logits_are_float32_under_half_precision():
+    joint = torch.randn(4, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert classifier()(joint, batch_of(4)).dtype == torch.float32
+        assert choice()(joint, batch_of(4, **CHOICES)).dtype == torch.float32

@@ -1,0 +1,247 @@
+"""The whole model: every attention with every fusion and every head."""
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.batch import Batch
+from vqa_rnn.config import ModelConfig
+from vqa_rnn.data.collate import make_batch
+from vqa_rnn.data.encoding import Ints, encode_questions
+from vqa_rnn.data.sources import Regions
+from vqa_rnn.models import ModelSizes, VqaModel
+from vqa_rnn.models.attention import ATTENTIONS
+from vqa_rnn.models.fusion import FUSIONS
+from vqa_rnn.models.heads import ANSWER_HEADS
+from vqa_rnn.records import Question
+from vqa_rnn.text import WordTokenizer
+
+COMBINATIONS = list(itertools.product(ATTENTIONS, FUSIONS, ANSWER_HEADS))
+CHOICES = ("red", "a dark blue", "green", "cat")
+WORDS = "what colour is the very big cat on the left of it red blue"
+
+
+def make_questions() -> list[Question]:
+    found = []
+    for i in range(9):
+        num_choices = 2 + i % 3
+        found.append(
+            Question(
+                question_id=f"q{i}",
+                image_id=f"image{i % 4}",
+                question=" ".join(WORDS.split()[: 1 + (5 * i) % 11]),
+                split="train",
+                human_answers=(CHOICES[i % num_choices],),
+                choices=CHOICES[:num_choices],
+                correct_choice=i % num_choices,
+            )
+        )
+    return found
+
+
+class Regions4:
+    """Four images of 5, 3, 1 and 4 regions."""
+
+    features = np.random.default_rng(0).normal(size=(4, 5, 6))
+
+    def read(self, images: Ints) -> Regions:
+        return self.features[images], np.array([5, 3, 1, 4], dtype=np.int32)[images], None
+
+
+TOKENIZER = WordTokenizer.build([WORDS, *CHOICES], min_count=1, max_tokens=20)
+ANSWERS = AnswerVocabulary(CHOICES)
+ENCODED = encode_questions(make_questions(), TOKENIZER, ANSWERS)
+SIZES = ModelSizes(TOKENIZER.vocabulary_size, feature_size=6, num_answers=len(ANSWERS))
+
+
+def batch_of(*rows: int) -> Batch:
+    return make_batch(ENCODED, np.array(rows, dtype=np.int64), Regions4())
+
+
+ALL = tuple(range(9))
+
+
+def build(attention: str, fusion: str, head: str, **options: Any) -> VqaModel:
+    torch.manual_seed(0)
+    values = {
+        "question": {"embedding_size": 8, "hidden_size": 7},
+        "attention": {"name": attention},
+        "fusion": {"name": fusion, "hidden_size": 10},
+        "head": {"name": head},
+        **options,
+    }
+    model = VqaModel(ModelConfig.model_validate(values), SIZES)
+    model.set_feature_statistics(torch.full((6,), 0.3), torch.full((6,), 1.7))
+    return model.eval()
+
+
+def pad(batch: Batch) -> Batch:
+    """The same batch with more padding of every kind, and garbage where no region is."""
+    features = torch.where(batch.region_mask[:, :, None], batch.features, 1e3)
+    extra = torch.full((len(features), 3, features.shape[2]), -1e3, dtype=features.dtype)
+
+    def widen(values: Tensor, fill: int) -> Tensor:
+        return torch.cat([values, values.new_full((len(values), 3), fill)], dim=1)
+
+    return replace(
+        batch,
+        features=torch.cat([features, extra], dim=1),
+        region_mask=widen(batch.region_mask, False),
+        question_tokens=widen(batch.question_tokens, 0),
+        choice_tokens=widen(batch.choice_tokens, 0),
+        choice_index=widen(batch.choice_index, -1),
+    )
+
+
+def close(found: Tensor, expected: Tensor, precision: torch.dtype) -> None:
+    width = min(found.shape[1], expected.shape[1])
+    for rest in (found[:, width:], expected[:, width:]):
+        assert (rest == float("-inf")).all()
+    if precision == torch.float64:
+        torch.testing.assert_close(found[:, :width], expected[:, :width], rtol=0, atol=1e-9)
+    else:
+        # relative to the size of the scores: one of them may lie close to 0
+        size = expected[expected.isfinite()].abs().max().item()
+        torch.testing.assert_close(found[:, :width], expected[:, :width], rtol=1e-5, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize(("attention", "fusion", "head"), COMBINATIONS)
+def test_batch_mates_never_change_an_answer(attention: str, fusion: str, head: str, precision: torch.dtype):
+    model = build(attention, fusion, head).to(precision)
+    together = model(batch_of(*ALL))
+    for row in ALL:
+        close(model(batch_of(row)), together[row : row + 1], precision)
+    turned = (5, 2, 8, 2)
+    close(model(batch_of(*turned)), together[list(turned)], precision)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize(("attention", "fusion", "head"), COMBINATIONS)
+def test_padding_never_changes_an_answer(attention: str, fusion: str, head: str, precision: torch.dtype):
+    model = build(attention, fusion, head).to(precision)
+    batch = batch_of(*ALL)
+    padded = pad(batch)
+    close(model(padded), model(batch), precision)
+    close(model.encode(padded), model.encode(batch), precision)
+    torch.testing.assert_close(model.loss(model(padded), padded), model.loss(model(batch), batch), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("attention", "fusion", "head"), COMBINATIONS)
+def test_every_combination_learns_with_all_its_parameters(attention: str, fusion: str, head: str):
+    model = build(attention, fusion, head).train()
+    batch = batch_of(*ALL)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for step in range(30):
+        optimizer.zero_grad()
+        loss = model.loss(model(batch), batch)
+        loss.backward()
+        losses.append(loss.item())
+        if step == 0:
+            for name, parameter in model.named_parameters():
+                assert parameter.grad is not None, name
+                assert parameter.grad.isfinite().all(), name
+            for name, module in model.named_children():
+                gradients = [p.grad.abs().sum() for p in module.parameters() if p.grad is not None]
+                assert not gradients or sum(gradients) > 0, name
+        optimizer.step()
+    assert losses[-1] < 0.5 * losses[0]
+    scores = model.eval().question_scores(model(batch), batch)
+    assert scores.shape == (9,)
+    assert scores.mean() > 0.6
+
+
+def other_features(batch: Batch) -> Batch:
+    return replace(batch, features=batch.features.flip(0) * 3 + 1)
+
+
+def other_questions(batch: Batch) -> Batch:
+    return replace(batch, question_tokens=torch.where(batch.question_tokens > 0, 2, 0))
+
+
+ABLATIONS = {"none": (True, True), "question_only": (False, True), "image_only": (True, False), "choices_only": (False, False)}
+
+
+@pytest.mark.parametrize("ablate", ABLATIONS)
+@pytest.mark.parametrize(("attention", "fusion", "head"), COMBINATIONS)
+def test_an_ablated_part_is_not_seen(attention: str, fusion: str, head: str, ablate: str):
+    model = build(attention, fusion, head, ablate=ablate)
+    batch = batch_of(*ALL)
+    logits = model(batch)
+    sees_image, sees_question = ABLATIONS[ablate]
+    assert torch.equal(model(other_features(batch)), logits) != sees_image
+    assert torch.equal(model(other_questions(batch)), logits) != sees_question
+
+
+@pytest.mark.parametrize("ablate", ["question_only", "image_only", "choices_only"])
+@pytest.mark.parametrize(("attention", "fusion"), list(itertools.product(ATTENTIONS, FUSIONS)))
+def test_an_ablated_model_learns_what_is_left(attention: str, fusion: str, ablate: str):
+    model = build(attention, fusion, "choice", ablate=ablate).train()
+    batch = batch_of(*ALL)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(15):
+        optimizer.zero_grad()
+        loss = model.loss(model(batch), batch)
+        loss.backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_features_are_standardised_by_channel():
+    model = build("none", "concat", "classifier").double()
+    batch = batch_of(*ALL)
+    plain = build("none", "concat", "classifier").double()
+    mean, std = torch.arange(6.0).double(), torch.tensor([1.0, 2, 3, 4, 5, 0]).double()
+    model.set_feature_statistics(mean, std)
+    plain.set_feature_statistics(torch.zeros(6), torch.ones(6))
+    std[5] = 1  # a channel that never changes is left alone
+    by_hand = replace(batch, features=(batch.features - mean) / std)
+    torch.testing.assert_close(model.encode(batch), plain.encode(by_hand), rtol=0, atol=1e-12)
+
+
+def test_stored_half_precision_is_cast():
+    model = build("top_down", "product", "classifier")
+    batch = batch_of(*ALL)
+    half = replace(batch, features=batch.features.half())
+    torch.testing.assert_close(model(half), model(batch), rtol=1e-2, atol=1e-2)
+    assert model(half).dtype == torch.float32
+
+
+def test_statistics_travel_with_the_weights():
+    model, other = build("none", "product", "classifier"), build("none", "product", "classifier")
+    model.set_feature_statistics(torch.arange(6.0), torch.arange(1.0, 7.0))
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other(batch_of(*ALL)), model(batch_of(*ALL)))
+
+
+def test_choices_are_read_by_a_network_of_their_own_over_the_words_of_the_question():
+    model = build("none", "product", "choice")
+    encoder = model.head.text_encoder
+    assert encoder.embedding is model.question_encoder.embedding
+    assert encoder.network is not model.question_encoder.network
+    assert not torch.equal(encoder.network.weight_ih_l0, model.question_encoder.network.weight_ih_l0)
+
+
+def test_dropout_on_features_acts_in_training_alone():
+    model = build("none", "product", "classifier", feature_dropout=0.5)
+    batch = batch_of(*ALL)
+    assert torch.equal(model(batch), model(batch))
+    model.train()
+    assert not torch.equal(model(batch), model(batch))
+
+
+def test_forward_is_encoding_and_answering():
+    model = build("top_down", "concat", "choice")
+    batch = batch_of(*ALL)
+    assert torch.equal(model(batch), model.answer(model.encode(batch), batch))
+    assert model.encode(batch).shape == (9, model.fusion.output_size)

@@ -1,0 +1,117 @@
+"""Texts to vectors."""
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from vqa_rnn import text
+from vqa_rnn.config import TextEncoderConfig
+from vqa_rnn.models import text_encoder
+from vqa_rnn.models.text_encoder import UNKNOWN_ID, TextEncoder
+
+TEXTS = ([4, 2, 5], [3], [2, 2, 6, 7, 3], [], [5, 4])
+
+
+POOLINGS = get_args(TextEncoderConfig.model_fields["pooling"].annotation)
+
+
+def encoder(num_layers: int = 1, bidirectional: bool = False, **options: Any) -> TextEncoder:
+    torch.manual_seed(0)
+    values = {"embedding_size": 6, "hidden_size": 5, "num_layers": num_layers, "bidirectional": bidirectional}
+    config = TextEncoderConfig.model_validate({**values, **options})
+    return TextEncoder(config, vocabulary_size=9).double().eval()
+
+
+def padded(texts: tuple[list[int], ...], length: int = 0) -> tuple[Tensor, Tensor]:
+    length = max(length, *map(len, texts))
+    tokens = torch.tensor([ids + [0] * (length - len(ids)) for ids in texts], dtype=torch.int64)
+    return tokens, torch.tensor([len(ids) for ids in texts])
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_a_batch_equals_each_text_encoded_alone(num_layers: int, bidirectional: bool, pooling: str):
+    model = encoder(num_layers, bidirectional, pooling=pooling)
+    together = model.encode_texts(*padded(TEXTS, length=8))
+    assert together.shape == (5, model.output_size) == (5, 10 if bidirectional else 5)
+    for row, ids in zip(together, TEXTS, strict=True):
+        alone = model.encode_texts(*padded((ids or [UNKNOWN_ID],)))[0]
+        torch.testing.assert_close(row, alone, rtol=0, atol=1e-9)
+    assert len({tuple(row.tolist()) for row in together}) == 5
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_pooling_is_over_the_words_of_a_text(bidirectional: bool, pooling: str):
+    model = encoder(bidirectional=bidirectional, pooling=pooling)
+    found = model.encode_texts(*padded(TEXTS, length=7))
+    for row, ids in zip(found, TEXTS, strict=True):
+        states, (last, _) = model.network(model.embedding(torch.tensor([ids or [UNKNOWN_ID]])))
+        expected = {"last": torch.cat([*last[:, 0]]), "mean": states[0].mean(dim=0), "max": states[0].amax(dim=0)}
+        torch.testing.assert_close(row, expected[pooling], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_no_texts_give_no_vectors(bidirectional: bool):
+    model = encoder(bidirectional=bidirectional)
+    for tokens in (torch.zeros(0, 0, dtype=torch.int64), torch.zeros(0, 4, dtype=torch.int64)):
+        vectors = model.encode_texts(tokens, torch.zeros(0, dtype=torch.int64))
+        assert vectors.shape == (0, model.output_size)
+        assert vectors.dtype == torch.float64
+
+
+@pytest.mark.parametrize("columns", [0, 1, 3])
+def test_texts_without_tokens_are_one_unknown_word(columns: int):
+    model = encoder()
+    empty = model.encode_texts(torch.zeros(2, columns, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
+    unknown = model.encode_texts(torch.tensor([[UNKNOWN_ID]]), torch.tensor([1]))
+    torch.testing.assert_close(empty, unknown.expand(2, -1), rtol=0, atol=1e-12)
+
+
+def test_what_is_given_is_not_changed():
+    tokens, lengths = padded(TEXTS)
+    before = tokens.clone(), lengths.clone()
+    encoder().encode_texts(tokens, lengths)
+    assert torch.equal(tokens, before[0])
+    assert torch.equal(lengths, before[1])
+
+
+def test_calling_the_encoder_encodes():
+    model = encoder()
+    assert torch.equal(model(*padded(TEXTS)), model.encode_texts(*padded(TEXTS)))
+
+
+def test_words_are_dropped_in_training_alone():
+    model = encoder(word_dropout=0.5)
+    unknown = model.encode_texts(torch.tensor([[UNKNOWN_ID]]), torch.tensor([1]))[0]
+    word = model.encode_texts(torch.tensor([[4]]), torch.tensor([1]))[0]
+    tokens, lengths = torch.full((400, 1), 4), torch.ones(400, dtype=torch.int64)
+    assert torch.equal(model.encode_texts(tokens, lengths), model.encode_texts(tokens, lengths))
+    found = model.train().encode_texts(tokens, lengths)
+    dropped = torch.isclose(found, unknown).all(dim=1)
+    assert (dropped | torch.isclose(found, word).all(dim=1)).all()
+    assert 140 < int(dropped.sum()) < 260
+
+
+def test_dropout_acts_in_training_alone():
+    model = encoder(dropout=0.5)
+    tokens, lengths = padded(TEXTS)
+    assert torch.equal(model.encode_texts(tokens, lengths), model.encode_texts(tokens, lengths))
+    model.train()
+    assert not torch.equal(model.encode_texts(tokens, lengths), model.encode_texts(tokens, lengths))
+
+
+def test_padding_is_a_zero_vector_that_does_not_learn():
+    model = encoder().train()
+    assert (model.embedding.weight[0] == 0).all()
+    model.encode_texts(*padded(TEXTS)).sum().backward()
+    assert model.embedding.weight.grad is not None
+    assert (model.embedding.weight.grad[0] == 0).all()
+    assert (model.embedding.weight.grad[UNKNOWN_ID] != 0).any()
+
+
+def test_ids_mean_what_they_mean_to_the_tokenizer():
+    assert (text_encoder.PADDING_ID, text_encoder.UNKNOWN_ID) == (text.PADDING_ID, text.UNKNOWN_ID)

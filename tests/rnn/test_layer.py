@@ -1,0 +1,78 @@
+"""Running recurrent networks over texts of different lengths."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vqa_rnn.rnn import CELLS, run_packed
+
+LENGTHS = (4, 1, 6, 3, 6)
+
+
+@pytest.fixture(params=[(cell, layers, both) for cell in CELLS for layers in (1, 2) for both in (False, True)], ids=str)
+def network(request: pytest.FixtureRequest) -> nn.LSTM:
+    cell, layers, both = request.param
+    torch.manual_seed(0)
+    return CELLS[cell](5, 7, layers, batch_first=True, bidirectional=both).double()
+
+
+def sequences() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(length, 5, generator=generator, dtype=torch.float64) for length in LENGTHS]
+
+
+def padded(texts: list[Tensor], length: int, garbage: float) -> Tensor:
+    return torch.stack([torch.cat([text, text.new_full((length - len(text), 5), garbage)]) for text in texts])
+
+
+def run(network: nn.LSTM, texts: Tensor) -> tuple[Tensor, Tensor]:
+    return run_packed(network, texts, torch.tensor(LENGTHS))
+
+
+def width(network: nn.LSTM) -> int:
+    return 14 if network.bidirectional else 7
+
+
+def test_a_batch_equals_each_sequence_run_alone(network: nn.LSTM):
+    texts = sequences()
+    states, last = run(network, padded(texts, 8, 0.0))
+    assert states.shape == (5, 8, width(network))
+    assert last.shape == (5, width(network))
+    for n, text in enumerate(texts):
+        outputs, (final, _) = network(text[None])
+        alone = torch.cat([*final[-(width(network) // 7) :, 0]])
+        torch.testing.assert_close(last[n], alone, rtol=0, atol=1e-12)
+        torch.testing.assert_close(states[n, : LENGTHS[n]], outputs[0], rtol=0, atol=1e-12)
+        assert (states[n, LENGTHS[n] :] == 0).all()
+
+
+def test_padding_is_never_read(network: nn.LSTM):
+    texts = sequences()
+    short, short_last = run(network, padded(texts, 6, 0.0))
+    long, long_last = run(network, padded(texts, 11, float("nan")))
+    assert torch.equal(short_last, long_last)
+    assert torch.equal(short, long[:, :6])
+
+
+def test_the_last_state_is_that_at_the_last_element_and_at_the_first_for_the_backward_direction(network: nn.LSTM):
+    states, last = run(network, padded(sequences(), 6, 0.0))
+    for n, length in enumerate(LENGTHS):
+        assert torch.equal(last[n, :7], states[n, length - 1, :7])
+        assert torch.equal(last[n, 7:], states[n, 0, 7:])
+
+
+def test_the_order_of_the_batch_does_not_matter(network: nn.LSTM):
+    texts, lengths = padded(sequences(), 6, 0.0), torch.tensor(LENGTHS)
+    order = torch.tensor([3, 0, 4, 2, 1])
+    expected = run_packed(network, texts, lengths)
+    for found, values in zip(run_packed(network, texts[order], lengths[order]), expected, strict=True):
+        torch.testing.assert_close(found, values[order], rtol=0, atol=1e-12)
+
+
+def test_gradients_stop_at_the_end_of_each_sequence(network: nn.LSTM):
+    texts = padded(sequences(), 6, 0.0).requires_grad_()
+    run(network, texts)[1].sum().backward()
+    assert texts.grad is not None
+    for gradient, length in zip(texts.grad, LENGTHS, strict=True):
+        assert (gradient[:length].abs().sum(dim=1) > 0).all()
+        assert (gradient[length:] == 0).all()
