@@ -61,18 +61,20 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     if not image_ids:
         raise UserError(f"{config.dataset.name}: there are no images to extract features from")
     path = store_path(config)
+    if path.is_dir():
+        raise UserError(f"features.store={path} is a folder: give the path of a file")
     finished = FeatureStore(path) if path.is_file() else None
     if finished is not None:
         check_store(finished, config.features)
         if set(image_ids) <= set(finished.image_ids):
             return ExtractionReport(path, len(finished.image_ids), 0, {}, 0.0)
     extractor = Extractor(config.features, device=device)
-    writer = _open_writer(path, extractor, config, image_ids)
-    if finished is not None:
-        _copy_rows(finished, writer)
+    writer = _open_writer(path, extractor, config, image_ids, finished)
     batch_rows = int(writer.attributes["compute"]["batch_rows"])
     extractor.precision = writer.attributes["compute"]["precision"]
-    pending = list(writer.pending(batch_rows))
+    taken = set() if finished is None else finished.row_of.keys()
+    pending = [[row for row in rows if image_ids[row] not in taken] for rows in writer.pending(batch_rows)]
+    pending = [rows for rows in pending if rows]
     failed: dict[str, str] = {}
     num_done = 0
     started = time.perf_counter()
@@ -103,7 +105,10 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
 
 
-def _open_writer(path: Path, extractor: Extractor, config: Config, image_ids: list[str]) -> StoreWriter:
+def _open_writer(
+    path: Path, extractor: Extractor, config: Config, image_ids: list[str], finished: FeatureStore | None
+) -> StoreWriter:
+    """Take up the unfinished store, or make a new one, with the rows and the way of computing of a finished one."""
     if partial_path(path).is_file():
         writer = StoreWriter(path)
         if writer.attributes["fingerprint"] != extractor.fingerprint or writer.image_ids != image_ids:
@@ -118,7 +123,9 @@ def _open_writer(path: Path, extractor: Extractor, config: Config, image_ids: li
         "compiled": False,
         "batch_rows": config.features.batch_rows,
     }
-    return StoreWriter.create(
+    if finished is not None:
+        compute = finished.attributes["compute"]
+    writer = StoreWriter.create(
         path,
         image_ids,
         num_regions=extractor.num_regions,
@@ -126,6 +133,9 @@ def _open_writer(path: Path, extractor: Extractor, config: Config, image_ids: li
         dtype=config.features.dtype,
         attributes={**extractor.description, "compute": compute, "fingerprint": extractor.fingerprint},
     )
+    if finished is not None:
+        _copy_rows(finished, writer)
+    return writer
 
 
 def _copy_rows(finished: FeatureStore, writer: StoreWriter) -> None:
@@ -143,8 +153,8 @@ def _read_ahead(
     extractor: Extractor,
     annotations: Annotations,
     image_ids: list[str],
-    pending: list[range],
-) -> Iterator[tuple[range, list[Future[tuple[Image, int]]]]]:
+    pending: list[list[int]],
+) -> Iterator[tuple[list[int], list[Future[tuple[Image, int]]]]]:
     """Decode the next batches in threads while the backbone works."""
 
     def read(row: int) -> tuple[Image, int]:
@@ -155,7 +165,7 @@ def _read_ahead(
             raise UserError(f"cannot read the image {path}: {error.strerror}") from error
         return extractor.load(path, content), xxhash.xxh64_intdigest(content)
 
-    queue: list[tuple[range, list[Future[tuple[Image, int]]]]] = []
+    queue: list[tuple[list[int], list[Future[tuple[Image, int]]]]] = []
     for rows in pending:
         queue.append((rows, [pool.submit(read, row) for row in rows]))
         if len(queue) > _READ_AHEAD:
@@ -171,4 +181,5 @@ def _progress() -> Progress:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

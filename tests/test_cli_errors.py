@@ -10,8 +10,8 @@ import h5py
 import pytest
 import timm
 import torch
-from conftest import draw
 
+from tests.conftest import draw
 from vqa_rnn.cli import main
 
 RECIPE = [

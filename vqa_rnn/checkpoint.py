@@ -14,6 +14,7 @@ Weights are safetensors and checkpoints load with ``weights_only=True``: nothing
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -237,7 +238,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         UserError: The file is missing, or holds anything but tensors and plain values.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is nothing to resume: no checkpoint at {path}") from None
     except Exception as error:  # pickle, zip and runtime errors: all mean that it is not ours

@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 a bug, 2 the user can fix it, 130 interrupted.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for library in ("ignite", "matplotlib"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -11,19 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from omegaconf import DictConfig, OmegaConf
+import yaml
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from yaml import YAMLError
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
+
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
     """A part of the config. Every option carries its meaning as the text under it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class DatasetOptions(Section):
@@ -103,7 +105,7 @@ class FeaturesConfig(Section):
     """Its name there, such as `resnet152`."""
     weights: str = "package"
     """`package`: from an installed Python package (the embedded default); `hub`: the library's own download; else a file."""
-    layers: tuple[str, ...] = ("bn2",)
+    layers: tuple[str, ...] = Field(("bn2",), min_length=1)
     """Names of the modules whose output is taken; several are pooled to one grid and joined by channel."""
     output: Literal["grid", "pooled"] = "grid"
     """`grid`: one region a grid cell; `pooled`: their mean, one region an image."""
@@ -115,7 +117,7 @@ class FeaturesConfig(Section):
     """`squash`: ignore the shape of the image; `crop`: the middle square; `pad`: the whole image on a grey square."""
     mean: tuple[float, float, float] | None = None
     """Channel means for normalisation; by default the backbone's own."""
-    std: tuple[float, float, float] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
     """Channel deviations for normalisation; by default the backbone's own."""
     dtype: Literal["float16", "float32"] = "float16"
     """How features are stored."""
@@ -330,10 +332,12 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
         UserError: The file is missing or not YAML, a key or name is unknown, or a value is out of range.
     """
     path = _find_config(source)
-    merged = _merge(Config().model_dump(mode="json"), _load_with_bases(path))
-    for override in overrides:
-        merged = _merge(merged, _parse_override(override))
+    merged = _merge(Config().model_dump(mode="json"), _load_with_bases(path), str(path))
     config = validate_config(merged, str(path))
+    if overrides:
+        for override in overrides:
+            merged = _merge(merged, _parse_override(override), override)
+        config = validate_config(merged, "command line")
     if config.run.name is None:
         name = source if not Path(source).suffix else path.stem
         named = config.run.model_copy(update={"name": name.replace("/", "-")})
@@ -415,7 +419,7 @@ def _load_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         loaded = OmegaConf.load(path)
         values = OmegaConf.to_container(loaded, resolve=True) if len(loaded) else {}
-    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path} as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: a config holds sections such as 'dataset:', not {type(values).__name__}")
@@ -423,8 +427,11 @@ def _load_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base is None:
         return values  # type: ignore[return-value]
     beside = path.parent / str(base)
-    base_path = beside if beside.is_file() else _find_config(str(base))
-    return _merge(_load_with_bases(base_path, (*seen, path.resolve())), values)
+    try:
+        base_path = beside if beside.is_file() else _find_config(str(base))
+    except UserError as error:
+        raise UserError(f"{path}: base: {error}") from None
+    return _merge(_load_with_bases(base_path, (*seen, path.resolve())), values, str(path))
 
 
 def _parse_override(override: str) -> dict[str, Any]:
@@ -433,14 +440,16 @@ def _parse_override(override: str) -> dict[str, Any]:
         raise UserError(f"'{override}' is not an override: write section.key=value, such as training.max_epochs=5")
     try:
         return OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)  # type: ignore[return-value]
-    except (YAMLError, OmegaConfBaseException) as error:
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"cannot read the value in '{override}': {' '.join(str(error).split())}") from error
 
 
-def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any], where: str) -> dict[str, Any]:
     kept = _drop_renamed(base, over)
-    merged = OmegaConf.merge(OmegaConf.create(kept), OmegaConf.create(dict(over)))
-    assert isinstance(merged, DictConfig)
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(kept), OmegaConf.create(dict(over)))
+    except (TypeError, OmegaConfBaseException) as error:
+        raise UserError(f"{where}: a section, a list and a value cannot stand for each other: {error}") from error
     return OmegaConf.to_container(merged)  # type: ignore[return-value]
 
 
@@ -479,6 +488,8 @@ def _explain(error: ValidationError) -> str:
         return unknown_name(f"value for {key}", str(first["input"]), map(str, get_args(literal)))
     if first["type"] == "union_tag_not_found":
         return f"{key}: a section with a name is needed, not {first['input']!r}"
+    if first["type"] in ("model_type", "model_attributes_type"):
+        return f"{key}: a section with options is needed, not {first['input']!r}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{key}: {message} (given: {first['input']!r})" if "given" not in message else f"{key}: {message}"
 
@@ -521,10 +532,13 @@ def _commented(section: Section, depth: int) -> Iterator[str]:
             yield f"{indent}{key}:{note}"
             yield from _commented(value, depth + 1)
         else:
-            text = OmegaConf.to_yaml(OmegaConf.create({key: values[key]}), resolve=False)
-            if isinstance(values[key], list):  # one line, so that the note stays beside it
-                text = f"{key}: [{', '.join(map(str, values[key]))}]"
-            yield f"{indent}{text.strip()}{note}"
+            yield f"{indent}{key}: {_one_line(values[key])}{note}"
+
+
+def _one_line(value: Any) -> str:
+    """A value as YAML that stays on one line, so that a note can stand beside it."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def store_path(config: Config) -> Path:

@@ -4,7 +4,7 @@ import difflib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -86,6 +87,9 @@ def read_json(path: Path, what: str) -> Any:
         raise UserError(f"the {what} {path} is not valid JSON: {error}") from error
 
 
+_MOST_LISTED = 20
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     """Say that a name is unknown, with the nearest valid one and the whole list.
 
@@ -95,9 +99,13 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
         valid: The names that exist.
 
     Returns:
-        One line, such as ``unknown fusion 'prodct': did you mean 'product'? (known: concat, product)``.
+        One line, such as ``unknown fusion 'prodct': did you mean 'product'? (known: concat, product)``. Of many names only
+        the nearest are listed.
     """
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f": did you mean '{near[0]}'?" if near else ""
-    return f"unknown {kind} '{name}'{guess} (known: {', '.join(names)})"
+    known = ", ".join(names)
+    if len(names) > _MOST_LISTED:
+        known = ", ".join(difflib.get_close_matches(name, names, n=5, cutoff=0.0)) + f", … {len(names)} in all"
+    return f"unknown {kind} '{name}'{guess} (known: {known})"

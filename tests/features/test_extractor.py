@@ -429,6 +429,20 @@ def test_exif_orientation_is_honoured(loaders, tmp_path: Path, orientation: int,
     np.testing.assert_array_equal(load(tmp_path / "turned.png"), load(tmp_path / "upright.png"))
 
 
+def test_a_photograph_with_an_odd_exif_entry_is_still_turned(loaders, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "maker", 6
+    content = io.BytesIO()
+    stripes().transpose(Image.Transpose.ROTATE_90).save(content, "PNG", exif=exif)
+    plain = content.getvalue()
+    odd = exif.tobytes().replace(b"\x01\x0f\x00\x02", b"\x01\x00\x00\x02")  # the image's width as a text
+    assert odd != exif.tobytes()
+    content = io.BytesIO()
+    stripes().transpose(Image.Transpose.ROTATE_90).save(content, "PNG", exif=odd)
+    load = loaders["squash"].load
+    np.testing.assert_array_equal(load(tmp_path / "a", content.getvalue()), load(tmp_path / "b", plain))
+
+
 def colours() -> Image.Image:
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:16, :16], pixels[:16, 16:], pixels[16:, :16] = (220, 30, 30), (30, 200, 30), (30, 30, 220)

@@ -234,7 +234,7 @@ def test_an_image_that_failed_is_called_unreadable_and_not_merely_missing(tmp_pa
     writer = begin(tmp_path / "store.h5", ["a", "b"])
     writer.write([0], random_rows(1), [0])
     writer.fail(1)
-    text = message(FeatureStore(writer.finish()).rows, ["b"])
+    text = message(FeatureStore(writer.finish()).rows, ["b"]).replace(str(tmp_path), "")
     assert any(word in text for word in ("could not be read", "damaged", "failed", "skipped")), text
 
 

@@ -22,7 +22,7 @@ from vqa_rnn.answers import fold_answer
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
-from vqa_rnn.records import Annotations, Question, Round, Split
+from vqa_rnn.records import SPLITS, Annotations, Question, Round, Split
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -49,6 +49,8 @@ class _Line(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "_Line":
+        if not self.question.strip(" ?"):
+            raise ValueError("question is empty")
         if self.answer is not None and self.answers is not None:
             raise ValueError("give answer or answers, not both")
         if self.answer is None and self.answers is None and self.split != "test":
@@ -81,7 +83,7 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
     """
     path = dataset.path
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: JSON may hold U+2028
     except FileNotFoundError:
         raise UserError(f"no question file at {path}: set dataset.path to your .jsonl file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -102,7 +104,7 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
 def _parse(line: str, where: str) -> _Line:
     try:
         value: Any = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not a JSON object: {error}") from None
     if not isinstance(value, dict):
         raise UserError(f"{where}: a JSON object is needed, not {type(value).__name__}")
@@ -112,7 +114,12 @@ def _parse(line: str, where: str) -> _Line:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise UserError(f"{where}: {unknown_name('key', str(first['loc'][-1]), _Line.model_fields)}") from None
+            in_history = len(first["loc"]) > 1
+            kind = f"key in {'.'.join(map(str, first['loc'][:-1]))}" if in_history else "key"
+            valid = (_Turn if in_history else _Line).model_fields
+            raise UserError(f"{where}: {unknown_name(kind, str(first['loc'][-1]), valid)}") from None
+        if first["type"] == "literal_error":
+            raise UserError(f"{where}: {unknown_name(key, str(first['input']), SPLITS)}") from None
         if first["type"] == "string_too_short":
             raise UserError(f"{where}: {key} is empty") from None
         message = first["msg"].removeprefix("Value error, ")

@@ -13,7 +13,7 @@ from vqa_rnn.records import Question
 
 
 def carve_validation(questions: Sequence[Question], fraction: float, seed: int) -> tuple[Question, ...]:
-    """Turn a share of the training images, at least one, into the validation split.
+    """Turn a share of the training images, at least one and not all, into the validation split.
 
     Args:
         questions: Questions of any splits; those of other splits pass through.
@@ -26,7 +26,7 @@ def carve_validation(questions: Sequence[Question], fraction: float, seed: int) 
     images = _hashed_order(questions, seed)
     if len(images) < 2:
         return tuple(questions)
-    chosen = set(images[: max(1, round(fraction * len(images)))])
+    chosen = set(images[: min(len(images) - 1, max(1, round(fraction * len(images))))])
     return tuple(
         replace(question, split="val") if question.split == "train" and question.image_id in chosen else question
         for question in questions

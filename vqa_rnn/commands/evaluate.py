@@ -105,7 +105,7 @@ def measure(run: Run, split: Split | None = None) -> Measurement:
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
     check_questions(config, questions)
-    data = prepare_split(questions, run.tokenizer, run.answers, open_store(config))
+    data = prepare_split(questions, run.tokenizer, run.answers, open_store(config, run))
     device = choose_device(config.run.device)
     model = load_model(run, device)
     predictions = answer_split(run, model, data, data.features, device)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.checkpoint import Run
 from vqa_rnn.config import Config, store_path
 from vqa_rnn.data.encoding import EncodedQuestions, encode_questions
 from vqa_rnn.data.store_features import StoreFeatures
@@ -55,17 +56,26 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def open_store(config: Config) -> FeatureStore:
+def open_store(config: Config, run: Run | None = None) -> FeatureStore:
     """The feature store of a config.
 
     Args:
         config: The config.
+        run: A run that was trained on it.
 
     Returns:
         The store, checked to be made as the config says.
+
+    Raises:
+        UserError: It was made otherwise, or is not the one that the run was trained on.
     """
     store = FeatureStore(store_path(config))
     check_store(store, config.features)
+    if run is not None and store.fingerprint != run.features["fingerprint"]:
+        raise UserError(
+            f"{store.path} holds other features than {run.path} was trained on (fingerprint {store.fingerprint}, not "
+            f"{run.features['fingerprint']}): were other weights used?"
+        )
     return store
 
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_run
+from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run
 from vqa_rnn.commands.shared import SplitData, check_questions, choose_device, open_store, prepare_split
 from vqa_rnn.config import Config, config_changes, run_path
 from vqa_rnn.data.collate import make_batch
@@ -51,8 +51,12 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
     Raises:
         UserError: The run folder exists (or, to resume, does not), features are missing, or the data do not fit the config.
     """
-    run = _run_to_resume(config) if resume else None
-    if run is None:
+    checkpoint = None
+    if resume:
+        run: Run | None = _run_to_resume(config)
+        checkpoint = load_checkpoint(run.checkpoint_path)  # type: ignore[union-attr]
+    else:
+        run = None
         check_new_run(config, overwrite=overwrite)
     device = choose_device(config.run.device)
     annotations = load_annotations(config.dataset, ["train", "val"])
@@ -61,7 +65,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
         if not questions:
             raise UserError(f"{config.dataset.name}: there are no {name} questions (two images at least are needed)")
         check_questions(config, questions)
-    store = open_store(config)
+    store = open_store(config, run)
     tokenizer, answers = (run.tokenizer, run.answers) if run else _build_vocabularies(config, train_questions)
     train_data = prepare_split(train_questions, tokenizer, answers, store)
     val_data = prepare_split(val_questions, tokenizer, answers, store)
@@ -79,7 +83,9 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
             precision = faster_precision(model, first, device)
         description = {**store.description, "fingerprint": store.fingerprint, "compute": store.attributes["compute"]}
         run = create_run(config, tokenizer, answers, sizes, description, precision, overwrite=overwrite)
-    _fit(run, model, batches, train_data, val_data, device, resume=resume)
+    else:
+        _record_resume(run, config)
+    _fit(run, model, batches, train_data, val_data, device, checkpoint)
     return run
 
 
@@ -90,8 +96,7 @@ def _fit(
     train_data: SplitData,
     val_data: SplitData,
     device: torch.device,
-    *,
-    resume: bool,
+    checkpoint: Mapping[str, Any] | None,
 ) -> None:
     config = run.config.training
     optimizer = build_optimizer(model, config)
@@ -115,8 +120,11 @@ def _fit(
         batches,
         val_loader,
         evaluated,
-        resume=resume,
+        checkpoint=checkpoint,
     )
+    if trainer.state.epoch >= config.max_epochs or keeper.is_over(trainer.state.epoch):
+        log.info("%s: all epochs are done, there is nothing to go on with", run.path)
+        return
     log.info(
         "%s: %d training and %d validation questions, %s weights, %s on %s",
         run.path,
@@ -165,16 +173,19 @@ def _feature_statistics(store: FeatureStore, data: SplitData) -> tuple[torch.Ten
 
 
 def _run_to_resume(config: Config) -> Run:
-    """Open the run to go on with; refuse changes to what is learned, and record the others."""
+    """Open the run to go on with; refuse changes to what is learned."""
     run = load_run(run_path(config))
-    changes = config_changes(run.config, config)
-    for key, (old, new) in changes.items():
+    for key, (old, new) in config_changes(run.config, config).items():
         if not key.startswith(MAY_CHANGE):
             raise UserError(
                 f"{run.path} was trained with {key}={old}, not {new}: a resume may only change "
                 f"{', '.join(name.rstrip('.') for name in MAY_CHANGE)}"
             )
+    return run
+
+
+def _record_resume(run: Run, config: Config) -> None:
+    changes = config_changes(run.config, config)
     record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "changes": changes}
     with (run.path / "resumes.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
-    return run

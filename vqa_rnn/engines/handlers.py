@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from vqa_rnn.batch import Batch
-from vqa_rnn.checkpoint import Run, load_checkpoint, save_model
+from vqa_rnn.checkpoint import Run, save_model
 from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.models import VqaModel
 
@@ -67,10 +67,21 @@ class KeepBest:
         if is_best:
             self.best_epoch = epoch
             save_model(self._run, self._model)
-        if self._patience is not None and epoch - self.risen_epoch >= self._patience:
+        if self.is_over(epoch):
             log.info("no better validation score in %d epochs: stopping", self._patience)
             trainer.terminate()
         return is_best
+
+    def is_over(self, epoch: int) -> bool:
+        """Whether patience has run out.
+
+        Args:
+            epoch: The last finished epoch.
+
+        Returns:
+            Always False without patience.
+        """
+        return self._patience is not None and epoch - self.risen_epoch >= self._patience
 
     def state_dict(self) -> dict[str, Any]:
         """What a resume needs.
@@ -127,7 +138,7 @@ def attach_handlers(
     val_loader: DataLoader[Batch],
     evaluated: VqaModel,
     *,
-    resume: bool,
+    checkpoint: Mapping[str, Any] | None,
 ) -> KeepBest:
     """Wire everything around the training steps.
 
@@ -141,7 +152,7 @@ def attach_handlers(
         train_batches: Told the epoch before each pass.
         val_loader: Validation batches.
         evaluated: The weights that are validated and kept: ``model``, or a copy that becomes its moving average.
-        resume: Go on from the run's checkpoint.
+        checkpoint: The state to go on from, from ``load_checkpoint``; None starts anew.
 
     Returns:
         The keeper of the best score.
@@ -201,8 +212,8 @@ def attach_handlers(
         saver(engine)
 
     trainer.add_event_handler(Events.COMPLETED | Events.EXCEPTION_RAISED, _close(tensorboard, progress))
-    if resume:
-        Checkpoint.load_objects(to_load=to_save, checkpoint=load_checkpoint(run.checkpoint_path))
+    if checkpoint is not None:
+        Checkpoint.load_objects(to_load=to_save, checkpoint=checkpoint)
         for name in ("metrics.jsonl", "timings.jsonl"):
             _cut_back(run, name, trainer.state.epoch)
     return keeper
@@ -258,7 +269,8 @@ def _attach_timer(trainer: Engine) -> _Timer:
 
 def _attach_progress(trainer: Engine) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = progress.add_task("training", total=None)
 
     @trainer.on(Events.STARTED)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ import timm
 import torch
 import torchvision
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from safetensors.torch import load_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_data_config
 from torch import Tensor, nn
@@ -49,6 +50,9 @@ class Extractor:
         description: Everything that fixes the features but the way they are computed: backbone, weights, layers, transform.
         fingerprint: A hash of ``description``.
         precision: How the backbone computes.
+        model: The backbone.
+        num_regions: K.
+        feature_size: D.
     """
 
     def __init__(self, config: FeaturesConfig, precision: Precision | None = None, device: str = "cpu") -> None:
@@ -64,19 +68,19 @@ class Extractor:
         """
         self._config = config
         self._device = torch.device(device)
-        self._model, mean, std = _load_backbone(config)
-        self._model.eval().requires_grad_(False).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model, mean, std = _load_backbone(config)
+        self.model.eval().requires_grad_(False).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         mean, std = config.mean or mean, config.std or std
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
-        modules = dict(self._model.named_modules())
+        modules = {name: module for name, module in self.model.named_modules() if name}
         for layer in config.layers:
             if layer not in modules:
-                raise UserError(f"{config.backbone}: {unknown_name('layer', layer, modules)[:300]}")
+                raise UserError(f"{config.backbone}: {unknown_name('layer', layer, modules)}")
         self._layers = [modules[layer] for layer in config.layers]
         self.description: dict[str, Any] = {
             "backbone": f"{config.library}/{config.backbone}",
-            "weights_sha256": _hash_weights(self._model),
+            "weights_sha256": _hash_weights(self.model),
             "layer": list(config.layers),
             "transform": {
                 "image_size": config.image_size,
@@ -90,8 +94,7 @@ class Extractor:
         self.fingerprint = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:16]
         chosen = precision or (config.precision if config.precision != "auto" else None)
         self.precision: Precision = chosen or self._faster_precision()
-        sample = self.regions([Image.new("RGB", (config.image_size, config.image_size))])
-        self.num_regions, self.feature_size = sample.shape[1:]
+        self.num_regions, self.feature_size = self._try_out()
 
     def load(self, path: Path, content: bytes | None = None) -> Image.Image:
         """Read an image file and scale it.
@@ -109,7 +112,7 @@ class Extractor:
         try:
             with Image.open(io.BytesIO(path.read_bytes() if content is None else content)) as image:
                 image.load()
-                return self._scale(ImageOps.exif_transpose(image).convert("RGB"))
+                return self._scale(_upright_rgb(image))
         except FileNotFoundError:
             raise UserError(f"no image at {path}") from None
         except UnidentifiedImageError:
@@ -145,19 +148,34 @@ class Extractor:
         found: dict[nn.Module, Tensor] = {}
 
         def keep(module: nn.Module, _: Any, output: Tensor) -> None:
-            found[module] = output
+            found[module] = output.clone()  # a later layer may work in place
             if len(found) == len(set(self._layers)):
                 raise _EnoughError
 
         hooks = [layer.register_forward_hook(keep) for layer in self._layers]
         try:
-            self._model(batch)
+            self.model(batch)
         except _EnoughError:
             pass
         finally:
             for hook in hooks:
                 hook.remove()
+        for name, layer in zip(self._config.layers, self._layers, strict=True):
+            if layer not in found:
+                raise UserError(f"{self._config.backbone} has a layer {name} but never runs it as a module: take another")
         return [found[layer] for layer in self._layers]
+
+    def _try_out(self) -> tuple[int, int]:
+        """Run one grey image: K and D, or why there are none."""
+        config = self._config
+        try:
+            sample = self.regions([Image.new("RGB", (config.image_size, config.image_size))])
+        except (RuntimeError, AssertionError, AttributeError, ValueError) as error:
+            raise UserError(
+                f"{config.backbone} gives no regions from {', '.join(config.layers)} at features.image_size="
+                f"{config.image_size}: {error}"
+            ) from error
+        return sample.shape[1], sample.shape[2]
 
     def _scale(self, image: Image.Image) -> Image.Image:
         size = self._config.image_size
@@ -184,6 +202,27 @@ class Extractor:
         return "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"
 
 
+# How to undo each EXIF orientation.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    # Only the orientation is read: ImageOps.exif_transpose fails on photos with other EXIF entries that are odd.
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    turned: Image.Image = image if turn is None else image.transpose(turn)
+    if turned.mode.startswith("I;16"):  # convert would clip 16 bits to white
+        turned = Image.fromarray((np.asarray(turned) // 257).astype(np.uint8))
+    return turned.convert("RGB")
+
+
 class _EnoughError(Exception):
     """Raised in a hook once the last wanted layer has spoken: the rest of the backbone need not run."""
 
@@ -205,15 +244,14 @@ def _load_backbone(config: FeaturesConfig) -> tuple[nn.Module, Sequence[float], 
     try:
         if config.library == "timm":
             if not timm.is_model(config.backbone.split(".")[0]):
-                names = timm.list_models(f"*{config.backbone[:4]}*") or timm.list_models()
-                raise UserError(f"timm: {unknown_name('backbone', config.backbone, names)[:300]}")
+                raise UserError(f"timm: {unknown_name('backbone', config.backbone, timm.list_models())}")
             model = timm.create_model(config.backbone, pretrained=from_hub)
             settings = resolve_data_config({}, model=model)
             mean, std = settings["mean"], settings["std"]
         else:
             if config.backbone not in torchvision.models.list_models():
                 names = torchvision.models.list_models()
-                raise UserError(f"torchvision: {unknown_name('backbone', config.backbone, names)[:300]}")
+                raise UserError(f"torchvision: {unknown_name('backbone', config.backbone, names)}")
             model = torchvision.models.get_model(config.backbone, weights="DEFAULT" if from_hub else None)
             mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     except (OSError, RuntimeError) as error:
@@ -240,11 +278,13 @@ def _weights_file(config: FeaturesConfig) -> Path:
 def _load_weights(model: nn.Module, path: Path) -> None:
     """Load a state dict by name; or by order, where names differ but all shapes agree (other ports of one network)."""
     try:
-        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
+            loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"no weights at {path}: give a .pth or .safetensors file in features.weights") from None
+        raise UserError(f"no weights at {path}: features.weights (or --weights) must be a .pth or .safetensors file") from None
     except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise UserError(f"cannot read weights from {path}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"cannot read weights from {path}: it is not a file of weights alone, or is damaged") from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]

@@ -18,6 +18,7 @@ good file. An unfinished store is called ``NAME.partial.h5`` and is renamed when
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 
 FORMAT_VERSION = 1
+_ATTRIBUTES = ("format_version", "backbone", "weights_sha256", "layer", "transform", "compute", "fingerprint")
 _COLUMNS = {"num_regions": "int32", "written": "bool", "failed": "bool", "source_hash": "uint64", "row_hash": "uint64"}
 
 
@@ -105,6 +107,12 @@ class FeatureStore:
             UserError: An image is not in the store, or could not be read when it was made.
         """
         missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in self.row_of]
+        skipped = sorted({self.image_ids[row] for row in np.flatnonzero(self.failed)}.intersection(missing))
+        if skipped:
+            raise UserError(
+                f"{self.path}: {len(skipped)} of the images asked about could not be read when it was made "
+                f"({skipped[0]}{', …' if len(skipped) > 1 else ''}): mend them and delete the store to make it anew, or leave their questions out"
+            )
         if missing:
             few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             raise UserError(
@@ -127,8 +135,12 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
     transform = store.attributes["transform"]
     made = {"backbone": store.attributes["backbone"], "layers": tuple(store.attributes["layer"])}
     made |= {name: transform[name] for name in ("image_size", "resize", "output", "grid_size")}
+    made |= {"dtype": str(store.features.dtype)}
     wanted = {"backbone": f"{config.library}/{config.backbone}", "layers": config.layers}
-    wanted |= {name: getattr(config, name) for name in ("image_size", "resize", "output", "grid_size")}
+    wanted |= {name: getattr(config, name) for name in ("image_size", "resize", "output", "grid_size", "dtype")}
+    for name in ("mean", "std"):
+        if getattr(config, name) is not None:
+            made[name], wanted[name] = tuple(transform[name]), getattr(config, name)
     for name, value in wanted.items():
         if made[name] != value:
             raise UserError(
@@ -206,7 +218,8 @@ class StoreWriter:
         except OSError as error:
             raise UserError(f"cannot write {partial}: {error.strerror or error}") from error
         finally:
-            unnamed.unlink(missing_ok=True)
+            with suppress(OSError):
+                unnamed.unlink(missing_ok=True)
         return cls(path)
 
     def pending(self, batch_rows: int) -> Iterator[range]:
@@ -300,9 +313,13 @@ def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, ND
     """Read ids and attributes, and map every column."""
     try:
         with h5py.File(path, "r") as file:
-            if "format_version" not in file.attrs or "features" not in file or "image_id" not in file:
-                raise UserError(f"{path} is an HDF5 file but not a feature store")
+            lacking = [name for name in _ATTRIBUTES if name not in file.attrs]
+            lacking += [name for name in ("image_id", "features", *_COLUMNS) if name not in file]
+            if lacking:
+                raise UserError(f"{path} is an HDF5 file but not a feature store: {lacking[0]} is missing")
             attributes = {key: _plain(value) for key, value in file.attrs.items()}
+            if not isinstance(attributes["format_version"], int):
+                raise TypeError("format_version is not a number")
             if attributes["format_version"] > FORMAT_VERSION:
                 raise UserError(
                     f"{path} has format version {attributes['format_version']}; this program knows versions up to "
@@ -316,6 +333,8 @@ def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, ND
                     places[name] = (dataset.id.get_offset(), dataset.shape, dataset.dtype)
     except OSError as error:
         raise UserError(f"cannot open {path} as HDF5: {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is an HDF5 file but not a feature store: {error}") from error
     missing = [name for name in ("features", *_COLUMNS) if name not in places or places[name][0] is None]
     if missing and len(image_ids):
         raise UserError(f"{path} is not a feature store: {missing[0]} is missing or not contiguous")

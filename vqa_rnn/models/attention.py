@@ -6,6 +6,7 @@ question there is one vector an image, and what follows runs once an image.
 Shape letters: B images, N questions, K regions, D feature size, H question vector size, A attention size.
 """
 
+import torch
 from torch import Tensor, nn
 
 from vqa_rnn.config import NoAttention
@@ -85,7 +86,8 @@ class TopDownAttention(nn.Module):
         image_BKA = self.project_image(features_BKD)
         both_NKA = image_BKA[image_index_N] + self.project_question(question_NH).unsqueeze(1)
         value, gate = both_NKA.chunk(2, dim=2)
-        logits_NK = self.score(self.dropout(value.tanh() * gate.sigmoid())).squeeze(2).float()
+        logits_NK = self.score(self.dropout(value.tanh() * gate.sigmoid())).squeeze(2)
+        logits_NK = logits_NK.to(torch.promote_types(logits_NK.dtype, torch.float32))
         logits_NK = logits_NK.masked_fill(~region_mask_BK[image_index_N], float("-inf"))
         return logits_NK.softmax(dim=1).to(features_BKD.dtype)
 

@@ -108,6 +108,8 @@ class ChoiceHead(nn.Module):
         Returns:
             () float32, the mean over the questions whose correct choice is known; 0 if there is none.
         """
+        if logits_NC.shape[1] == 0:
+            return logits_NC.sum()
         exists_NC = batch.choice_index >= 0
         log_p_NC = logits_NC.log_softmax(dim=1).masked_fill(~exists_NC, 0.0)
         true_N = -log_p_NC.gather(1, batch.correct_choice.clamp(min=0)[:, None]).squeeze(1)
@@ -125,6 +127,8 @@ class ChoiceHead(nn.Module):
         Returns:
             (N,) float32, 1 or 0.
         """
+        if logits_NC.shape[1] == 0:
+            return logits_NC.new_zeros(logits_NC.shape[0])
         return (logits_NC.argmax(dim=1) == batch.correct_choice).float()
 
 
