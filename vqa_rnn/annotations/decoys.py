@@ -3,13 +3,13 @@
 Decoys drawn at random are found out by the text alone: "how many" with one number among four answers. So each question's decoys
 are drawn from the answers that other questions like it got about **other images**:
 
-    p(a) = sum over questions j about other images of  sim(q, j)^6 [answer of j is a],   mixed with a tenth of the same sum
-           over all questions of the same type
+    p(a) = mean over the powers k of  sum over questions j of the same type about other images of
+           sim(q, j)^k [answer of j is a], made to sum to 1
 
-``sim`` is the cosine of idf-weighted words, word pairs and first three words. Three distinct answers are drawn with weights
-``p^1.4``, never one that is given for the same image: it might be right as well. The power 1.4 makes up for the truth being
-left out, which would otherwise show it as the most likely of the four; it was set so that picking the likeliest answer and
-picking the unlikeliest do equally badly.
+``sim`` is the cosine of idf-weighted words, word pairs and first three words; a low power looks at the topic, a high one at
+near copies of the question. Three distinct answers are drawn with weights ``p^SHARPNESS``, never one that is given for the same
+image: it might be right as well. A sharpness above 1 makes up for the truth being left out, which would otherwise show as
+the likeliest of the four. Both were set so that text-only models come close to chance.
 """
 
 import itertools
@@ -26,9 +26,8 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question
 
 NUM_DECOYS = 3
-SIMILARITY_POWER = 6
-SHARPNESS = 1.4
-SAME_TYPE_SHARE = 0.1
+SIMILARITY_POWERS = (3, 10)
+SHARPNESS = 1.35
 
 
 def draw_choices(questions: Sequence[Question]) -> list[Question]:
@@ -59,9 +58,8 @@ def draw_choices(questions: Sequence[Question]) -> list[Question]:
     for start in range(0, len(questions), block):
         rows = slice(start, start + block)
         other = (image[rows, None] != image) & (kind[rows, None] == kind)
-        similar = _share_of_answers((vectors[rows] @ vectors.T) ** SIMILARITY_POWER * other, answer_id)
-        same_type = _share_of_answers(other, answer_id)
-        weights = (1 - SAME_TYPE_SHARE) * similar + SAME_TYPE_SHARE * same_type
+        similarity = (vectors[rows] @ vectors.T).clip(0, 1)
+        weights = sum(_share_of_answers(similarity**power * other, answer_id) for power in SIMILARITY_POWERS)
         log_weights = np.where(given[image[rows]], -np.inf, SHARPNESS * np.log(weights + 1e-12))
         for question, log_weight in zip(questions[rows], log_weights, strict=True):
             generator = np.random.default_rng(xxhash.xxh64_intdigest(question.question_id.encode()))

@@ -109,9 +109,10 @@ class FeatureStore:
         missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in self.row_of]
         skipped = sorted({self.image_ids[row] for row in np.flatnonzero(self.failed)}.intersection(missing))
         if skipped:
+            more = ", …" if len(skipped) > 1 else ""
             raise UserError(
-                f"{self.path}: {len(skipped)} of the images asked about could not be read when it was made "
-                f"({skipped[0]}{', …' if len(skipped) > 1 else ''}): mend them and delete the store to make it anew, or leave their questions out"
+                f"{self.path}: {len(skipped)} of the images asked about could not be read when it was made ({skipped[0]}{more}): "
+                "mend them and delete the store to make it anew, or leave their questions out"
             )
         if missing:
             few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")

@@ -1,0 +1,45 @@
+"""The demo, whole but for the number of epochs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vqa_rnn.cli import main
+from vqa_rnn.commands import demo
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = demo.load_config
+    monkeypatch.setattr(demo, "load_config", lambda name, overrides: full(name, [*overrides, "training.max_epochs=2"]))
+
+
+def test_demo(short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    story = capsys.readouterr().out
+    assert "9,673 questions" in story
+    assert "vqa-rnn ask runs/demo" in story
+    with Image.open("demo.png") as picture:
+        assert picture.width > 600
+    assert {path.name for path in tmp_path.iterdir()} == {"demo.png", "features", "runs"}
+
+    assert main(["evaluate", "runs/demo", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["num_questions"] == 9673
+    assert report["metrics"]["accuracy"] > 0.9
+    assert 0.66 < report["floors"]["question_string"]["accuracy"] < 0.68
+    assert report["floors"]["images_shuffled"]["accuracy"] < 0.7
+
+    import easy_vqa
+
+    image = easy_vqa.get_test_image_paths()[0]
+    assert main(["ask", "runs/demo", "--image", image, "--question", "what color is the shape?", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"answers", "seconds"}
+    assert answer["answers"][0]["answer"] == "red"
+
+    assert main(["demo"]) == 2
+    assert capsys.readouterr().err.startswith("error: runs/demo exists")
