@@ -90,6 +90,7 @@ def test_the_run_folder_holds_what_is_documented(features: Path) -> None:
         "run.json",
         "config.yaml",
         "environment.json",
+        "log.txt",
         "tokenizer.json",
         "answers.json",
         "model.safetensors",

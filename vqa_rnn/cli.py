@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0 done, 1 a bug, 2 the user can fix it, 130 interrupted.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_CurrentStderr()], force=True)
     for library in ("ignite", "matplotlib"):
         logging.getLogger(library).setLevel(logging.WARNING)
     debug = "--debug" in arguments or "VQA_RNN_DEBUG" in os.environ
@@ -212,6 +212,14 @@ def main(arguments: list[str] | None = None) -> int:
             return _interrupted()
         traceback.print_exc()
         return 1
+
+
+class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Logs to whatever stderr is at the moment: a progress bar takes it over to print lines above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def print_error(error: UserError, *, debug: bool = False) -> int:

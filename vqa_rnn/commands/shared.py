@@ -1,6 +1,5 @@
 """What several commands do: open the data of a config or a run, choose the device."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,6 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore, check_store
 from vqa_rnn.records import Question
 from vqa_rnn.text import WordTokenizer
-
-log = logging.getLogger("vqa_rnn")
 
 
 @dataclass(frozen=True, slots=True)

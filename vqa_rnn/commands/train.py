@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,7 +86,8 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
         run = create_run(config, tokenizer, answers, sizes, description, precision, overwrite=overwrite)
     else:
         _record_resume(run, config)
-    _fit(run, model, batches, train_data, val_data, device, checkpoint)
+    with _log_file(run):
+        _fit(run, model, batches, train_data, val_data, device, checkpoint)
     return run
 
 
@@ -136,6 +138,20 @@ def _fit(
     )
     trainer.run(train_loader, max_epochs=config.max_epochs)
     log.info("best validation accuracy %.2f%% in epoch %d", 100 * (keeper.best_score or 0), keeper.best_epoch)
+
+
+@contextmanager
+def _log_file(run: Run) -> Iterator[None]:
+    """Write what is logged to the run's ``log.txt`` as well."""
+    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
 def _build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:

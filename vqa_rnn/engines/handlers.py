@@ -203,11 +203,10 @@ def attach_handlers(
         _append(run, "timings.jsonl", timing)
         for key in ("train_loss", "val_accuracy", "learning_rate"):
             tensorboard.writer.add_scalar(key, line[key], engine.state.epoch)
-        progress.console.print(
+        log.info(
             f"epoch {engine.state.epoch:3d}/{engine.state.max_epochs}  loss {line['train_loss']:.4f}  "
             f"val {100 * score:6.2f}%{' *' if is_best else '  '}  {rate:7,.0f} questions/s  "
-            f"waiting {100 * timing['waiting_share']:.1f}%",
-            highlight=False,
+            f"waiting {100 * timing['waiting_share']:.1f}%"
         )
         saver(engine)
 

@@ -111,7 +111,8 @@ class FeatureStore:
         if skipped:
             more = ", …" if len(skipped) > 1 else ""
             raise UserError(
-                f"{self.path}: {len(skipped)} of the images asked about could not be read when it was made ({skipped[0]}{more}): "
+                f"{self.path}: {len(skipped)} of the images asked about could not be read when it was made "
+                f"({skipped[0]}{more}): "
                 "mend them and delete the store to make it anew, or leave their questions out"
             )
         if missing:

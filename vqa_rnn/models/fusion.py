@@ -38,8 +38,9 @@ class ConcatFusion(nn.Module):
 class ProductFusion(nn.Module):
     """``tanh(W_q q + b_q) ∘ relu(W_v v + b_v)``, after the pointwise product of Antol et al. 2015 (section 4).
 
-    Differs from the paper: the image side is not bounded, so that it keeps how much of something there is, and it starts near
-    1 (``b_v = 1``, small ``W_v``), so that training begins with what the question alone says and learns what the image changes.
+    Differs from the paper: the image side is not bounded, so that it keeps how much of something there is, and it starts
+    around 1 (``b_v = 1``, and ``W_v`` so that a standardised image moves it by 1): training begins with what the question
+    alone says, modulated by random projections of the image, and learns which of them matter.
     """
 
     def __init__(self, config: ProductConfig, question_size: int, feature_size: int) -> None:
@@ -47,7 +48,7 @@ class ProductFusion(nn.Module):
         self.project_question = nn.Linear(question_size, config.hidden_size)
         self.project_image = nn.Linear(feature_size, config.hidden_size)
         nn.init.ones_(self.project_image.bias)
-        nn.init.normal_(self.project_image.weight, std=0.1 / feature_size**0.5)
+        nn.init.normal_(self.project_image.weight, std=feature_size**-0.5)
         self.dropout = nn.Dropout(config.dropout)
         self.output_size = config.hidden_size
 
