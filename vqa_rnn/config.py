@@ -122,7 +122,7 @@ class FeaturesConfig(Section):
     dtype: Literal["float16", "float32"] = "float16"
     """How features are stored."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """How the backbone computes. `auto` times both on the first images and keeps the faster; it is recorded in the store."""
+    """How the backbone computes. `auto`: bfloat16 where the processor has it, else float32; recorded in the store."""
     batch_rows: int = Field(32, ge=1)
     """Images a forward pass."""
     skip_damaged: bool = False

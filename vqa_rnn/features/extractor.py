@@ -7,7 +7,6 @@ The same extractor serves offline extraction and answering. Transfer learning as
 import hashlib
 import io
 import json
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,7 +59,7 @@ class Extractor:
 
         Args:
             config: Which one, and how.
-            precision: How to compute; by default as ``config`` says, where ``auto`` times both.
+            precision: How to compute; by default as ``config`` says, where ``auto`` looks at the processor.
             device: Where to compute.
 
         Raises:
@@ -93,7 +92,7 @@ class Extractor:
         }
         self.fingerprint = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:16]
         chosen = precision or (config.precision if config.precision != "auto" else None)
-        self.precision: Precision = chosen or self._faster_precision()
+        self.precision: Precision = chosen or _native_precision(self._device)
         self.num_regions, self.feature_size = self._try_out()
 
     def load(self, path: Path, content: bytes | None = None) -> Image.Image:
@@ -185,22 +184,6 @@ class Extractor:
             return ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=(128, 128, 128))
         return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
 
-    def _faster_precision(self) -> Precision:
-        """Time both on noise, best of three, and take the faster one; float32 on a draw."""
-        size = self._config.image_size
-        noise = np.random.default_rng(0).integers(0, 255, (min(8, self._config.batch_rows), size, size, 3), np.uint8)
-        images = [Image.fromarray(pixels) for pixels in noise]
-        seconds: dict[Precision, float] = {}
-        for precision in ("float32", "bfloat16"):
-            self.precision = precision  # type: ignore[assignment]
-            self.regions(images)
-            for _ in range(3):
-                started = time.perf_counter()
-                self.regions(images)
-                taken = time.perf_counter() - started
-                seconds[self.precision] = min(taken, seconds.get(self.precision, taken))
-        return "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"
-
 
 # How to undo each EXIF orientation.
 _TURNS = {
@@ -236,6 +219,16 @@ def _as_grid(output: Tensor) -> Tensor:
     side = int(output.shape[1] ** 0.5)  # a vision transformer's class and register tokens come first
     tokens = output[:, output.shape[1] - side * side :]
     return tokens.transpose(1, 2).unflatten(2, (side, side))
+
+
+def _native_precision(device: torch.device) -> Precision:
+    """Say bfloat16 where the processor computes in it. Not timed: a machine must give the same features at every run."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not tell
+        native = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return "bfloat16" if native else "float32"
 
 
 def _load_backbone(config: FeaturesConfig) -> tuple[nn.Module, Sequence[float], Sequence[float]]:

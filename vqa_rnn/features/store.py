@@ -224,6 +224,11 @@ class StoreWriter:
                 unnamed.unlink(missing_ok=True)
         return cls(path)
 
+    @property
+    def written(self) -> NDArray[np.bool_]:
+        """(I,) bool mapped, the rows that are complete."""
+        return self._columns["written"]
+
     def pending(self, batch_rows: int) -> Iterator[range]:
         """Row ranges still to do. Ranges are fixed, whatever was done before, so that a batch is always the same batch.
 
