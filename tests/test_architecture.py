@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 BELOW_ROOF = set(MAY_IMPORT)
 MAY_IMPORT["commands"] = set(BELOW_ROOF)
 MAY_IMPORT["cli"] = BELOW_ROOF | {"commands"}
+MAY_IMPORT["__main__"] = {"cli"}
 NOT_THERE_YET = {"datasets"}
 
 HOMES: dict[str, tuple[str, ...]] = {
@@ -189,7 +190,7 @@ def test_nothing_imports_the_roof():
     wrong = [
         f"{found.place}: {found.module}"
         for found in OWN_IMPORTS
-        if part_of_import(found) in ("cli", "commands") and part_of_file(found.file) not in ("cli", "commands")
+        if part_of_import(found) in ("cli", "commands") and part_of_file(found.file) not in ("cli", "commands", "__main__")
     ]
     assert wrong == []
 

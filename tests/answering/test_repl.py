@@ -69,7 +69,7 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
 def test_at_a_terminal(session: Session) -> None:
     command = f"-m vqa_rnn ask {session.run.path} --image images/0.png"
     child = pexpect.spawn(sys.executable, command.split(), encoding="utf-8", timeout=60, dimensions=(40, 100))
-    child.expect("0.png> ")
+    child.expect("0.png>")
     child.sendline("What colour is it?")
     child.expect(r"red\s+\d+\.\d\d%")
     child.sendeof()
