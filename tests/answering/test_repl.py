@@ -72,7 +72,8 @@ def test_at_a_terminal(session: Session) -> None:
     child.expect("0.png>")
     child.sendline("What colour is it?")
     child.expect(r"red\s+\d+\.\d\d%")
-    child.sendeof()
+    child.expect("0.png>")
+    child.sendline("/quit")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
