@@ -68,11 +68,22 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
         check_store(finished, config.features)
         if set(image_ids) <= set(finished.image_ids):
             return ExtractionReport(path, len(finished.image_ids), 0, {}, 0.0)
+    absent = [image_id for image_id in image_ids if not annotations.images[image_id].is_file()]
+    if absent and not config.features.skip_damaged:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        asked = [question.question_id for question in annotations.questions if question.image_id == absent[0]]
+        who = f": question {asked[0]} asks about it" if asked else ""
+        raise UserError(f"no image at {annotations.images[absent[0]]}{more}{who}")
     extractor = Extractor(config.features, device=device)
-    writer = _open_writer(path, extractor, config, image_ids, finished)
+    earlier = [finished] if finished is not None else []
+    if partial_path(path).is_file():
+        begun = FeatureStore(partial_path(path))
+        if begun.image_ids != image_ids:
+            earlier.append(begun)
+    writer = _open_writer(path, extractor, config, image_ids, earlier)
     batch_rows = int(writer.attributes["compute"]["batch_rows"])
     extractor.precision = writer.attributes["compute"]["precision"]
-    taken = set() if finished is None else finished.row_of.keys()
+    taken = {image_id for store in earlier for image_id in store.row_of}
     pending = [[row for row in rows if image_ids[row] not in taken] for rows in writer.pending(batch_rows)]
     pending = [rows for rows in pending if rows]
     failed: dict[str, str] = {}
@@ -106,25 +117,26 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
 
 
 def _open_writer(
-    path: Path, extractor: Extractor, config: Config, image_ids: list[str], finished: FeatureStore | None
+    path: Path, extractor: Extractor, config: Config, image_ids: list[str], earlier: list[FeatureStore]
 ) -> StoreWriter:
-    """Take up the unfinished store, or make a new one, with the rows and the way of computing of a finished one."""
+    """Take up the unfinished store, or make a new one with the rows and the way of computing of those made earlier."""
     if partial_path(path).is_file():
         writer = StoreWriter(path)
-        if writer.attributes["fingerprint"] != extractor.fingerprint or writer.image_ids != image_ids:
+        if writer.attributes["fingerprint"] != extractor.fingerprint:
             raise UserError(
-                f"{partial_path(path)} was begun with another backbone, other settings or other images: "
+                f"{partial_path(path)} was begun with another backbone or other settings: "
                 "delete it, or set features.store to another path"
             )
-        return writer
+        if writer.image_ids == image_ids:
+            return writer
     compute = {
         "precision": extractor.precision,
         "layout": "channels_last",
         "compiled": False,
         "batch_rows": config.features.batch_rows,
     }
-    if finished is not None:
-        compute = finished.attributes["compute"]
+    if earlier:
+        compute = earlier[0].attributes["compute"]
     writer = StoreWriter.create(
         path,
         image_ids,
@@ -133,13 +145,13 @@ def _open_writer(
         dtype=config.features.dtype,
         attributes={**extractor.description, "compute": compute, "fingerprint": extractor.fingerprint},
     )
-    if finished is not None:
-        _copy_rows(finished, writer)
+    for store in earlier:
+        _copy_rows(store, writer)
     return writer
 
 
 def _copy_rows(finished: FeatureStore, writer: StoreWriter) -> None:
-    """Take over what a finished store has, when images were added to the data set since."""
+    """Take over the finished rows of another store, when the data set's images have changed since."""
     if finished.fingerprint != writer.attributes["fingerprint"]:
         raise UserError(f"{finished.path} was made with other weights: delete it, or set features.store to another path")
     shared = [row for row, image_id in enumerate(writer.image_ids) if image_id in finished.row_of]

@@ -193,6 +193,7 @@ def test_evaluate_writes_and_returns_the_object_of_the_design(features: Path) ->
         "benchmark",
         "split",
         "num_questions",
+        "num_images",
         "metrics",
         "intervals",
         "per_type",

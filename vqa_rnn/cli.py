@@ -35,8 +35,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 RunFolder = Annotated[Path, typer.Option("--folder", help="Folder that holds the run folders.")]
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
@@ -44,6 +45,8 @@ def options(
     if version:
         typer.echo(f"vqa-rnn {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -194,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_CurrentStderr()], force=True)
     for library in ("ignite", "matplotlib"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # what they report is reported here
     debug = "--debug" in arguments or "VQA_RNN_DEBUG" in os.environ
     try:
         command = typer.main.get_command(app)

@@ -55,7 +55,7 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch,
     )
     lines = [line.strip() for line in output.splitlines()]
-    start = lines.index("error: there is no image yet: give one first")
+    start = lines.index("error: there is no image yet: give one first, in the prompt with /image FILE")
     assert lines[start + 1] == "error: no image at nowhere.png"
     assert lines[start + 2].startswith("red ")
     assert "(words that training never met: 'the', 'zebra')" in lines

@@ -208,7 +208,7 @@ def write_note(path: Path) -> None:
     path.write_text("not a picture", encoding="utf-8")
 
 
-DAMAGES = {"truncated": truncate, "text": write_note, "missing": Path.unlink}
+DAMAGES = {"truncated": truncate, "text": write_note}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -267,13 +267,26 @@ def test_a_store_with_other_settings_is_refused_and_kept(tmp_path: Path, change)
         assert content(file) == before
 
 
-def test_a_store_begun_for_other_images_is_refused_and_kept(tmp_path: Path) -> None:
-    annotations = draw_pictures(tmp_path / "images", numbered(6))
+def test_a_store_begun_for_other_images_hands_over_its_rows(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    extract_features(config_for(tmp_path / "whole.h5"), draw_pictures(tmp_path / "images", [*numbered(10), "0000"]))
     config = config_for(tmp_path / "store.h5")
-    begin(config, annotations, "005")
-    before = content(tmp_path / "store.partial.h5")
-    assert "other images" in refusal(config, draw_pictures(tmp_path / "images", numbered(7)))
-    assert content(tmp_path / "store.partial.h5") == before
+    truncate(annotations.images["006"])
+    refusal(config, annotations)  # the first range of four rows is finished
+    both = draw_pictures(tmp_path / "images", [*numbered(10), "0000"])
+    assert extract_features(config, both).num_done == 7
+    ours, whole = FeatureStore(tmp_path / "store.h5"), FeatureStore(tmp_path / "whole.h5")
+    assert ours.image_ids == whole.image_ids
+    np.testing.assert_allclose(ours.features.astype(float), whole.features.astype(float), rtol=2e-2, atol=2e-2)
+    np.testing.assert_array_equal(ours.source_hash, whole.source_hash)
+
+
+def test_a_missing_image_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    annotations.images["006"].unlink()
+    before = set(tmp_path.iterdir())
+    assert str(annotations.images["006"]) in refusal(config_for(tmp_path / "store.h5"), annotations)
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_a_data_set_without_images_is_refused(tmp_path: Path) -> None:

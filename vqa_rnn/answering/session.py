@@ -101,20 +101,23 @@ class Session:
             UserError: There is no image yet, the question is empty, or the choices do not fit the model.
         """
         if self._features is None:
-            raise UserError("there is no image yet: give one first")
+            raise UserError("there is no image yet: give one first, in the prompt with /image FILE")
         if not question.strip(" ?"):
             raise UserError("the question is empty")
         if len({fold_answer(choice) for choice in choices}) < len(choices):
             raise UserError("a choice comes twice")
-        if len(choices) == 1 or (self.needs_choices and not choices):
-            raise UserError(f"{len(choices)} choices; at least two are needed")
+        if self.needs_choices and not choices:
+            raise UserError("this model chooses among answers: give at least two choices")
+        if len(choices) == 1:
+            raise UserError("one choice; at least two are needed")
         started = time.perf_counter()
         outside: tuple[str, ...] = ()
         if self.needs_choices:
             answers = self._choose(question, choices)
         else:
             answers, outside = self._classify(question, choices)
-        unknown = [word for text in (question, *choices) if text for word in self.run.tokenizer.unknown_words(text)]
+        read = (question, *choices) if self.needs_choices else (question,)  # a classifier does not read the choices
+        unknown = [word for text in read for word in self.run.tokenizer.unknown_words(text)]
         answers.sort(key=lambda pair: -pair[1])
         seconds = time.perf_counter() - started
         return Answer(tuple(answers[:top]), tuple(dict.fromkeys(unknown)), tuple(outside), seconds)

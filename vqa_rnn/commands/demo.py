@@ -19,7 +19,8 @@ from vqa_rnn.commands.evaluate import evaluate
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation, print_extraction
 from vqa_rnn.commands.train import train
-from vqa_rnn.config import load_config
+from vqa_rnn.config import load_config, run_path
+from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path
 from vqa_rnn.records import Question
 
@@ -49,6 +50,8 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
         f"features.store={folder / 'features' / 'demo.h5'}",
     ]
     config = load_config("easy_vqa", overrides)
+    if run_path(config).exists() and not overwrite:
+        raise UserError(f"{run_path(config)} exists: run vqa-rnn demo --overwrite, or choose another place with --folder")
     check_new_run(config, overwrite=overwrite)
     say(
         "easy-VQA: 5,000 drawings of one coloured shape, 48,248 questions about them, 13 answers. First a CNN that was "
@@ -76,7 +79,8 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
         f"Done. The pictures with their answers are in {picture}. Try next:\n"
         f"  vqa-rnn ask {run.path} --image {image}\n"
         f"  vqa-rnn evaluate {run.path} --json\n"
-        "  vqa-rnn train easy_vqa model.ablate=question_only run.name=blind   (what the questions alone give away)\n"
+        f"  vqa-rnn train easy_vqa features.store={config.features.store} model.ablate=question_only run.name=blind\n"
+        f"  vqa-rnn evaluate {run.path} --question-only runs/blind     (what the image is worth)\n"
         "  vqa-rnn train jsonl --print-config   (your own images: see the README)"
     )
     return run.path

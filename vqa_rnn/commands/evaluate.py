@@ -148,6 +148,7 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
         "benchmark": measured.benchmark,
         "split": measured.split,
         "num_questions": len(measured.questions),
+        "num_images": len(set(image_ids)),
         "metrics": {"accuracy": float(measured.scores.mean())},
         "intervals": {"accuracy": interval(measured.scores)},
         "per_type": by_type(measured.questions, measured.scores),

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from preprocessing.extract_features import ExtractionReport
 
+FEWEST_IMAGES = 5  # a bootstrap over fewer says nothing
 FLOOR_NAMES = {
     "chance": "a blind guess",
     "most_frequent_answer": "most frequent answer",
@@ -24,18 +25,24 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
         console: Where to; by default stdout.
     """
     console = console or Console()
-    title = f"{report['benchmark']}, {report['split']} split, {report['num_questions']:,} questions"
+    few = report["num_images"] < FEWEST_IMAGES
+    counts = f"{report['num_questions']:,} questions, {report['num_images']:,} images"
+    title = f"{report['benchmark']}, {report['split']} split, {counts}{' (too few for an interval)' if few else ''}"
+
+    def interval(ends: list[float]) -> str:
+        return "-" if few else f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
+
     table = Table("", "accuracy", "95% interval", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     accuracy = report["metrics"]["accuracy"]
-    table.add_row("[bold]this model", f"[bold]{_percent(accuracy)}", _interval(report["intervals"]["accuracy"]))
+    table.add_row("[bold]this model", f"[bold]{_percent(accuracy)}", interval(report["intervals"]["accuracy"]))
     for name, floor in report["floors"].items():
-        table.add_row(FLOOR_NAMES[name], _percent(floor["accuracy"]), _interval(floor["interval"]))
+        table.add_row(FLOOR_NAMES[name], _percent(floor["accuracy"]), interval(floor["interval"]))
     if "image_gain" in report:
         gain = report["image_gain"]
         table.add_section()
-        table.add_row("image gain (full minus question-only)", _percent(gain["accuracy"]), _interval(gain["interval"]))
+        table.add_row("image gain (full minus question-only)", _percent(gain["accuracy"]), interval(gain["interval"]))
     console.print(table)
     for field, kinds in report["per_type"].items():
         has_chance = any("chance" in row for row in kinds.values())
@@ -68,7 +75,3 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
 
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:.2f}%"
-
-
-def _interval(ends: list[float]) -> str:
-    return f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"

@@ -289,6 +289,8 @@ def _close(tensorboard: TensorboardLogger, progress: Progress) -> Any:
     def close(engine: Engine, error: BaseException | None = None) -> None:
         tensorboard.close()
         progress.stop()
+        if isinstance(error, KeyboardInterrupt):
+            log.info("stopped; the same command with --resume goes on after the last finished epoch")
         if error is not None:
             raise error
 

@@ -20,7 +20,7 @@ def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], sa
         seed: Seed of the resampling.
 
     Returns:
-        Lower and upper end. With one image both are the mean.
+        Lower and upper end. With one image both are the mean: it tells nothing.
     """
     _, image = np.unique(np.asarray(image_ids, dtype=str), return_inverse=True)
     num_images = int(image.max(initial=-1)) + 1
