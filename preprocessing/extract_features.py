@@ -8,13 +8,12 @@ from pathlib import Path
 
 import xxhash
 from PIL.Image import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vqa_rnn.config import Config, store_path
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
+from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
 
 _READ_AHEAD = 3  # batches
@@ -89,7 +88,7 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     failed: dict[str, str] = {}
     num_done = 0
     started = time.perf_counter()
-    with _progress() as progress, ThreadPoolExecutor(max_workers=2) as pool:
+    with progress_bar() as progress, ThreadPoolExecutor(max_workers=2) as pool:
         task = progress.add_task("features", total=sum(map(len, pending)), rate="")
         for rows, futures in _read_ahead(pool, extractor, annotations, image_ids, pending):
             images, hashes, good = [], [], []
@@ -183,15 +182,3 @@ def _read_ahead(
         if len(queue) > _READ_AHEAD:
             yield queue.pop(0)
     yield from queue
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

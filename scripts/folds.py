@@ -22,7 +22,8 @@ from vqa_rnn.commands.evaluate import Measurement, measure, summarise
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation
 from vqa_rnn.commands.train import train
-from vqa_rnn.config import load_config, run_path
+from vqa_rnn.config import run_path
+from vqa_rnn.config_files import load_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.intervals import bootstrap_interval
 

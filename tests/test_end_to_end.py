@@ -16,7 +16,8 @@ from vqa_rnn.commands.evaluate import evaluate, measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.shared import open_store
 from vqa_rnn.commands.train import train
-from vqa_rnn.config import Config, load_config
+from vqa_rnn.config import Config
+from vqa_rnn.config_files import load_config
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.store_features import StoreFeatures

@@ -27,7 +27,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.config import Config, config_yaml, run_path, validate_config
+from vqa_rnn.config import Config, run_path
+from vqa_rnn.config_files import config_yaml, validate_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, read_json, write_json, write_text
 from vqa_rnn.models import ModelSizes, VqaModel

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from vqa_rnn.errors import UserError
 
 app = typer.Typer(
     name="vqa-rnn",
-    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -32,21 +33,22 @@ Overrides = Annotated[
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every option with its meaning, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-RunFolder = Annotated[Path, typer.Option("--folder", help="Folder that holds the run folders.")]
 
 
-@app.callback(invoke_without_command=True)
-def options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
-) -> None:
-    """Options of every command."""
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"vqa-rnn {__version__}")
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of every command."""
 
 
 @app.command()
@@ -74,7 +76,7 @@ def preprocess(
 
     report = preprocess(loaded)
     if json_:
-        _print_json({**_plain(report), "store": str(report.store)})
+        _print_json({**asdict(report), "store": str(report.store)})
     else:
         print_extraction(report)
 
@@ -166,19 +168,13 @@ def ask(
 
 
 def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:
-    from vqa_rnn.config import config_yaml, load_config
+    from vqa_rnn.config_files import config_yaml, load_config
 
     loaded = load_config(config, overrides or [])
     if print_config:
         typer.echo(config_yaml(loaded, comments=True), nl=False)
         raise typer.Exit
     return loaded
-
-
-def _plain(report: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(report)
 
 
 def _print_json(value: Any) -> None:

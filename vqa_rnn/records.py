@@ -11,6 +11,18 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
+def is_empty(question: str) -> bool:
+    """Whether a question asks nothing: blanks and question marks alone.
+
+    Args:
+        question: Its text.
+
+    Returns:
+        True if it does.
+    """
+    return not question.strip(" ?")
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
     """One earlier turn of a dialog."""

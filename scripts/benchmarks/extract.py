@@ -20,7 +20,8 @@ import torch
 
 from preprocessing.extract_features import extract_features
 from vqa_rnn.annotations import load_annotations
-from vqa_rnn.config import EasyVqaDataset, load_config
+from vqa_rnn.config import EasyVqaDataset
+from vqa_rnn.config_files import load_config
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.records import Annotations
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from vqa_rnn.annotations.decoys import draw_choices
 from vqa_rnn.config import DaquarDataset
 from vqa_rnn.errors import UserError
-from vqa_rnn.records import Annotations, Question, Split
+from vqa_rnn.records import Annotations, Question, Split, is_empty
 
 _IMAGE = re.compile(r"\bimage\s*(\d+)\b", re.IGNORECASE)
 _MENTION = re.compile(
@@ -72,7 +72,7 @@ def _read_file(path: Path, split: Split) -> list[Question]:
         answer = ", ".join(item.strip() for item in lines[number + 1].split(",") if item.strip())
         if not mentions:
             raise UserError(f"{where}: the question names no image (such as image3): '{lines[number]}'")
-        if not text.strip(" ?"):
+        if is_empty(text):
             raise UserError(f"{where}: the question is empty")
         if not answer:
             raise UserError(f"{path}:{number + 2}: the answer is empty")

@@ -22,7 +22,7 @@ from vqa_rnn.answers import fold_answer
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
-from vqa_rnn.records import SPLITS, Annotations, Question, Round, Split
+from vqa_rnn.records import SPLITS, Annotations, Question, Round, Split, is_empty
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -49,7 +49,7 @@ class _Line(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "_Line":
-        if not self.question.strip(" ?"):
+        if is_empty(self.question):
             raise ValueError("question is empty")
         if self.answer is not None and self.answers is not None:
             raise ValueError("give answer or answers, not both")

@@ -15,7 +15,7 @@ from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.records import Question
+from vqa_rnn.records import Question, is_empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Session:
         """
         if self._features is None:
             raise UserError("there is no image yet: give one first, in the prompt with /image FILE")
-        if not question.strip(" ?"):
+        if is_empty(question):
             raise UserError("the question is empty")
         if len({fold_answer(choice) for choice in choices}) < len(choices):
             raise UserError("a choice comes twice")

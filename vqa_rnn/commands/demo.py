@@ -14,12 +14,12 @@ from rich.console import Console
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answering.session import Answer, Session
-from vqa_rnn.checkpoint import check_new_run
 from vqa_rnn.commands.evaluate import evaluate
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation, print_extraction
 from vqa_rnn.commands.train import train
-from vqa_rnn.config import load_config, run_path
+from vqa_rnn.config import run_path
+from vqa_rnn.config_files import load_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path
 from vqa_rnn.records import Question
@@ -52,7 +52,6 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
     config = load_config("easy_vqa", overrides)
     if run_path(config).exists() and not overwrite:
         raise UserError(f"{run_path(config)} exists: run vqa-rnn demo --overwrite, or choose another place with --folder")
-    check_new_run(config, overwrite=overwrite)
     say(
         "easy-VQA: 5,000 drawings of one coloured shape, 48,248 questions about them, 13 answers. First a CNN that was "
         f"trained on photographs ({config.features.backbone}, cut off at {', '.join(config.features.layers)}) turns every "

@@ -38,7 +38,7 @@ class Measurement:
         questions: Its questions whose answers are known.
         predictions: The run's answers by question id.
         scores: (N,) their scores.
-        floors: (N,) scores of each floor.
+        floors: (N,) scores of each floor; empty where they were not asked for.
     """
 
     benchmark: str
@@ -84,15 +84,16 @@ def evaluate(path: Path, split: Split | None = None, question_only: Path | None 
     return report
 
 
-def measure(run: Run, split: Split | None = None) -> Measurement:
+def measure(run: Run, split: Split | None = None, *, with_floors: bool = True) -> Measurement:
     """Answer a split's questions and score them.
 
     Args:
         run: The run.
         split: Which split; by default ``test`` where there is one with answers, else ``val``.
+        with_floors: Score the floors as well.
 
     Returns:
-        Scores a question, of the run and of the floors.
+        Scores of each question, by the run and by the floors.
 
     Raises:
         UserError: The split is empty or its answers are withheld, or features are missing.
@@ -111,13 +112,14 @@ def measure(run: Run, split: Split | None = None) -> Measurement:
     predictions = answer_split(run, model, data, data.features, device)
 
     floors: dict[str, Scores] = {}
-    if any(chance(question) for question in questions):
-        floors["chance"] = np.array([chance(question) for question in questions])
-    train = load_annotations(config.dataset, ["train"]).questions
-    for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
-        floors[name] = question_scores(questions, answers)
-    shuffled = answer_split(run, model, data, data.features.shuffled(SHUFFLE_SEED), device)
-    floors["images_shuffled"] = question_scores(questions, shuffled)
+    if with_floors:
+        if any(chance(question) for question in questions):
+            floors["chance"] = np.array([chance(question) for question in questions])
+        train = load_annotations(config.dataset, ["train"]).questions
+        for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
+            floors[name] = question_scores(questions, answers)
+        shuffled = answer_split(run, model, data, data.features.shuffled(SHUFFLE_SEED), device)
+        floors["images_shuffled"] = question_scores(questions, shuffled)
     return Measurement(
         benchmark=annotations.benchmark,
         split=split,
@@ -202,7 +204,7 @@ def _measure_blind(path: Path, measured: Measurement) -> Scores:
             f"{path} sees images (model.ablate={other.config.model.ablate}): the image gain needs a run trained with "
             "model.ablate=question_only"
         )
-    blind = measure(other, measured.split)
+    blind = measure(other, measured.split, with_floors=False)
     if [q.question_id for q in blind.questions] != [q.question_id for q in measured.questions]:
         raise UserError(f"{path} was trained on other data: its {measured.split} split has other questions")
     return blind.scores

@@ -13,7 +13,8 @@ from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run
 from vqa_rnn.commands.shared import SplitData, check_questions, choose_device, open_store, prepare_split
-from vqa_rnn.config import Config, config_changes, run_path
+from vqa_rnn.config import Config, run_path
+from vqa_rnn.config_files import config_changes
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import ImageGroupedBatches
@@ -52,12 +53,11 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
     Raises:
         UserError: The run folder exists (or, to resume, does not), features are missing, or the data do not fit the config.
     """
-    checkpoint = None
+    run, checkpoint = None, None
     if resume:
-        run: Run | None = _run_to_resume(config)
-        checkpoint = load_checkpoint(run.checkpoint_path)  # type: ignore[union-attr]
+        run = _run_to_resume(config)
+        checkpoint = load_checkpoint(run.checkpoint_path)
     else:
-        run = None
         check_new_run(config, overwrite=overwrite)
     device = choose_device(config.run.device)
     annotations = load_annotations(config.dataset, ["train", "val"])
@@ -74,7 +74,8 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
     torch.manual_seed(config.run.seed)
     sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
     model = VqaModel(config.model, sizes)
-    model.set_feature_statistics(*_feature_statistics(store, train_data))
+    if run is None:
+        model.set_feature_statistics(*_feature_statistics(store, train_data))  # a checkpoint has them
     model.to(device)
     batches = ImageGroupedBatches(train_data.encoded.image, config.training.batch_size, shuffle=True, seed=config.run.seed)
     if run is None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.errors import UserError
-from vqa_rnn.records import Question
+from vqa_rnn.records import Question, is_empty
 from vqa_rnn.text import WordTokenizer
 
 Ints = NDArray[np.int64]
@@ -152,7 +152,7 @@ def encode_questions(questions: Sequence[Question], tokenizer: WordTokenizer, an
         return text_ids.setdefault(text, len(text_ids))
 
     for q in questions:
-        if not q.question.strip(" ?"):
+        if is_empty(q.question):
             raise UserError(f"question {q.question_id}: the question is empty")
         num_choices = len(q.choices) or len(q.choice_regions)
         if num_choices == 1:

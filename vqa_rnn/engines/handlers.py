@@ -11,8 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver, EMAHandler, TensorboardLogger
 from ignite.metrics import Average
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
@@ -20,6 +19,7 @@ from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import Run, save_model
 from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.models import VqaModel
+from vqa_rnn.progress import progress_bar
 
 log = logging.getLogger("vqa_rnn")
 
@@ -267,10 +267,8 @@ def _attach_timer(trainer: Engine) -> _Timer:
 
 
 def _attach_progress(trainer: Engine) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = progress.add_task("training", total=None)
+    progress = progress_bar()
+    task = progress.add_task("training", total=None, rate="")
 
     @trainer.on(Events.STARTED)
     def start(engine: Engine) -> None:

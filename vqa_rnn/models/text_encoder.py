@@ -5,6 +5,7 @@ Shape letters: N texts, T tokens, E embedding size, H text vector size.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from vqa_rnn.config import TextEncoderConfig
 from vqa_rnn.rnn import CELLS, run_packed
@@ -68,16 +69,13 @@ class TextEncoder(nn.Module):
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
             tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
         words_NTE = self.dropout(self.embedding(tokens_NT))
-        states_NTH, last_NH = run_packed(self.network, words_NTE, lengths_N)
-        return self.dropout(self._pool(states_NTH, last_NH, lengths_N))
-
-    def _pool(self, states_NTH: Tensor, last_NH: Tensor, lengths_N: Tensor) -> Tensor:
+        states, last_NH = run_packed(self.network, words_NTE, lengths_N)
         if self.pooling == "last":
-            return last_NH
-        if self.pooling == "mean":
-            return states_NTH.sum(dim=1) / lengths_N[:, None]
-        exists_NT = torch.arange(states_NTH.shape[1], device=lengths_N.device) < lengths_N[:, None]
-        return states_NTH.masked_fill(~exists_NT[:, :, None], float("-inf")).amax(dim=1)
+            return self.dropout(last_NH)
+        outside = 0.0 if self.pooling == "mean" else float("-inf")
+        states_NTH, _ = pad_packed_sequence(states, batch_first=True, padding_value=outside)
+        pooled_NH = states_NTH.sum(dim=1) / lengths_N[:, None] if self.pooling == "mean" else states_NTH.amax(dim=1)
+        return self.dropout(pooled_NH)
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """As ``encode_texts``.

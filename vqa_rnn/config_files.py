@@ -1,0 +1,264 @@
+"""Config files: composed, checked, printed, compared.
+
+A config file is YAML and holds only what differs from the defaults. ``base:`` names the file it starts from, and
+``section.key=value`` on the command line comes last. Where a section has kinds (``dataset``, ``model.fusion``, …) its
+``name`` picks one; a changed ``name`` replaces the whole section.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from vqa_rnn.config import Config, Section
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import unknown_name
+
+
+def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
+    """Compose a config from a file or a shipped recipe and command-line overrides.
+
+    Args:
+        source: Path of a YAML file, or the name of a recipe in ``configs/`` such as ``easy_vqa`` or ``daquar/top_down``.
+        overrides: ``section.key=value`` each; values are read as YAML.
+
+    Returns:
+        The validated config. ``run.name`` is filled in from ``source`` where nothing sets it.
+
+    Raises:
+        UserError: The file is missing or not YAML, a key or name is unknown, or a value is out of range.
+    """
+    path = _find_config(source)
+    merged = _merge(Config().model_dump(mode="json"), _load_with_bases(path), str(path))
+    config = validate_config(merged, str(path))
+    if overrides:
+        for override in overrides:
+            merged = _merge(merged, _parse_override(override), override)
+        config = validate_config(merged, "command line")
+    if config.run.name is None:
+        name = source if not Path(source).suffix else path.stem
+        named = config.run.model_copy(update={"name": name.replace("/", "-")})
+        config = config.model_copy(update={"run": named})
+    return config
+
+
+def validate_config(values: Mapping[str, Any], where: str) -> Config:
+    """Check a nested mapping of options.
+
+    Args:
+        values: Sections and their options; what is missing takes its default.
+        where: Where the values come from, for the error message.
+
+    Returns:
+        The config.
+
+    Raises:
+        UserError: A key or name is unknown, or a value is out of range; one line for the first mistake.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_explain(error)}") from None
+
+
+def config_yaml(config: Config, *, comments: bool = False) -> str:
+    """The whole config as YAML.
+
+    Args:
+        config: The config.
+        comments: Write the meaning of each option beside it.
+
+    Returns:
+        YAML that ``load_config`` reads back to an equal config.
+    """
+    if comments:
+        return "\n".join(_commented(config, 0)) + "\n"
+    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
+
+
+def _find_config(source: str) -> Path:
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise UserError(f"no config file at {path}")
+    folder = recipes_folder()
+    for candidate in (folder / f"{source}.yaml", folder / source / "default.yaml"):
+        if candidate.is_file():
+            return candidate
+    raise UserError(f"{unknown_name('config', source, list_recipes())}; or give the path of a .yaml file")
+
+
+def recipes_folder() -> Path:
+    """The folder of shipped configs: inside the installed package, or beside it in a source checkout.
+
+    Returns:
+        Its path.
+    """
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def list_recipes() -> list[str]:
+    """Names of the shipped configs.
+
+    Returns:
+        Names that ``load_config`` takes, sorted; a folder's ``default.yaml`` goes by the folder's name.
+    """
+    folder = recipes_folder()
+    names = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    return sorted(name.removesuffix("/default") for name in names)
+
+
+def _load_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise UserError(f"{path}: its base files lead back to itself")
+    try:
+        loaded = OmegaConf.load(path)
+        values = OmegaConf.to_container(loaded, resolve=True) if len(loaded) else {}
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path} as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a config holds sections such as 'dataset:', not {type(values).__name__}")
+    base = values.pop("base", None)
+    if base is None:
+        return values  # type: ignore[return-value]
+    beside = path.parent / str(base)
+    try:
+        base_path = beside if beside.is_file() else _find_config(str(base))
+    except UserError as error:
+        raise UserError(f"{path}: base: {error}") from None
+    return _merge(_load_with_bases(base_path, (*seen, path.resolve())), values, str(path))
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, _ = override.partition("=")
+    if not separator or not key or key.startswith("-"):
+        raise UserError(f"'{override}' is not an override: write section.key=value, such as training.max_epochs=5")
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)  # type: ignore[return-value]
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"cannot read the value in '{override}': {' '.join(str(error).split())}") from error
+
+
+def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    kept = _drop_renamed(base, over)
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(kept), OmegaConf.create(dict(over)))
+    except (TypeError, OmegaConfBaseException) as error:
+        raise UserError(f"{where}: a section, a list and a value cannot stand for each other: {error}") from error
+    return OmegaConf.to_container(merged)  # type: ignore[return-value]
+
+
+def _drop_renamed(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Leave out of ``base`` every node whose ``name`` ``over`` changes: its options belong to another kind.
+
+    ``run.name`` is a label, not a kind, so the run section stays.
+    """
+    kept: dict[Any, Any] = {}
+    for key, value in base.items():
+        new = over.get(key)
+        if isinstance(value, Mapping) and isinstance(new, Mapping):
+            renamed = key != "run" and "name" in new and new["name"] != value.get("name")
+            kept[key] = {} if renamed else _drop_renamed(value, new)
+        elif isinstance(value, Mapping) and key in over:
+            kept[key] = {}  # over gives something that is no section: let validation say so
+        else:
+            kept[key] = value
+    return kept
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in _without_tags(first["loc"]))
+    if first["type"] == "extra_forbidden":
+        section = _section_at(first["loc"][:-1])
+        parent = ".".join(str(part) for part in _without_tags(first["loc"][:-1]))
+        what = f"key in {parent}" if parent else "section"
+        return unknown_name(what, str(first["loc"][-1]), section.model_fields)
+    if first["type"] == "union_tag_invalid":
+        tags = [tag.strip(" '") for tag in first["ctx"]["expected_tags"].split(",")]
+        return unknown_name(key.removeprefix("model."), str(first["ctx"]["tag"]), tags)
+    if first["type"] == "literal_error":
+        section = _section_at(first["loc"][:-1])
+        literal = section.model_fields[str(first["loc"][-1])].annotation
+        return unknown_name(f"value for {key}", str(first["input"]), map(str, get_args(literal)))
+    if first["type"] == "union_tag_not_found":
+        return f"{key}: a section with a name is needed, not {first['input']!r}"
+    if first["type"] in ("model_type", "model_attributes_type"):
+        return f"{key}: a section with options is needed, not {first['input']!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (given: {first['input']!r})" if "given" not in message else f"{key}: {message}"
+
+
+def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Section]]]:
+    """Follow an error's place through the sections: each part, whether it is a kind's tag, the section it leads to."""
+    section: type[Section] = Config
+    kinds: tuple[type[Section], ...] = ()
+    for part in loc:
+        if kinds and part in (names := {kind.model_fields["name"].default: kind for kind in kinds}):
+            section, kinds = names[part], ()
+            yield part, True, section
+            continue
+        info = section.model_fields.get(str(part))
+        annotation = info.annotation if info else None
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            section = annotation
+        elif get_origin(annotation) is not None:
+            kinds = tuple(arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, Section))
+        yield part, False, section
+
+
+def _without_tags(loc: Sequence[str | int]) -> list[str | int]:
+    return [part for part, is_tag, _ in _walk(loc) if not is_tag]
+
+
+def _section_at(loc: Sequence[str | int]) -> type[Section]:
+    return [section for _, _, section in _walk(loc)][-1] if loc else Config
+
+
+def _commented(section: Section, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    values = section.model_dump(mode="json")
+    for key, info in type(section).model_fields.items():
+        value = getattr(section, key)
+        note = f"  # {info.description}" if info.description else ""
+        if isinstance(value, Section):
+            if depth == 0:
+                yield ""
+            yield f"{indent}{key}:{note}"
+            yield from _commented(value, depth + 1)
+        else:
+            yield f"{indent}{key}: {_one_line(values[key])}{note}"
+
+
+def _one_line(value: Any) -> str:
+    """A value as YAML that stays on one line, so that a note can stand beside it."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def config_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """The options in which two configs differ.
+
+    Args:
+        old: One config.
+        new: The other.
+
+    Returns:
+        Old and new value by dotted key; an option that one of them lacks counts as None there.
+    """
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    keys = dict.fromkeys([*before, *after])
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
