@@ -281,7 +281,7 @@ QUESTIONS = {
     "malformed": (add_text('{"image": "images/0.png", '), ["questions.jsonl:7", "JSON"]),
     "not_an_object": (add_text('["images/0.png"]'), ["questions.jsonl:7", "object", "list"]),
     "not_utf8": (lambda: Path("questions.jsonl").write_bytes(b'{"image": "\xff\xfe"}'), ["questions.jsonl", "UTF-8"]),
-    "empty": (write("questions.jsonl", ""), ["jsonl", "no"]),
+    "empty": (write("questions.jsonl", ""), ["questions.jsonl is empty"]),
     "unknown_key": (add_line(anser="red"), ["questions.jsonl:7", "'anser'", "did you mean 'answer'"]),
     "empty_question": (add_line(question=" "), ["questions.jsonl:7", "question is empty"]),
     "one_choice": (add_line(choices=["red"]), ["questions.jsonl:7", "1 distinct choices", "at least two"]),

@@ -156,7 +156,9 @@ def load_run(path: Path) -> Run:
         UserError: It is missing, not a run folder, damaged, or of a newer format.
     """
     if not path.is_dir():
-        raise UserError(f"no run folder at {path}: train one first, such as vqa-rnn train easy_vqa")
+        inside = Path("runs") / path
+        hint = f"did you mean {inside}?" if inside.is_dir() else "train one first, such as vqa-rnn train easy_vqa"
+        raise UserError(f"no run folder at {path}: {hint}")
     if not (path / "run.json").is_file():
         raise UserError(f"{path} is not a run folder: it has no run.json")
     description = read_json(path / "run.json", "run description")

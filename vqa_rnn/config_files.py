@@ -86,6 +86,8 @@ def _find_config(source: str) -> Path:
         if path.is_file():
             return path
         raise UserError(f"no config file at {path}")
+    if path.suffix == ".jsonl":
+        raise UserError(f"{source} holds questions, not options: give it as jsonl dataset.path={source}")
     folder = recipes_folder()
     for candidate in (folder / f"{source}.yaml", folder / source / "default.yaml"):
         if candidate.is_file():
@@ -198,10 +200,10 @@ def _explain(error: ValidationError) -> str:
 def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Section]]]:
     """Follow an error's place through the sections: each part, whether it is a kind's tag, the section it leads to."""
     section: type[Section] = Config
-    kinds: tuple[type[Section], ...] = ()
+    kinds: dict[str, type[Section]] = {}
     for part in loc:
-        if kinds and part in (names := {kind.model_fields["name"].default: kind for kind in kinds}):
-            section, kinds = names[part], ()
+        if part in kinds:
+            section, kinds = kinds[str(part)], {}
             yield part, True, section
             continue
         info = section.model_fields.get(str(part))
@@ -209,8 +211,14 @@ def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Sect
         if isinstance(annotation, type) and issubclass(annotation, Section):
             section = annotation
         elif get_origin(annotation) is not None:
-            kinds = tuple(arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, Section))
+            kinds = _kinds(annotation)
         yield part, False, section
+
+
+def _kinds(annotation: Any) -> dict[str, type[Section]]:
+    """The kinds of a section that has several, by name."""
+    sections = [arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, Section)]
+    return {str(kind.model_fields["name"].default): kind for kind in sections}
 
 
 def _without_tags(loc: Sequence[str | int]) -> list[str | int]:
@@ -227,6 +235,9 @@ def _commented(section: Section, depth: int) -> Iterator[str]:
     for key, info in type(section).model_fields.items():
         value = getattr(section, key)
         note = f"  # {info.description}" if info.description else ""
+        kinds = _kinds(info.annotation)
+        if kinds:
+            note += f" By name: {', '.join(kinds)}."
         if isinstance(value, Section):
             if depth == 0:
                 yield ""

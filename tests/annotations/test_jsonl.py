@@ -188,7 +188,7 @@ def test_an_unknown_key_of_a_round_is_compared_with_the_keys_of_a_round(tmp_path
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path):
     with pytest.raises(UserError, match=r"no question file at .*none\.jsonl: set dataset\.path"):
         read_jsonl(JsonlDataset(path=tmp_path / "none.jsonl"), SPLITS)
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="is a folder"):
         read_jsonl(JsonlDataset(path=tmp_path), SPLITS)
 
 
@@ -210,9 +210,8 @@ def test_only_the_splits_asked_for_come_but_every_line_is_checked(tmp_path: Path
 
 
 def test_an_id_that_comes_twice_is_refused(tmp_path: Path):
-    read(tmp_path, without(question_id="x"), without(question_id="x", image="b.png"))
-    with pytest.raises(UserError, match="'x' comes twice"):
-        load_annotations(JsonlDataset(path=tmp_path / "q.jsonl"))
+    text = error_of(tmp_path, without(question_id="x"), without(question_id="x", image="b.png"))
+    assert "q.jsonl:2: the question id 'x' comes twice (first on line 1)" in text
 
 
 ANY_JSON = st.recursive(
@@ -241,7 +240,7 @@ def outcome(folder: Path, content: bytes) -> tuple[Question, ...] | str:
 def test_random_json_gives_questions_or_one_error(tmp_path: Path, lines: list[Any]):
     found = outcome(tmp_path, "\n".join(json.dumps(line) for line in lines).encode())
     if isinstance(found, str):
-        assert "q.jsonl:" in found
+        assert "q.jsonl:" in found or (not lines and "is empty" in found)
         return
     assert len(found) == len(lines)
     for question in found:
@@ -253,4 +252,4 @@ def test_random_json_gives_questions_or_one_error(tmp_path: Path, lines: list[An
 @given(st.binary(max_size=60))
 def test_random_bytes_give_nothing_but_one_error(tmp_path: Path, content: bytes):
     found = outcome(tmp_path, content)
-    assert found == () or "q.jsonl" in found
+    assert "q.jsonl" in found

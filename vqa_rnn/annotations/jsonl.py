@@ -82,6 +82,8 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
         UserError: The file is missing, or a line is wrong: file, line, key and what is expected.
     """
     path = dataset.path
+    if path.is_dir():
+        raise UserError(f"dataset.path={path} is a folder: give the path of the .jsonl file in it")
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: JSON may hold U+2028
     except FileNotFoundError:
@@ -90,14 +92,23 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
         raise UserError(f"cannot read {path} as UTF-8 text: {error}") from error
     questions = []
     images: dict[str, Path] = {}
+    line_of: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         parsed = _parse(line, f"{path}:{number}")
+        question_id = parsed.question_id or str(number)
+        if question_id in line_of:
+            raise UserError(
+                f"{path}:{number}: the question id '{question_id}' comes twice (first on line {line_of[question_id]})"
+            )
+        line_of[question_id] = number
         if parsed.split not in splits:
             continue
         images[parsed.image] = path.parent / parsed.image
-        questions.append(_question(parsed, number))
+        questions.append(_question(parsed, question_id))
+    if not line_of:
+        raise UserError(f"{path} is empty: it holds one JSON object a line, with image, question and answer")
     return Annotations(benchmark="jsonl", questions=tuple(questions), images=images)
 
 
@@ -105,13 +116,15 @@ def _parse(line: str, where: str) -> _Line:
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not a JSON object: {error}") from None
+        said = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise UserError(f"{where}: not a JSON object: {said}") from None
     if not isinstance(value, dict):
         raise UserError(f"{where}: a JSON object is needed, not {type(value).__name__}")
     try:
         return _Line.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # a misspelt key is missing as well
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             in_history = len(first["loc"]) > 1
@@ -126,13 +139,13 @@ def _parse(line: str, where: str) -> _Line:
         raise UserError(f"{where}: {key + ': ' if key else ''}{message}") from None
 
 
-def _question(line: _Line, number: int) -> Question:
+def _question(line: _Line, question_id: str) -> Question:
     answers = line.answers if line.answers is not None else [line.answer] if line.answer is not None else []
     correct = None
     if line.choices is not None and line.answer is not None:
         correct = [fold_answer(choice) for choice in line.choices].index(fold_answer(line.answer))
     return Question(
-        question_id=line.question_id or str(number),
+        question_id=question_id,
         image_id=line.image,
         question=line.question,
         split=line.split,

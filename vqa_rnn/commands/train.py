@@ -129,7 +129,7 @@ def _fit(
         log.info("%s: all epochs are done, there is nothing to go on with", run.path)
         return
     log.info(
-        "%s: %d training and %d validation questions, %s weights, %s on %s",
+        "%s: %d training and %d validation questions, %s weights, %s on %s; * marks the best validation score so far",
         run.path,
         len(train_data.questions),
         len(val_data.questions),
