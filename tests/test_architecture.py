@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 
 from vqa_rnn.annotations import READERS
-from vqa_rnn.config import Attention, Dataset, Fusion, Head, TextEncoderConfig
+from vqa_rnn.config import Attention, Dataset, Fusion, Head, Optimizer, Schedule, TextEncoderConfig
+from vqa_rnn.engines.optimization import OPTIMIZERS, SCHEDULES
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
@@ -53,7 +54,7 @@ MAY_IMPORT["__main__"] = {"cli"}
 NOT_THERE_YET = {"datasets"}
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "h5py": ("vqa_rnn/features/store.py",),
+    "h5py": ("vqa_rnn/features/store.py", "vqa_rnn/data/question_file.py"),
     "lmdb": ("vqa_rnn/features/store.py",),
     "timm": ("vqa_rnn/features/extractor.py",),
     "torchvision": ("vqa_rnn/features/extractor.py",),
@@ -268,11 +269,13 @@ def union_names(union: object) -> set[str]:
     [
         (FUSIONS, union_names(Fusion)),
         (ATTENTIONS, union_names(Attention)),
+        (OPTIMIZERS, union_names(Optimizer)),
+        (SCHEDULES, union_names(Schedule)),
         (ANSWER_HEADS, union_names(Head)),
         (READERS, union_names(Dataset)),
         (CELLS, set(get_args(TextEncoderConfig.model_fields["cell"].annotation))),
     ],
-    ids=["fusions", "attentions", "heads", "readers", "cells"],
+    ids=["fusions", "attentions", "optimizers", "schedules", "heads", "readers", "cells"],
 )
 def test_a_family_and_its_options_have_the_same_names(table: dict[str, object], names: set[str]):
     assert len(names) >= 1

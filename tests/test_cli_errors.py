@@ -391,29 +391,24 @@ FILES = {
         ["runs/open/model.safetensors does not fit"],
     ),
     "checkpoint_that_is_a_pickle": (
-        write_pickle("runs/open/checkpoints/last.pt"),
+        write_pickle("runs/open/checkpoints/step-00000001.pt"),
         RESUME,
-        ["runs/open/checkpoints/last.pt", "not a checkpoint"],
+        ["runs/open/checkpoints/step-00000001.pt", "not a checkpoint"],
     ),
     "checkpoint_that_is_a_torch_pickle": (
-        save_pickle("runs/open/checkpoints/last.pt"),
+        save_pickle("runs/open/checkpoints/step-00000001.pt"),
         RESUME,
-        ["runs/open/checkpoints/last.pt", "not a checkpoint"],
+        ["runs/open/checkpoints/step-00000001.pt", "not a checkpoint"],
     ),
     "checkpoint_of_something_else": (
-        save_tensors("runs/open/checkpoints/last.pt"),
+        save_tensors("runs/open/checkpoints/step-00000001.pt"),
         RESUME,
-        ["runs/open/checkpoints/last.pt", "not a checkpoint"],
+        ["runs/open/checkpoints/step-00000001.pt", "not a checkpoint"],
     ),
     "checkpoint_that_is_cut": (
-        truncate("runs/open/checkpoints/last.pt"),
+        truncate("runs/open/checkpoints/step-00000001.pt"),
         RESUME,
-        ["runs/open/checkpoints/last.pt", "not a checkpoint"],
-    ),
-    "no_checkpoint": (
-        remove("runs/open/checkpoints/last.pt"),
-        RESUME,
-        ["runs/open/checkpoints/last.pt", "nothing to resume"],
+        ["runs/open/checkpoints/step-00000001.pt", "not a checkpoint"],
     ),
     "missing_data_set_folder": (
         write("mine.yaml", "dataset: {name: daquar, root: rooms}"),

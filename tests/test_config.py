@@ -163,7 +163,7 @@ def test_a_misspelt_name_gets_the_nearest_one(override: str, words: list[str]):
         "training.learning_rate=.nan",
         "training.learning_rate=.inf",
         "training.weight_decay=-0.1",
-        "training.warmup_fraction=1",
+        "training.schedule.warmup_fraction=1",
         "training.clip_norm=0",
         "training.ema_decay=1",
         "dataset.validation_fraction=0",

@@ -19,6 +19,7 @@ class Batch:
         features: (B, K, D) in the stored dtype, the distinct images; cast by the model.
         region_mask: (B, K) bool, True where a region exists.
         boxes: (B, K, 4) float32 x1 y1 x2 y2 as fractions of the image, or None.
+        question_index: (N,) int64, each question's place among those of its split.
         image_index: (N,) int64, each question's row in ``features``.
         question_tokens: (N, T) int64.
         question_lengths: (N,) int64.
@@ -39,6 +40,7 @@ class Batch:
     features: Tensor
     region_mask: Tensor
     boxes: Tensor | None = None
+    question_index: Tensor
     image_index: Tensor
     question_tokens: Tensor
     question_lengths: Tensor

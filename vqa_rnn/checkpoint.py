@@ -2,17 +2,22 @@
 
     run.json           format version, what the features are, sizes, how training computes
     config.yaml        the resolved config, never changed        resumes.jsonl      what a resume changed
-    environment.json   versions, command, device                log.txt
+    environment.json   versions, git state, command, device      log.txt
     tokenizer.json     words                                     answers.json       classes of the classifier head
     model.safetensors  the best weights so far                   checkpoints/       the full state, to resume
     metrics.jsonl      deterministic                             timings.jsonl      rates, waiting
-    tensorboard/                                                 evaluation/
+    tensorboard/       profile/                                  evaluation/
+    questions/         encoded, mapped by all processes; gone when training is done
+    lock               held by the process that trains
 
 Weights are safetensors and checkpoints load with ``weights_only=True``: nothing here unpickles what a user downloads.
 """
 
+import logging
+import os
 import platform
 import shutil
+import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
@@ -22,9 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
 
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.config import Config, run_path
@@ -32,9 +39,13 @@ from vqa_rnn.config_files import config_yaml, validate_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, read_json, write_json, write_text
 from vqa_rnn.models import ModelSizes, VqaModel
+from vqa_rnn.records import Split
 from vqa_rnn.text import WordTokenizer
 
+log = logging.getLogger("vqa_rnn")
+
 FORMAT_VERSION = 1
+LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,7 @@ class Run:
         sizes: What the data fixed about the model.
         features: The extractor's ``description`` with its ``fingerprint`` and ``precision``.
         precision: How training computes, settled when it began.
+        launcher: What started the process that made it.
     """
 
     path: Path
@@ -58,6 +70,7 @@ class Run:
     sizes: ModelSizes
     features: Mapping[str, Any]
     precision: str
+    launcher: str = ""
 
     @property
     def model_path(self) -> Path:
@@ -65,9 +78,20 @@ class Run:
         return self.path / "model.safetensors"
 
     @property
-    def checkpoint_path(self) -> Path:
-        """The state to resume from."""
-        return self.path / "checkpoints" / "last.pt"
+    def checkpoints(self) -> list[Path]:
+        """The states to resume from, the newest first."""
+        return sorted((self.path / "checkpoints").glob("step-*.pt"), reverse=True)
+
+    def questions_path(self, split: Split) -> Path:
+        """Where training keeps the encoded questions of a split.
+
+        Args:
+            split: ``train`` or ``val``.
+
+        Returns:
+            The file.
+        """
+        return self.path / "questions" / f"{split}.h5"
 
 
 def check_new_run(config: Config, *, overwrite: bool) -> Path:
@@ -84,13 +108,41 @@ def check_new_run(config: Config, *, overwrite: bool) -> Path:
         UserError: The folder exists and may not be replaced, or is no run folder.
     """
     path = run_path(config)
-    if not path.exists():
+    if not path.exists() or _is_new(path):
         return path
     if not overwrite:
         raise UserError(f"{path} exists: continue it with --resume, replace it with --overwrite, or set run.name")
     if not (path / "run.json").is_file():
         raise UserError(f"{path} exists and is not a run folder: it is not overwritten; set run.name to another name")
     return path
+
+
+def _is_new(path: Path) -> bool:
+    """Whether a folder holds a lock and nothing else: a process took it, and was stopped before it wrote anything."""
+    return path.is_dir() and {inside.name for inside in path.iterdir()} == {LOCK}
+
+
+def lock_run(path: Path) -> FileLock:
+    """Take a run folder for this process alone, until the lock is released or the process ends, however it ends.
+
+    Args:
+        path: The folder; it is made if it is missing.
+
+    Returns:
+        The lock, held.
+
+    Raises:
+        UserError: Another process holds it, or the folder cannot be written.
+    """
+    lock = FileLock(path / LOCK)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"another process is training in {path}: wait for it, or set run.name to another name") from None
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    return lock
 
 
 def create_run(
@@ -101,6 +153,8 @@ def create_run(
     features: Mapping[str, Any],
     precision: str,
     *,
+    device: torch.device,
+    launcher: str,
     overwrite: bool,
 ) -> Run:
     """Make the run folder, complete but for weights.
@@ -112,14 +166,15 @@ def create_run(
         sizes: What the data fixed about the model.
         features: The extractor's ``description`` with its ``fingerprint`` and ``precision``.
         precision: How training computes.
+        device: Where it computes.
+        launcher: What started the process, to tell its own restart from another job.
         overwrite: Replace an existing run.
 
     Returns:
         The run.
     """
     path = check_new_run(config, overwrite=overwrite)
-    if path.exists():
-        shutil.rmtree(path)
+    _empty(path)
     run = Run(
         path=path,
         config=config,
@@ -128,19 +183,31 @@ def create_run(
         sizes=sizes,
         features=features,
         precision=precision,
+        launcher=launcher,
     )
     write_text(path / "config.yaml", config_yaml(config))
     tokenizer.save(path / "tokenizer.json")
     answers.save(path / "answers.json")
-    write_json(path / "environment.json", _environment())
+    write_json(path / "environment.json", _environment(device))
     description = {
         "format_version": FORMAT_VERSION,
+        "launcher": launcher,
         "features": dict(features),
         "sizes": asdict(sizes),
         "precision": precision,
     }
     write_json(path / "run.json", description)  # last: a folder with it is a run folder
     return run
+
+
+def _empty(path: Path) -> None:
+    """Delete what is in a run folder but its lock; ``run.json`` first, so that half a run does not look like one."""
+    (path / "run.json").unlink(missing_ok=True)
+    for inside in path.iterdir() if path.exists() else ():
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside)
+        elif inside.name != LOCK:
+            inside.unlink()
 
 
 def load_run(path: Path) -> Run:
@@ -186,6 +253,7 @@ def load_run(path: Path) -> Run:
         sizes=sizes,
         features=features,
         precision=precision,
+        launcher=description.get("launcher", ""),
     )
 
 
@@ -197,7 +265,7 @@ def save_model(run: Run, model: VqaModel) -> None:
         model: The model.
     """
     with atomic_path(run.model_path) as temporary:
-        save_file(_unshared(model), temporary)
+        temporary.write_bytes(to_safetensors(_unshared(model)))
 
 
 def load_model(run: Run, device: torch.device | str = "cpu") -> VqaModel:
@@ -228,29 +296,62 @@ def load_model(run: Run, device: torch.device | str = "cpu") -> VqaModel:
     return model.to(device).eval()
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a full training state.
+def save_checkpoint(run: Run, state: Mapping[str, Any], step: int, keep: int) -> None:
+    """Write a full training state, then delete the older ones.
 
     Args:
-        path: The file.
-
-    Returns:
-        State by name, on the CPU.
+        run: The run.
+        state: State by name: tensors and plain values.
+        step: The step after which it was taken.
+        keep: How many states stay, this one included.
 
     Raises:
-        UserError: The file is missing, or holds anything but tensors and plain values.
+        UserError: The file cannot be written; the older states are still there.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"there is nothing to resume: no checkpoint at {path}") from None
-    except Exception as error:  # pickle, zip and runtime errors: all mean that it is not ours
-        raise UserError(f"{path} is not a checkpoint, or is damaged; it was not loaded") from error
-    if not isinstance(state, dict) or "model" not in state or "trainer" not in state:
-        raise UserError(f"{path} is not a checkpoint of a run")
-    return state
+    path = run.path / "checkpoints" / f"step-{step:08d}.pt"
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch wraps what the disk said
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+    newest = run.checkpoints
+    place = newest.index(path)  # those of later steps could not be read, or training would have gone on from them
+    for other in newest[:place] + newest[place + keep :]:
+        other.unlink()
+
+
+def load_checkpoint(run: Run) -> dict[str, Any] | None:
+    """Read the newest full training state that can be read.
+
+    Args:
+        run: The run.
+
+    Returns:
+        State by name, on the CPU; None if none was saved yet.
+
+    Raises:
+        UserError: There are states, but each is damaged or holds anything but tensors and plain values.
+    """
+    paths = run.checkpoints
+    for path in paths:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
+                state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # pickle, zip and runtime errors: all mean that it is not ours
+            state = None
+        if isinstance(state, dict) and "model" in state and "trainer" in state:
+            return state
+        if path != paths[-1]:
+            log.warning("%s is not a checkpoint, or is damaged; it was not loaded: trying an older one", path)
+    if paths:
+        raise UserError(
+            f"{paths[-1]} is not a checkpoint, or is damaged; it was not loaded, and there is no older one: "
+            "train anew with --overwrite"
+        )
+    return None
 
 
 def _unshared(model: VqaModel) -> dict[str, torch.Tensor]:
@@ -264,7 +365,7 @@ def _unshared(model: VqaModel) -> dict[str, torch.Tensor]:
     return state
 
 
-def _environment() -> dict[str, Any]:
+def _environment(device: torch.device) -> dict[str, Any]:
     packages = ("vqa-rnn", "torch", "torchvision", "timm", "pytorch-ignite", "h5py", "numpy", "tokenizers")
     versions: dict[str, str | None] = {}
     for package in packages:
@@ -274,9 +375,27 @@ def _environment() -> dict[str, Any]:
             versions[package] = None
     return {
         "command": sys.argv,
+        "git": _git_state(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": versions,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "processes": int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1))),
         "threads": torch.get_num_threads(),
     }
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit of the checkout that this code runs from, and whether files were changed since; None outside of one."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        if not git("ls-files", Path(__file__).name):
+            return None  # installed into a folder of some other project's checkout
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.errors import UserError
+from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError
 
 app = typer.Typer(
     name="vqa-rnn",
@@ -86,7 +86,7 @@ def train(
     config: ConfigArgument,
     overrides: Overrides = None,
     print_config: PrintConfig = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last finished epoch of this run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of this name.")] = False,
 ) -> None:
     """Train a model into runs/NAME, choosing by the validation split.
@@ -97,9 +97,12 @@ def train(
     if resume and overwrite:
         raise UserError("--resume and --overwrite contradict each other: give one")
     from vqa_rnn.commands.train import train
+    from vqa_rnn.engines import is_first
 
     run = train(loaded, resume=resume, overwrite=overwrite)
-    typer.echo(f"{run.path} is trained. Measure it: vqa-rnn evaluate {run.path}    Ask it: vqa-rnn ask {run.path}", err=True)
+    if is_first():
+        hint = f"Measure it: vqa-rnn evaluate {run.path}    Ask it: vqa-rnn ask {run.path}"
+        typer.echo(f"{run.path} is trained. {hint}", err=True)
 
 
 @app.command()
@@ -122,11 +125,12 @@ def evaluate(
         raise UserError(unknown_name("split", split, SPLITS))
     from vqa_rnn.commands.evaluate import evaluate
     from vqa_rnn.commands.tables import print_evaluation
+    from vqa_rnn.engines import is_first
 
     report = evaluate(run, split, question_only)  # type: ignore[arg-type]  # checked above
-    if json_:
+    if json_ and is_first():
         _print_json(report)
-    else:
+    elif is_first():
         print_evaluation(report)
 
 
@@ -188,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: As after ``vqa-rnn``; by default those of the process.
 
     Returns:
-        The exit code: 0 done, 1 a bug, 2 the user can fix it, 130 interrupted.
+        The exit code: 0 done, 1 a bug, 2 the user can fix it, 130 interrupted, 143 told to stop.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_CurrentStderr()], force=True)
@@ -199,8 +203,13 @@ def main(arguments: list[str] | None = None) -> int:
         command = typer.main.get_command(app)
         code = command.main(arguments, prog_name="vqa-rnn", standalone_mode=False)
         return code if isinstance(code, int) else 0
+    except ReportedElsewhere:
+        return 2
     except UserError as error:
         return print_error(error, debug=debug)
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()
     except Exception as error:

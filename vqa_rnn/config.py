@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -213,6 +214,70 @@ class ChoiceHead(Section):
     """Share of the target spread evenly over the choices."""
 
 
+class AdamWOptimizer(Section):
+    """Adam with decoupled weight decay."""
+
+    name: Literal["adamw"] = "adamw"
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay of the running means of gradients and of their squares."""
+
+
+class AdamOptimizer(Section):
+    """Adam."""
+
+    name: Literal["adam"] = "adam"
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay of the running means of gradients and of their squares."""
+
+
+class AdamaxOptimizer(Section):
+    """Adam by the infinity norm; what the bottom-up top-down model was trained with."""
+
+    name: Literal["adamax"] = "adamax"
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay of the running mean of gradients and of their largest size."""
+
+
+class SgdOptimizer(Section):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: Share = 0.9
+    """Share of the last step that is taken again."""
+    nesterov: bool = False
+    """Look ahead along the momentum."""
+
+
+class CosineSchedule(Section):
+    """Warm-up, then down to 0 along a cosine."""
+
+    name: Literal["cosine"] = "cosine"
+    warmup_fraction: Share = 0.05
+    """Share of all steps in which the learning rate rises along a line."""
+
+
+class StepSchedule(Section):
+    """Warm-up, then a drop at each milestone."""
+
+    name: Literal["steps"] = "steps"
+    warmup_fraction: Share = 0.05
+    """Share of all steps in which the learning rate rises along a line."""
+    milestones: tuple[Positive, ...] = (10.0, 15.0)
+    """Epochs after which it drops; fractions are allowed."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """What it is multiplied by."""
+
+
+class ConstantSchedule(Section):
+    """Warm-up, then always the same."""
+
+    name: Literal["constant"] = "constant"
+    warmup_fraction: Share = 0.0
+    """Share of all steps in which the learning rate rises along a line."""
+
+
+Optimizer = Annotated[AdamWOptimizer | AdamOptimizer | AdamaxOptimizer | SgdOptimizer, Field(discriminator="name")]
+Schedule = Annotated[CosineSchedule | StepSchedule | ConstantSchedule, Field(discriminator="name")]
 Attention = Annotated[NoAttention | TopDownAttention, Field(discriminator="name")]
 Fusion = Annotated[ConcatFusion | ProductFusion, Field(discriminator="name")]
 Head = Annotated[ClassifierHead | ChoiceHead, Field(discriminator="name")]
@@ -242,25 +307,41 @@ class TrainingConfig(Section):
     """The optimisation."""
 
     batch_size: int = Field(256, ge=1)
-    """Questions a step."""
+    """Questions an optimizer step, over all processes."""
+    accumulation: int = Field(1, ge=1)
+    """Compute a step's questions in this many parts, one after the other, to save memory. The gradient stays the same."""
     max_epochs: int = Field(20, ge=1)
     """Passes over the training questions."""
     learning_rate: float = Field(2e-3, gt=0)
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     weight_decay: float = Field(0.01, ge=0)
-    """Decoupled weight decay, on weight matrices alone."""
-    warmup_fraction: float = Field(0.05, ge=0, lt=1)
-    """Share of all steps in which the learning rate rises; afterwards it falls along a cosine to 0."""
+    """Weight decay, on weight matrices alone."""
+    optimizer: Optimizer = AdamWOptimizer()
+    """How gradients become steps."""
+    schedule: Schedule = CosineSchedule()
+    """How the learning rate changes."""
     clip_norm: float | None = Field(1.0, gt=0)
-    """Largest gradient norm; null switches clipping off."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto` uses bfloat16 autocast where a short measurement finds it faster."""
+    """Largest norm of the whole gradient; null switches it off."""
+    clip_value: float | None = Field(None, gt=0)
+    """Largest size of each number in the gradient, before `clip_norm`; null switches it off."""
+    precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
+    """`auto` uses bfloat16 autocast where a short measurement finds it faster; float16 scales the loss; float64 is slow."""
+    compile: bool = False
+    """Compile the model with torch.compile. The first steps take minutes."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Evaluate and keep an exponential moving average of the weights, with this decay a step; null switches it off."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better validation score; null trains all epochs."""
     num_workers: int = Field(0, ge=0)
-    """Loader processes."""
+    """Loader processes, for each training process; 0 loads between the steps. GPUs want some, a CPU none."""
+    checkpoint_minutes: float | None = Field(10.0, gt=0)
+    """Save the full state this often, besides at the end of every epoch; null saves at the end of epochs alone."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """Full states kept, the newest. The best weights are kept in any case."""
+    log_steps: int = Field(50, ge=1)
+    """Steps between lines with the training loss in `metrics.jsonl`."""
+    profile_steps: tuple[int, int] | None = None
+    """Record these steps, such as [20, 30], with torch's profiler into the run folder's `profile/`."""
 
 
 class EvaluationConfig(Section):
@@ -284,7 +365,9 @@ class RunConfig(Section):
     seed: int = 0
     """Seed of the weights, the order of batches and dropout."""
     device: str = "auto"
-    """`auto`: a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, …"""
+    """`auto`: a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, … Under torchrun or SLURM each process takes its own GPU."""
+    deterministic: bool = False
+    """Use deterministic algorithms alone, so that a GPU repeats a run bit for bit; slower. A CPU does so in any case."""
 
 
 class Config(Section):

@@ -28,6 +28,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # or a machine that stops may leave an empty file under the new name
         os.chmod(temporary, 0o666 & ~_umask())  # some writers make private files
         os.replace(temporary, path)
     except OSError as error:
@@ -52,6 +54,23 @@ def write_text(path: Path, text: str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line of UTF-8 text to a file.
+
+    Args:
+        path: The file; made if it is missing.
+        line: Without its line end.
+
+    Raises:
+        UserError: The file cannot be written (no permission, disk full).
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_json(path: Path, value: Any) -> None:

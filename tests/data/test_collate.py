@@ -10,7 +10,8 @@ from torch import Tensor
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.collate import make_batch
-from vqa_rnn.data.encoding import Ints, choice_order, encode_questions
+from vqa_rnn.data.columns import Ints
+from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.sources import MemoryFeatures, Regions
 from vqa_rnn.records import Question, Round
 from vqa_rnn.text import WordTokenizer
@@ -83,6 +84,7 @@ def test_every_field_of_a_mixed_batch_has_its_shape_and_dtype():
     expected = {
         "features": ((3, 2, 5), torch.float16),
         "region_mask": ((3, 2), torch.bool),
+        "question_index": ((7,), torch.int64),
         "image_index": ((7,), torch.int64),
         "question_tokens": ((7, 5), torch.int64),
         "question_lengths": ((7,), torch.int64),

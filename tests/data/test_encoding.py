@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.data.encoding import EncodedQuestions, Ragged, choice_order, encode_questions
+from vqa_rnn.data.columns import EncodedQuestions, Ragged
+from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question, Round
 from vqa_rnn.text import WordTokenizer

@@ -8,7 +8,8 @@ import torch
 
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.batch import Batch
-from vqa_rnn.data.encoding import EncodedQuestions, encode_questions
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.data.store_features import StoreFeatures
@@ -71,14 +72,15 @@ def run(encoded: EncodedQuestions, store: FeatureStore, num_workers: int) -> lis
     found = []
     for epoch in (0, 1):
         sampler.epoch = epoch
-        found += list(loader)
+        found += [batch for (batch,) in loader]
     assert len(found) == 2 * len(loader)
     return found
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")
-def test_two_workers_give_what_none_gives(encoded: EncodedQuestions, store: FeatureStore):
-    alone, helped = run(encoded, store, 0), run(encoded, store, 2)
+@pytest.mark.filterwarnings("ignore:This DataLoader will create [24] worker processes")
+@pytest.mark.parametrize("num_workers", [1, 2, 4])
+def test_workers_give_what_none_gives(encoded: EncodedQuestions, store: FeatureStore, num_workers: int):
+    alone, helped = run(encoded, store, 0), run(encoded, store, num_workers)
     assert len(alone) == len(helped)
     for one, other in zip(alone, helped, strict=True):
         for name in Batch.__dataclass_fields__:
@@ -123,3 +125,10 @@ def test_another_seed_exchanges_otherwise_and_one_image_stays(encoded: EncodedQu
     source = StoreFeatures(store, encoded.image_ids)
     assert not np.array_equal(source.shuffled(0).rows, source.shuffled(1).rows)
     assert StoreFeatures(store, ("image5",)).shuffled(0).rows.tolist() == [5]
+
+
+def test_loading_draws_no_random_numbers_that_dropout_uses(encoded: EncodedQuestions, store: FeatureStore):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    run(encoded, store, 0)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,83 +1,132 @@
+"""A step: what it weighs, clips, refuses and leaves behind."""
+
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from vqa_rnn.config import TrainingConfig
-from vqa_rnn.engines.trainer import build_optimizer, build_schedule, build_trainer
+from vqa_rnn.engines.trainer import Step, build_trainer
 from vqa_rnn.errors import UserError
 
-
-def test_schedule_rises_along_a_line_and_falls_along_a_cosine() -> None:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = build_schedule(optimizer, TrainingConfig(warmup_fraction=0.2), num_steps=10)
-    rates = []
-    for _ in range(10):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    cosine = [0.5 * (1 + math.cos(math.pi * i / 8)) for i in range(8)]
-    assert rates == pytest.approx([0.5, 1.0, *cosine], abs=1e-12)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
-
-
-def test_weight_decay_spares_biases() -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
-    decayed, spared = build_optimizer(model, TrainingConfig(weight_decay=0.3)).param_groups  # type: ignore[arg-type]
-    assert [p.dim() for p in decayed["params"]] == [2, 2]
-    assert decayed["weight_decay"] == 0.3
-    assert [p.dim() for p in spared["params"]] == [1, 1]
-    assert spared["weight_decay"] == 0
-
-
-class OneNumber(torch.nn.Module):
-    """A model whose loss is what the batch says."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(()))
-
-    def forward(self, batch: "FakeBatch") -> torch.Tensor:
-        return self.weight * batch.value
-
-    def loss(self, logits: torch.Tensor, batch: "FakeBatch") -> torch.Tensor:
-        return logits
+IDS = [f"q{i}" for i in range(100)]
 
 
 class FakeBatch:
-    num_questions = 3
+    """A question is a number; the loss of a question is its number times the weight. NaN counts; None does not."""
 
-    def __init__(self, value: float) -> None:
-        self.value = value
+    def __init__(self, *values: float | None, first: int = 0) -> None:
+        self.values = values
+        self.num_questions = len(values)
+        self.question_index = torch.arange(first, first + len(values))
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "FakeBatch":
         return self
 
 
-def _trainer(model: OneNumber, clip_norm: float | None):  # type: ignore[no-untyped-def]
+class OneNumber(torch.nn.Module):
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones((), dtype=dtype))
+
+    def forward(self, batch: FakeBatch) -> torch.Tensor:
+        return self.weight * torch.tensor([0.0 if v is None else v for v in batch.values], dtype=self.weight.dtype)
+
+    def losses(self, logits: torch.Tensor, batch: FakeBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        return logits, torch.tensor([v is not None for v in batch.values])
+
+
+def trainer_of(model: OneNumber, precision: str = "float32", **options: Any):  # type: ignore[no-untyped-def]
+    config = TrainingConfig(**{"clip_norm": None, "batch_size": 4, **options})
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     return build_trainer(
         model,  # type: ignore[arg-type]
         optimizer,
-        schedule,
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+        torch.amp.GradScaler("cpu", enabled=precision == "float16"),
+        config=config,
+        precision=precision,
         device=torch.device("cpu"),
-        precision="float32",
-        clip_norm=clip_norm,
+        question_ids=IDS,
     )
 
 
-@pytest.mark.parametrize(("clip_norm", "weight"), [(None, 1 - 0.1 * 10), (2.0, 1 - 0.1 * 2)])
-def test_a_step_clips_the_gradient_norm(clip_norm: float | None, weight: float) -> None:
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [FakeBatch(1, 2, 3, 6)],
+        [FakeBatch(1), FakeBatch(2, 3, 6)],
+        [FakeBatch(), FakeBatch(1, 2), FakeBatch(3, 6)],
+        [FakeBatch(1, None, 2, 3), FakeBatch(None, 6)],
+    ],
+    ids=["whole", "two parts", "an empty part", "some do not count"],
+)
+def test_the_gradient_is_that_of_the_mean_over_the_questions_that_count(parts: list[FakeBatch]):
     model = OneNumber()
-    trainer = _trainer(model, clip_norm)
-    trainer.run([FakeBatch(10.0)], max_epochs=1)
-    assert model.weight.item() == pytest.approx(weight, abs=1e-5)
-    assert trainer.state.output[1] == 3
+    trainer = trainer_of(model)
+    trainer.run([tuple(parts)])
+    assert model.weight.item() == pytest.approx(1 - 0.1 * 3)
+    output = trainer.state.output
+    assert isinstance(output, Step)
+    assert output == Step(12.0, 4, sum(part.num_questions for part in parts), pytest.approx(3.0))
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_change() -> None:
+@pytest.mark.parametrize(
+    ("options", "step"),
+    [({}, 10), ({"clip_norm": 2.0}, 2), ({"clip_value": 3.0}, 3), ({"clip_value": 3.0, "clip_norm": 2.0}, 2)],
+    ids=["free", "norm", "value", "both"],
+)
+def test_a_step_clips(options: dict[str, float], step: float):
     model = OneNumber()
-    with pytest.raises(UserError, match="loss is nan at step 2"):
-        _trainer(model, None).run([FakeBatch(1.0), FakeBatch(math.nan)], max_epochs=1)
+    trainer = trainer_of(model, **options)
+    trainer.run([(FakeBatch(10.0, 10.0, 10.0, 10.0),)])
+    assert model.weight.item() == pytest.approx(1 - 0.1 * step, abs=1e-5)
+    assert trainer.state.output.gradient_norm == pytest.approx(10)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change_and_names_its_questions(wrong: float):
+    model = OneNumber()
+    batches = [(FakeBatch(1.0, 1.0, 1.0, 1.0),), (FakeBatch(1.0, 1.0), FakeBatch(2.0, wrong, first=7))]
+    with pytest.raises(UserError, match=rf"loss is {wrong} at step 2: .* the questions behind it are q8;"):
+        trainer_of(model).run(batches)
     assert model.weight.item() == pytest.approx(0.9)
+
+
+def test_a_gradient_that_is_not_finite_stops_and_names_the_questions_of_the_step():
+    model = OneNumber()
+    model.weight.register_hook(lambda gradient: gradient * math.nan)
+    with pytest.raises(UserError, match=r"norm of the gradient is nan at step 1: .* of that step are q0, q1;"):
+        trainer_of(model).run([(FakeBatch(1.0, 1.0),)])
+    assert model.weight.item() == 1
+
+
+def test_of_many_questions_the_first_are_named():
+    with pytest.raises(UserError, match=r"q0, .*, q19 and 30 more;"):
+        trainer_of(OneNumber()).run([(FakeBatch(*[math.nan] * 50),)])
+
+
+def test_a_step_in_which_no_question_counts_leaves_the_weights():
+    model = OneNumber()
+    trainer = trainer_of(model)
+    trainer.run([(FakeBatch(None, None),)])
+    assert model.weight.item() == 1
+    assert trainer.state.output == Step(0.0, 0, 2, 0.0)
+
+
+def test_float16_scales_the_loss_and_skips_a_step_that_overflows():
+    model = OneNumber()
+    trainer = trainer_of(model, "float16", batch_size=1)
+    trainer.run([(FakeBatch(1.0),)])
+    assert model.weight.item() == pytest.approx(0.9)
+    trainer = trainer_of(model, "float16", batch_size=1)
+    trainer.run([(FakeBatch(3e38),), (FakeBatch(1.0),)])  # times the scale this is infinite; the scale then halves
+    assert model.weight.item() == pytest.approx(0.8)
+
+
+def test_float64_stays_float64():
+    model = OneNumber(torch.float64)
+    trainer = trainer_of(model, "float64")
+    trainer.run([(FakeBatch(1.0, 2.0, 3.0),)])
+    assert model.weight.item() == pytest.approx(0.8, abs=1e-15)

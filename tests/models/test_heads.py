@@ -23,6 +23,7 @@ def batch_of(num_questions: int, **given: Any) -> Batch:
     values: dict[str, Tensor] = {
         "features": torch.zeros(1, 1, 1),
         "region_mask": torch.ones(1, 1, dtype=torch.bool),
+        "question_index": torch.arange(num_questions),
         "image_index": torch.zeros_like(ones),
         "question_tokens": ones[:, None],
         "question_lengths": ones,
@@ -86,16 +87,19 @@ def test_the_loss_of_the_classifier_takes_soft_targets_and_leaves_out_questions_
     losses = [
         -(1 - smoothing) * target - smoothing * sum(row) / 3 for target, row in zip(targets, (first, second), strict=True)
     ]
-    loss = classifier(smoothing).loss(LOGITS, batch_of(3, **TARGETS))
-    assert loss.item() == pytest.approx(sum(losses) / 2, rel=1e-6)
+    expected = [*losses, 0]
+    found, counts = classifier(smoothing).losses(LOGITS, batch_of(3, **TARGETS))
+    assert found.tolist() == pytest.approx(expected, rel=1e-6)
+    assert counts.tolist() == [value != 0 for value in expected]
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_the_loss_of_the_classifier_is_zero_without_any_target(smoothing: float):
     logits = LOGITS.clone().requires_grad_()
-    loss = classifier(smoothing).loss(logits, batch_of(3, answer_ids=[[0]] * 3, answer_scores=[[0.0]] * 3))
-    assert loss.item() == 0
-    loss.backward()
+    found, counts = classifier(smoothing).losses(logits, batch_of(3, answer_ids=[[0]] * 3, answer_scores=[[0.0]] * 3))
+    assert found.tolist() == [0, 0, 0]
+    assert not counts.any()
+    found.sum().backward()
     assert logits.grad is not None
     assert (logits.grad == 0).all()
 
@@ -142,8 +146,10 @@ def test_the_loss_of_choices_is_cross_entropy_over_those_that_exist(smoothing: f
         -(1 - smoothing) * second[0] - smoothing * sum(second) / 2,
     ]
     logits = CHOICE_LOGITS.clone().requires_grad_()
-    loss = choice(smoothing).loss(logits, batch_of(4, **CHOICES))
-    assert loss.item() == pytest.approx(sum(losses) / 2, rel=1e-6)
+    expected = [*losses, 0, 0]
+    found, counts = choice(smoothing).losses(logits, batch_of(4, **CHOICES))
+    assert found.tolist() == pytest.approx(expected, rel=1e-6)
+    assert counts.tolist() == [value != 0 for value in expected]
     reference = torch.nn.functional.cross_entropy(CHOICE_LOGITS[:1], torch.tensor([1]), label_smoothing=smoothing)
     assert losses[0] == pytest.approx(reference.item(), rel=1e-6)
 
@@ -153,7 +159,7 @@ def test_missing_choices_give_no_gradient_and_no_nan(smoothing: float):
     head = choice(smoothing)
     joint = torch.randn(4, 5, requires_grad=True)
     batch = batch_of(4, **CHOICES)
-    head.loss(head(joint, batch), batch).backward()
+    head.losses(head(joint, batch), batch)[0].sum().backward()
     assert joint.grad is not None
     assert (joint.grad[:2] != 0).any(dim=1).all()
     assert (joint.grad[2:] == 0).all()
@@ -162,14 +168,18 @@ def test_missing_choices_give_no_gradient_and_no_nan(smoothing: float):
 
 def test_the_loss_of_choices_is_zero_where_no_truth_is_known():
     batch = batch_of(4, **{**CHOICES, "correct_choice": [-1] * 4})
-    assert choice().loss(CHOICE_LOGITS, batch).item() == 0
+    found, counts = choice().losses(CHOICE_LOGITS, batch)
+    assert found.tolist() == [0, 0, 0, 0]
+    assert not counts.any()
 
 
 def test_a_batch_in_which_no_question_has_choices_earns_and_costs_nothing():
     head, batch = choice(0.1), batch_of(2)
     logits = head(torch.randn(2, 5), batch)
     assert logits.shape == (2, 0)
-    assert head.loss(logits, batch).item() == 0
+    found, counts = head.losses(logits, batch)
+    assert found.tolist() == [0, 0]
+    assert not counts.any()
     assert head.question_scores(logits, batch).tolist() == [0.0, 0.0]
 
 

@@ -13,7 +13,8 @@ from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ModelConfig
 from vqa_rnn.data.collate import make_batch
-from vqa_rnn.data.encoding import Ints, encode_questions
+from vqa_rnn.data.columns import Ints
+from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.sources import Regions
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.models.attention import ATTENTIONS

@@ -1,6 +1,6 @@
 """``vqa-rnn evaluate``: a run to figures, with intervals, by type, and the floors beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import torch
 from vqa_rnn import __version__
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.checkpoint import Run, load_model, load_run
-from vqa_rnn.commands.shared import SplitData, check_questions, choose_device, open_store, prepare_split
-from vqa_rnn.data.encoding import choice_order
+from vqa_rnn.commands.shared import check_questions, open_store
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.data.store_features import StoreFeatures
-from vqa_rnn.engines import CollectAnswers, build_evaluator
+from vqa_rnn.engines import CollectAnswers, build_evaluator, is_first, launched, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_json
 from vqa_rnn.metrics.accuracy import Scores, by_type, chance, question_scores
@@ -65,10 +66,13 @@ def evaluate(path: Path, split: Split | None = None, question_only: Path | None 
         UserError: The split is empty or its answers are withheld, or features are missing.
     """
     run = load_run(path)
-    measured = measure(run, split)
-    blind = None if question_only is None else _measure_blind(question_only, measured)
+    with processes(run.config.run.device) as device:
+        measured = measure(run, split, device)
+        blind = None if question_only is None else _measure_blind(question_only, measured, device)
     report = summarise(measured, run.config.evaluation.bootstrap_samples, blind)
     report["signature"] = _signature(run, measured)
+    if not is_first():
+        return report
     folder = run.path / "evaluation"
     write_json(folder / f"{measured.split}.json", report)
     rows = [
@@ -84,12 +88,15 @@ def evaluate(path: Path, split: Split | None = None, question_only: Path | None 
     return report
 
 
-def measure(run: Run, split: Split | None = None, *, with_floors: bool = True) -> Measurement:
+def measure(
+    run: Run, split: Split | None = None, device: torch.device | str = "cpu", *, with_floors: bool = True
+) -> Measurement:
     """Answer a split's questions and score them.
 
     Args:
         run: The run.
         split: Which split; by default ``test`` where there is one with answers, else ``val``.
+        device: Where to compute.
         with_floors: Score the floors as well.
 
     Returns:
@@ -106,10 +113,10 @@ def measure(run: Run, split: Split | None = None, *, with_floors: bool = True) -
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
     check_questions(config, questions)
-    data = prepare_split(questions, run.tokenizer, run.answers, open_store(config, run))
-    device = choose_device(config.run.device)
+    encoded = encode_questions(questions, run.tokenizer, run.answers)
+    features = StoreFeatures(open_store(config, run), encoded.image_ids)
     model = load_model(run, device)
-    predictions = answer_split(run, model, data, data.features, device)
+    predictions = answer_split(run, model, questions, encoded, features, torch.device(device))
 
     floors: dict[str, Scores] = {}
     if with_floors:
@@ -118,7 +125,8 @@ def measure(run: Run, split: Split | None = None, *, with_floors: bool = True) -
         train = load_annotations(config.dataset, ["train"]).questions
         for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
             floors[name] = question_scores(questions, answers)
-        shuffled = answer_split(run, model, data, data.features.shuffled(SHUFFLE_SEED), device)
+        exchanged = features.shuffled(SHUFFLE_SEED)
+        shuffled = answer_split(run, model, questions, encoded, exchanged, torch.device(device))
         floors["images_shuffled"] = question_scores(questions, shuffled)
     return Measurement(
         benchmark=annotations.benchmark,
@@ -165,27 +173,35 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
 
 
 def answer_split(
-    run: Run, model: VqaModel, data: SplitData, features: StoreFeatures, device: torch.device
+    run: Run,
+    model: VqaModel,
+    questions: Sequence[Question],
+    encoded: EncodedQuestions,
+    features: StoreFeatures,
+    device: torch.device,
 ) -> dict[str, Prediction]:
-    """Answer every question of a split.
+    """Answer every question of a split; several processes share them.
 
     Args:
         run: The run.
         model: Its model, on ``device``.
-        data: The questions.
+        questions: The questions.
+        encoded: The same in columns.
         features: Of their images, or shuffled.
         device: Where to compute.
 
     Returns:
         By question id.
     """
-    batches = ImageGroupedBatches(data.encoded.image, run.config.evaluation.batch_size, shuffle=False)
+    rank, world_size = launched()
+    batch_size = run.config.evaluation.batch_size
+    batches = ImageGroupedBatches(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
     evaluator = build_evaluator(model, device=device)
-    collected = CollectAnswers(list(batches))
+    collected = CollectAnswers(len(encoded))
     collected.attach(evaluator)
-    evaluator.run(build_loader(data.encoded, features, batches, pin_memory=device.type == "cuda"))
+    evaluator.run(build_loader(encoded, features, batches, pin_memory=device.type == "cuda"))
     predictions = {}
-    for question, best, probability in zip(data.questions, collected.best, collected.probability, strict=True):
+    for question, best, probability in zip(questions, collected.best, collected.probability, strict=True):
         if run.config.model.head.name == "choice":
             choice = choice_order(question.question_id, len(question.choices))[best]
             answer = question.choices[choice]
@@ -197,14 +213,14 @@ def answer_split(
     return predictions
 
 
-def _measure_blind(path: Path, measured: Measurement) -> Scores:
+def _measure_blind(path: Path, measured: Measurement, device: torch.device) -> Scores:
     other = load_run(path)
     if other.config.model.ablate not in ("question_only", "choices_only"):
         raise UserError(
             f"{path} sees images (model.ablate={other.config.model.ablate}): the image gain needs a run trained with "
             "model.ablate=question_only"
         )
-    blind = measure(other, measured.split, with_floors=False)
+    blind = measure(other, measured.split, device, with_floors=False)
     if [q.question_id for q in blind.questions] != [q.question_id for q in measured.questions]:
         raise UserError(f"{path} was trained on other data: its {measured.split} split has other questions")
     return blind.scores

@@ -2,8 +2,8 @@
 
 from preprocessing.extract_features import ExtractionReport, extract_features
 from vqa_rnn.annotations import load_annotations
-from vqa_rnn.commands.shared import choose_device
 from vqa_rnn.config import Config
+from vqa_rnn.engines import choose_device
 
 
 def preprocess(config: Config) -> ExtractionReport:

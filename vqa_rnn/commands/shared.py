@@ -1,56 +1,12 @@
-"""What several commands do: open the data of a config or a run, choose the device."""
+"""What several commands do: open the data of a config or a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
-
-from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.config import Config, store_path
-from vqa_rnn.data.encoding import EncodedQuestions, encode_questions
-from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore, check_store
 from vqa_rnn.records import Question
-from vqa_rnn.text import WordTokenizer
-
-
-@dataclass(frozen=True, slots=True)
-class SplitData:
-    """The questions of a split, encoded, with their features.
-
-    Attributes:
-        questions: As the reader gave them.
-        encoded: The same in columns.
-        features: Of their images.
-    """
-
-    questions: tuple[Question, ...]
-    encoded: EncodedQuestions
-    features: StoreFeatures
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a config.
-
-    Args:
-        name: ``run.device``.
-
-    Returns:
-        The device; for ``auto`` a GPU if there is one.
-
-    Raises:
-        UserError: There is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"run.device={name}: {str(error).splitlines()[0]}") from error
-    return device
 
 
 def open_store(config: Config, run: Run | None = None) -> FeatureStore:
@@ -74,24 +30,6 @@ def open_store(config: Config, run: Run | None = None) -> FeatureStore:
             f"{run.features['fingerprint']}): were other weights used?"
         )
     return store
-
-
-def prepare_split(
-    questions: Sequence[Question], tokenizer: WordTokenizer, answers: AnswerVocabulary, store: FeatureStore
-) -> SplitData:
-    """Encode questions and look up their features.
-
-    Args:
-        questions: The questions.
-        tokenizer: For all texts.
-        answers: The classes of the classifier head.
-        store: Features of their images.
-
-    Returns:
-        The split, ready for a loader.
-    """
-    encoded = encode_questions(questions, tokenizer, answers)
-    return SplitData(tuple(questions), encoded, StoreFeatures(store, encoded.image_ids))
 
 
 def check_questions(config: Config, questions: Sequence[Question]) -> None:

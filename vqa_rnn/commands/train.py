@@ -1,143 +1,254 @@
 """``vqa-rnn train``: a config to a run folder."""
 
+import dataclasses
 import json
 import logging
+import os
+import shutil
+import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run
-from vqa_rnn.commands.shared import SplitData, check_questions, choose_device, open_store, prepare_split
+from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, lock_run
+from vqa_rnn.commands.shared import check_questions, open_store
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.config_files import config_changes
 from vqa_rnn.data.collate import make_batch
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
+from vqa_rnn.data.question_file import open_questions, save_questions
 from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.engines import (
-    attach_handlers,
+    Training,
     build_evaluator,
     build_optimizer,
     build_schedule,
     build_trainer,
     copy_for_average,
     faster_precision,
+    is_first,
+    launched,
+    manual_seed,
+    on_first,
+    processes,
 )
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore
+from vqa_rnn.files import append_line
 from vqa_rnn.models import ModelSizes, VqaModel
-from vqa_rnn.records import Question
+from vqa_rnn.records import Question, Split
 from vqa_rnn.text import WordTokenizer
 
 log = logging.getLogger("vqa_rnn")
 
-# What may differ when a run is resumed: where things are and how fast they go, not what is learned.
-MAY_CHANGE = ("evaluation.", "run.device", "training.num_workers", "dataset.root", "dataset.path", "features.store")
+# What may differ when a run is resumed: where things are, how fast they go and what is said, not what is learned.
+MAY_CHANGE = (
+    "evaluation.",
+    "run.device",
+    "dataset.root",
+    "dataset.path",
+    "features.store",
+    "training.num_workers",
+    "training.checkpoint_minutes",
+    "training.keep_checkpoints",
+    "training.profile_steps",
+)
+SPLITS: tuple[Split, ...] = ("train", "val")
+STATISTICS_IMAGES = 10_000
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
     """Train a model on the training split, choosing by the validation split.
 
+    Under torchrun or SLURM every process calls this, and they train together. A job that its launcher restarted goes on with
+    the run that it began, as with ``resume``.
+
     Args:
         config: The config. Its feature store must exist.
-        resume: Go on from the last finished epoch of an existing run.
+        resume: Go on with an existing run from its last checkpoint.
         overwrite: Replace an existing run.
 
     Returns:
         The finished run.
 
     Raises:
-        UserError: The run folder exists (or, to resume, does not), features are missing, or the data do not fit the config.
+        UserError: The run folder exists (or, to resume, does not) or another process trains in it, features are missing, the
+            data do not fit the config, or the loss was not finite.
+        Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
-    run, checkpoint = None, None
-    if resume:
-        run = _run_to_resume(config)
-        checkpoint = load_checkpoint(run.checkpoint_path)
-    else:
-        check_new_run(config, overwrite=overwrite)
-    device = choose_device(config.run.device)
-    annotations = load_annotations(config.dataset, ["train", "val"])
-    train_questions, val_questions = annotations.split("train"), annotations.split("val")
-    for name, questions in (("training", train_questions), ("validation", val_questions)):
-        if not questions:
-            raise UserError(f"{config.dataset.name}: there are no {name} questions (two images at least are needed)")
-        check_questions(config, questions)
-    store = open_store(config, run)
-    tokenizer, answers = (run.tokenizer, run.answers) if run else _build_vocabularies(config, train_questions)
-    train_data = prepare_split(train_questions, tokenizer, answers, store)
-    val_data = prepare_split(val_questions, tokenizer, answers, store)
-
-    torch.manual_seed(config.run.seed)
-    sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
-    model = VqaModel(config.model, sizes)
-    if run is None:
-        model.set_feature_statistics(*_feature_statistics(store, train_data))  # a checkpoint has them
-    model.to(device)
-    batches = ImageGroupedBatches(train_data.encoded.image, config.training.batch_size, shuffle=True, seed=config.run.seed)
-    if run is None:
-        precision = config.training.precision
-        if precision == "auto":
-            first = make_batch(train_data.encoded, next(iter(batches)), train_data.features)
-            precision = faster_precision(model, first, device)
-        description = {**store.description, "fingerprint": store.fingerprint, "compute": store.attributes["compute"]}
-        run = create_run(config, tokenizer, answers, sizes, description, precision, overwrite=overwrite)
-    else:
-        _record_resume(run, config)
-    with _log_file(run):
-        _fit(run, model, batches, train_data, val_data, device, checkpoint)
+    with processes(config.run.device) as device, ExitStack() as stack:
+        path = run_path(config)
+        checkpoint = on_first(lambda: _prepare(config, device, stack, resume=resume, overwrite=overwrite))
+        run = dataclasses.replace(load_run(path), config=config)
+        if not is_first():
+            checkpoint = load_checkpoint(run)
+        with _log_file(run) if is_first() else ExitStack():
+            _fit(run, device, checkpoint)
+        if is_first():
+            shutil.rmtree(run.path / "questions")
     return run
 
 
-def _fit(
-    run: Run,
-    model: VqaModel,
-    batches: ImageGroupedBatches,
-    train_data: SplitData,
-    val_data: SplitData,
-    device: torch.device,
-    checkpoint: Mapping[str, Any] | None,
-) -> None:
+def _prepare(
+    config: Config, device: torch.device, stack: ExitStack, *, resume: bool, overwrite: bool
+) -> Mapping[str, Any] | None:
+    """What the first process does alone: take the run folder, and make in it what all processes need; gives the checkpoint."""
+    path = run_path(config)
+    resume = resume or _was_restarted(config)
+    if not resume:
+        check_new_run(config, overwrite=overwrite)
+    run = _run_to_resume(config) if resume else None
+    checkpoint = load_checkpoint(run) if run else None
+    questions = {} if run and all(run.questions_path(split).is_file() for split in SPLITS) else _read_questions(config)
+    store = open_store(config, run)
+    tokenizer, answers = (run.tokenizer, run.answers) if run else _build_vocabularies(config, questions["train"])
+    encoded = {split: encode_questions(questions[split], tokenizer, answers) for split in questions}
+    for split in encoded:
+        StoreFeatures(store, encoded[split].image_ids)  # every image has features
+    if run is None:
+        sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
+        precision: str = config.training.precision
+        if precision == "auto":
+            precision = _faster_precision(config, sizes, encoded["train"], store, device)
+        description = {**store.description, "fingerprint": store.fingerprint, "compute": store.attributes["compute"]}
+        stack.callback(lock_run(path).release)
+        run = create_run(
+            config,
+            tokenizer,
+            answers,
+            sizes,
+            description,
+            precision,
+            device=device,
+            launcher=_launcher(),
+            overwrite=overwrite,
+        )
+    else:
+        stack.callback(lock_run(path).release)
+        _record_resume(run, config)
+    for split, columns in encoded.items():
+        save_questions(columns, run.questions_path(split))
+    return checkpoint
+
+
+def _read_questions(config: Config) -> dict[Split, Sequence[Question]]:
+    annotations = load_annotations(config.dataset, SPLITS)
+    questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in SPLITS}
+    for split, name in (("train", "training"), ("val", "validation")):
+        if not questions[split]:  # type: ignore[index]
+            raise UserError(f"{config.dataset.name}: there are no {name} questions (two images at least are needed)")
+        check_questions(config, questions[split])  # type: ignore[index]
+    return questions
+
+
+def _faster_precision(
+    config: Config, sizes: ModelSizes, encoded: EncodedQuestions, store: FeatureStore, device: torch.device
+) -> str:
+    manual_seed(config.run.seed)
+    model = VqaModel(config.model, sizes).to(device)
+    (first,) = next(iter(ImageGroupedBatches(encoded.image, config.training.batch_size, shuffle=True, seed=config.run.seed)))
+    return faster_precision(model, make_batch(encoded, first, StoreFeatures(store, encoded.image_ids)), device)
+
+
+def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -> None:
     config = run.config.training
-    optimizer = build_optimizer(model, config)
-    schedule = build_schedule(optimizer, config, config.max_epochs * len(batches))
-    trainer = build_trainer(model, optimizer, schedule, device=device, precision=run.precision, clip_norm=config.clip_norm)
+    rank, world_size = launched()
+    data = {split: open_questions(run.questions_path(split)) for split in SPLITS}
+    store = open_store(run.config, run)
+    features = {split: StoreFeatures(store, data[split].image_ids) for split in SPLITS}
+
+    if run.config.run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS has no deterministic algorithm
+    torch.use_deterministic_algorithms(run.config.run.deterministic)
+    manual_seed(run.config.run.seed)
+    model = VqaModel(run.config.model, run.sizes)
+    if checkpoint is None and is_first():  # the others get it from this process
+        model.set_feature_statistics(*_feature_statistics(store, features["train"].rows))
+    model.to(device, torch.float64 if run.precision == "float64" else torch.float32)
     evaluated = model if config.ema_decay is None else copy_for_average(model)
-    evaluator = build_evaluator(evaluated, device=device)
-    pin_memory = device.type == "cuda"
-    train_loader = build_loader(
-        train_data.encoded, train_data.features, batches, num_workers=config.num_workers, pin_memory=pin_memory
-    )
-    val_batches = ImageGroupedBatches(val_data.encoded.image, run.config.evaluation.batch_size, shuffle=False)
-    val_loader = build_loader(val_data.encoded, val_data.features, val_batches, pin_memory=pin_memory)
-    keeper = attach_handlers(
-        trainer,
-        evaluator,
-        run,
+    if config.compile:
+        model.compile_parts()
+
+    batches = {
+        "train": ImageGroupedBatches(
+            data["train"].image,
+            config.batch_size,
+            shuffle=True,
+            seed=run.config.run.seed,
+            accumulation=config.accumulation,
+            rank=rank,
+            world_size=world_size,
+        ),
+        "val": ImageGroupedBatches(
+            data["val"].image, run.config.evaluation.batch_size, shuffle=False, rank=rank, world_size=world_size
+        ),
+    }
+    loaders = {
+        split: build_loader(
+            data[split],
+            features[split],
+            batches[split],
+            num_workers=config.num_workers,
+            pin_memory=device.type == "cuda",
+        )
+        for split in SPLITS
+    }
+    optimizer = build_optimizer(model, config)
+    schedule = build_schedule(optimizer, config, len(batches["train"]))
+    scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "float16")
+    trainer = build_trainer(
         model,
         optimizer,
         schedule,
-        batches,
-        val_loader,
-        evaluated,
-        checkpoint=checkpoint,
+        scaler,
+        config=config,
+        precision=run.precision,
+        device=device,
+        question_ids=data["train"].question_ids,
     )
-    if trainer.state.epoch >= config.max_epochs or keeper.is_over(trainer.state.epoch):
+    training = Training(
+        run,
+        trainer,
+        build_evaluator(evaluated, device=device),
+        model,
+        evaluated,
+        optimizer,
+        schedule,
+        scaler,
+        batches["train"],
+        loaders["train"],
+        loaders["val"],
+        device,
+    )
+    if rank > 0:
+        manual_seed(run.config.run.seed + rank)  # the same weights, another dropout
+    training.restore(checkpoint)
+    if training.is_done:
         log.info("%s: all epochs are done, there is nothing to go on with", run.path)
         return
+    if checkpoint is not None:
+        log.info("%s goes on after step %d", run.path, trainer.state.iteration)
     log.info(
         "%s: %d training and %d validation questions, %s weights, %s on %s; * marks the best validation score so far",
         run.path,
-        len(train_data.questions),
-        len(val_data.questions),
+        len(data["train"]),
+        len(data["val"]),
         f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         run.precision,
-        device,
+        device if world_size == 1 else f"{world_size} processes, {device.type}",
     )
-    trainer.run(train_loader, max_epochs=config.max_epochs)
+    training.run()
+    keeper = training.keeper
     log.info("best validation accuracy %.2f%% in epoch %d", 100 * (keeper.best_score or 0), keeper.best_epoch)
 
 
@@ -172,21 +283,36 @@ def _build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[
     return tokenizer, answers
 
 
-def _feature_statistics(store: FeatureStore, data: SplitData) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of each channel over the regions of the training images."""
+def _feature_statistics(store: FeatureStore, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each channel over the regions of the training images, or of enough of them."""
     total = torch.zeros(store.feature_size, dtype=torch.float64)
     squares = torch.zeros(store.feature_size, dtype=torch.float64)
     count = 0
-    for start in range(0, len(data.features.rows), 64):
-        rows = data.features.rows[start : start + 64]
-        features = torch.from_numpy(store.features[rows]).double()
-        mask = torch.arange(store.num_regions_max) < torch.from_numpy(store.num_regions[rows])[:, None]
+    rows = rows[:: -(-len(rows) // STATISTICS_IMAGES)]
+    for start in range(0, len(rows), 64):
+        some = rows[start : start + 64]
+        features = torch.from_numpy(store.features[some]).double()
+        mask = torch.arange(store.num_regions_max) < torch.from_numpy(store.num_regions[some])[:, None]
         regions = features[mask]
         total += regions.sum(dim=0)
         squares += regions.square().sum(dim=0)
         count += regions.shape[0]
     mean = total / count
     return mean.float(), (squares / count - mean.square()).clamp(min=0).sqrt().float()
+
+
+def _launcher() -> str:
+    """What started this process: a restart by the same launcher has the same name, another job has not."""
+    return os.environ.get("SLURM_JOB_ID") or f"{socket.gethostname()}/{os.getppid()}"
+
+
+def _was_restarted(config: Config) -> bool:
+    """Whether torchrun or SLURM started this job again after it had begun the run."""
+    restarts = [os.environ.get(name, "0") for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")]
+    path = run_path(config)
+    return (
+        any(int(count) > 0 for count in restarts) and (path / "run.json").is_file() and load_run(path).launcher == _launcher()
+    )
 
 
 def _run_to_resume(config: Config) -> Run:
@@ -202,7 +328,8 @@ def _run_to_resume(config: Config) -> Run:
 
 
 def _record_resume(run: Run, config: Config) -> None:
-    changes = config_changes(run.config, config)
-    record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "changes": changes}
-    with (run.path / "resumes.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    record: dict[str, Any] = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "changes": config_changes(run.config, config),
+    }
+    append_line(run.path / "resumes.jsonl", json.dumps(record))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqa_rnn.batch import Batch
-from vqa_rnn.data.encoding import EncodedQuestions, Ints, Ragged
+from vqa_rnn.data.columns import EncodedQuestions, Ints, Ragged
 from vqa_rnn.data.sources import FeatureSource
 
 
@@ -37,6 +37,7 @@ def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource
         features=torch.from_numpy(features),
         region_mask=torch.from_numpy(region_mask),
         boxes=None if boxes is None else torch.from_numpy(boxes),
+        question_index=torch.from_numpy(questions),
         image_index=torch.from_numpy(image_index),
         question_tokens=question_tokens,
         question_lengths=question_lengths,

@@ -1,117 +1,15 @@
-"""Questions as integer columns over one table of distinct texts, each tokenised once.
+"""Questions to columns, each distinct text tokenised once."""
 
-A large benchmark is columns, not Python objects: what a batch needs is gathered by index.
-"""
-
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.data.columns import EncodedQuestions, Ragged, Texts
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question, is_empty
 from vqa_rnn.text import WordTokenizer
-
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Ragged:
-    """Rows of different lengths, end to end.
-
-    Attributes:
-        values: (sum of lengths,) the rows' elements.
-        offsets: (rows + 1,) int64, where each row begins.
-    """
-
-    values: NDArray[Any]
-    offsets: Ints
-
-    @classmethod
-    def of(cls, rows: Iterable[Sequence[float]], dtype: str) -> "Ragged":
-        """Join rows.
-
-        Args:
-            rows: The rows.
-            dtype: Of their elements.
-
-        Returns:
-            The ragged array.
-        """
-        rows = list(rows)
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=offsets[1:])
-        return cls(np.array([value for row in rows for value in row], dtype=dtype), offsets)
-
-    def lengths(self, rows: Ints) -> Ints:
-        """Length of each row.
-
-        Args:
-            rows: (n,) which rows.
-
-        Returns:
-            (n,) int64.
-        """
-        return self.offsets[rows + 1] - self.offsets[rows]
-
-    def padded(self, rows: Ints, fill: float) -> NDArray[Any]:
-        """Rows as a rectangle.
-
-        Args:
-            rows: (n,) which rows.
-            fill: Stands where a row has ended.
-
-        Returns:
-            (n, longest of these rows) in the dtype of ``values``.
-        """
-        lengths = self.lengths(rows)
-        columns = np.arange(lengths.max(initial=0))
-        exists = columns < lengths[:, None]
-        padded = np.full(exists.shape, fill, dtype=self.values.dtype)
-        padded[exists] = self.values[(self.offsets[rows][:, None] + columns)[exists]]
-        return padded
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedQuestions:
-    """Questions of one split, ready to be gathered.
-
-    Attributes:
-        question_ids: (N,) ids.
-        image_ids: The distinct images.
-        image: (N,) int64, index into ``image_ids``.
-        tokens: Token ids of each distinct text.
-        question: (N,) int64, the question's text.
-        dialog: (N,) int64, the question's dialog.
-        dialog_facts: Texts of each dialog's facts in order.
-        history_length: (N,) int64, how many of them came before.
-        choices: Texts of each question's choices, in the order of ``choice_order``.
-        choice_regions: Regions of each question's choices, in that order.
-        correct_choice: (N,) int64 in that order, -1 where unknown.
-        answer_ids: Classes that score.
-        answer_scores: Their scores.
-    """
-
-    question_ids: tuple[str, ...]
-    image_ids: tuple[str, ...]
-    image: Ints
-    tokens: Ragged
-    question: Ints
-    dialog: Ints
-    dialog_facts: Ragged
-    history_length: Ints
-    choices: Ragged
-    choice_regions: Ragged
-    correct_choice: Ints
-    answer_ids: Ragged
-    answer_scores: Ragged
-
-    def __len__(self) -> int:
-        return len(self.question_ids)
 
 
 def choice_order(question_id: str, num_choices: int) -> list[int]:
@@ -172,17 +70,17 @@ def encode_questions(questions: Sequence[Question], tokenizer: WordTokenizer, an
         correct.append(-1 if q.correct_choice is None else order.index(q.correct_choice))
         targets.append(answers.targets(q.human_answers))
     return EncodedQuestions(
-        question_ids=tuple(q.question_id for q in questions),
-        image_ids=tuple(images),
+        question_ids=Texts.of(q.question_id for q in questions),
+        image_ids=Texts.of(images),
         image=np.array(image, dtype=np.int64),
-        tokens=Ragged.of(tokenizer.encode(list(text_ids)), "int64"),
+        tokens=Ragged.of(tokenizer.encode(list(text_ids)), "int32"),
         question=np.array(question_text, dtype=np.int64),
         dialog=np.array(dialog, dtype=np.int64),
-        dialog_facts=Ragged.of(facts, "int64"),
+        dialog_facts=Ragged.of(facts, "int32"),
         history_length=np.array(history_length, dtype=np.int64),
-        choices=Ragged.of(choices, "int64"),
-        choice_regions=Ragged.of(choice_regions, "int64"),
+        choices=Ragged.of(choices, "int32"),
+        choice_regions=Ragged.of(choice_regions, "int32"),
         correct_choice=np.array(correct, dtype=np.int64),
-        answer_ids=Ragged.of([list(target) for target in targets], "int64"),
+        answer_ids=Ragged.of([list(target) for target in targets], "int32"),
         answer_scores=Ragged.of([list(target.values()) for target in targets], "float32"),
     )

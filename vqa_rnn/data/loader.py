@@ -1,16 +1,19 @@
 """From a set of encoded questions to a stream of batches."""
 
+import signal
+
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.collate import make_batch
-from vqa_rnn.data.encoding import EncodedQuestions, Ints
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.sampler import ImageGroupedBatches, Parts
 from vqa_rnn.data.sources import FeatureSource
 
 
-class QuestionBatches(Dataset[Batch]):
-    """Indexed by the questions of a batch, gives the batch."""
+class QuestionBatches(Dataset[tuple[Batch, ...]]):
+    """Indexed by the questions of a step's parts, gives a batch for each."""
 
     def __init__(self, encoded: EncodedQuestions, source: FeatureSource) -> None:
         """Hold what batches are gathered from.
@@ -22,8 +25,8 @@ class QuestionBatches(Dataset[Batch]):
         self.encoded = encoded
         self.source = source
 
-    def __getitem__(self, questions: Ints) -> Batch:
-        return make_batch(self.encoded, questions, self.source)
+    def __getitem__(self, parts: Parts) -> tuple[Batch, ...]:
+        return tuple(make_batch(self.encoded, questions, self.source) for questions in parts)
 
 
 def build_loader(
@@ -33,7 +36,7 @@ def build_loader(
     *,
     num_workers: int = 0,
     pin_memory: bool = False,
-) -> DataLoader[Batch]:
+) -> DataLoader[tuple[Batch, ...]]:
     """Make a loader that gathers each batch in one piece.
 
     Args:
@@ -44,7 +47,7 @@ def build_loader(
         pin_memory: Hand batches over in pinned memory.
 
     Returns:
-        The loader.
+        A loader whose items are what this process has to do in a step: a batch, or several to be accumulated.
     """
     return DataLoader(
         QuestionBatches(encoded, source),
@@ -53,4 +56,12 @@ def build_loader(
         num_workers=num_workers,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
+        worker_init_fn=_leave_signals_to_the_main_process if num_workers else None,
+        generator=torch.Generator(),  # a loader draws a number each pass, which must not come out of dropout's
     )
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Ctrl-C and a cluster's SIGTERM reach all processes of a job; a worker is needed until the last step is saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vqa_rnn.data.encoding import Ints
+from vqa_rnn.data.columns import Ints
 
 Regions = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float32] | None]
 """(B, K, D) features, (B,) numbers of regions, (B, K, 4) boxes or None."""

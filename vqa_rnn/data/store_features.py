@@ -1,8 +1,10 @@
 """Features of a set of questions' images, read from a store."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from vqa_rnn.data.encoding import Ints
+from vqa_rnn.data.columns import Ints
 from vqa_rnn.data.sources import Regions
 from vqa_rnn.features.store import FeatureStore
 
@@ -14,7 +16,7 @@ class StoreFeatures:
         rows: (images,) the store's row of each image of ``EncodedQuestions.image_ids``.
     """
 
-    def __init__(self, store: FeatureStore, image_ids: tuple[str, ...]) -> None:
+    def __init__(self, store: FeatureStore, image_ids: Sequence[str]) -> None:
         """Look up the rows.
 
         Args:

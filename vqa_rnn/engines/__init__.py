@@ -1,17 +1,27 @@
-"""Ignite engines: functions that return them wired."""
+"""Ignite engines: functions that return them wired, on one process or many."""
 
+from ignite.utils import manual_seed
+
+from vqa_rnn.engines.distributed import choose_device, is_first, launched, on_first, processes
 from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
-from vqa_rnn.engines.handlers import attach_handlers, copy_for_average
+from vqa_rnn.engines.handlers import Training, copy_for_average
+from vqa_rnn.engines.optimization import build_optimizer, build_schedule
 from vqa_rnn.engines.precision import faster_precision
-from vqa_rnn.engines.trainer import build_optimizer, build_schedule, build_trainer
+from vqa_rnn.engines.trainer import build_trainer
 
 __all__ = [
     "CollectAnswers",
-    "attach_handlers",
+    "Training",
     "build_evaluator",
     "build_optimizer",
     "build_schedule",
     "build_trainer",
+    "choose_device",
     "copy_for_average",
     "faster_precision",
+    "is_first",
+    "launched",
+    "manual_seed",
+    "on_first",
+    "processes",
 ]

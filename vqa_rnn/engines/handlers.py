@@ -1,221 +1,210 @@
-"""What happens around the steps: validation, the best model, early stopping, checkpoints, logs, progress."""
+"""What happens around the steps: validation, the best model, checkpoints, logs, signals."""
 
 import copy
-import json
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import Checkpoint, DiskSaver, EMAHandler, TensorboardLogger
-from ignite.metrics import Average
-from rich.progress import Progress
+from ignite.handlers import EMAHandler
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import Run, save_model
 from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.engines.distributed import is_first, largest, on_first
+from vqa_rnn.engines.interruption import Interruption
+from vqa_rnn.engines.logs import METRICS, TIMINGS, EpochLoss, RunLog, Timer, attach_progress
+from vqa_rnn.engines.profiling import attach_profiler
+from vqa_rnn.engines.selection import KeepBest
+from vqa_rnn.engines.state import TrainingState
+from vqa_rnn.errors import Interrupted
 from vqa_rnn.models import VqaModel
-from vqa_rnn.progress import progress_bar
 
 log = logging.getLogger("vqa_rnn")
 
 
-class KeepBest:
-    """Writes the model whenever the validation score is the best so far, and stops when it has not risen for a while.
-
-    Of equal scores the later counts as best: its learning rate is the lower one.
+class Training:
+    """The trainer with everything wired around it: one object to restore, and to run.
 
     Attributes:
-        best_score: The best validation score, or None before the first.
-        best_epoch: When it was, for the last time.
-        risen_epoch: When it was first reached.
+        trainer: The engine.
+        keeper: The best validation score.
     """
 
-    def __init__(self, run: Run, model: VqaModel, patience: int | None) -> None:
-        """Keep nothing yet.
+    def __init__(
+        self,
+        run: Run,
+        trainer: Engine,
+        evaluator: Engine,
+        model: VqaModel,
+        evaluated: VqaModel,
+        optimizer: torch.optim.Optimizer,
+        schedule: LambdaLR,
+        scaler: torch.amp.GradScaler,
+        train_batches: ImageGroupedBatches,
+        train_loader: DataLoader[tuple[Batch, ...]],
+        val_loader: DataLoader[tuple[Batch, ...]],
+        device: torch.device,
+    ) -> None:
+        """Wire.
 
         Args:
-            run: Where the model is written.
-            model: The model to write.
-            patience: Epochs without a higher score before training stops, or None.
+            run: Where results go.
+            trainer: From ``build_trainer``.
+            evaluator: From ``build_evaluator``, over ``evaluated``.
+            model: The model being trained.
+            evaluated: The weights that are validated and kept: ``model``, or a copy that becomes its moving average.
+            optimizer: Of ``model``.
+            schedule: Of the optimizer.
+            scaler: Of the loss.
+            train_batches: What ``train_loader`` loads; told its place before each pass.
+            train_loader: Training batches.
+            val_loader: Validation batches.
+            device: Where to compute.
         """
+        config = run.config.training
+        self.trainer = trainer
+        self.keeper = KeepBest(config.patience)
         self._run = run
-        self._model = model
-        self._patience = patience
-        self.best_score: float | None = None
-        self.best_epoch = 0
-        self.risen_epoch = 0
+        self._evaluator = evaluator
+        self._evaluated = evaluated
+        self._optimizer = optimizer
+        self._batches = train_batches
+        self._train_loader, self._val_loader = train_loader, val_loader
+        self._loss = EpochLoss()
+        self._log = RunLog(run)
+        self._timer = Timer()
+        self._interruption = Interruption()
+        objects: dict[str, Any] = {
+            "model": model,
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "scaler": scaler,
+            "trainer": trainer,
+            "keeper": self.keeper,
+            "loss": self._loss,
+            "log": self._log,
+        }
+        if config.ema_decay is not None:
+            average = EMAHandler(model, momentum=1 - config.ema_decay, handle_buffers="copy")
+            average.ema_model = evaluated
+            average.attach(trainer)
+            objects["average"] = evaluated
+        self._state = TrainingState(run, objects, device)
+        self._timer.attach(trainer)
+        trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._finish_step)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._finish_epoch)
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._look_for_signals)
+        self._progress = attach_progress(trainer)
+        if config.profile_steps is not None and is_first():
+            attach_profiler(trainer, config.profile_steps, run.path / "profile", device)
 
-    def update(self, trainer: Engine, score: float) -> bool:
-        """Take in the score of an epoch.
+    def restore(self, checkpoint: Mapping[str, Any] | None) -> None:
+        """Go on from a checkpoint, or from the start.
 
         Args:
-            trainer: Stopped when patience is over.
-            score: Validation score, higher is better.
-
-        Returns:
-            Whether it is the best so far.
+            checkpoint: From ``load_checkpoint``; None where there is none.
         """
-        epoch = trainer.state.epoch
-        if self.best_score is None or score > self.best_score:
-            self.best_score, self.risen_epoch = score, epoch
-        is_best = score == self.best_score
+        if checkpoint is None:
+            on_first(self._log.cut_back)
+        elif not self._state.restore(checkpoint):
+            log.info("another number of processes or another device: the same batches, but not the same dropout")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to go on with."""
+        return self.keeper.epoch >= self._run.config.training.max_epochs or self.keeper.is_over
+
+    def run(self) -> None:
+        """Train until all epochs are done or patience is over.
+
+        Raises:
+            Interrupted: A signal came; the state is saved.
+            UserError: The loss was not finite, or something could not be written.
+        """
+        with self._interruption:
+            try:
+                if self.keeper.epoch < self.trainer.state.epoch:  # stopped between an epoch's last step and its checkpoint
+                    self._finish_epoch(self.trainer)
+                if not (self.is_done or self._interruption.number):
+                    self.trainer.run(self._train_loader, max_epochs=self._run.config.training.max_epochs)
+            finally:
+                self._log.close()
+                self._progress.stop()
+        if number := self._interruption.number:
+            raise Interrupted(
+                f"stopped after step {self.trainer.state.iteration}, the state is saved: "
+                "the same command with --resume goes on from there",
+                number,
+            )
+
+    def _start_epoch(self, engine: Engine) -> None:
+        self._batches.epoch = engine.state.epoch
+        self._batches.start = engine.state.iteration - (engine.state.epoch - 1) * len(self._batches)
+
+    def _finish_step(self, engine: Engine) -> None:
+        step, output = engine.state.iteration, engine.state.output
+        self._loss.add(output.loss_sum, output.num_counted)  # type: ignore[union-attr]
+        if step % self._run.config.training.log_steps == 0:
+            line = {
+                "epoch": engine.state.epoch,
+                "step": step,
+                "loss": self._loss.read("window"),
+                "gradient_norm": output.gradient_norm,  # type: ignore[union-attr]
+                "learning_rate": self._learning_rate,
+            }
+            on_first(lambda: self._log.write(METRICS, line))
+        number, is_due = largest([self._interruption.number, is_first() and self._state.is_due])
+        if number or is_due:
+            self._interruption.number = int(number)
+            self._state.save(step)
+        if number:
+            engine.terminate()
+
+    def _finish_epoch(self, engine: Engine) -> None:
+        timing = self._timer.read()
+        epoch, step = engine.state.epoch, engine.state.iteration
+        self._evaluator.run(self._val_loader)
+        if self._interruption.number:  # a resume validates again
+            self._state.save(step)
+            engine.terminate()
+            return
+        score = self._evaluator.state.metrics["accuracy"]
+        is_best = self.keeper.update(epoch, score)
         if is_best:
-            self.best_epoch = epoch
-            save_model(self._run, self._model)
-        if self.is_over(epoch):
-            log.info("no better validation score in %d epochs: stopping", self._patience)
-            trainer.terminate()
-        return is_best
-
-    def is_over(self, epoch: int) -> bool:
-        """Whether patience has run out.
-
-        Args:
-            epoch: The last finished epoch.
-
-        Returns:
-            Always False without patience.
-        """
-        return self._patience is not None and epoch - self.risen_epoch >= self._patience
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resume needs.
-
-        Returns:
-            Plain values.
-        """
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "risen_epoch": self.risen_epoch}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict``.
-
-        Args:
-            state: What it gave.
-        """
-        self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
-        self.risen_epoch = state["risen_epoch"]
-
-
-class RandomState:
-    """The random number generators as an object with a state, so that dropout goes on as it would have."""
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """The state of torch's generators.
-
-        Returns:
-            The CPU's, and each GPU's.
-        """
-        state = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            state |= {f"cuda{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
-        return state
-
-    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Put the generators back.
-
-        Args:
-            state: From ``state_dict``.
-        """
-        torch.set_rng_state(state["cpu"])
-        gpus = [value for name, value in state.items() if name != "cpu"]
-        if gpus and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(gpus)
-
-
-def attach_handlers(
-    trainer: Engine,
-    evaluator: Engine,
-    run: Run,
-    model: VqaModel,
-    optimizer: torch.optim.Optimizer,
-    schedule: LambdaLR,
-    train_batches: ImageGroupedBatches,
-    val_loader: DataLoader[Batch],
-    evaluated: VqaModel,
-    *,
-    checkpoint: Mapping[str, Any] | None,
-) -> KeepBest:
-    """Wire everything around the training steps.
-
-    Args:
-        trainer: From ``build_trainer``.
-        evaluator: From ``build_evaluator``, over ``evaluated``.
-        run: Where results go.
-        model: The model being trained.
-        optimizer: Its optimizer.
-        schedule: Its schedule.
-        train_batches: Told the epoch before each pass.
-        val_loader: Validation batches.
-        evaluated: The weights that are validated and kept: ``model``, or a copy that becomes its moving average.
-        checkpoint: The state to go on from, from ``load_checkpoint``; None starts anew.
-
-    Returns:
-        The keeper of the best score.
-    """
-    config = run.config.training
-    keeper = KeepBest(run, evaluated, config.patience)
-    to_save: dict[str, Any] = {
-        "model": model,
-        "optimizer": optimizer,
-        "schedule": schedule,
-        "trainer": trainer,
-        "keeper": keeper,
-        "random": RandomState(),
-    }
-    if config.ema_decay is not None:
-        average = EMAHandler(model, momentum=1 - config.ema_decay, handle_buffers="copy")
-        average.ema_model = evaluated
-        average.attach(trainer)
-        to_save["average"] = evaluated
-    Average(output_transform=lambda output: output[0]).attach(trainer, "loss")
-
-    @trainer.on(Events.EPOCH_STARTED)
-    def start_epoch(engine: Engine) -> None:
-        train_batches.epoch = engine.state.epoch
-
-    timer = _attach_timer(trainer)
-    tensorboard = TensorboardLogger(log_dir=str(run.path / "tensorboard"))
-    saver = Checkpoint(to_save, DiskSaver(str(run.checkpoint_path.parent), require_empty=False), filename_pattern="last.pt")
-    progress = _attach_progress(trainer)
-
-    @trainer.on(Events.EPOCH_COMPLETED)
-    def finish_epoch(engine: Engine) -> None:
-        seconds, waiting, num_questions = timer.read()
-        evaluator.run(val_loader)
-        score = evaluator.state.metrics["accuracy"]
-        is_best = keeper.update(engine, score)
+            on_first(lambda: save_model(self._run, self._evaluated))
+        train_loss = self._loss.read("epoch")
         line = {
-            "epoch": engine.state.epoch,
-            "step": engine.state.iteration,
-            "train_loss": engine.state.metrics["loss"],
-            "learning_rate": optimizer.param_groups[0]["lr"],
+            "epoch": epoch,
+            "step": step,
+            "train_loss": train_loss,
+            "learning_rate": self._learning_rate,
             "val_accuracy": score,
         }
-        rate = num_questions / seconds
-        timing = {"epoch": engine.state.epoch, "seconds": seconds, "questions_per_second": rate}
-        timing["waiting_share"] = waiting / seconds
-        _append(run, "metrics.jsonl", line)
-        _append(run, "timings.jsonl", timing)
-        for key in ("train_loss", "val_accuracy", "learning_rate"):
-            tensorboard.writer.add_scalar(key, line[key], engine.state.epoch)
+        on_first(lambda: self._log.write(METRICS, line))
+        on_first(lambda: self._log.write(TIMINGS, {"epoch": epoch, "step": step, **timing}))
         log.info(
-            f"epoch {engine.state.epoch:3d}/{engine.state.max_epochs}  loss {line['train_loss']:.4f}  "
-            f"val {100 * score:6.2f}%{' *' if is_best else '  '}  {rate:7,.0f} questions/s  "
+            f"epoch {epoch:3d}/{self._run.config.training.max_epochs}  loss {train_loss:.4f}  "
+            f"val {100 * score:6.2f}%{' *' if is_best else '  '}  {timing['questions_per_second']:7,.0f} questions/s  "
             f"waiting {100 * timing['waiting_share']:.1f}%"
         )
-        saver(engine)
+        self._state.save(step)
+        if self.keeper.is_over:
+            log.info("no better validation score in %d epochs: stopping", epoch - self.keeper.risen_epoch)
+            engine.terminate()
 
-    trainer.add_event_handler(Events.COMPLETED | Events.EXCEPTION_RAISED, _close(tensorboard, progress))
-    if checkpoint is not None:
-        Checkpoint.load_objects(to_load=to_save, checkpoint=checkpoint)
-        for name in ("metrics.jsonl", "timings.jsonl"):
-            _cut_back(run, name, trainer.state.epoch)
-    return keeper
+    def _look_for_signals(self, evaluator: Engine) -> None:
+        self._interruption.number = int(largest([self._interruption.number])[0])
+        if self._interruption.number:
+            evaluator.terminate()
+
+    @property
+    def _learning_rate(self) -> float:
+        return float(self._optimizer.param_groups[0]["lr"])
 
 
 def copy_for_average(model: VqaModel) -> VqaModel:
@@ -228,81 +217,3 @@ def copy_for_average(model: VqaModel) -> VqaModel:
         The copy, without gradients.
     """
     return copy.deepcopy(model).requires_grad_(False)
-
-
-class _Timer:
-    """Seconds of an epoch, how many of them the step waited for its batch, and questions."""
-
-    def __init__(self) -> None:
-        self._started = self._asked = time.perf_counter()
-        self._waiting = 0.0
-        self._num_questions = 0
-
-    def start(self) -> None:
-        self._started = time.perf_counter()
-        self._waiting = 0.0
-        self._num_questions = 0
-
-    def ask(self) -> None:
-        self._asked = time.perf_counter()
-
-    def get(self) -> None:
-        self._waiting += time.perf_counter() - self._asked
-
-    def count(self, engine: Engine) -> None:
-        _, num_questions = engine.state.output  # type: ignore[misc]
-        self._num_questions += num_questions
-
-    def read(self) -> tuple[float, float, int]:
-        return time.perf_counter() - self._started, self._waiting, self._num_questions
-
-
-def _attach_timer(trainer: Engine) -> _Timer:
-    timer = _Timer()
-    trainer.add_event_handler(Events.EPOCH_STARTED, timer.start)
-    trainer.add_event_handler(Events.GET_BATCH_STARTED, timer.ask)
-    trainer.add_event_handler(Events.GET_BATCH_COMPLETED, timer.get)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, timer.count)
-    return timer
-
-
-def _attach_progress(trainer: Engine) -> Progress:
-    progress = progress_bar()
-    task = progress.add_task("training", total=None, rate="")
-
-    @trainer.on(Events.STARTED)
-    def start(engine: Engine) -> None:
-        total = (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
-        progress.update(task, total=total, completed=engine.state.iteration)
-        progress.start()
-
-    @trainer.on(Events.ITERATION_COMPLETED)
-    def advance(engine: Engine) -> None:
-        progress.update(task, completed=engine.state.iteration)
-
-    return progress
-
-
-def _close(tensorboard: TensorboardLogger, progress: Progress) -> Any:
-    def close(engine: Engine, error: BaseException | None = None) -> None:
-        tensorboard.close()
-        progress.stop()
-        if isinstance(error, KeyboardInterrupt):
-            log.info("stopped; the same command with --resume goes on after the last finished epoch")
-        if error is not None:
-            raise error
-
-    return close
-
-
-def _append(run: Run, name: str, line: Mapping[str, Any]) -> None:
-    with (run.path / name).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def _cut_back(run: Run, name: str, epoch: int) -> None:
-    """Drop log lines of epochs after the checkpoint's."""
-    path = run.path / name
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    kept = [line for line in lines if json.loads(line)["epoch"] <= epoch]
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -36,9 +36,9 @@ class ClassifierHead(nn.Module):
         Returns:
             (N, A) float32 logits.
         """
-        return self.layers(joint_NJ).float()
+        return _at_least_float32(self.layers(joint_NJ))
 
-    def loss(self, logits_NA: Tensor, batch: Batch) -> Tensor:
+    def losses(self, logits_NA: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Cross-entropy with the questions' answer scores, made to sum to 1, as targets.
 
         Args:
@@ -46,14 +46,14 @@ class ClassifierHead(nn.Module):
             batch: Its ``answer_ids`` and ``answer_scores``.
 
         Returns:
-            () float32, the mean over the questions that have an answer in the vocabulary; 0 if none has.
+            (N,) float32, 0 for questions without an answer in the vocabulary, and (N,) bool, the questions that have one.
         """
         log_p_NA = logits_NA.log_softmax(dim=1)
         totals_N = batch.answer_scores.sum(dim=1)
         targets_NS = batch.answer_scores / totals_N.clamp(min=1e-9)[:, None]
         true_N = -(targets_NS * log_p_NA.gather(1, batch.answer_ids)).sum(dim=1)
         losses_N = (1 - self.label_smoothing) * true_N - self.label_smoothing * log_p_NA.mean(dim=1)
-        return _mean_where(losses_N, totals_N > 0)
+        return _where(losses_N, totals_N > 0)
 
     def question_scores(self, logits_NA: Tensor, batch: Batch) -> Tensor:
         """What the metric gives the best answer of each question.
@@ -95,10 +95,10 @@ class ChoiceHead(nn.Module):
         """
         texts_UH = self.project_choice(self.text_encoder.encode_texts(batch.choice_tokens, batch.choice_lengths))
         choices_NCH = texts_UH[batch.choice_index.clamp(min=0)]
-        logits_NC = (choices_NCH @ self.project_joint(joint_NJ).unsqueeze(2)).squeeze(2).float()
-        return logits_NC.masked_fill(batch.choice_index < 0, float("-inf"))
+        logits_NC = (choices_NCH @ self.project_joint(joint_NJ).unsqueeze(2)).squeeze(2)
+        return _at_least_float32(logits_NC).masked_fill(batch.choice_index < 0, float("-inf"))
 
-    def loss(self, logits_NC: Tensor, batch: Batch) -> Tensor:
+    def losses(self, logits_NC: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Cross-entropy over the choices.
 
         Args:
@@ -106,16 +106,16 @@ class ChoiceHead(nn.Module):
             batch: Its ``correct_choice``.
 
         Returns:
-            () float32, the mean over the questions whose correct choice is known; 0 if there is none.
+            (N,) float32, 0 for questions whose correct choice is not known, and (N,) bool, the questions whose is.
         """
         if logits_NC.shape[1] == 0:
-            return logits_NC.sum()
+            return logits_NC.sum(dim=1), torch.zeros_like(batch.correct_choice, dtype=torch.bool)
         exists_NC = batch.choice_index >= 0
         log_p_NC = logits_NC.log_softmax(dim=1).masked_fill(~exists_NC, 0.0)
         true_N = -log_p_NC.gather(1, batch.correct_choice.clamp(min=0)[:, None]).squeeze(1)
         even_N = -log_p_NC.sum(dim=1) / exists_NC.sum(dim=1).clamp(min=1)
         losses_N = (1 - self.label_smoothing) * true_N + self.label_smoothing * even_N
-        return _mean_where(losses_N, batch.correct_choice >= 0)
+        return _where(losses_N, batch.correct_choice >= 0)
 
     def question_scores(self, logits_NC: Tensor, batch: Batch) -> Tensor:
         """Whether the best choice is the correct one.
@@ -132,8 +132,12 @@ class ChoiceHead(nn.Module):
         return (logits_NC.argmax(dim=1) == batch.correct_choice).float()
 
 
-def _mean_where(losses_N: Tensor, counts_N: Tensor) -> Tensor:
-    return torch.where(counts_N, losses_N, 0.0).sum() / counts_N.sum().clamp(min=1)
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _where(losses_N: Tensor, counts_N: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.where(counts_N, losses_N, 0.0), counts_N
 
 
 ANSWER_HEADS: dict[str, type[ClassifierHead] | type[ChoiceHead]] = {"classifier": ClassifierHead, "choice": ChoiceHead}

@@ -68,6 +68,11 @@ class VqaModel(nn.Module):
         self.feature_mean.copy_(mean_D)
         self.feature_std.copy_(torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D)))
 
+    def compile_parts(self) -> None:
+        """Compile what does not depend on the lengths of texts, in place: the recurrent networks have kernels of their own."""
+        for part in (self.attention, self.fusion):
+            part.compile(dynamic=True)
+
     def encode(self, batch: Batch) -> Tensor:
         """Everything before the head.
 
@@ -110,17 +115,30 @@ class VqaModel(nn.Module):
         """
         return self.answer(self.encode(batch), batch)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The head's loss.
+    def losses(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The head's loss of each question.
 
         Args:
             logits: From ``forward``.
             batch: The same batch.
 
         Returns:
-            () float32.
+            (N,) float32, 0 where the truth is not known or not among the answers, and (N,) bool, where it is.
         """
-        return self.head.loss(logits, batch)
+        return self.head.losses(logits, batch)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The mean loss.
+
+        Args:
+            logits: From ``forward``.
+            batch: The same batch.
+
+        Returns:
+            () float32, the mean over the questions that count; 0 if there is none.
+        """
+        losses_N, counts_N = self.losses(logits, batch)
+        return losses_N.sum() / counts_N.sum().clamp(min=1)
 
     def question_scores(self, logits: Tensor, batch: Batch) -> Tensor:
         """What the metric gives the best answer of each question.

@@ -1,0 +1,78 @@
+"""Optimizers and schedules by name."""
+
+import math
+
+import pytest
+import torch
+
+from vqa_rnn.config import (
+    AdamaxOptimizer,
+    ConstantSchedule,
+    CosineSchedule,
+    Schedule,
+    SgdOptimizer,
+    StepSchedule,
+    TrainingConfig,
+)
+from vqa_rnn.engines.optimization import OPTIMIZERS, build_optimizer, build_schedule
+
+
+def rates(schedule: Schedule, num_epochs: int = 5, steps_per_epoch: int = 2) -> list[float]:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    config = TrainingConfig(schedule=schedule, max_epochs=num_epochs)
+    built = build_schedule(optimizer, config, steps_per_epoch)
+    found = []
+    for _ in range(num_epochs * steps_per_epoch):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        built.step()
+    return [*found, optimizer.param_groups[0]["lr"]]
+
+
+def test_cosine_rises_along_a_line_and_falls_to_zero():
+    cosine = [0.5 * (1 + math.cos(math.pi * i / 8)) for i in range(8)]
+    assert rates(CosineSchedule(warmup_fraction=0.2)) == pytest.approx([0.5, 1.0, *cosine, 0.0], abs=1e-12)
+
+
+def test_steps_drop_after_their_epochs_also_after_half_of_one():
+    found = rates(StepSchedule(warmup_fraction=0.0, milestones=(1.5, 4), factor=0.1))
+    assert found == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01])
+    assert rates(StepSchedule(warmup_fraction=0.2, milestones=(3,)))[:3] == [0.5, 1.0, 1.0]
+
+
+def test_constant_stays_after_its_warm_up():
+    assert rates(ConstantSchedule()) == [1.0] * 11
+    assert rates(ConstantSchedule(warmup_fraction=0.4)) == [0.25, 0.5, 0.75] + [1.0] * 8
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_goes_downhill(name: str):
+    model = torch.nn.Linear(3, 1)
+    config = TrainingConfig(optimizer={"name": name}, learning_rate=0.02, weight_decay=0)
+    optimizer = build_optimizer(model, config)
+    inputs = torch.eye(3)
+    losses = []
+    for _ in range(30):
+        loss = (model(inputs) - 1).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_options_reach_the_optimizer():
+    model = torch.nn.Linear(2, 1)
+    sgd = build_optimizer(model, TrainingConfig(optimizer=SgdOptimizer(momentum=0.8, nesterov=True)))
+    assert (sgd.defaults["momentum"], sgd.defaults["nesterov"]) == (0.8, True)
+    adamax = build_optimizer(model, TrainingConfig(optimizer=AdamaxOptimizer(betas=(0.5, 0.6))))
+    assert adamax.defaults["betas"] == (0.5, 0.6)
+
+
+def test_weight_decay_spares_biases():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    decayed, spared = build_optimizer(model, TrainingConfig(weight_decay=0.3)).param_groups
+    assert [p.dim() for p in decayed["params"]] == [2, 2]
+    assert decayed["weight_decay"] == 0.3
+    assert [p.dim() for p in spared["params"]] == [1, 1]
+    assert spared["weight_decay"] == 0

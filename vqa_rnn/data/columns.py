@@ -1,0 +1,157 @@
+"""Questions as integer columns over one table of distinct texts.
+
+A large benchmark is columns, not Python objects: what a batch needs is gathered by index.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Rows of different lengths, end to end.
+
+    Attributes:
+        values: (sum of lengths,) the rows' elements.
+        offsets: (rows + 1,) int64, where each row begins.
+    """
+
+    values: NDArray[Any]
+    offsets: Ints
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[float]], dtype: str) -> "Ragged":
+        """Join rows.
+
+        Args:
+            rows: The rows.
+            dtype: Of their elements.
+
+        Returns:
+            The ragged array.
+        """
+        rows = list(rows)
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        values = np.fromiter((value for row in rows for value in row), dtype=dtype, count=int(offsets[-1]))
+        return cls(values, offsets)
+
+    def lengths(self, rows: Ints) -> Ints:
+        """Length of each row.
+
+        Args:
+            rows: (n,) which rows.
+
+        Returns:
+            (n,) int64.
+        """
+        return self.offsets[rows + 1] - self.offsets[rows]
+
+    def padded(self, rows: Ints, fill: float) -> NDArray[Any]:
+        """Rows as a rectangle.
+
+        Args:
+            rows: (n,) which rows.
+            fill: Stands where a row has ended.
+
+        Returns:
+            (n, longest of these rows); int64 where ``values`` are integers, else their dtype.
+        """
+        lengths = self.lengths(rows)
+        columns = np.arange(lengths.max(initial=0))
+        exists = columns < lengths[:, None]
+        dtype = np.int64 if self.values.dtype.kind == "i" else self.values.dtype
+        padded = np.full(exists.shape, fill, dtype=dtype)
+        padded[exists] = self.values[(self.offsets[rows][:, None] + columns)[exists]]
+        return padded
+
+
+class Texts(Sequence[str]):
+    """Texts as one run of UTF-8 bytes, decoded when asked for: ids of millions of questions need no Python objects."""
+
+    def __init__(self, content: Ragged) -> None:
+        """Hold texts.
+
+        Args:
+            content: uint8 rows.
+        """
+        self.content = content
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Texts":
+        """Pack texts.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            The same, packed.
+        """
+        return cls(Ragged.of([text.encode() for text in texts], "uint8"))
+
+    def __len__(self) -> int:
+        return len(self.content.offsets) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        start, end = self.content.offsets[place : place + 2]
+        return bytes(self.content.values[start:end]).decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedQuestions:
+    """Questions of one split, ready to be gathered.
+
+    Attributes:
+        question_ids: (N,) ids.
+        image_ids: The distinct images.
+        image: (N,) index into ``image_ids``.
+        tokens: Token ids of each distinct text.
+        question: (N,) the question's text.
+        dialog: (N,) the question's dialog.
+        dialog_facts: Texts of each dialog's facts in order.
+        history_length: (N,) how many of them came before.
+        choices: Texts of each question's choices, in the order of ``choice_order``.
+        choice_regions: Regions of each question's choices, in that order.
+        correct_choice: (N,) in that order, -1 where unknown.
+        answer_ids: Classes that score.
+        answer_scores: Their scores.
+    """
+
+    question_ids: Texts
+    image_ids: Texts
+    image: Ints
+    tokens: Ragged
+    question: Ints
+    dialog: Ints
+    dialog_facts: Ragged
+    history_length: Ints
+    choices: Ragged
+    choice_regions: Ragged
+    correct_choice: Ints
+    answer_ids: Ragged
+    answer_scores: Ragged
+
+    def __len__(self) -> int:
+        return len(self.question_ids)

@@ -1,0 +1,176 @@
+"""One process or many, on one machine or on several: what torchrun or SLURM started, joined by ``ignite.distributed``.
+
+Every process runs the same program. The first one reads annotations and writes files; the others wait for it where they need
+what it made, and fail where it fails.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import ignite.distributed as idist
+import torch
+
+from vqa_rnn.errors import ReportedElsewhere, UserError
+
+log = logging.getLogger("vqa_rnn")
+
+T = TypeVar("T")
+
+
+def launched() -> tuple[int, int]:
+    """What the launcher says of this process, known before the processes are joined.
+
+    Returns:
+        Its rank, and how many processes there are: 0 and 1 where neither torchrun nor ``srun`` started several.
+    """
+    environment = os.environ
+    if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(environment):
+        return int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set by srun, and not in the batch script around it
+        return int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"])
+    return 0, 1
+
+
+@contextmanager
+def processes(device_name: str) -> Iterator[torch.device]:
+    """Join the processes that were started, for as long as the block runs: NCCL between GPUs, gloo between CPUs.
+
+    Args:
+        device_name: ``run.device``. Of several processes on a machine each takes the GPU of its own number.
+
+    Yields:
+        The device of this process.
+
+    Raises:
+        UserError: There is no such device, or a machine has fewer GPUs than processes.
+    """
+    rank, world_size = launched()
+    if world_size == 1 or idist.get_world_size() > 1:  # alone, or joined by a caller
+        yield idist.device() if idist.get_world_size() > 1 else choose_device(device_name)
+        return
+    on_gpus = device_name.startswith("cuda") or (device_name == "auto" and torch.cuda.is_available())
+    local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    if on_gpus and local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"run.device={device_name}: process {rank} is number {local_rank} of its machine, which has "
+            f"{torch.cuda.device_count()} GPUs: start one process for each GPU, or set run.device=cpu"
+        )
+    level = log.level
+    idist.initialize("nccl" if on_gpus else "gloo")
+    try:
+        if rank > 0:
+            log.setLevel(logging.WARNING)  # what goes on is said once
+        if not on_gpus and "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(max(1, _num_cpus() // idist.get_nproc_per_node()))
+        yield idist.device()
+    finally:
+        log.setLevel(level)
+        idist.finalize()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a config, for one process.
+
+    Args:
+        name: ``run.device``.
+
+    Returns:
+        The device; for ``auto`` a GPU if there is one.
+
+    Raises:
+        UserError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"run.device={name}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints.
+
+    Returns:
+        True in the first of several, and in a single one.
+    """
+    return launched()[0] == 0
+
+
+def on_first(work: Callable[[], T]) -> T | None:
+    """Do something in the first process alone, while the others wait.
+
+    Args:
+        work: What to do.
+
+    Returns:
+        What ``work`` returned, in the first process; None in the others.
+
+    Raises:
+        UserError: ``work`` raised it, in the first process.
+        ReportedElsewhere: The same, in the others.
+    """
+    if idist.get_world_size() == 1:
+        return work()
+    result: T | None = None
+    failed: UserError | None = None
+    if idist.get_rank() == 0:
+        try:
+            result = work()
+        except UserError as error:
+            failed = error
+    if largest([failed is not None])[0]:
+        raise failed or ReportedElsewhere
+    return result
+
+
+def largest(values: Sequence[float]) -> list[float]:
+    """Agree on numbers.
+
+    Args:
+        values: This process's.
+
+    Returns:
+        For each the largest of all processes'.
+    """
+    return _reduce(values, "MAX")
+
+
+def total(values: Sequence[float]) -> list[float]:
+    """Add numbers up, in float64.
+
+    Args:
+        values: This process's.
+
+    Returns:
+        For each the sum over all processes.
+    """
+    return _reduce(values, "SUM")
+
+
+def gather(value: Any) -> list[Any]:
+    """Collect an object from every process.
+
+    Args:
+        value: This process's.
+
+    Returns:
+        All of them, by rank.
+    """
+    return [value] if idist.get_world_size() == 1 else list(idist.all_gather(value))  # type: ignore[arg-type]
+
+
+def _reduce(values: Sequence[float], operation: str) -> list[float]:
+    if idist.get_world_size() == 1:
+        return list(values)
+    tensor = torch.tensor(values, dtype=torch.float64, device=idist.device())
+    return idist.all_reduce(tensor, operation).tolist()  # type: ignore[union-attr]
+
+
+def _num_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,209 @@
+"""What a run writes about itself: deterministic metrics, timings, TensorBoard, a progress bar."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ignite.engine import Engine, Events
+from rich.progress import Progress
+from torch.utils.tensorboard import SummaryWriter
+
+from vqa_rnn.checkpoint import Run
+from vqa_rnn.engines.distributed import is_first
+from vqa_rnn.files import append_line
+from vqa_rnn.progress import progress_bar
+
+METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
+
+
+class RunLog:
+    """``metrics.jsonl``, which depends on the seed alone, ``timings.jsonl``, which does not, and TensorBoard.
+
+    Knows how many lines it wrote, so that a resume can take back those that came after the checkpoint. For the
+    first process alone, but for its state.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Write nothing yet.
+
+        Args:
+            run: Where to.
+        """
+        self._run = run
+        self._writer: SummaryWriter | None = None
+        self._num_lines = {METRICS: 0, TIMINGS: 0}
+
+    def write(self, name: str, line: Mapping[str, Any]) -> None:
+        """Add a line.
+
+        Args:
+            name: ``METRICS`` or ``TIMINGS``.
+            line: Plain values, with the ``step``; numbers go to TensorBoard too.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        append_line(self._run.path / name, json.dumps(line))
+        self._num_lines[name] += 1
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self._run.path / "tensorboard"), purge_step=line["step"])
+        for key, value in line.items():
+            if key not in ("step", "epoch"):
+                self._writer.add_scalar(key, value, line["step"])
+
+    def close(self) -> None:
+        """Finish TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def state_dict(self) -> dict[str, int]:
+        """What a resume needs.
+
+        Returns:
+            Lines of each file.
+        """
+        return dict(self._num_lines)
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from ``state_dict``: later lines are taken back.
+
+        Args:
+            state: What it gave.
+        """
+        self._num_lines = dict(state)
+        if is_first():
+            self.cut_back()
+
+    def cut_back(self) -> None:
+        """Drop the lines that this log did not write."""
+        for name, count in self._num_lines.items():
+            path = self._run.path / name
+            if path.is_file():
+                with path.open("r+b") as file:
+                    for _ in range(count):
+                        file.readline()
+                    file.truncate()
+
+
+class EpochLoss:
+    """Loss sums of the running epoch, and of the steps since the last line. Part of the state: an epoch may be interrupted."""
+
+    def __init__(self) -> None:
+        self._sums = {"epoch": [0.0, 0], "window": [0.0, 0]}
+
+    def add(self, loss_sum: float, num_counted: int) -> None:
+        """Take in a step.
+
+        Args:
+            loss_sum: Sum of losses.
+            num_counted: Of how many questions.
+        """
+        for sums in self._sums.values():
+            sums[0] += loss_sum
+            sums[1] += num_counted
+
+    def read(self, span: str) -> float:
+        """The mean, and begin anew.
+
+        Args:
+            span: ``epoch`` or ``window``.
+
+        Returns:
+            Loss a question; 0 if there was none.
+        """
+        loss_sum, num_counted = self._sums[span]
+        self._sums[span] = [0.0, 0]
+        return loss_sum / max(num_counted, 1)
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """What a resume needs.
+
+        Returns:
+            The sums.
+        """
+        return {span: list(sums) for span, sums in self._sums.items()}
+
+    def load_state_dict(self, state: Mapping[str, list[float]]) -> None:
+        """Go on from ``state_dict``.
+
+        Args:
+            state: What it gave.
+        """
+        self._sums = {span: list(sums) for span, sums in state.items()}
+
+
+class Timer:
+    """Seconds of an epoch, how many of them the step waited for its batch, and questions."""
+
+    def __init__(self) -> None:
+        self._start()
+
+    def attach(self, trainer: Engine) -> None:
+        """Listen to the trainer.
+
+        Args:
+            trainer: From ``build_trainer``.
+        """
+        trainer.add_event_handler(Events.EPOCH_STARTED, self._start)
+        trainer.add_event_handler(Events.GET_BATCH_STARTED, self._ask)
+        trainer.add_event_handler(Events.GET_BATCH_COMPLETED, self._get)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._count)
+
+    def read(self) -> dict[str, float]:
+        """The epoch so far.
+
+        Returns:
+            ``seconds``, ``questions_per_second``, ``waiting_share``.
+        """
+        seconds = time.perf_counter() - self._started
+        rate = self._num_questions / seconds
+        return {"seconds": seconds, "questions_per_second": rate, "waiting_share": self._waiting / seconds}
+
+    def _start(self) -> None:
+        self._started = self._asked = time.perf_counter()
+        self._waiting = 0.0
+        self._num_questions = 0
+
+    def _ask(self) -> None:
+        self._asked = time.perf_counter()
+
+    def _get(self) -> None:
+        self._waiting += time.perf_counter() - self._asked
+
+    def _count(self, engine: Engine) -> None:
+        self._num_questions += engine.state.output.num_questions  # type: ignore[union-attr]
+
+
+def attach_progress(trainer: Engine) -> Progress:
+    """Show the steps of the whole training, with their rate and the time left, in the first process.
+
+    Args:
+        trainer: From ``build_trainer``.
+
+    Returns:
+        The bar; it runs from the trainer's start until it is stopped.
+    """
+    progress = progress_bar()
+    if not is_first():
+        return progress
+    task = progress.add_task("training", total=None, rate="")
+    begun: list[float] = []
+
+    @trainer.on(Events.STARTED)
+    def start(engine: Engine) -> None:
+        total = (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
+        progress.update(task, total=total, completed=engine.state.iteration)
+        progress.start()
+
+    @trainer.on(Events.ITERATION_COMPLETED)
+    def advance(engine: Engine) -> None:
+        now = time.perf_counter()
+        begun.append(now)
+        del begun[:-21]  # the last 20 steps
+        num_questions = engine.state.output.num_questions  # type: ignore[union-attr]
+        rate = f"{num_questions * (len(begun) - 1) / (now - begun[0]):,.0f} questions/s" if len(begun) > 1 else ""
+        progress.update(task, completed=engine.state.iteration, rate=rate)
+
+    return progress
