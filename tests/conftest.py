@@ -8,8 +8,24 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.config import Config
+from vqa_rnn.config_files import load_config
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+
+TINY = (
+    "features.image_size=32",
+    "features.layers=[blocks.2]",
+    "features.precision=float32",
+    "model.question.embedding_size=16",
+    "model.question.hidden_size=16",
+    "training.learning_rate=0.02",
+    "training.batch_size=8",
+    "training.precision=float32",
+    "evaluation.bootstrap_samples=50",
+)
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}
 
@@ -40,3 +56,16 @@ def own_questions(tmp_path: Path) -> Path:
     path = tmp_path / "questions.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
+
+
+def configure(questions: Path, *overrides: str) -> Config:
+    """The recipe for one's own data, small enough for a test."""
+    return load_config("jsonl", [f"dataset.path={questions}", f"run.folder={questions.parent}/runs", *TINY, *overrides])
+
+
+@pytest.fixture
+def features(own_questions: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of ``own_questions``, the features of its pictures made."""
+    monkeypatch.chdir(own_questions.parent)
+    preprocess(configure(own_questions))
+    return own_questions

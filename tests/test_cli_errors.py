@@ -212,6 +212,10 @@ USAGE = {
     "unknown_choice": ([*TRAIN, "features.resize=crp"], ["features.resize", "'crp'", "did you mean 'crop'"]),
     "wrong_type": ([*TRAIN, "training.max_epochs=many"], ["training.max_epochs", "integer", "'many'"]),
     "out_of_range": ([*TRAIN, "training.max_epochs=0"], ["training.max_epochs", "greater than or equal to 1"]),
+    "float16_without_a_gpu": (
+        [*TRAIN, "training.precision=float16"],
+        ["training.precision=float16", "GPU", "bfloat16"],
+    ),
     "value_for_a_section": ([*TRAIN, "training=5"], ["training", "5"]),
     "unknown_device": ([*TRAIN, "run.device=abacus"], ["run.device=abacus"]),
     "unknown_backbone": (

@@ -8,43 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import configure
 from vqa_rnn.answering.session import Session
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model
 from vqa_rnn.commands.evaluate import evaluate, measure
-from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.shared import open_store
 from vqa_rnn.commands.train import train
-from vqa_rnn.config import Config
-from vqa_rnn.config_files import load_config
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Prediction, Question
-
-TINY = (
-    "features.image_size=32",
-    "features.layers=[blocks.2]",
-    "features.precision=float32",
-    "model.question.embedding_size=16",
-    "model.question.hidden_size=16",
-    "training.learning_rate=0.02",
-    "training.batch_size=8",
-    "training.precision=float32",
-    "evaluation.bootstrap_samples=50",
-)
-
-
-def configure(questions: Path, *overrides: str) -> Config:
-    return load_config("jsonl", [f"dataset.path={questions}", f"run.folder={questions.parent}/runs", *TINY, *overrides])
-
-
-@pytest.fixture
-def features(own_questions: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(own_questions.parent)
-    preprocess(configure(own_questions))
-    return own_questions
 
 
 def test_every_stop_of_the_flow_gives_what_the_map_says(features: Path) -> None:

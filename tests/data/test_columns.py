@@ -16,6 +16,16 @@ from vqa_rnn.records import Question
 from vqa_rnn.text import WordTokenizer
 
 
+def encode(image_ids: list[str]) -> EncodedQuestions:
+    """A question about each image."""
+    questions = [
+        Question(question_id=str(i), image_id=image_id, question="what ?", split="train", human_answers=("yes",))
+        for i, image_id in enumerate(image_ids)
+    ]
+    tokenizer = WordTokenizer.build(["what ?"], min_count=1, max_tokens=9)
+    return encode_questions(questions, tokenizer, AnswerVocabulary(["no", "yes"]))
+
+
 @pytest.fixture
 def encoded() -> EncodedQuestions:
     questions = [

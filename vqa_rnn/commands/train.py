@@ -107,6 +107,8 @@ def _prepare(
     resume = resume or _was_restarted(config)
     if not resume:
         check_new_run(config, overwrite=overwrite)
+    if config.training.precision == "float16" and device.type != "cuda":
+        raise UserError("training.precision=float16 needs a GPU: a CPU has no recurrent networks in it; take bfloat16")
     run = _run_to_resume(config) if resume else None
     checkpoint = load_checkpoint(run) if run else None
     questions = {} if run and all(run.questions_path(split).is_file() for split in SPLITS) else _read_questions(config)
@@ -172,7 +174,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     torch.use_deterministic_algorithms(run.config.run.deterministic)
     manual_seed(run.config.run.seed)
     model = VqaModel(run.config.model, run.sizes)
-    if checkpoint is None and is_first():  # the others get it from this process
+    if checkpoint is None and is_first():  # the others' are set to this process's when they are joined in build_trainer
         model.set_feature_statistics(*_feature_statistics(store, features["train"].rows))
     model.to(device, torch.float64 if run.precision == "float64" else torch.float32)
     evaluated = model if config.ema_decay is None else copy_for_average(model)

@@ -11,6 +11,8 @@ from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.sampler import ImageGroupedBatches, Parts
 from vqa_rnn.data.sources import FeatureSource
 
+SECONDS_AFTER_SIGTERM = 5
+
 
 class QuestionBatches(Dataset[tuple[Batch, ...]]):
     """Indexed by the questions of a step's parts, gives a batch for each."""
@@ -55,13 +57,15 @@ def build_loader(
         batch_size=None,
         num_workers=num_workers,
         pin_memory=pin_memory,
-        persistent_workers=num_workers > 0,
-        worker_init_fn=_leave_signals_to_the_main_process if num_workers else None,
+        worker_init_fn=_outlive_signals if num_workers else None,
         generator=torch.Generator(),  # a loader draws a number each pass, which must not come out of dropout's
     )
 
 
-def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Ctrl-C and a cluster's SIGTERM reach all processes of a job; a worker is needed until the last step is saved."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _outlive_signals(worker: int) -> None:
+    """Ctrl-C and a cluster's SIGTERM reach all processes of a job; a worker is needed until the last step is saved.
+
+    It still ends some time after a SIGTERM, as that is also how a main process that breaks off ends its workers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import ignite.distributed as idist
 import torch
+import torch.distributed as dist
 
 from vqa_rnn.errors import ReportedElsewhere, UserError
 
@@ -59,7 +60,9 @@ def processes(device_name: str) -> Iterator[torch.device]:
             f"{torch.cuda.device_count()} GPUs: start one process for each GPU, or set run.device=cpu"
         )
     level = log.level
-    idist.initialize("nccl" if on_gpus else "gloo")
+    if on_gpus:
+        torch.cuda.set_device(local_rank)
+    _join("nccl" if on_gpus else "gloo")
     try:
         if rank > 0:
             log.setLevel(logging.WARNING)  # what goes on is said once
@@ -69,6 +72,17 @@ def processes(device_name: str) -> Iterator[torch.device]:
     finally:
         log.setLevel(level)
         idist.finalize()
+
+
+def _join(backend: str) -> None:
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT")
+    if attempt is None:
+        idist.initialize(backend)
+        return
+    # torchrun keeps its store across restarts: addresses of processes that died must not be taken for the living ones'
+    store, rank, world_size = next(dist.rendezvous("env://"))
+    dist.init_process_group(backend, store=dist.PrefixStore(f"attempt{attempt}", store), rank=rank, world_size=world_size)
+    idist.sync()
 
 
 def choose_device(name: str) -> torch.device:

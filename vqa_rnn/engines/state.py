@@ -29,6 +29,9 @@ class Stateful(Protocol):
 
         Args:
             state: What it gave.
+
+        Returns:
+            Nothing that counts.
         """
         ...
 

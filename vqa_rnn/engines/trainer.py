@@ -74,7 +74,7 @@ def build_trainer(
     replica: torch.nn.Module = model
     if world_size > 1:
         # which parameters a part uses depends on what is in it: one without questions uses few
-        replica = DistributedDataParallel(model, find_unused_parameters=True, broadcast_buffers=False)
+        replica = DistributedDataParallel(model, find_unused_parameters=True)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if scaler.is_enabled():  # a step that overflows is skipped, the schedule goes on
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")

@@ -1,0 +1,360 @@
+"""A run that was stopped, anywhere and by anything, and resumed is the run that was not."""
+
+import json
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import configure
+from vqa_rnn.checkpoint import load_run, lock_run
+from vqa_rnn.cli import main
+from vqa_rnn.commands.train import train
+from vqa_rnn.config import Config
+from vqa_rnn.engines import handlers
+from vqa_rnn.errors import Interrupted, UserError
+
+# 18 training questions, 5 steps an epoch, 15 in all; every kind of randomness is on, and the state is saved after each step
+RANDOM = (
+    "training.batch_size=4",
+    "training.max_epochs=3",
+    "training.log_steps=2",
+    "training.checkpoint_minutes=1e-9",
+    "model.fusion.dropout=0.5",
+    "model.feature_dropout=0.2",
+    "model.question.word_dropout=0.2",
+)
+
+
+class Killed(BaseException):
+    """Stands for a kill, where the process has to live on."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, method: str, step: int, *, before: bool) -> None:
+    """Make a part of the training stop the process, before or after it did its work at a step."""
+    original = getattr(handlers.Training, method)
+
+    def stopping(self: handlers.Training, engine: Any) -> None:
+        if before and engine.state.iteration == step:
+            raise Killed
+        original(self, engine)
+        if engine.state.iteration == step:
+            raise Killed
+
+    monkeypatch.setattr(handlers.Training, method, stopping)
+
+
+def result(path: Path) -> dict[str, Any]:
+    """Everything that has to be equal in the end."""
+    run = load_run(path)
+    state = torch.load(run.checkpoints[0], weights_only=True)
+    return {"state": state, "metrics": (path / "metrics.jsonl").read_bytes(), "best": run.model_path.read_bytes()}
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return bool(one == other)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        (),
+        ("training.ema_decay=0.9",),
+        ("training.accumulation=2", "training.optimizer.name=sgd", "training.schedule.name=steps"),
+        ("training.precision=bfloat16",),
+    ],
+    ids=["plain", "average", "accumulation", "bfloat16"],
+)
+@pytest.mark.parametrize(
+    ("method", "step", "before"),
+    [
+        ("_finish_step", 1, True),  # before anything was saved
+        ("_finish_step", 8, True),  # inside an epoch, the step not saved
+        ("_finish_step", 8, False),
+        ("_finish_epoch", 10, True),  # the epoch's steps done, not validated
+        ("_finish_epoch", 10, False),
+    ],
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    features: Path, extra: tuple[str, ...], method: str, step: int, before: bool
+) -> None:
+    whole = train(configure(features, *RANDOM, *extra, "run.name=whole"))
+    stopped = configure(features, *RANDOM, *extra, "run.name=stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, method, step, before=before)
+        with pytest.raises(Killed):
+            train(stopped)
+    resumed = train(stopped, resume=True)
+    assert equal(result(resumed.path), result(whole.path))
+
+
+def test_patience_and_the_best_score_survive_a_resume(features: Path) -> None:
+    patient = (*RANDOM, "training.patience=1", "training.max_epochs=9", "training.learning_rate=1e-9")
+    whole = train(configure(features, *patient, "run.name=whole"))
+    assert len((whole.path / "timings.jsonl").read_text().splitlines()) == 2
+    stopped = configure(features, *patient, "run.name=stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "_finish_step", 7, before=False)
+        with pytest.raises(Killed):
+            train(stopped)
+    assert equal(result(train(stopped, resume=True).path), result(whole.path))
+
+
+def test_lines_of_steps_after_the_checkpoint_are_taken_back(features: Path) -> None:
+    config = configure(features, *RANDOM, "training.checkpoint_minutes=null", "run.name=late")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "_finish_step", 9, before=False)
+        with pytest.raises(Killed):
+            train(config)
+    run = load_run(config.run.folder / "late")
+    assert [path.name for path in run.checkpoints] == ["step-00000005.pt"]
+    assert json.loads((run.path / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 8
+    train(config, resume=True)
+    steps = [json.loads(line)["step"] for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 5, 6, 8, 10, 10, 12, 14, 15]
+
+
+def in_a_process(config: Config, lines: str = "", *, resume: bool = False) -> subprocess.Popen[str]:
+    """Train in a process of its own, after some lines of Python."""
+    code = f"""
+import os, pickle, signal, sys
+from vqa_rnn.cli import main
+from vqa_rnn.engines import handlers
+finish_step, finish_epoch = handlers.Training._finish_step, handlers.Training._finish_epoch
+{lines}
+import vqa_rnn.config_files
+config = pickle.loads({pickle.dumps(config)!r})
+vqa_rnn.config_files.load_config = lambda source, overrides: config
+sys.exit(main(["train", "jsonl"{', "--resume"' if resume else ""}]))
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
+
+
+AT_STEP = """
+def stop(self, engine):
+    finish_step(self, engine)
+    if engine.state.iteration == {step}:
+        os.kill(os.getpid(), signal.{number})
+handlers.Training._finish_step = stop
+"""
+IN_CHECKPOINT = """
+import torch
+save = torch.save
+def stop(state, file):
+    save(state, file)
+    if state["trainer"]["iteration"] == 8:
+        os.truncate(file.fileno(), 1000)
+        os.kill(os.getpid(), signal.SIGKILL)
+torch.save = stop
+"""
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [AT_STEP.format(step=3, number="SIGKILL"), AT_STEP.format(step=10, number="SIGKILL"), IN_CHECKPOINT],
+    ids=["inside the first epoch", "at an epoch's last step", "while a checkpoint is written"],
+)
+def test_a_killed_process_goes_on(features: Path, lines: str) -> None:
+    whole = train(configure(features, *RANDOM, "run.name=whole"))
+    killed = configure(features, *RANDOM, "run.name=killed")
+    process = in_a_process(killed, lines)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    assert equal(result(train(killed, resume=True).path), result(whole.path))
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_saves_the_state_and_says_how_to_go_on(features: Path, number: str, code: int) -> None:
+    rarely = (*RANDOM, "training.checkpoint_minutes=null")
+    whole = train(configure(features, *rarely, "run.name=whole"))
+    told = configure(features, *rarely, "run.name=told")
+    process = in_a_process(told, AT_STEP.format(step=7, number=number))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert errors.splitlines()[-1].startswith("stopped after step 8, the state is saved: the same command with --resume")
+    assert load_run(told.run.folder / "told").checkpoints[0].name == "step-00000008.pt"
+    assert equal(result(train(told, resume=True).path), result(whole.path))
+
+
+def test_a_signal_during_validation_is_obeyed_before_it_ends(features: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure(features, *RANDOM, "evaluation.batch_size=1", "run.name=told")
+    original = handlers.Training._look_for_signals
+    looks = []
+
+    def look(self: handlers.Training, evaluator: Any) -> None:
+        looks.append(evaluator.state.iteration)
+        signal.raise_signal(signal.SIGTERM)
+        original(self, evaluator)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers.Training, "_look_for_signals", look)
+        with pytest.raises(Interrupted, match="after step 5"):
+            train(config)
+    assert looks == [1]
+    whole = train(configure(features, *RANDOM, "evaluation.batch_size=1", "run.name=whole"))
+    assert equal(result(train(config, resume=True).path), result(whole.path))
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_second_process_is_refused(features: Path) -> None:
+    config = configure(features, *RANDOM)
+    run = train(config)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    lock = lock_run(run.path)
+    for options in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises(UserError, match=r"another process is training in .*runs/jsonl"):
+            train(config, **options)
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+    lock.release()
+    train(config, overwrite=True)
+
+
+def failing(number: int) -> Callable[..., Any]:
+    def fail(*arguments: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EROFS"])
+@pytest.mark.parametrize("at", ["torch.save", "os.replace", "os.fsync"])
+def test_a_disk_that_fails_leaves_the_last_state(features: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: str) -> None:
+    import errno
+
+    config = configure(features, *RANDOM, "run.name=full")
+    step = handlers.Training._finish_step
+
+    def break_disk(self: handlers.Training, engine: Any) -> None:
+        if engine.state.iteration == 7:
+            patch.setattr(at, failing(getattr(errno, name)))
+        step(self, engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers.Training, "_finish_step", break_disk)
+        with pytest.raises(UserError, match=rf"cannot write .*step-00000007\.pt: {os.strerror(getattr(errno, name))}"):
+            train(config)
+    run = load_run(config.run.folder / "full")
+    assert [path.name for path in (run.path / "checkpoints").iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in run.checkpoints] == ["step-00000006.pt", "step-00000005.pt"]
+    whole = train(configure(features, *RANDOM, "run.name=whole"))
+    assert equal(result(train(config, resume=True).path), result(whole.path))
+
+
+def test_a_file_size_limit_is_one_clear_line(features: Path) -> None:
+    config = configure(features, *RANDOM, "run.name=limited")
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
+    _, errors = in_a_process(config, limit).communicate(timeout=120)
+    assert errors.splitlines()[-1].startswith("error: cannot write")
+    assert "step-00000001.pt: File too large" in errors.splitlines()[-1]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(features: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = train(configure(features, *RANDOM, "run.name=whole"))
+    config = configure(features, *RANDOM, "run.name=damaged")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "_finish_step", 8, before=False)
+        with pytest.raises(Killed):
+            train(config)
+    newest, older = load_run(config.run.folder / "damaged").checkpoints
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    resumed = train(config, resume=True)
+    assert f"{newest} is not a checkpoint, or is damaged; it was not loaded: trying an older one" in caplog.messages
+    assert f"{resumed.path} goes on after step 7" in caplog.messages
+    assert older.name == "step-00000007.pt"
+    assert equal(result(resumed.path), result(whole.path))
+
+
+def test_nan_in_an_image_stops_at_its_step_and_leaves_the_checkpoint_before(
+    features: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vqa_rnn.data import loader
+
+    config = configure(features, *RANDOM, "run.name=nan")
+    make_batch = loader.make_batch
+    made = []
+
+    def plant(*arguments: Any) -> Any:
+        batch = make_batch(*arguments)
+        if len(batch.question_index) <= 4:
+            made.append(batch)
+        if len(made) == 8:
+            batch.features[0] = torch.nan
+        return batch
+
+    monkeypatch.setattr(loader, "make_batch", plant)
+    with pytest.raises(UserError, match=r"the loss is nan at step 7: .* the questions behind it are ") as raised:
+        train(config)
+    planted = made[7]
+    ids = [f"train/{int(i)}" for i in planted.question_index[planted.image_index == 0]]
+    assert len(ids) >= 1
+    assert load_run(config.run.folder / "nan").checkpoints[0].name == "step-00000006.pt"
+    assert str(raised.value).count(", ") <= len(ids) + 2
+
+
+def test_a_restarted_job_goes_on_by_itself(features: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(configure(features, *RANDOM, "run.name=whole"))
+    config = configure(features, *RANDOM, "run.name=job")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "_finish_step", 8, before=False)
+        with pytest.raises(Killed):
+            train(config)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert equal(result(train(config, overwrite=True).path), result(whole.path))
+    monkeypatch.setenv("SLURM_JOB_ID", "another job")
+    with pytest.raises(UserError, match="exists: continue it with --resume"):
+        train(config)
+
+
+def test_what_may_change_does_and_is_recorded(features: Path) -> None:
+    config = configure(features, *RANDOM)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "_finish_step", 8, before=False)
+        with pytest.raises(Killed):
+            train(config)
+    changed = configure(features, *RANDOM, "training.keep_checkpoints=4", "training.num_workers=1")
+    run = train(changed, resume=True)
+    assert len(run.checkpoints) == 4
+    record = json.loads((run.path / "resumes.jsonl").read_text().splitlines()[-1])
+    assert record["changes"] == {"training.keep_checkpoints": [2, 4], "training.num_workers": [0, 1]}
+    assert "keep_checkpoints: 2" in (run.path / "config.yaml").read_text()
+    with pytest.raises(UserError, match=r"training\.batch_size=4, not 5: a resume may only change evaluation, "):
+        train(configure(features, *RANDOM, "training.batch_size=5"), resume=True)
+
+
+def test_a_profile_of_some_steps(features: Path) -> None:
+    run = train(configure(features, *RANDOM, "training.profile_steps=[2,3]"))
+    assert {path.name for path in (run.path / "profile").iterdir()} == {"steps-2-3.json", "steps-2-3.txt"}
+    trace = json.loads((run.path / "profile/steps-2-3.json").read_text())
+    assert any("addmm" in str(event.get("name")) for event in trace["traceEvents"])
+
+
+def test_deterministic_algorithms_are_asked_for(features: Path) -> None:
+    train(configure(features, *RANDOM, "run.deterministic=true", "run.name=one"))
+    assert torch.are_deterministic_algorithms_enabled()
+    train(configure(features, *RANDOM, "run.name=two"))
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_command_line_gives_the_code_of_an_interruption(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        raise Interrupted("stopped after step 3", signal.SIGTERM)
+
+    monkeypatch.setattr("vqa_rnn.commands.train.train", interrupted)
+    assert main(["train", "easy_vqa"]) == 143
+    assert capsys.readouterr().err == "stopped after step 3\n"
