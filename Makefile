@@ -10,7 +10,7 @@ demo: .venv/installed
 	$(BIN)/vqa-rnn demo --overwrite
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .
