@@ -53,11 +53,7 @@ def main() -> int:
 
 def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, variants: list[str]) -> dict[str, Any]:
     """Train and measure every fold, seed and variant; pool over folds, average over seeds."""
-    preprocess(load_config(name, overrides))
-    pooled = {
-        variant: [_pool([_fold(name, overrides, folds, fold, seed, variant) for fold in range(folds)]) for seed in range(seeds)]
-        for variant in variants
-    }
+    pooled = {variant: scores_by_seed(name, overrides, folds, seeds, variant) for variant in variants}
     images = [question.image_id for question in pooled[variants[0]][0].questions]
     mean = {variant: np.mean([measured.scores for measured in runs], axis=0) for variant, runs in pooled.items()}
     report: dict[str, Any] = {"variants": {}, "differences": {}}
@@ -75,6 +71,12 @@ def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, vari
             "interval": bootstrap_interval(gain, images),
         }
     return report
+
+
+def scores_by_seed(name: str, overrides: list[str], folds: int, seeds: int, variant: str) -> list[Measurement]:
+    """Train and measure every fold; the folds of a seed pooled."""
+    preprocess(load_config(name, overrides))
+    return [_pool([_fold(name, overrides, folds, fold, seed, variant) for fold in range(folds)]) for seed in range(seeds)]
 
 
 def _fold(name: str, overrides: list[str], folds: int, fold: int, seed: int, variant: str) -> Measurement:
