@@ -1,8 +1,9 @@
-"""Does grouping questions by image cost accuracy? Cross-validates a config both ways, with the same seeds, and pairs the answers.
+"""Does grouping questions by image cost accuracy? Cross-validates a config both ways, same seeds, and pairs the answers.
 
     python scripts/grouping.py daquar dataset.root=data/daquar [--seeds 3] [--json]
 
-Ungrouped, every question is shuffled on its own, as in most public code; all else is equal. Finished folds are not trained again.
+Ungrouped, every question is shuffled on its own, as in most public code; all else is equal. Finished folds are not trained
+again.
 """
 
 import argparse

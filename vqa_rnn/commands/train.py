@@ -37,6 +37,7 @@ from vqa_rnn.engines import (
     copy_for_average,
     faster_precision,
     is_first,
+    keep_freed_memory,
     launched,
     manual_seed,
     on_first,
@@ -172,6 +173,8 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     if run.config.run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS has no deterministic algorithm
     torch.use_deterministic_algorithms(run.config.run.deterministic)
+    if device.type == "cpu":
+        keep_freed_memory()
     manual_seed(run.config.run.seed)
     model = VqaModel(run.config.model, run.sizes)
     if checkpoint is None and is_first():  # the others' are set to this process's when they are joined in build_trainer

@@ -55,11 +55,16 @@ def build_loader(
         QuestionBatches(encoded, source),
         sampler=batches,  # type: ignore[arg-type]
         batch_size=None,
+        collate_fn=_as_it_is,
         num_workers=num_workers,
         pin_memory=pin_memory,
         worker_init_fn=_outlive_signals if num_workers else None,
         generator=torch.Generator(),  # a loader draws a number each pass, which must not come out of dropout's
     )
+
+
+def _as_it_is(parts: tuple[Batch, ...]) -> tuple[Batch, ...]:
+    return parts
 
 
 def _outlive_signals(worker: int) -> None:

@@ -5,6 +5,7 @@ from ignite.utils import manual_seed
 from vqa_rnn.engines.distributed import choose_device, is_first, launched, on_first, processes
 from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
 from vqa_rnn.engines.handlers import Training, copy_for_average
+from vqa_rnn.engines.memory import keep_freed_memory
 from vqa_rnn.engines.optimization import build_optimizer, build_schedule
 from vqa_rnn.engines.precision import faster_precision
 from vqa_rnn.engines.trainer import build_trainer
@@ -20,6 +21,7 @@ __all__ = [
     "copy_for_average",
     "faster_precision",
     "is_first",
+    "keep_freed_memory",
     "launched",
     "manual_seed",
     "on_first",

@@ -354,7 +354,7 @@ def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, ND
 
 def _plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, str) and value[:1] in "{[":
+    if isinstance(value, str) and value.startswith(("{", "[")):
         return json.loads(value)
     return value
 

@@ -68,7 +68,7 @@ class TopDownAttention(nn.Module):
             (N, D) image vectors, already one a question, and None.
         """
         weights_NK = self.weights(features_BKD, region_mask_BK, question_NH, image_index_N)
-        attended_ND = (weights_NK.unsqueeze(1) @ features_BKD[image_index_N]).squeeze(1)
+        attended_ND = (weights_NK.unsqueeze(1) @ features_BKD.index_select(0, image_index_N)).squeeze(1)
         return attended_ND, None
 
     def weights(self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class TopDownAttention(nn.Module):
             (N, K) float, each row sums to 1, 0 where there is no region.
         """
         image_BKA = self.project_image(features_BKD)
-        both_NKA = image_BKA[image_index_N] + self.project_question(question_NH).unsqueeze(1)
+        both_NKA = image_BKA.index_select(0, image_index_N) + self.project_question(question_NH).unsqueeze(1)
         value, gate = both_NKA.chunk(2, dim=2)
         logits_NK = self.score(self.dropout(value.tanh() * gate.sigmoid())).squeeze(2)
         logits_NK = logits_NK.to(torch.promote_types(logits_NK.dtype, torch.float32))

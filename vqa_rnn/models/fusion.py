@@ -68,7 +68,8 @@ class ProductFusion(nn.Module):
 
 
 def _pick(vectors: Tensor, index: Tensor | None) -> Tensor:
-    return vectors if index is None else vectors[index]
+    # index_select: its gradient is summed row by row, that of vectors[index] number by number
+    return vectors if index is None else vectors.index_select(0, index)
 
 
 FUSIONS: dict[str, type[ConcatFusion] | type[ProductFusion]] = {"concat": ConcatFusion, "product": ProductFusion}

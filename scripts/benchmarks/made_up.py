@@ -1,0 +1,36 @@
+"""Random questions in the proportions of VQA v2, for benchmarks."""
+
+import numpy as np
+
+from vqa_rnn.data.columns import EncodedQuestions, Ragged, Texts
+
+QUESTIONS_AN_IMAGE = 5.4
+REGIONS, FEATURE = 36, 2048
+WORDS, VOCABULARY, ANSWERS = 14, 20_000, 3129
+
+
+def make_questions(num_images: int, num_questions: int) -> EncodedQuestions:
+    """Questions of 14 words with three scored answers, at least one an image, in no order."""
+    generator = np.random.default_rng(0)
+    image = np.concatenate([np.arange(num_images), generator.integers(0, num_images, num_questions - num_images)])
+    each = np.arange(num_questions)
+
+    def rows(values: np.ndarray) -> Ragged:
+        return Ragged(values.ravel(), np.arange(num_questions + 1) * values.shape[1])
+
+    none = rows(np.zeros((num_questions, 0), dtype=np.int32))
+    return EncodedQuestions(
+        question_ids=Texts.of(map(str, each)),
+        image_ids=Texts.of(f"image{i}" for i in range(num_images)),
+        image=generator.permutation(image),
+        tokens=rows(generator.integers(2, VOCABULARY, (num_questions, WORDS), dtype=np.int32)),
+        question=each,
+        dialog=each,
+        dialog_facts=none,
+        history_length=np.zeros_like(each),
+        choices=none,
+        choice_regions=none,
+        correct_choice=np.full_like(each, -1),
+        answer_ids=rows(generator.integers(0, ANSWERS, (num_questions, 3), dtype=np.int32)),
+        answer_scores=rows(np.tile(np.float32([0.3, 0.6, 1.0]), (num_questions, 1))),
+    )
