@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.conftest import configure
-from vqa_rnn.checkpoint import load_run, lock_run
+from vqa_rnn.checkpoint import load_model, load_run, lock_run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config
@@ -342,6 +342,23 @@ def test_a_profile_of_some_steps(features: Path) -> None:
     assert {path.name for path in (run.path / "profile").iterdir()} == {"steps-2-3.json", "steps-2-3.txt"}
     trace = json.loads((run.path / "profile/steps-2-3.json").read_text())
     assert any("addmm" in str(event.get("name")) for event in trace["traceEvents"])
+
+
+def test_compiled_parts_train_alike(features: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_module = torch.nn.Module.compile
+    compiled = []
+
+    def with_eager_backend(self: torch.nn.Module, **options: Any) -> None:  # what is captured, without a C++ compiler
+        compiled.append(type(self).__name__)
+        compile_module(self, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", with_eager_backend)
+    top_down = (*RANDOM, "model.attention.name=top_down")
+    plain = train(configure(features, *top_down, "run.name=plain"))
+    fast = train(configure(features, *top_down, "training.compile=true", "run.name=fast"))
+    assert compiled == ["TopDownAttention", "ProductFusion"]
+    assert (fast.path / "metrics.jsonl").read_text() == (plain.path / "metrics.jsonl").read_text()
+    assert load_model(fast).state_dict().keys() == load_model(plain).state_dict().keys()
 
 
 def test_deterministic_algorithms_are_asked_for(features: Path) -> None:

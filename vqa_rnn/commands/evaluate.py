@@ -17,7 +17,7 @@ from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.data.store_features import StoreFeatures
-from vqa_rnn.engines import CollectAnswers, build_evaluator, is_first, launched, processes
+from vqa_rnn.engines import CollectAnswers, build_evaluator, choose_device, is_first, launched, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_json
 from vqa_rnn.metrics.accuracy import Scores, by_type, chance, question_scores
@@ -89,14 +89,14 @@ def evaluate(path: Path, split: Split | None = None, question_only: Path | None 
 
 
 def measure(
-    run: Run, split: Split | None = None, device: torch.device | str = "cpu", *, with_floors: bool = True
+    run: Run, split: Split | None = None, device: torch.device | None = None, *, with_floors: bool = True
 ) -> Measurement:
     """Answer a split's questions and score them.
 
     Args:
         run: The run.
         split: Which split; by default ``test`` where there is one with answers, else ``val``.
-        device: Where to compute.
+        device: Where to compute; by default where the run's config says.
         with_floors: Score the floors as well.
 
     Returns:
@@ -115,8 +115,9 @@ def measure(
     check_questions(config, questions)
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     features = StoreFeatures(open_store(config, run), encoded.image_ids)
+    device = device or choose_device(config.run.device)
     model = load_model(run, device)
-    predictions = answer_split(run, model, questions, encoded, features, torch.device(device))
+    predictions = answer_split(run, model, questions, encoded, features, device)
 
     floors: dict[str, Scores] = {}
     if with_floors:
@@ -126,7 +127,7 @@ def measure(
         for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
             floors[name] = question_scores(questions, answers)
         exchanged = features.shuffled(SHUFFLE_SEED)
-        shuffled = answer_split(run, model, questions, encoded, exchanged, torch.device(device))
+        shuffled = answer_split(run, model, questions, encoded, exchanged, device)
         floors["images_shuffled"] = question_scores(questions, shuffled)
     return Measurement(
         benchmark=annotations.benchmark,

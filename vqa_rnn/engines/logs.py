@@ -20,8 +20,8 @@ METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
 class RunLog:
     """``metrics.jsonl``, which depends on the seed alone, ``timings.jsonl``, which does not, and TensorBoard.
 
-    Knows how many lines it wrote, so that a resume can take back those that came after the checkpoint. For the
-    first process alone, but for its state.
+    Knows how many lines it wrote, so that a resume can take back those that came after the checkpoint. All processes have one,
+    the first one's is written to.
     """
 
     def __init__(self, run: Run) -> None:
