@@ -78,6 +78,7 @@ class Training:
         self._log = RunLog(run)
         self._timer = Timer()
         self._interruption = Interruption()
+        self._stop = 0  # the signal that all processes have agreed to obey, as one may hear of it later than another
         objects: dict[str, Any] = {
             "model": model,
             "optimizer": optimizer,
@@ -130,16 +131,16 @@ class Training:
             try:
                 if self.keeper.epoch < self.trainer.state.epoch:  # stopped between an epoch's last step and its checkpoint
                     self._finish_epoch(self.trainer)
-                if not (self.is_done or self._interruption.number):
+                if not (self.is_done or self._stop):
                     self.trainer.run(self._train_loader, max_epochs=self._run.config.training.max_epochs)
             finally:
                 self._log.close()
                 self._progress.stop()
-        if number := self._interruption.number:
+        if self._stop:
             raise Interrupted(
                 f"stopped after step {self.trainer.state.iteration}, the state is saved: "
                 "the same command with --resume goes on from there",
-                number,
+                self._stop,
             )
 
     def _start_epoch(self, engine: Engine) -> None:
@@ -158,18 +159,17 @@ class Training:
                 "learning_rate": self._learning_rate,
             }
             on_first(lambda: self._log.write(METRICS, line))
-        number, is_due = largest([self._interruption.number, is_first() and self._state.is_due])
-        if number or is_due:
-            self._interruption.number = int(number)
+        self._stop, is_due = map(int, largest([self._interruption.number, is_first() and self._state.is_due]))
+        if self._stop or is_due:
             self._state.save(step)
-        if number:
+        if self._stop:
             engine.terminate()
 
     def _finish_epoch(self, engine: Engine) -> None:
         timing = self._timer.read()
         epoch, step = engine.state.epoch, engine.state.iteration
         self._evaluator.run(self._val_loader)
-        if self._interruption.number:  # a resume validates again
+        if self._stop:  # a resume validates again
             self._state.save(step)
             engine.terminate()
             return
@@ -198,8 +198,8 @@ class Training:
             engine.terminate()
 
     def _look_for_signals(self, evaluator: Engine) -> None:
-        self._interruption.number = int(largest([self._interruption.number])[0])
-        if self._interruption.number:
+        self._stop = int(largest([self._interruption.number])[0])
+        if self._stop:
             evaluator.terminate()
 
     @property
