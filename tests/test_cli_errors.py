@@ -212,6 +212,8 @@ USAGE = {
     "unknown_choice": ([*TRAIN, "features.resize=crp"], ["features.resize", "'crp'", "did you mean 'crop'"]),
     "wrong_type": ([*TRAIN, "training.max_epochs=many"], ["training.max_epochs", "integer", "'many'"]),
     "out_of_range": ([*TRAIN, "training.max_epochs=0"], ["training.max_epochs", "greater than or equal to 1"]),
+    "profile_that_ends_before_it_begins": ([*TRAIN, "training.profile_steps=[30,20]"], ["training.profile_steps", "[20, 30]"]),
+    "name_for_a_section": ([*TRAIN, "training.optimizer=sgd"], ["did you mean training.optimizer.name=sgd?"]),
     "float16_without_a_gpu": (
         [*TRAIN, "training.precision=float16"],
         ["training.precision=float16", "GPU", "bfloat16"],

@@ -194,6 +194,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 a bug, 2 the user can fix it, 130 interrupted, 143 told to stop.
     """
+    # one of torch's C++ parts warns, in every process, of an option that is needed where a part of a batch is empty
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_CurrentStderr()], force=True)
     for library in ("ignite", "matplotlib"):
@@ -208,7 +210,6 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         return print_error(error, debug=debug)
     except Interrupted as error:
-        print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()

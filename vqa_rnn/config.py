@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -303,6 +303,12 @@ class ModelConfig(Section):
     """Train without a part: `question_only` sees no image, `image_only` no question, `choices_only` neither."""
 
 
+def _in_order(steps: tuple[int, int]) -> tuple[int, int]:
+    if not 1 <= steps[0] <= steps[1]:
+        raise ValueError("the first step and the last are needed, such as [20, 30]")
+    return steps
+
+
 class TrainingConfig(Section):
     """The optimisation."""
 
@@ -325,7 +331,7 @@ class TrainingConfig(Section):
     clip_value: float | None = Field(None, gt=0)
     """Largest size of each number in the gradient, before `clip_norm`; null switches it off."""
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
-    """`auto` uses bfloat16 autocast where a short measurement finds it faster; float16 scales the loss; float64 is slow."""
+    """`auto` times bfloat16 autocast, and may choose otherwise next time: name one where figures are to come again."""
     compile: bool = False
     """Compile the model with torch.compile. The first steps take minutes."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
@@ -340,7 +346,7 @@ class TrainingConfig(Section):
     """Full states kept, the newest. The best weights are kept in any case."""
     log_steps: int = Field(50, ge=1)
     """Steps between lines with the training loss in `metrics.jsonl`."""
-    profile_steps: tuple[int, int] | None = None
+    profile_steps: Annotated[tuple[int, int], AfterValidator(_in_order)] | None = None
     """Record these steps, such as [20, 30], with torch's profiler into the run folder's `profile/`."""
 
 

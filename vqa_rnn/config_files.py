@@ -192,9 +192,14 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "union_tag_not_found":
         return f"{key}: a section with a name is needed, not {first['input']!r}"
     if first["type"] in ("model_type", "model_attributes_type"):
-        return f"{key}: a section with options is needed, not {first['input']!r}"
+        return f"{key}: a section with options is needed, not {first['input']!r}{_meant_name(key, first)}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{key}: {message} (given: {first['input']!r})" if "given" not in message else f"{key}: {message}"
+
+
+def _meant_name(key: str, error: Mapping[str, Any]) -> str:
+    given = error["input"]
+    return f": did you mean {key}.name={given}?" if isinstance(given, str) and given.isidentifier() else ""
 
 
 def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Section]]]:

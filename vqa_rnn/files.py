@@ -33,7 +33,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())  # some writers make private files
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        why = os.strerror(error.errno) if error.errno else error  # HDF5 says much more
+        raise UserError(f"cannot write {path}: {why}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

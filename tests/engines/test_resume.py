@@ -338,7 +338,7 @@ def test_what_may_change_does_and_is_recorded(features: Path) -> None:
     record = json.loads((run.path / "resumes.jsonl").read_text().splitlines()[-1])
     assert record["changes"] == {"training.keep_checkpoints": [2, 4], "training.num_workers": [0, 1]}
     assert "keep_checkpoints: 2" in (run.path / "config.yaml").read_text()
-    with pytest.raises(UserError, match=r"training\.batch_size=4, not 5: a resume may only change evaluation, "):
+    with pytest.raises(UserError, match=r"training\.batch_size=4, not 5: a resume may only change evaluation\.\*, "):
         train(configure(features, *RANDOM, "training.batch_size=5"), resume=True)
 
 
@@ -347,6 +347,12 @@ def test_a_profile_of_some_steps(features: Path) -> None:
     assert {path.name for path in (run.path / "profile").iterdir()} == {"steps-2-3.json", "steps-2-3.txt"}
     trace = json.loads((run.path / "profile/steps-2-3.json").read_text())
     assert any("addmm" in str(event.get("name")) for event in trace["traceEvents"])
+
+
+@pytest.mark.parametrize(("steps", "name"), [("[14,99]", "steps-14-15"), ("[1,99]", "steps-1-15")])
+def test_a_profile_ends_with_the_training(features: Path, steps: str, name: str) -> None:
+    run = train(configure(features, *RANDOM, f"training.profile_steps={steps}"))
+    assert {path.stem for path in (run.path / "profile").iterdir()} == {name}
 
 
 def test_compiled_parts_train_alike(features: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,10 +379,9 @@ def test_deterministic_algorithms_are_asked_for(features: Path) -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_the_command_line_gives_the_code_of_an_interruption(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_the_command_line_gives_the_code_of_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: Any, **options: Any) -> None:
         raise Interrupted("stopped after step 3", signal.SIGTERM)
 
     monkeypatch.setattr("vqa_rnn.commands.train.train", interrupted)
     assert main(["train", "easy_vqa"]) == 143
-    assert capsys.readouterr().err == "stopped after step 3\n"

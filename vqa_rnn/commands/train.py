@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import math
 import os
 import shutil
 import socket
@@ -138,7 +139,7 @@ def _prepare(
         )
     else:
         stack.callback(lock_run(path).release)
-        _record_resume(run, config)
+        _record_resume(run, config, checkpoint)
     for split, columns in encoded.items():
         save_questions(columns, run.questions_path(split))
     return checkpoint
@@ -243,6 +244,11 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         return
     if checkpoint is not None:
         log.info("%s goes on after step %d", run.path, trainer.state.iteration)
+    elif (run.path / "resumes.jsonl").is_file():
+        log.info("%s has no checkpoint yet: it begins with the first step", run.path)
+    schedule_options = config.schedule
+    if schedule_options.name == "steps" and min(schedule_options.milestones, default=math.inf) >= config.max_epochs:
+        log.warning("no milestone of training.schedule lies before training.max_epochs=%d: it never drops", config.max_epochs)
     log.info(
         "%s: %d training and %d validation questions, %s weights, %s on %s; * marks the best validation score so far",
         run.path,
@@ -327,14 +333,16 @@ def _run_to_resume(config: Config) -> Run:
         if not key.startswith(MAY_CHANGE):
             raise UserError(
                 f"{run.path} was trained with {key}={old}, not {new}: a resume may only change "
-                f"{', '.join(name.rstrip('.') for name in MAY_CHANGE)}"
+                f"{', '.join(name + '*' if name.endswith('.') else name for name in MAY_CHANGE)}"
             )
     return run
 
 
-def _record_resume(run: Run, config: Config) -> None:
+def _record_resume(run: Run, config: Config, checkpoint: Mapping[str, Any] | None) -> None:
     record: dict[str, Any] = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "step": checkpoint["trainer"]["iteration"] if checkpoint else 0,
+        "processes": launched()[1],
         "changes": config_changes(run.config, config),
     }
     append_line(run.path / "resumes.jsonl", json.dumps(record))

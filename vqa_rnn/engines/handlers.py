@@ -17,7 +17,7 @@ from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.engines.distributed import is_first, largest, on_first
 from vqa_rnn.engines.interruption import Interruption
 from vqa_rnn.engines.logs import METRICS, TIMINGS, EpochLoss, RunLog, Timer, attach_progress
-from vqa_rnn.engines.profiling import attach_profiler
+from vqa_rnn.engines.profiling import ProfilerWindow
 from vqa_rnn.engines.selection import KeepBest
 from vqa_rnn.engines.state import TrainingState
 from vqa_rnn.errors import Interrupted
@@ -101,8 +101,10 @@ class Training:
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._finish_epoch)
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._look_for_signals)
         self._progress = attach_progress(trainer)
+        self._profiler: ProfilerWindow | None = None
         if config.profile_steps is not None and is_first():
-            attach_profiler(trainer, config.profile_steps, run.path / "profile", device)
+            self._profiler = ProfilerWindow(config.profile_steps, run.path / "profile", device)
+            self._profiler.attach(trainer)
 
     def restore(self, checkpoint: Mapping[str, Any] | None) -> None:
         """Go on from a checkpoint, or from the start.
@@ -134,14 +136,14 @@ class Training:
                 if not (self.is_done or self._stop):
                     self.trainer.run(self._train_loader, max_epochs=self._run.config.training.max_epochs)
             finally:
+                if self._profiler is not None:
+                    self._profiler.close(self.trainer.state.iteration)
                 self._log.close()
                 self._progress.stop()
         if self._stop:
-            raise Interrupted(
-                f"stopped after step {self.trainer.state.iteration}, the state is saved: "
-                "the same command with --resume goes on from there",
-                self._stop,
-            )
+            step = self.trainer.state.iteration
+            log.info("stopped after step %d, the state is saved: the same command with --resume goes on from there", step)
+            raise Interrupted(f"stopped after step {step}", self._stop)
 
     def _start_epoch(self, engine: Engine) -> None:
         self._batches.epoch = engine.state.epoch

@@ -155,16 +155,21 @@ class Timer:
         """The epoch so far.
 
         Returns:
-            ``seconds``, ``questions_per_second``, ``waiting_share``.
+            ``steps`` (fewer than an epoch has where it was resumed), ``seconds``, ``questions_per_second``, ``waiting_share``.
         """
         seconds = time.perf_counter() - self._started
         rate = self._num_questions / seconds
-        return {"seconds": seconds, "questions_per_second": rate, "waiting_share": self._waiting / seconds}
+        return {
+            "steps": self._num_steps,
+            "seconds": seconds,
+            "questions_per_second": rate,
+            "waiting_share": self._waiting / seconds,
+        }
 
     def _start(self) -> None:
         self._started = self._asked = time.perf_counter()
         self._waiting = 0.0
-        self._num_questions = 0
+        self._num_questions = self._num_steps = 0
 
     def _ask(self) -> None:
         self._asked = time.perf_counter()
@@ -173,6 +178,7 @@ class Timer:
         self._waiting += time.perf_counter() - self._asked
 
     def _count(self, engine: Engine) -> None:
+        self._num_steps += 1
         self._num_questions += engine.state.output.num_questions  # type: ignore[union-attr]
 
 

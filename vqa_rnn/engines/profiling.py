@@ -10,28 +10,56 @@ from torch.profiler import ProfilerActivity, profile
 log = logging.getLogger("vqa_rnn")
 
 
-def attach_profiler(trainer: Engine, steps: tuple[int, int], folder: Path, device: torch.device) -> None:
-    """Record some steps: a trace for Chrome's or Perfetto's viewer, and a table of what took longest.
+class ProfilerWindow:
+    """Records some steps: a trace for Chrome's or Perfetto's viewer, and a table of what took longest."""
 
-    Args:
-        trainer: From ``build_trainer``.
-        steps: The first and the last of them.
-        folder: Where ``steps-FIRST-LAST.json`` and ``.txt`` go.
-        device: Where training computes.
-    """
-    first, last = steps
-    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
-    profiler = profile(activities=activities, record_shapes=True)
+    def __init__(self, steps: tuple[int, int], folder: Path, device: torch.device) -> None:
+        """Record nothing yet.
 
-    def stop() -> None:
-        profiler.stop()
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"steps-{first}-{last}"
-        profiler.export_chrome_trace(str(folder / f"{name}.json"))
-        table = profiler.key_averages().table(sort_by=f"self_{device.type}_time_total", row_limit=30)
-        (folder / f"{name}.txt").write_text(table, encoding="utf-8")
-        log.info("profile of steps %d to %d: %s", first, last, folder / f"{name}.txt")
+        Args:
+            steps: The first and the last step.
+            folder: Where ``steps-FIRST-LAST.json`` and ``.txt`` go.
+            device: Where training computes.
+        """
+        self._first, self._last = steps
+        self._folder = folder
+        self._device = device
+        self._profiler: profile | None = None
+        self._began = 0
 
-    # the first step's batch is loaded within the window, too
-    trainer.add_event_handler(Events.ITERATION_STARTED(once=first), profiler.start)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=last), stop)
+    def attach(self, trainer: Engine) -> None:
+        """Listen to the trainer.
+
+        Args:
+            trainer: From ``build_trainer``.
+        """
+        trainer.add_event_handler(Events.ITERATION_STARTED, self._start)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._stop_after_last)
+
+    def _start(self, engine: Engine) -> None:
+        if self._profiler is None and self._first <= engine.state.iteration <= self._last:
+            activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (self._device.type == "cuda")
+            self._profiler = profile(activities=activities, record_shapes=True)
+            self._began = engine.state.iteration
+            self._profiler.start()
+
+    def _stop_after_last(self, engine: Engine) -> None:
+        if engine.state.iteration == self._last:
+            self.close(engine.state.iteration)
+
+    def close(self, step: int) -> None:
+        """Write what was recorded, if anything was that is not written yet.
+
+        Args:
+            step: The last step.
+        """
+        if self._profiler is None or not self._began:
+            return
+        self._profiler.stop()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = f"steps-{self._began}-{step}"
+        self._profiler.export_chrome_trace(str(self._folder / f"{name}.json"))
+        table = self._profiler.key_averages().table(sort_by=f"self_{self._device.type}_time_total", row_limit=30)
+        (self._folder / f"{name}.txt").write_text(table, encoding="utf-8")
+        log.info("profile of steps %d to %d: %s", self._began, step, self._folder / f"{name}.txt")
+        self._began = 0
