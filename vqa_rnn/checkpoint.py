@@ -118,8 +118,9 @@ def check_new_run(config: Config, *, overwrite: bool) -> Path:
 
 
 def _is_new(path: Path) -> bool:
-    """Whether a folder holds a lock and nothing else: a process took it, and was stopped before it wrote anything."""
-    return path.is_dir() and {inside.name for inside in path.iterdir()} == {LOCK}
+    """Whether a process took a folder and was stopped before it had written what comes before ``run.json``."""
+    names = {inside.name for inside in path.iterdir() if not inside.name.startswith(".")} if path.is_dir() else set()
+    return LOCK in names <= {LOCK, "config.yaml", "tokenizer.json", "answers.json", "environment.json"}
 
 
 def lock_run(path: Path) -> FileLock:
@@ -320,6 +321,8 @@ def save_checkpoint(run: Run, state: Mapping[str, Any], step: int, keep: int) ->
     place = newest.index(path)  # those of later steps could not be read, or training would have gone on from them
     for other in newest[:place] + newest[place + keep :]:
         other.unlink()
+    for half_written in path.parent.glob(".step-*.tmp.pt"):  # by a process that was killed
+        half_written.unlink()
 
 
 def load_checkpoint(run: Run) -> dict[str, Any] | None:

@@ -176,7 +176,9 @@ def test_a_killed_process_goes_on(features: Path, lines: str) -> None:
     process = in_a_process(killed, lines)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
-    assert equal(result(train(killed, resume=True).path), result(whole.path))
+    resumed = train(killed, resume=True).path
+    assert equal(result(resumed), result(whole.path))
+    assert [path.name for path in resumed.rglob(".*")] == [], "nothing half-written stays"
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
@@ -223,6 +225,21 @@ def test_a_second_process_is_refused(features: Path) -> None:
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
     lock.release()
     train(config, overwrite=True)
+
+
+def test_a_folder_that_was_only_begun_is_taken(features: Path) -> None:
+    config = configure(features, *RANDOM, "training.max_epochs=1")
+    folder = config.run.folder / "jsonl"
+    lock_run(folder).release()
+    (folder / ".config.123.tmp.yaml").write_text("half")
+    (folder / "answers.json").write_text("[]")
+    assert train(config).path == folder
+    mine = config.run.folder / "mine"
+    lock_run(mine).release()
+    (mine / "letter.txt").write_text("my own")
+    with pytest.raises(UserError, match="is not a run folder"):
+        train(configure(features, *RANDOM, "run.name=mine"), overwrite=True)
+    assert (mine / "letter.txt").read_text() == "my own"
 
 
 def failing(number: int) -> Callable[..., Any]:
