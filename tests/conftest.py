@@ -46,14 +46,19 @@ def draw(path: Path, colour: str, shape: str = "circle") -> Path:
 
 @pytest.fixture
 def own_questions(tmp_path: Path) -> Path:
-    """A user's folder: ten drawn pictures and two questions about each, in the ``jsonl`` format."""
+    """The file of a user's folder."""
+    return draw_questions(tmp_path)
+
+
+def draw_questions(folder: Path) -> Path:
+    """Make a user's folder: ten drawn pictures and two questions about each, in the ``jsonl`` format."""
     lines = []
     for i in range(10):
         colour, shape = list(COLOURS)[i % 4], ("circle", "square")[i // 4 % 2]
-        draw(tmp_path / "images" / f"{i}.png", colour, shape)
+        draw(folder / "images" / f"{i}.png", colour, shape)
         lines.append({"image": f"images/{i}.png", "question": "What colour is it?", "answer": colour})
         lines.append({"image": f"images/{i}.png", "question": "Which shape is it?", "answer": shape})
-    path = tmp_path / "questions.jsonl"
+    path = folder / "questions.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
 

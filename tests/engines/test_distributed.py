@@ -16,8 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import configure
+from tests.conftest import configure, draw_questions
 from tests.engines.test_resume import equal, result
+from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config
 from vqa_rnn.data.loader import build_loader
@@ -151,14 +152,23 @@ handlers.Training._finish_step = stop
 """
 
 
-def test_a_worker_that_dies_is_restarted_and_the_run_is_the_same(features: Path) -> None:
-    undisturbed, disturbed = (configure(features, *RANDOM, f"run.name={name}") for name in ("undisturbed", "disturbed"))
-    finish(launch(features.parent, undisturbed))
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What two processes end with that nothing disturbs."""
+    questions = draw_questions(tmp_path_factory.mktemp("undisturbed"))
+    config = configure(questions, *RANDOM, f"features.store={questions.parent / 'features.h5'}")
+    preprocess(config)
+    finish(launch(questions.parent, config))
+    assert not (config.run.folder / "jsonl/resumes.jsonl").exists()
+    return result(config.run.folder / "jsonl")
+
+
+def test_a_worker_that_dies_is_restarted_and_the_run_is_the_same(features: Path, undisturbed: dict[str, Any]) -> None:
+    disturbed = configure(features, *RANDOM, "run.name=disturbed")
     finish(launch(features.parent, disturbed, KILL_ONE, restarts=1))
     folder = disturbed.run.folder
     assert len((folder / "disturbed/resumes.jsonl").read_text().splitlines()) == 1
-    assert not (folder / "undisturbed/resumes.jsonl").exists()
-    assert equal(result(folder / "disturbed"), result(folder / "undisturbed"))
+    assert equal(result(folder / "disturbed"), undisturbed)
     states = result(folder / "disturbed")["state"]["random"]
     assert len(states) == 2
     assert not torch.equal(states[0]["cpu"], states[1]["cpu"]), "each process has its own dropout"
@@ -175,9 +185,8 @@ handlers.Training._finish_step = stop
 """
 
 
-def test_a_preempted_job_saves_leaves_and_goes_on(features: Path) -> None:
-    whole, told = (configure(features, *RANDOM, f"run.name={name}") for name in ("whole", "told"))
-    finish(launch(features.parent, whole))
+def test_a_preempted_job_saves_leaves_and_goes_on(features: Path, undisturbed: dict[str, Any]) -> None:
+    told = configure(features, *RANDOM, "run.name=told")
     process = launch(features.parent, told, SLOW)
     while not Path("at_step_8").exists():
         assert process.poll() is None
@@ -188,7 +197,7 @@ def test_a_preempted_job_saves_leaves_and_goes_on(features: Path) -> None:
     assert time.monotonic() - sent < 5 + 3, "torchrun itself takes a while"
     assert "the state is saved" in errors
     finish(launch(features.parent, told, "", "--resume"))
-    assert equal(result(told.run.folder / "told"), result(whole.run.folder / "whole"))
+    assert equal(result(told.run.folder / "told"), undisturbed)
 
 
 def test_a_mistake_is_said_once(features: Path) -> None:
@@ -215,7 +224,7 @@ def finish_report(process: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(line)
 
 
-def test_srun_starts_processes_too(features: Path) -> None:
+def test_srun_starts_processes_too(features: Path, undisturbed: dict[str, Any]) -> None:
     """What srun puts into the environment, as no cluster is at hand."""
     config = configure(features, *RANDOM, "run.name=slurm")
     folder = features.parent
@@ -238,6 +247,4 @@ def test_srun_starts_processes_too(features: Path) -> None:
     ]
     for process in processes:
         finish(process)
-    together = configure(features, *RANDOM, "run.name=torchrun")
-    finish(launch(folder, together))
-    assert equal(result(config.run.folder / "slurm"), result(together.run.folder / "torchrun"))
+    assert equal(result(config.run.folder / "slurm"), undisturbed)
