@@ -62,6 +62,8 @@ def _pad_texts(tokens: Ragged, texts: Ints) -> tuple[Tensor, Tensor]:
 
 def _distinct(text_ids: NDArray[Any]) -> tuple[Ints, Ints]:
     """Number the texts of a rectangle: an index of the same shape with -1 kept, and the distinct texts it leads to."""
+    if text_ids.size == 0:
+        return np.empty(text_ids.shape, dtype=np.int64), np.empty(0, dtype=np.int64)
     exists = text_ids >= 0
     distinct, inverse = np.unique(text_ids[exists], return_inverse=True)
     index = np.full(text_ids.shape, -1, dtype=np.int64)

@@ -63,10 +63,12 @@ class Ragged:
         Returns:
             (n, longest of these rows); int64 where ``values`` are integers, else their dtype.
         """
+        dtype = np.int64 if self.values.dtype.kind == "i" else self.values.dtype
+        if self.values.size == 0 or len(rows) == 0:  # fields that a data set does not have cost nothing
+            return np.empty((len(rows), 0), dtype=dtype)
         lengths = self.lengths(rows)
         columns = np.arange(lengths.max(initial=0))
         exists = columns < lengths[:, None]
-        dtype = np.int64 if self.values.dtype.kind == "i" else self.values.dtype
         padded = np.full(exists.shape, fill, dtype=dtype)
         padded[exists] = self.values[(self.offsets[rows][:, None] + columns)[exists]]
         return padded
