@@ -20,7 +20,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from made_up import FEATURE, QUESTIONS_AN_IMAGE, REGIONS, make_questions
+from made_up import ANSWERS, FEATURE, QUESTIONS_AN_IMAGE, REGIONS, make_questions
 from torch.utils.data import DataLoader, Dataset
 
 from vqa_rnn.data.loader import build_loader
@@ -68,7 +68,7 @@ class OneReadEach(Dataset[Any]):
         encoded = self._encoded
         features = self._file["features"][int(encoded.image[question])]
         one = np.array([question])
-        target = np.zeros(3129, dtype=np.float32)
+        target = np.zeros(ANSWERS, dtype=np.float32)
         target[encoded.answer_ids.padded(one, 0)[0]] = encoded.answer_scores.padded(one, 0)[0]
         return torch.from_numpy(features), torch.from_numpy(encoded.tokens.padded(one, 0)[0]), torch.from_numpy(target)
 
@@ -139,10 +139,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
-        store_path, questions_path = (
-            folder / f"loader-{arguments.images}.h5",
-            folder / f"loader-{arguments.images}-questions.h5",
-        )
+        store_path = folder / f"loader-{arguments.images}.h5"
+        questions_path = store_path.with_name(f"{store_path.stem}-questions.h5")
         num_questions = int(arguments.images * QUESTIONS_AN_IMAGE)
         if not questions_path.exists():
             folder.mkdir(parents=True, exist_ok=True)
