@@ -70,6 +70,88 @@ class DaquarDataset(DatasetOptions):
         return str(self.root.resolve())
 
 
+class VqaDataset(DatasetOptions):
+    """VQA v1 and v2: COCO photographs, ten answers a question (Antol et al. 2015; Goyal et al. 2017)."""
+
+    name: Literal["vqa"] = "vqa"
+    version: Literal["v1", "v2"] = "v2"
+    """`v1` (2015), or `v2` (2017), whose pairs of images are balanced."""
+    task: Literal["open_ended", "multiple_choice"] = "open_ended"
+    """`multiple_choice`: 18 choices a question, the answer among them; v1 alone has them."""
+    root: Path = Path("data/vqa")
+    """Folder with the official question and annotation files, and with `train2014/`, `val2014/` and `test2015/`."""
+    test_split: Literal["test2015", "test-dev2015"] = "test2015"
+    """Which official questions are the test split."""
+
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return str(self.root.resolve())
+
+    @model_validator(mode="after")
+    def _choices_exist(self) -> "VqaDataset":
+        if self.task == "multiple_choice" and self.version != "v1":
+            raise ValueError("VQA v2 has no multiple choice: set version to v1, or task to open_ended")
+        return self
+
+
+class Visual7wDataset(DatasetOptions):
+    """Visual7W: COCO photographs, four choices a question (Zhu et al. 2016)."""
+
+    name: Literal["visual7w"] = "visual7w"
+    task: Literal["telling", "pointing"] = "telling"
+    """`telling`: the choices are texts; `pointing`: they are boxes in the image."""
+    root: Path = Path("data/visual7w")
+    """Folder with `dataset_v7w_telling.json` or `dataset_v7w_pointing.json`, and `images/`."""
+
+    @property
+    def source(self) -> str:
+        """The folder and what the regions are made of."""
+        return f"{self.root.resolve()}/{self.task}"
+
+
+class VisdialDataset(DatasetOptions):
+    """Visual Dialog: COCO photographs, ten rounds an image, 100 choices a round (Das et al. 2017)."""
+
+    name: Literal["visdial"] = "visdial"
+    version: Literal["1.0", "0.9"] = "1.0"
+    """The release; 0.9 has no test split and no graded relevance."""
+    root: Path = Path("data/visdial")
+    """Folder with the official files and the image folders."""
+    train_file: str | None = None
+    """Training dialogs, inside `root`; by default `visdial_VERSION_train.json`."""
+    val_file: str | None = None
+    """Validation dialogs, inside `root`; by default `visdial_VERSION_val.json`."""
+    test_file: str | None = None
+    """Test dialogs, inside `root`; by default `visdial_1.0_test.json`."""
+    val_dense_file: str | None = None
+    """Graded relevance of validation rounds; by default `visdial_1.0_val_dense_annotations.json`, where it is there."""
+    train_dense_file: str | None = None
+    """Graded relevance of some training rounds; by default none is read."""
+
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return str(self.root.resolve())
+
+
+class ClevrDataset(DatasetOptions):
+    """CLEVR: rendered scenes, compositional questions (Johnson et al. 2017)."""
+
+    name: Literal["clevr"] = "clevr"
+    root: Path = Path("data/CLEVR_v1.0")
+    """Folder with the questions and the images."""
+    questions: str = "questions/CLEVR_{split}_questions.json"
+    """Where the questions of a split lie, inside `root`."""
+    images: str = "images/{split}"
+    """Where the images of a split lie, inside `root`."""
+
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return str(self.root.resolve())
+
+
 class JsonlDataset(DatasetOptions):
     """Your own images and questions: one JSON object a line."""
 
@@ -96,8 +178,10 @@ class FeaturesConfig(Section):
     """`package`: from an installed Python package (the embedded default); `hub`: the library's own download; else a file."""
     layers: tuple[str, ...] = Field(("bn2",), min_length=1)
     """Names of the modules whose output is taken; several are pooled to one grid and joined by channel."""
-    output: Literal["grid", "pooled"] = "grid"
-    """`grid`: one region a grid cell; `pooled`: their mean, one region an image."""
+    output: Literal["grid", "pooled", "boxes"] = "grid"
+    """`grid`: a region a grid cell; `pooled`: one, their mean; `boxes`: the whole image, then each box of the data set."""
+    box_method: Literal["roi", "crop"] = "roi"
+    """`roi`: the mean of the grid under a box (RoIAlign); `crop`: each box is cut out, scaled and seen by itself; slower."""
     grid_size: int | None = Field(None, ge=1)
     """Average the grid down to this many cells a side; by default the grid of the last layer."""
     image_size: int = Field(224, ge=16)
@@ -117,6 +201,12 @@ class FeaturesConfig(Section):
     skip_damaged: bool = False
     """Go on past images that cannot be read and list them as failed; by default the first one stops the job."""
 
+    @model_validator(mode="after")
+    def _boxes_fit(self) -> "FeaturesConfig":
+        if self.output == "boxes" and self.resize != "squash":
+            raise ValueError("output=boxes needs resize=squash: a box must lie in the scaled image where it lay before")
+        return self
+
 
 class TextConfig(Section):
     """Words and answers."""
@@ -134,7 +224,7 @@ class TextConfig(Section):
 class TextEncoderConfig(Section):
     """Word embedding and recurrent network over a text."""
 
-    cell: Literal["lstm"] = "lstm"
+    cell: Literal["lstm", "gru"] = "lstm"
     """The recurrent cell."""
     embedding_size: int = Field(128, ge=1)
     """Size of a word vector."""
@@ -144,8 +234,8 @@ class TextEncoderConfig(Section):
     """Layers of the recurrent network."""
     bidirectional: bool = False
     """Read the text in both directions, each with `hidden_size`."""
-    pooling: Literal["last", "mean", "max"] = "last"
-    """The text vector: the network's last state, or the mean or maximum of its states over the words."""
+    pooling: Literal["last", "mean", "max", "all_states"] = "last"
+    """The text vector: the last layer's last state, its mean or maximum over the words, or the last states of all layers."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on word vectors and on the text vector."""
     word_dropout: float = Field(0.0, ge=0, lt=1)
@@ -174,12 +264,24 @@ class TopDownAttention(Section):
     """Dropout on that layer."""
 
 
+class StackedAttention(Section):
+    """Several looks at the regions, each led by what the last one saw (Yang et al. 2016)."""
+
+    name: Literal["stacked"] = "stacked"
+    hidden_size: int = Field(512, ge=1)
+    """Size of the image vector, and of the layer that scores a region."""
+    num_looks: int = Field(2, ge=1)
+    """How many looks."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the layer that scores a region."""
+
+
 class ConcatFusion(Section):
     """Question and image side by side, then one layer."""
 
     name: Literal["concat"] = "concat"
-    hidden_size: int = Field(512, ge=1)
-    """Size of the joint vector."""
+    hidden_size: int | None = Field(512, ge=1)
+    """Size of the joint vector; null leaves question and image side by side, without a layer."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the joint vector."""
 
@@ -190,6 +292,8 @@ class ProductFusion(Section):
     name: Literal["product"] = "product"
     hidden_size: int = Field(512, ge=1)
     """Size of the joint vector."""
+    activation: Literal["modulate", "tanh", "relu"] = "modulate"
+    """`modulate`: tanh of the question times relu of the image, which starts around 1; `tanh` or `relu`: that of both."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the joint vector."""
 
@@ -202,16 +306,38 @@ class ClassifierHead(Section):
     """Size of the layer before the answers; null goes from the joint vector to the answers at once."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on that layer."""
+    loss: Literal["softmax", "sigmoid"] = "softmax"
+    """`softmax`: one answer is right, its share given by what people said; `sigmoid`: each is right or not by itself."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the target spread evenly over all answers."""
+    """`softmax`: share of the target spread evenly over all answers."""
 
 
 class ChoiceHead(Section):
-    """Scores any number of candidate texts."""
+    """Scores any number of choices by a product with the joint vector."""
 
     name: Literal["choice"] = "choice"
+    choices: Literal["texts", "regions"] = "texts"
+    """`regions`: pointing, each choice is a region of the image."""
+    loss: Literal["softmax", "sigmoid"] = "softmax"
+    """`softmax`: one choice is right; `sigmoid`: each triplet of image, question and choice is right or not by itself."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the target spread evenly over the choices."""
+    """`softmax`: share of the target spread evenly over the choices."""
+
+
+class MlpChoiceHead(Section):
+    """Scores any number of choices by a layer over the joint vector and the choice (Jabri et al. 2016)."""
+
+    name: Literal["mlp_choice"] = "mlp_choice"
+    choices: Literal["texts", "regions"] = "texts"
+    """`regions`: pointing, each choice is a region of the image."""
+    hidden_size: int = Field(1024, ge=1)
+    """Size of the layer."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on that layer."""
+    loss: Literal["softmax", "sigmoid"] = "sigmoid"
+    """`sigmoid`: each triplet of image, question and choice is right or not by itself; `softmax`: one choice is right."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """`softmax`: share of the target spread evenly over the choices."""
 
 
 class AdamWOptimizer(Section):
@@ -278,10 +404,13 @@ class ConstantSchedule(Section):
 
 Optimizer = Annotated[AdamWOptimizer | AdamOptimizer | AdamaxOptimizer | SgdOptimizer, Field(discriminator="name")]
 Schedule = Annotated[CosineSchedule | StepSchedule | ConstantSchedule, Field(discriminator="name")]
-Attention = Annotated[NoAttention | TopDownAttention, Field(discriminator="name")]
+Attention = Annotated[NoAttention | TopDownAttention | StackedAttention, Field(discriminator="name")]
 Fusion = Annotated[ConcatFusion | ProductFusion, Field(discriminator="name")]
-Head = Annotated[ClassifierHead | ChoiceHead, Field(discriminator="name")]
-Dataset = Annotated[EasyVqaDataset | DaquarDataset | JsonlDataset, Field(discriminator="name")]
+Head = Annotated[ClassifierHead | ChoiceHead | MlpChoiceHead, Field(discriminator="name")]
+Dataset = Annotated[
+    EasyVqaDataset | VqaDataset | Visual7wDataset | VisdialDataset | ClevrDataset | DaquarDataset | JsonlDataset,
+    Field(discriminator="name"),
+]
 
 
 class ModelConfig(Section):
@@ -297,6 +426,10 @@ class ModelConfig(Section):
     """How question and image become one joint vector."""
     head: Head = ClassifierHead()
     """How the joint vector becomes an answer. It owns the loss."""
+    feature_scaling: Literal["standardise", "unit"] = "standardise"
+    """`standardise`: each channel by its mean and deviation over the training images; `unit`: each region to length 1."""
+    geometry: bool = False
+    """Add to each region where it lies: its corners and its area. Regions without boxes count as the cells of a square grid."""
     feature_dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the region features."""
     ablate: Literal["none", "question_only", "image_only", "choices_only"] = "none"
@@ -408,6 +541,8 @@ def store_path(config: Config) -> Path:
     if features.store is not None:
         return features.store
     how_kept = {"store", "precision", "batch_rows", "skip_damaged"}  # these do not change what is in it
+    if features.output != "boxes":
+        how_kept.add("box_method")
     settings = json.dumps([config.dataset.source, features.model_dump(mode="json", exclude=how_kept)], sort_keys=True)
     digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
     return Path("features") / f"{config.dataset.name}-{features.backbone}-{digest}.h5"

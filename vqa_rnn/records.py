@@ -3,9 +3,13 @@
 Ids are strings, unique in a data set. A VQA question is a dialog round with an empty history.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -43,7 +47,9 @@ class Question:
         human_answers: What people answered: one text, or several, which are scored by consensus; empty where withheld.
         choices: Candidate answers in the order of the source, always with the true one; empty for open-ended questions.
         choice_regions: Pointing: rows of the image's regions, in place of ``choices``.
-        correct_choice: 0-based place of the truth in ``choices``; None where it is withheld or there are no choices.
+        choice_labels: What the benchmark calls each of ``choice_regions``: box ids.
+        correct_choice: 0-based place of the truth among the choices; None where it is withheld or there are no choices.
+        relevance: Graded relevance of each of ``choices``, 0 to 1; empty where people did not judge it.
         caption: A sentence about the image that opens the dialog.
         history: The rounds asked and answered before this one.
         dialog_id: Questions with one id share their history; by default a question is a dialog of its own.
@@ -58,7 +64,9 @@ class Question:
     human_answers: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     choice_regions: tuple[int, ...] = ()
+    choice_labels: tuple[str, ...] = ()
     correct_choice: int | None = None
+    relevance: tuple[float, ...] = ()
     caption: str | None = None
     history: tuple[Round, ...] = ()
     dialog_id: str | None = None
@@ -80,11 +88,14 @@ class Annotations:
         benchmark: Its name, as in ``dataset.name``.
         questions: In the order of the source.
         images: Path of every image that a question names, by image id.
+        boxes: Pointing: (n, 4) float32 x1 y1 x2 y2 in pixels of each image's given boxes, by image id. Box i is region
+            i + 1 of the image: region 0 is the whole of it.
     """
 
     benchmark: str
     questions: tuple[Question, ...]
     images: dict[str, Path] = field(repr=False)
+    boxes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def split(self, name: Split) -> tuple[Question, ...]:
         """The questions of one split, in order.
@@ -106,10 +117,12 @@ class Prediction:
         question_id: The question.
         answer: The answer's text.
         probability: What the model gave it, 0 to 1.
-        choice: 0-based place of the answer in the question's ``choices``, or None for open-ended answers.
+        choice: 0-based place of the answer among the question's choices, or None for open-ended answers.
+        ranks: (C,) int64, the rank of each choice in the order of the source, 1 is best; None for open-ended answers.
     """
 
     question_id: str
     answer: str
     probability: float
     choice: int | None = None
+    ranks: NDArray[np.int64] | None = field(default=None, compare=False)

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqa_rnn.config import NoAttention, TopDownAttention
+from vqa_rnn.config import NoAttention, StackedAttention, TopDownAttention
 from vqa_rnn.models.attention import ATTENTIONS, MeanPooling
+from vqa_rnn.models.attention import StackedAttention as Stacked
 from vqa_rnn.models.attention import TopDownAttention as TopDown
 
 B, K, D, H = 3, 4, 5, 6
@@ -65,6 +66,29 @@ def test_top_down_equals_its_equations(top_down: TopDown, inputs: tuple[Tensor, 
     np.testing.assert_allclose(attended.detach().numpy(), expected, rtol=0, atol=1e-9)
 
 
+def test_stacked_attention_equals_its_equations(inputs: tuple[Tensor, ...]):
+    torch.manual_seed(0)
+    stacked = Stacked(StackedAttention(hidden_size=7, num_looks=3), D, H).double().eval()
+    features, mask, question, index = (tensor.numpy() for tensor in inputs)
+    p = {name: value.detach().numpy() for name, value in stacked.named_parameters()}
+    expected = np.zeros((len(index), 7))
+    for n in range(len(index)):
+        values = np.tanh(features[index[n]] @ p["project_image.weight"].T + p["project_image.bias"])
+        u = p["project_question.weight"] @ question[n] + p["project_question.bias"]
+        for look in range(3):
+            a = np.full(K, -np.inf)
+            for k in np.flatnonzero(mask[index[n]]):
+                query = p[f"query.{look}.weight"] @ u + p[f"query.{look}.bias"]
+                hidden = np.tanh(p[f"key.{look}.weight"] @ values[k] + query)
+                a[k] = p[f"score.{look}.weight"][0] @ hidden + p[f"score.{look}.bias"][0]
+            weights = np.exp(a - a.max()) / np.exp(a - a.max()).sum()
+            u = u + weights @ values
+        expected[n] = u
+    image, picks = stacked(*inputs)
+    assert picks is None
+    np.testing.assert_allclose(image.detach().numpy(), expected, rtol=0, atol=1e-9)
+
+
 def test_the_mean_is_over_the_regions_that_exist(inputs: tuple[Tensor, ...]):
     image, picks = MeanPooling(NoAttention(), D, H)(*inputs)
     features = inputs[0]
@@ -79,7 +103,11 @@ def test_an_image_without_regions_has_a_zero_mean(inputs: tuple[Tensor, ...]):
     assert (image == 0).all()
 
 
-OPTIONS = {"none": NoAttention(), "top_down": TopDownAttention(hidden_size=7)}
+OPTIONS = {
+    "none": NoAttention(),
+    "top_down": TopDownAttention(hidden_size=7),
+    "stacked": StackedAttention(hidden_size=7),
+}
 
 
 @pytest.mark.parametrize("name", ATTENTIONS)
@@ -88,7 +116,7 @@ def test_regions_that_do_not_exist_change_nothing(name: str, inputs: tuple[Tenso
     attention = ATTENTIONS[name](OPTIONS[name], D, H).double().eval()  # type: ignore[arg-type]
     features, mask, question, index = inputs
     before = per_question(*attention(features, mask, question, index))
-    assert before.shape == (len(INDEX), D)
+    assert before.shape == (len(INDEX), attention.output_size)
     garbage = torch.where(mask[:, :, None], features, 1e4)
     longer = torch.cat([garbage, torch.full((B, 9, D), -1e4, dtype=torch.float64)], dim=1)
     longer_mask = torch.cat([mask, torch.zeros(B, 9, dtype=torch.bool)], dim=1)

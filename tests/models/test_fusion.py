@@ -56,6 +56,26 @@ def test_product_starts_with_what_the_question_says(inputs: tuple[Tensor, Tensor
     assert moved.std().item() == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_product_may_have_the_same_activation_on_both_sides(activation: str, inputs: tuple[Tensor, Tensor]):
+    torch.manual_seed(0)
+    fusion = Product(ProductFusion(hidden_size=J, activation=activation), H, D).double().eval()  # type: ignore[arg-type]
+    question, image = inputs
+    function = getattr(torch, activation)
+    expected = function(fusion.project_question(question)) * function(fusion.project_image(image))[INDEX]
+    torch.testing.assert_close(fusion(question, image, INDEX), expected, rtol=0, atol=0)
+    assert fusion.project_image.bias.abs().max() < 1  # not the start of ``modulate``
+
+
+def test_concat_without_a_layer_is_both_side_by_side(inputs: tuple[Tensor, Tensor]):
+    fusion = Concat(ConcatFusion(hidden_size=None), H, D)
+    question, image = inputs
+    assert torch.equal(fusion(question, image, INDEX), torch.cat([question, image[INDEX]], dim=1))
+    assert torch.equal(fusion(question, image[INDEX], None), torch.cat([question, image[INDEX]], dim=1))
+    assert fusion.output_size == H + D
+    assert not list(fusion.parameters())
+
+
 @pytest.mark.parametrize("name", FUSIONS)
 def test_an_image_shared_by_index_equals_an_image_a_question(name: str, inputs: tuple[Tensor, Tensor]):
     torch.manual_seed(0)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from vqa_rnn.batch import Batch
-from vqa_rnn.config import ChoiceHead, ClassifierHead, TextEncoderConfig
+from vqa_rnn.config import ChoiceHead, ClassifierHead, MlpChoiceHead, TextEncoderConfig
 from vqa_rnn.models.heads import ChoiceHead as Choice
 from vqa_rnn.models.heads import ClassifierHead as Classifier
 from vqa_rnn.models.text_encoder import TextEncoder
 
 NOTHING = -math.inf
+REGIONS = torch.zeros(1, 1, 3)
 
 
 def batch_of(num_questions: int, **given: Any) -> Batch:
@@ -46,13 +47,20 @@ def batch_of(num_questions: int, **given: Any) -> Batch:
 def classifier(label_smoothing: float = 0.0, num_answers: int = 3) -> Classifier:
     torch.manual_seed(0)
     config = ClassifierHead(hidden_size=4, label_smoothing=label_smoothing)
-    return Classifier(config, 5, num_answers, TextEncoder(TextEncoderConfig(), 9)).eval()
+    return Classifier(config, 5, num_answers, 3, TextEncoder(TextEncoderConfig(), 9)).eval()
+
+
+def mlp_choice(loss: str = "sigmoid", label_smoothing: float = 0.0) -> Choice:
+    torch.manual_seed(0)
+    encoder = TextEncoder(TextEncoderConfig(embedding_size=4, hidden_size=6), 9)
+    config = MlpChoiceHead(hidden_size=8, loss=loss, label_smoothing=label_smoothing)  # type: ignore[arg-type]
+    return Choice(config, 5, 0, 3, encoder).eval()
 
 
 def choice(label_smoothing: float = 0.0) -> Choice:
     torch.manual_seed(0)
     encoder = TextEncoder(TextEncoderConfig(embedding_size=4, hidden_size=6), 9)
-    return Choice(ChoiceHead(label_smoothing=label_smoothing), 5, 0, encoder).eval()
+    return Choice(ChoiceHead(label_smoothing=label_smoothing), 5, 0, 3, encoder).eval()
 
 
 LOGITS = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [5.0, -1.0, 0.0]])
@@ -69,15 +77,15 @@ def test_the_classifier_scores_every_answer():
     joint = torch.randn(2, 5)
     hidden = (joint @ head.layers[0].weight.T + head.layers[0].bias).clamp(min=0)
     expected = hidden @ head.layers[3].weight.T + head.layers[3].bias
-    torch.testing.assert_close(head(joint, batch_of(2)), expected)
+    torch.testing.assert_close(head(joint, REGIONS, batch_of(2)), expected)
 
 
 def test_a_classifier_without_a_hidden_layer_is_one_matrix():
     torch.manual_seed(0)
-    head = Classifier(ClassifierHead(hidden_size=None), 5, 3, TextEncoder(TextEncoderConfig(), 9))
+    head = Classifier(ClassifierHead(hidden_size=None), 5, 3, 3, TextEncoder(TextEncoderConfig(), 9))
     joint = torch.randn(2, 5)
     matrix, bias = head.parameters()
-    torch.testing.assert_close(head(joint, batch_of(2)), joint @ matrix.T + bias)
+    torch.testing.assert_close(head(joint, REGIONS, batch_of(2)), joint @ matrix.T + bias)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -122,16 +130,17 @@ CHOICES = {
 def test_a_choice_is_scored_by_its_text_and_missing_ones_are_minus_infinity():
     head = choice()
     joint = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
-    logits = head(joint, batch_of(4, **CHOICES))
+    logits = head(joint, REGIONS, batch_of(4, **CHOICES))
     assert logits.shape == (4, 3)
-    texts = head.text_encoder.encode_texts(torch.tensor(CHOICES["choice_tokens"]), torch.tensor(CHOICES["choice_lengths"]))
+    tokens, lengths = torch.tensor(CHOICES["choice_tokens"]), torch.tensor(CHOICES["choice_lengths"])
+    texts = head.choices.text_encoder.encode_texts(tokens, lengths)
     for n, row in enumerate(CHOICES["choice_index"]):
         for c, text in enumerate(row):
             if text < 0:
                 assert logits[n, c] == NOTHING
             else:
-                right = head.project_choice.weight @ texts[text] + head.project_choice.bias
-                expected = (head.project_joint.weight @ joint[n]) @ right
+                right = head.choices.project.weight @ texts[text] + head.choices.project.bias
+                expected = (head.score.project_joint.weight @ joint[n]) @ right
                 assert logits[n, c].item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
 
 
@@ -159,7 +168,7 @@ def test_missing_choices_give_no_gradient_and_no_nan(smoothing: float):
     head = choice(smoothing)
     joint = torch.randn(4, 5, requires_grad=True)
     batch = batch_of(4, **CHOICES)
-    head.losses(head(joint, batch), batch)[0].sum().backward()
+    head.losses(head(joint, REGIONS, batch), batch)[0].sum().backward()
     assert joint.grad is not None
     assert (joint.grad[:2] != 0).any(dim=1).all()
     assert (joint.grad[2:] == 0).all()
@@ -175,7 +184,7 @@ def test_the_loss_of_choices_is_zero_where_no_truth_is_known():
 
 def test_a_batch_in_which_no_question_has_choices_earns_and_costs_nothing():
     head, batch = choice(0.1), batch_of(2)
-    logits = head(torch.randn(2, 5), batch)
+    logits = head(torch.randn(2, 5), REGIONS, batch)
     assert logits.shape == (2, 0)
     found, counts = head.losses(logits, batch)
     assert found.tolist() == [0, 0]
@@ -191,5 +200,72 @@ def test_a_choice_earns_one_or_nothing():
 def test_logits_are_float32_under_half_precision():
     joint = torch.randn(4, 5)
     with torch.autocast("cpu", torch.bfloat16):
-        assert classifier()(joint, batch_of(4)).dtype == torch.float32
-        assert choice()(joint, batch_of(4, **CHOICES)).dtype == torch.float32
+        assert classifier()(joint, REGIONS, batch_of(4)).dtype == torch.float32
+        assert choice()(joint, REGIONS, batch_of(4, **CHOICES)).dtype == torch.float32
+        assert mlp_choice()(joint, REGIONS, batch_of(4, **CHOICES)).dtype == torch.float32
+
+
+def cross_entropy(logit: float, target: float) -> float:
+    probability = 1 / (1 + math.exp(-logit))
+    return -target * math.log(probability) - (1 - target) * math.log(1 - probability)
+
+
+def test_the_sigmoid_loss_of_the_classifier_asks_of_each_answer_whether_it_is_right():
+    head = Classifier(ClassifierHead(hidden_size=None, loss="sigmoid"), 5, 3, 3, TextEncoder(TextEncoderConfig(), 9))
+    found, counts = head.losses(LOGITS, batch_of(3, **TARGETS))
+    first = cross_entropy(1, 0) + cross_entropy(2, 0) + cross_entropy(3, 1)
+    second = cross_entropy(0, 0.9) + cross_entropy(0, 0.3) + cross_entropy(0, 0)
+    assert found.tolist() == pytest.approx([first, second, 0], rel=1e-6)
+    assert counts.tolist() == [True, True, False]
+    assert head.probabilities(LOGITS)[0].tolist() == pytest.approx([1 / (1 + math.exp(-x)) for x in (1, 2, 3)])
+    assert classifier().probabilities(LOGITS).sum(dim=1).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_an_mlp_scores_each_triplet_of_question_image_and_choice():
+    head = mlp_choice()
+    joint = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    logits = head(joint, REGIONS, batch_of(4, **CHOICES))
+    texts = head.choices.text_encoder.encode_texts(
+        torch.tensor(CHOICES["choice_tokens"]), torch.tensor(CHOICES["choice_lengths"])
+    )
+    for n, row in enumerate(CHOICES["choice_index"]):
+        for c, text in enumerate(row):
+            if text < 0:
+                assert logits[n, c] == NOTHING
+                continue
+            hidden = head.score.project_joint.weight @ joint[n] + head.choices.project.weight @ texts[text]
+            expected = (
+                head.score.output.weight[0] @ (hidden + head.choices.project.bias).clamp(min=0) + head.score.output.bias[0]
+            )
+            assert logits[n, c].item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
+
+
+def test_the_sigmoid_loss_of_choices_is_the_mean_over_those_that_exist():
+    found, counts = mlp_choice().losses(CHOICE_LOGITS, batch_of(4, **CHOICES))
+    first = (cross_entropy(1, 0) + cross_entropy(2, 1) + cross_entropy(3, 0)) / 3
+    second = (cross_entropy(0.5, 1) + cross_entropy(1.5, 0)) / 2
+    assert found.tolist() == pytest.approx([first, second, 0, 0], rel=1e-6)
+    assert counts.tolist() == [True, True, False, False]
+    chances = mlp_choice().probabilities(CHOICE_LOGITS)
+    assert chances[1].tolist() == pytest.approx([1 / (1 + math.exp(-0.5)), 1 / (1 + math.exp(-1.5)), 0])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_softmax_loss_of_an_mlp_is_that_of_the_product(smoothing: float):
+    batch = batch_of(4, **CHOICES)
+    found, counts = mlp_choice("softmax", smoothing).losses(CHOICE_LOGITS, batch)
+    expected, expected_counts = choice(smoothing).losses(CHOICE_LOGITS, batch)
+    assert torch.equal(found, expected)
+    assert torch.equal(counts, expected_counts)
+    assert mlp_choice().question_scores(CHOICE_LOGITS, batch).tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_missing_choices_give_an_mlp_no_gradient_and_no_nan(loss: str):
+    head = mlp_choice(loss)
+    joint = torch.randn(4, 5, requires_grad=True)
+    batch = batch_of(4, **CHOICES)
+    head.losses(head(joint, REGIONS, batch), batch)[0].sum().backward()
+    assert joint.grad is not None
+    assert (joint.grad[2:] == 0).all()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in head.parameters())

@@ -20,6 +20,7 @@ from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
+from vqa_rnn.models.model import grid_boxes
 from vqa_rnn.records import Question
 from vqa_rnn.text import WordTokenizer
 
@@ -68,13 +69,13 @@ def batch_of(*rows: int) -> Batch:
 ALL = tuple(range(9))
 
 
-def build(attention: str, fusion: str, head: str, **options: Any) -> VqaModel:
+def build(attention: str, fusion: str, head: str, head_options: dict[str, Any] | None = None, **options: Any) -> VqaModel:
     torch.manual_seed(0)
     values = {
         "question": {"embedding_size": 8, "hidden_size": 7},
-        "attention": {"name": attention},
+        "attention": {"name": attention, **({"hidden_size": 10} if attention == "stacked" else {})},
         "fusion": {"name": fusion, "hidden_size": 10},
-        "head": {"name": head},
+        "head": {"name": head, **({"hidden_size": 16} if head == "mlp_choice" else {}), **(head_options or {})},
         **options,
     }
     model = VqaModel(ModelConfig.model_validate(values), SIZES)
@@ -130,7 +131,7 @@ def test_padding_never_changes_an_answer(attention: str, fusion: str, head: str,
     batch = batch_of(*ALL)
     padded = pad(batch)
     close(model(padded), model(batch), precision)
-    close(model.encode(padded), model.encode(batch), precision)
+    close(model.encode(padded).joint, model.encode(batch).joint, precision)
     torch.testing.assert_close(model.loss(model(padded), padded), model.loss(model(batch), batch), rtol=1e-6, atol=0)
 
 
@@ -207,7 +208,7 @@ def test_features_are_standardised_by_channel():
     plain.set_feature_statistics(torch.zeros(6), torch.ones(6))
     std[5] = 1  # a channel that never changes is left alone
     by_hand = replace(batch, features=(batch.features - mean) / std)
-    torch.testing.assert_close(model.encode(batch), plain.encode(by_hand), rtol=0, atol=1e-12)
+    torch.testing.assert_close(model.encode(batch).joint, plain.encode(by_hand).joint, rtol=0, atol=1e-12)
 
 
 def test_stored_half_precision_is_cast():
@@ -227,7 +228,7 @@ def test_statistics_travel_with_the_weights():
 
 def test_choices_are_read_by_a_network_of_their_own_over_the_words_of_the_question():
     model = build("none", "product", "choice")
-    encoder = model.head.text_encoder
+    encoder = model.head.choices.text_encoder
     assert encoder.embedding is model.question_encoder.embedding
     assert encoder.network is not model.question_encoder.network
     assert not torch.equal(encoder.network.weight_ih_l0, model.question_encoder.network.weight_ih_l0)
@@ -245,4 +246,74 @@ def test_forward_is_encoding_and_answering():
     model = build("top_down", "concat", "choice")
     batch = batch_of(*ALL)
     assert torch.equal(model(batch), model.answer(model.encode(batch), batch))
-    assert model.encode(batch).shape == (9, model.fusion.output_size)
+    assert model.encode(batch).joint.shape == (9, model.fusion.output_size)
+
+
+def test_features_may_be_scaled_to_length_1():
+    model = build("none", "concat", "classifier", feature_scaling="unit").double()
+    batch = batch_of(*ALL)
+    regions = model.regions(batch)
+    torch.testing.assert_close(regions.norm(dim=2), torch.ones(regions.shape[:2]).double(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(model(replace(batch, features=7 * batch.features)), model(batch))
+
+
+def test_the_cells_of_a_grid_lie_row_by_row():
+    boxes = grid_boxes(torch.zeros(2, 9, 1))
+    assert boxes.shape == (2, 9, 4)
+    third = 1 / 3
+    torch.testing.assert_close(boxes[0, 0], torch.tensor([0, 0, third, third]))
+    torch.testing.assert_close(boxes[1, 2], torch.tensor([2 * third, 0, 1, third]))
+    torch.testing.assert_close(boxes[1, 3], torch.tensor([0, third, third, 2 * third]))
+
+
+def test_geometry_says_where_a_region_lies():
+    model = build("none", "concat", "classifier", geometry=True)
+    batch = batch_of(0)
+    boxes = torch.tensor([[[0.0, 0, 1, 1], [0.5, 0.25, 1, 0.75], [0, 0, 0.5, 0.5], [0, 0, 0, 0], [0, 0, 0, 0]]])
+    regions = model.regions(replace(batch, boxes=boxes))
+    assert regions.shape == (1, 5, 6 + 5)
+    assert regions[0, 0, 6:].tolist() == [-1, -1, 1, 1, 1]
+    assert regions[0, 1, 6:].tolist() == [0, -0.5, 1, 0.5, -0.5]
+
+
+def point(batch: Batch) -> Batch:
+    """The same questions, with regions as choices: image i has 5, 3, 1 or 4 of them."""
+    count = batch.region_mask.sum(dim=1)[batch.image_index]
+    regions = torch.arange(5)[None] % count[:, None]
+    return replace(
+        batch,
+        choice_index=batch.choice_index[:, :0],
+        choice_regions=torch.where(torch.arange(5) < count[:, None], regions, -1)[:, :4],
+        correct_choice=count - 1 - (count == 5).long(),
+    )
+
+
+@pytest.mark.parametrize("head", ["choice", "mlp_choice"])
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_pointing_scores_regions_of_the_questions_own_image(attention: str, head: str):
+    model = build(attention, "product", head, {"choices": "regions"}).double()
+    batch = point(batch_of(*ALL))
+    logits = model(batch)
+    assert logits.shape == (9, 4)
+    assert ((logits == float("-inf")) == (batch.choice_regions < 0)).all()
+    for row in ALL:
+        close(model(point(batch_of(row))), logits[row : row + 1], torch.float64)
+    swapped = replace(batch, choice_regions=batch.choice_regions.flip(1))
+    torch.testing.assert_close(model(swapped), logits.flip(1), rtol=0, atol=1e-12)
+    blind = build(attention, "product", head, {"choices": "regions"}, ablate="question_only", geometry=True)
+    boxes = torch.rand(4, 5, 4)
+    scores = blind(replace(batch, boxes=boxes))
+    kept = batch.choice_regions >= 0
+    assert all(row[mask].unique().numel() == 1 for row, mask in zip(scores, kept, strict=True))  # no choice looks like another
+
+
+@pytest.mark.parametrize("head", ["choice", "mlp_choice"])
+def test_pointing_learns(head: str):
+    model = build("none", "product", head, {"choices": "regions"}).train()
+    batch = point(batch_of(*ALL))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(40):
+        optimizer.zero_grad()
+        model.loss(model(batch), batch).backward()
+        optimizer.step()
+    assert model.eval().question_scores(model(batch), batch).mean() > 0.8

@@ -36,7 +36,8 @@ def padded(texts: tuple[list[int], ...], length: int = 0) -> tuple[Tensor, Tenso
 def test_a_batch_equals_each_text_encoded_alone(num_layers: int, bidirectional: bool, pooling: str):
     model = encoder(num_layers, bidirectional, pooling=pooling)
     together = model.encode_texts(*padded(TEXTS, length=8))
-    assert together.shape == (5, model.output_size) == (5, 10 if bidirectional else 5)
+    width = (10 if bidirectional else 5) * (2 * num_layers if pooling == "all_states" else 1)
+    assert together.shape == (5, model.output_size) == (5, width)
     for row, ids in zip(together, TEXTS, strict=True):
         alone = model.encode_texts(*padded((ids or [UNKNOWN_ID],)))[0]
         torch.testing.assert_close(row, alone, rtol=0, atol=1e-9)
@@ -49,8 +50,9 @@ def test_pooling_is_over_the_words_of_a_text(bidirectional: bool, pooling: str):
     model = encoder(bidirectional=bidirectional, pooling=pooling)
     found = model.encode_texts(*padded(TEXTS, length=7))
     for row, ids in zip(found, TEXTS, strict=True):
-        states, (last, _) = model.network(model.embedding(torch.tensor([ids or [UNKNOWN_ID]])))
+        states, (last, cells) = model.network(model.embedding(torch.tensor([ids or [UNKNOWN_ID]])))
         expected = {"last": torch.cat([*last[:, 0]]), "mean": states[0].mean(dim=0), "max": states[0].amax(dim=0)}
+        expected["all_states"] = torch.cat([*last[:, 0], *cells[:, 0]])
         torch.testing.assert_close(row, expected[pooling], rtol=0, atol=1e-12)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vqa_rnn.config import NoAttention
+from vqa_rnn.config import StackedAttention as StackedConfig
 from vqa_rnn.config import TopDownAttention as TopDownConfig
 
 
@@ -18,6 +19,7 @@ class MeanPooling(nn.Module):
 
     def __init__(self, config: NoAttention, feature_size: int, question_size: int) -> None:
         super().__init__()
+        self.output_size = feature_size
 
     def forward(
         self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor
@@ -52,6 +54,7 @@ class TopDownAttention(nn.Module):
         self.project_question = nn.Linear(question_size, 2 * config.hidden_size, bias=False)
         self.score = nn.Linear(config.hidden_size, 1)
         self.dropout = nn.Dropout(config.dropout)
+        self.output_size = feature_size
 
     def forward(
         self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor
@@ -87,9 +90,62 @@ class TopDownAttention(nn.Module):
         both_NKA = image_BKA.index_select(0, image_index_N) + self.project_question(question_NH).unsqueeze(1)
         value, gate = both_NKA.chunk(2, dim=2)
         logits_NK = self.score(self.dropout(value.tanh() * gate.sigmoid())).squeeze(2)
-        logits_NK = logits_NK.to(torch.promote_types(logits_NK.dtype, torch.float32))
-        logits_NK = logits_NK.masked_fill(~region_mask_BK[image_index_N], float("-inf"))
-        return logits_NK.softmax(dim=1).to(features_BKD.dtype)
+        return _weights(logits_NK, region_mask_BK[image_index_N]).to(features_BKD.dtype)
 
 
-ATTENTIONS: dict[str, type[MeanPooling] | type[TopDownAttention]] = {"none": MeanPooling, "top_down": TopDownAttention}
+class StackedAttention(nn.Module):
+    """Looks at the regions several times (Yang et al. 2016, https://arxiv.org/abs/1511.02274, equations 12 to 21).
+
+    With ``v_k = tanh(W f_k + b)`` and ``u = W' q + b'``, each look has weights ``softmax(w · tanh(W_v v_k + W_u u))`` and adds
+    what it saw to the query: ``u ← u + Σ p_k v_k``. The last ``u`` is the image vector. Differs from the paper: the question
+    passes a layer first, so that its size is free, ``u`` goes to the fusion and not straight to the answers, and there is
+    dropout by option.
+    """
+
+    def __init__(self, config: StackedConfig, feature_size: int, question_size: int) -> None:
+        super().__init__()
+        size, looks = config.hidden_size, range(config.num_looks)
+        self.project_image = nn.Linear(feature_size, size)
+        self.project_question = nn.Linear(question_size, size)
+        self.key = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in looks)
+        self.query = nn.ModuleList(nn.Linear(size, size) for _ in looks)
+        self.score = nn.ModuleList(nn.Linear(size, 1) for _ in looks)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output_size = size
+
+    def forward(
+        self, features_BKD: Tensor, region_mask_BK: Tensor, question_NH: Tensor, image_index_N: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Look at each question's image's regions.
+
+        Args:
+            features_BKD: (B, K, D) float.
+            region_mask_BK: (B, K) bool, at least one True a row.
+            question_NH: (N, H) float.
+            image_index_N: (N,) int64.
+
+        Returns:
+            (N, A) image vectors, already one a question, and None.
+        """
+        image_BKA = self.project_image(features_BKD).tanh()
+        values_NKA = image_BKA.index_select(0, image_index_N)
+        mask_NK = region_mask_BK[image_index_N]
+        query_NA = self.project_question(question_NH)
+        for key, query, score in zip(self.key, self.query, self.score, strict=True):
+            both_NKA = key(image_BKA).index_select(0, image_index_N) + query(query_NA).unsqueeze(1)
+            weights_NK = _weights(score(self.dropout(both_NKA.tanh())).squeeze(2), mask_NK)
+            query_NA = query_NA + (weights_NK.to(values_NKA.dtype).unsqueeze(1) @ values_NKA).squeeze(1)
+        return query_NA, None
+
+
+def _weights(logits_NK: Tensor, mask_NK: Tensor) -> Tensor:
+    """Softmax over the regions that exist, in float32 at least."""
+    logits_NK = logits_NK.to(torch.promote_types(logits_NK.dtype, torch.float32))
+    return logits_NK.masked_fill(~mask_NK, float("-inf")).softmax(dim=1)
+
+
+ATTENTIONS: dict[str, type[MeanPooling] | type[TopDownAttention] | type[StackedAttention]] = {
+    "none": MeanPooling,
+    "top_down": TopDownAttention,
+    "stacked": StackedAttention,
+}

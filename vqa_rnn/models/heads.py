@@ -1,22 +1,30 @@
 """Joint vectors to answers. A head scores, and owns its loss.
 
-Shape letters: N questions, J joint size, A answer vocabulary, C choices, U distinct choice texts, H text vector
-size, S scored answers.
+Shape letters: N questions, B images, K regions, D region size, J joint size, A answer vocabulary, C choices, U distinct choice
+texts, H text vector size, S scored answers.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
 from vqa_rnn.config import ClassifierHead as ClassifierConfig
+from vqa_rnn.config import MlpChoiceHead as MlpChoiceConfig
 from vqa_rnn.models.text_encoder import TextEncoder
 
 
 class ClassifierHead(nn.Module):
-    """A hidden layer, or none, then a logit for every answer of the vocabulary."""
+    """A hidden layer, or none, then a logit for every answer of the vocabulary.
 
-    def __init__(self, config: ClassifierConfig, joint_size: int, num_answers: int, text_encoder: TextEncoder) -> None:
+    ``softmax``: cross-entropy with the answer scores, made to sum to 1, as the target. ``sigmoid``: binary cross-entropy of
+    each answer with its score as the target (Teney et al. 2018, https://arxiv.org/abs/1708.02711, section 3.6).
+    """
+
+    def __init__(
+        self, config: ClassifierConfig, joint_size: int, num_answers: int, region_size: int, text_encoder: TextEncoder
+    ) -> None:
         super().__init__()
         hidden = config.hidden_size
         if hidden is None:
@@ -24,13 +32,15 @@ class ClassifierHead(nn.Module):
         else:
             layer = (nn.Linear(joint_size, hidden), nn.ReLU(), nn.Dropout(config.dropout))
             self.layers = nn.Sequential(*layer, nn.Linear(hidden, num_answers))
+        self.loss = config.loss
         self.label_smoothing = config.label_smoothing
 
-    def forward(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
+    def forward(self, joint_NJ: Tensor, regions_BKD: Tensor, batch: Batch) -> Tensor:
         """Score every answer.
 
         Args:
             joint_NJ: (N, J) float.
+            regions_BKD: Unused.
             batch: Unused.
 
         Returns:
@@ -39,7 +49,7 @@ class ClassifierHead(nn.Module):
         return _at_least_float32(self.layers(joint_NJ))
 
     def losses(self, logits_NA: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Cross-entropy with the questions' answer scores, made to sum to 1, as targets.
+        """The loss of each question, for ``sigmoid`` the sum over the answers.
 
         Args:
             logits_NA: (N, A) float32.
@@ -48,12 +58,27 @@ class ClassifierHead(nn.Module):
         Returns:
             (N,) float32, 0 for questions without an answer in the vocabulary, and (N,) bool, the questions that have one.
         """
-        log_p_NA = logits_NA.log_softmax(dim=1)
         totals_N = batch.answer_scores.sum(dim=1)
+        if self.loss == "sigmoid":
+            targets_NA = torch.zeros_like(logits_NA).scatter_add_(1, batch.answer_ids, batch.answer_scores.to(logits_NA))
+            losses_NA = functional.binary_cross_entropy_with_logits(logits_NA, targets_NA, reduction="none")
+            return _where(losses_NA.sum(dim=1), totals_N > 0)
+        log_p_NA = logits_NA.log_softmax(dim=1)
         targets_NS = batch.answer_scores / totals_N.clamp(min=1e-9)[:, None]
         true_N = -(targets_NS * log_p_NA.gather(1, batch.answer_ids)).sum(dim=1)
         losses_N = (1 - self.label_smoothing) * true_N - self.label_smoothing * log_p_NA.mean(dim=1)
         return _where(losses_N, totals_N > 0)
+
+    def probabilities(self, logits_NA: Tensor) -> Tensor:
+        """What the model gives each answer.
+
+        Args:
+            logits_NA: (N, A) float32.
+
+        Returns:
+            (N, A) float32; rows sum to 1 for ``softmax`` alone.
+        """
+        return _probabilities(logits_NA, self.loss)
 
     def question_scores(self, logits_NA: Tensor, batch: Batch) -> Tensor:
         """What the metric gives the best answer of each question.
@@ -69,37 +94,166 @@ class ClassifierHead(nn.Module):
         return (batch.answer_scores * (batch.answer_ids == best_N1)).sum(dim=1)
 
 
-class ChoiceHead(nn.Module):
-    """``score(c) = (W joint) · (W' text(c) + b')``, each distinct choice text of the batch encoded once.
+class TextChoices(nn.Module):
+    """Each distinct choice text of the batch, read once by a recurrent network of its own over the question's words."""
 
-    The discriminative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4) with a learned map on
-    both sides; choice texts are read by an LSTM of their own over the question's word embedding.
-    """
-
-    def __init__(self, config: ChoiceConfig, joint_size: int, num_answers: int, text_encoder: TextEncoder) -> None:
+    def __init__(self, region_size: int, text_encoder: TextEncoder, output_size: int) -> None:
         super().__init__()
         self.text_encoder = text_encoder
-        self.project_joint = nn.Linear(joint_size, text_encoder.output_size, bias=False)
-        self.project_choice = nn.Linear(text_encoder.output_size, text_encoder.output_size)
+        self.project = nn.Linear(text_encoder.output_size, output_size)
+
+    def exists(self, batch: Batch) -> Tensor:
+        """Which choices there are.
+
+        Args:
+            batch: Its ``choice_index``.
+
+        Returns:
+            (N, C) bool.
+        """
+        return batch.choice_index >= 0
+
+    def forward(self, regions_BKD: Tensor, batch: Batch) -> Tensor:
+        """Encode every question's choices.
+
+        Args:
+            regions_BKD: Unused.
+            batch: Its ``choice_tokens``, ``choice_lengths`` and ``choice_index``.
+
+        Returns:
+            (N, C, output size) float; any value where there is no such choice.
+        """
+        texts_UH = self.project(self.text_encoder.encode_texts(batch.choice_tokens, batch.choice_lengths))
+        return texts_UH[batch.choice_index.clamp(min=0)]
+
+
+class RegionChoices(nn.Module):
+    """Pointing: each choice is a region of the question's image (Zhu et al. 2016, https://arxiv.org/abs/1511.03416)."""
+
+    def __init__(self, region_size: int, text_encoder: TextEncoder, output_size: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(region_size, output_size)
+
+    def exists(self, batch: Batch) -> Tensor:
+        """Which choices there are.
+
+        Args:
+            batch: Its ``choice_regions``.
+
+        Returns:
+            (N, C) bool.
+        """
+        return batch.choice_regions >= 0
+
+    def forward(self, regions_BKD: Tensor, batch: Batch) -> Tensor:
+        """Pick every question's choices; a region is projected once, however often it is asked about.
+
+        Args:
+            regions_BKD: (B, K, D) float.
+            batch: Its ``choice_regions`` and ``image_index``.
+
+        Returns:
+            (N, C, output size) float; any value where there is no such choice.
+        """
+        return self.project(regions_BKD)[batch.image_index[:, None], batch.choice_regions.clamp(min=0)]
+
+
+CHOICES: dict[str, type[TextChoices] | type[RegionChoices]] = {"texts": TextChoices, "regions": RegionChoices}
+
+
+class ProductScore(nn.Module):
+    """``score(c) = (W joint) · c``.
+
+    The discriminative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4) with a learned map on both
+    sides, that of the choices in ``CHOICES``.
+    """
+
+    def __init__(self, config: ChoiceConfig, joint_size: int, choice_size: int) -> None:
+        super().__init__()
+        self.project_joint = nn.Linear(joint_size, choice_size, bias=False)
+
+    def forward(self, joint_NJ: Tensor, choices_NCH: Tensor) -> Tensor:
+        """Score choices.
+
+        Args:
+            joint_NJ: (N, J) float.
+            choices_NCH: (N, C, H) float.
+
+        Returns:
+            (N, C) float.
+        """
+        return (choices_NCH @ self.project_joint(joint_NJ).unsqueeze(2)).squeeze(2)
+
+
+class MlpScore(nn.Module):
+    """``score(c) = w · relu(W joint + c) + b``: the answer is an input, and each triplet gets one score.
+
+    Jabri et al. 2016 (https://arxiv.org/abs/1606.08390, section 3): with a joint vector that is question and image side by side
+    (``model.fusion: {name: concat, hidden_size: null}``) and the ``sigmoid`` loss this is their model. Differs from the paper:
+    texts are read by a recurrent network and not as the mean of word2vec vectors.
+    """
+
+    def __init__(self, config: MlpChoiceConfig, joint_size: int, choice_size: int) -> None:
+        super().__init__()
+        self.project_joint = nn.Linear(joint_size, choice_size, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(choice_size, 1)
+
+    def forward(self, joint_NJ: Tensor, choices_NCH: Tensor) -> Tensor:
+        """Score choices.
+
+        Args:
+            joint_NJ: (N, J) float.
+            choices_NCH: (N, C, H) float.
+
+        Returns:
+            (N, C) float.
+        """
+        hidden_NCH = (choices_NCH + self.project_joint(joint_NJ).unsqueeze(1)).relu()
+        return self.output(self.dropout(hidden_NCH)).squeeze(2)
+
+
+class ChoiceHead(nn.Module):
+    """Scores every choice of a question, texts or regions, by a product or by a layer.
+
+    ``softmax``: cross-entropy over a question's choices. ``sigmoid``: binary cross-entropy of each, their mean a question.
+    """
+
+    def __init__(
+        self,
+        config: ChoiceConfig | MlpChoiceConfig,
+        joint_size: int,
+        num_answers: int,
+        region_size: int,
+        text_encoder: TextEncoder,
+    ) -> None:
+        super().__init__()
+        if isinstance(config, MlpChoiceConfig):
+            size = config.hidden_size
+            self.score: ProductScore | MlpScore = MlpScore(config, joint_size, size)
+        else:
+            size = text_encoder.output_size if config.choices == "texts" else joint_size
+            self.score = ProductScore(config, joint_size, size)
+        self.choices = CHOICES[config.choices](region_size, text_encoder, size)
+        self.loss = config.loss
         self.label_smoothing = config.label_smoothing
 
-    def forward(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
+    def forward(self, joint_NJ: Tensor, regions_BKD: Tensor, batch: Batch) -> Tensor:
         """Score every question's choices.
 
         Args:
             joint_NJ: (N, J) float.
-            batch: Its ``choice_tokens``, ``choice_lengths`` and ``choice_index``.
+            regions_BKD: (B, K, D) float.
+            batch: Its choices.
 
         Returns:
             (N, C) float32 logits, -inf where there is no such choice.
         """
-        texts_UH = self.project_choice(self.text_encoder.encode_texts(batch.choice_tokens, batch.choice_lengths))
-        choices_NCH = texts_UH[batch.choice_index.clamp(min=0)]
-        logits_NC = (choices_NCH @ self.project_joint(joint_NJ).unsqueeze(2)).squeeze(2)
-        return _at_least_float32(logits_NC).masked_fill(batch.choice_index < 0, float("-inf"))
+        logits_NC = self.score(joint_NJ, self.choices(regions_BKD, batch))
+        return _at_least_float32(logits_NC).masked_fill(~self.choices.exists(batch), float("-inf"))
 
     def losses(self, logits_NC: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Cross-entropy over the choices.
+        """The loss of each question.
 
         Args:
             logits_NC: (N, C) float32, -inf where there is no such choice.
@@ -108,14 +262,32 @@ class ChoiceHead(nn.Module):
         Returns:
             (N,) float32, 0 for questions whose correct choice is not known, and (N,) bool, the questions whose is.
         """
+        known_N = batch.correct_choice >= 0
         if logits_NC.shape[1] == 0:
-            return logits_NC.sum(dim=1), torch.zeros_like(batch.correct_choice, dtype=torch.bool)
-        exists_NC = batch.choice_index >= 0
+            return logits_NC.sum(dim=1), torch.zeros_like(known_N)
+        exists_NC = logits_NC > float("-inf")
+        num_choices_N = exists_NC.sum(dim=1).clamp(min=1)
+        correct_N1 = batch.correct_choice.clamp(min=0)[:, None]
+        if self.loss == "sigmoid":
+            targets_NC = torch.zeros_like(logits_NC).scatter_(1, correct_N1, 1.0)
+            finite_NC = logits_NC.masked_fill(~exists_NC, 0.0)
+            losses_NC = functional.binary_cross_entropy_with_logits(finite_NC, targets_NC, reduction="none")
+            return _where((losses_NC * exists_NC).sum(dim=1) / num_choices_N, known_N)
         log_p_NC = logits_NC.log_softmax(dim=1).masked_fill(~exists_NC, 0.0)
-        true_N = -log_p_NC.gather(1, batch.correct_choice.clamp(min=0)[:, None]).squeeze(1)
-        even_N = -log_p_NC.sum(dim=1) / exists_NC.sum(dim=1).clamp(min=1)
-        losses_N = (1 - self.label_smoothing) * true_N + self.label_smoothing * even_N
-        return _where(losses_N, batch.correct_choice >= 0)
+        true_N = -log_p_NC.gather(1, correct_N1).squeeze(1)
+        even_N = -log_p_NC.sum(dim=1) / num_choices_N
+        return _where((1 - self.label_smoothing) * true_N + self.label_smoothing * even_N, known_N)
+
+    def probabilities(self, logits_NC: Tensor) -> Tensor:
+        """What the model gives each choice.
+
+        Args:
+            logits_NC: (N, C) float32, -inf where there is no such choice.
+
+        Returns:
+            (N, C) float32; rows sum to 1 for ``softmax`` alone.
+        """
+        return _probabilities(logits_NC, self.loss)
 
     def question_scores(self, logits_NC: Tensor, batch: Batch) -> Tensor:
         """Whether the best choice is the correct one.
@@ -132,6 +304,10 @@ class ChoiceHead(nn.Module):
         return (logits_NC.argmax(dim=1) == batch.correct_choice).float()
 
 
+def _probabilities(logits: Tensor, loss: str) -> Tensor:
+    return logits.sigmoid() if loss == "sigmoid" else logits.softmax(dim=1)
+
+
 def _at_least_float32(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
@@ -140,4 +316,8 @@ def _where(losses_N: Tensor, counts_N: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(counts_N, losses_N, 0.0), counts_N
 
 
-ANSWER_HEADS: dict[str, type[ClassifierHead] | type[ChoiceHead]] = {"classifier": ClassifierHead, "choice": ChoiceHead}
+ANSWER_HEADS: dict[str, type[ClassifierHead] | type[ChoiceHead]] = {
+    "classifier": ClassifierHead,
+    "choice": ChoiceHead,
+    "mlp_choice": ChoiceHead,
+}

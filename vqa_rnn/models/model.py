@@ -1,12 +1,15 @@
 """The whole model: texts and features in, scores out.
 
-Shape letters: B images, N questions, K regions, D feature size, H question vector size, J joint size.
+Shape letters: B images, N questions, K regions, D region size, H question vector size, J joint size.
 """
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ModelConfig
@@ -14,6 +17,8 @@ from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
 from vqa_rnn.models.text_encoder import TextEncoder
+
+GEOMETRY_SIZE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,24 @@ class ModelSizes:
     num_answers: int
 
 
+class Encoded(NamedTuple):
+    """A batch before the head.
+
+    Attributes:
+        joint: (N, J) float, question and image in one vector.
+        regions: (B, K, D) float, the images' regions as the model sees them.
+    """
+
+    joint: Tensor
+    regions: Tensor
+
+
 class VqaModel(nn.Module):
     """Question encoder, image attention, fusion and answer head.
 
     Features are standardised by channel with the mean and deviation over the training images, which are buffers of the
-    model and travel with its weights. An ablated part is replaced by zeros before its first layer, so that what remains
-    of it is a learned constant.
+    model and travel with its weights; by option each region is scaled to length 1 instead. An ablated part is replaced by zeros
+    before its first layer, so that what remains of it is a learned constant.
     """
 
     feature_mean: Tensor
@@ -48,15 +65,18 @@ class VqaModel(nn.Module):
         self.sees_image = config.ablate in ("none", "image_only")
         self.register_buffer("feature_mean", torch.zeros(sizes.feature_size))
         self.register_buffer("feature_std", torch.ones(sizes.feature_size))
+        self.feature_scaling = config.feature_scaling
+        self.has_geometry = config.geometry
         self.feature_dropout = nn.Dropout(config.feature_dropout)
+        region_size = sizes.feature_size + (GEOMETRY_SIZE if config.geometry else 0)
         self.question_encoder = TextEncoder(config.question, sizes.vocabulary_size)
         question_size = self.question_encoder.output_size
-        self.attention = ATTENTIONS[config.attention.name](config.attention, sizes.feature_size, question_size)  # type: ignore[arg-type]
-        self.fusion = FUSIONS[config.fusion.name](config.fusion, question_size, sizes.feature_size)  # type: ignore[arg-type]
+        self.attention = ATTENTIONS[config.attention.name](config.attention, region_size, question_size)  # type: ignore[arg-type]
+        self.fusion = FUSIONS[config.fusion.name](config.fusion, question_size, self.attention.output_size)  # type: ignore[arg-type]
         choice_encoder = TextEncoder(config.question, sizes.vocabulary_size)
         choice_encoder.embedding = self.question_encoder.embedding
         head = ANSWER_HEADS[config.head.name]
-        self.head = head(config.head, self.fusion.output_size, sizes.num_answers, choice_encoder)  # type: ignore[arg-type]
+        self.head = head(config.head, self.fusion.output_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
 
     def set_feature_statistics(self, mean_D: Tensor, std_D: Tensor) -> None:
         """Fix how features are standardised.
@@ -73,36 +93,53 @@ class VqaModel(nn.Module):
         for part in (self.attention, self.fusion):
             part.compile(dynamic=True)
 
-    def encode(self, batch: Batch) -> Tensor:
+    def regions(self, batch: Batch) -> Tensor:
+        """The images' regions as the model sees them.
+
+        Args:
+            batch: The batch, on the model's device.
+
+        Returns:
+            (B, K, D) float.
+        """
+        features_BKD = batch.features.to(self.feature_mean.dtype)
+        if self.feature_scaling == "unit":
+            features_BKD = functional.normalize(features_BKD, dim=2)
+        else:
+            features_BKD = (features_BKD - self.feature_mean) / self.feature_std
+        features_BKD = self.feature_dropout(features_BKD)
+        if self.has_geometry:
+            boxes = grid_boxes(features_BKD) if batch.boxes is None else batch.boxes
+            features_BKD = torch.cat([features_BKD, _geometry(boxes.to(features_BKD))], dim=2)
+        return features_BKD if self.sees_image else torch.zeros_like(features_BKD)
+
+    def encode(self, batch: Batch) -> Encoded:
         """Everything before the head.
 
         Args:
             batch: The batch, on the model's device.
 
         Returns:
-            (N, J) float joint vectors.
+            The joint vectors, and the regions that a head may choose among.
         """
         question_NH = self.question_encoder.encode_texts(batch.question_tokens, batch.question_lengths)
-        features_BKD = (batch.features.to(self.feature_mean.dtype) - self.feature_mean) / self.feature_std
-        features_BKD = self.feature_dropout(features_BKD)
         if not self.sees_question:
             question_NH = torch.zeros_like(question_NH)
-        if not self.sees_image:
-            features_BKD = torch.zeros_like(features_BKD)
-        image_MD, image_index_N = self.attention(features_BKD, batch.region_mask, question_NH, batch.image_index)
-        return self.fusion(question_NH, image_MD, image_index_N)
+        regions_BKD = self.regions(batch)
+        image_MD, image_index_N = self.attention(regions_BKD, batch.region_mask, question_NH, batch.image_index)
+        return Encoded(self.fusion(question_NH, image_MD, image_index_N), regions_BKD)
 
-    def answer(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
+    def answer(self, encoded: Encoded, batch: Batch) -> Tensor:
         """The head.
 
         Args:
-            joint_NJ: (N, J) float, from ``encode``.
+            encoded: From ``encode``.
             batch: The same batch.
 
         Returns:
             (N, A) or (N, C) float32 logits, by head.
         """
-        return self.head(joint_NJ, batch)
+        return self.head(encoded.joint, encoded.regions, batch)
 
     def forward(self, batch: Batch) -> Tensor:
         """Score the answers of every question.
@@ -114,6 +151,17 @@ class VqaModel(nn.Module):
             (N, A) or (N, C) float32 logits, by head.
         """
         return self.answer(self.encode(batch), batch)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What the model gives each answer or choice.
+
+        Args:
+            logits: From ``forward``.
+
+        Returns:
+            Of the same shape, 0 to 1.
+        """
+        return self.head.probabilities(logits)
 
     def losses(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The head's loss of each question.
@@ -151,3 +199,26 @@ class VqaModel(nn.Module):
             (N,) float32 fractions.
         """
         return self.head.question_scores(logits, batch)
+
+
+def grid_boxes(features_BKD: Tensor) -> Tensor:
+    """Where the cells of a square grid lie.
+
+    Args:
+        features_BKD: (B, K, D); K a square number, the cells row by row.
+
+    Returns:
+        (B, K, 4) x1 y1 x2 y2 as fractions of the image.
+    """
+    num_images, num_regions = features_BKD.shape[:2]
+    side = math.isqrt(num_regions)
+    cell = torch.arange(num_regions, device=features_BKD.device)
+    corner_K2 = torch.stack([cell % side, cell // side], dim=1).to(features_BKD.dtype)
+    return (torch.cat([corner_K2, corner_K2 + 1], dim=1) / side).expand(num_images, -1, -1)
+
+
+def _geometry(boxes_BK4: Tensor) -> Tensor:
+    """(B, K, 5): corners and area, each from -1 to 1, on the scale of standardised features."""
+    width_height_BK2 = boxes_BK4[:, :, 2:] - boxes_BK4[:, :, :2]
+    area_BK1 = width_height_BK2.prod(dim=2, keepdim=True)
+    return 2 * torch.cat([boxes_BK4, area_BK1], dim=2) - 1

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_packed_sequence
 
 from vqa_rnn.config import TextEncoderConfig
-from vqa_rnn.rnn import CELLS, run_packed
+from vqa_rnn.rnn import CELLS, all_states, last_state, run_packed
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
@@ -17,8 +17,9 @@ UNKNOWN_ID = 1
 class TextEncoder(nn.Module):
     """A recurrent network over word vectors (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 4).
 
-    The paper takes the last state; by option it is the mean or the maximum of the states, as in sentence encoders
-    (Conneau et al. 2017, https://arxiv.org/abs/1705.02364, section 3.2).
+    The paper takes the last state, or with two layers the last states and cells of both (``all_states``: their "deeper LSTM");
+    by option it is the mean or the maximum of the states, as in sentence encoders (Conneau et al. 2017,
+    https://arxiv.org/abs/1705.02364, section 3.2).
 
     Attributes:
         output_size: H.
@@ -45,6 +46,8 @@ class TextEncoder(nn.Module):
         self.word_dropout = config.word_dropout
         self.pooling = config.pooling
         self.output_size = config.hidden_size * (2 if config.bidirectional else 1)
+        if config.pooling == "all_states":
+            self.output_size *= config.num_layers * (2 if config.cell == "lstm" else 1)
 
     def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """Encode texts of any field.
@@ -69,9 +72,11 @@ class TextEncoder(nn.Module):
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
             tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
         words_NTE = self.dropout(self.embedding(tokens_NT))
-        states, last_NH = run_packed(self.network, words_NTE, lengths_N)
+        states, final = run_packed(self.network, words_NTE, lengths_N)
         if self.pooling == "last":
-            return self.dropout(last_NH)
+            return self.dropout(last_state(self.network, final))
+        if self.pooling == "all_states":
+            return self.dropout(all_states(final))
         outside = 0.0 if self.pooling == "mean" else float("-inf")
         states_NTH, _ = pad_packed_sequence(states, batch_first=True, padding_value=outside)
         pooled_NH = states_NTH.sum(dim=1) / lengths_N[:, None] if self.pooling == "mean" else states_NTH.amax(dim=1)
