@@ -5,18 +5,21 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import xxhash
 from PIL.Image import Image
 
 from vqa_rnn.config import Config, store_path
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.extractor import BoxedImage, Extractor
 from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
 
 _READ_AHEAD = 3  # batches
+NO_BOXES = np.zeros((0, 4), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,18 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
         asked = [question.question_id for question in annotations.questions if question.image_id == absent[0]]
         who = f": question {asked[0]} asks about it" if asked else ""
         raise UserError(f"no image at {annotations.images[absent[0]]}{more}{who}")
+    if config.features.output == "boxes" and not annotations.boxes:
+        raise UserError(f"features.output=boxes: {config.dataset.name} gives no boxes; Visual7W pointing does")
     extractor = Extractor(config.features, device=device)
     earlier = [finished] if finished is not None else []
     if partial_path(path).is_file():
         begun = FeatureStore(partial_path(path))
         if begun.image_ids != image_ids:
             earlier.append(begun)
-    writer = _open_writer(path, extractor, config, image_ids, earlier)
+    num_regions = extractor.num_regions
+    if extractor.sees_boxes:
+        num_regions = 1 + max(len(boxes) for boxes in annotations.boxes.values())  # the whole image comes first
+    writer = _open_writer(path, extractor, config, image_ids, earlier, num_regions)
     batch_rows = int(writer.attributes["compute"]["batch_rows"])
     extractor.precision = writer.attributes["compute"]["precision"]
     taken = {image_id for store in earlier for image_id in store.row_of}
@@ -104,7 +112,9 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
                 images.append(image)
                 hashes.append(source_hash)
                 good.append(row)
-            if good:
+            if good and extractor.sees_boxes:
+                writer.write(good, extractor.box_regions(images), hashes, [image.boxes for image in images])
+            elif good:
                 writer.write(good, extractor.regions(images), hashes)
             for row in set(rows) - set(good):
                 writer.fail(row)
@@ -116,7 +126,7 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
 
 
 def _open_writer(
-    path: Path, extractor: Extractor, config: Config, image_ids: list[str], earlier: list[FeatureStore]
+    path: Path, extractor: Extractor, config: Config, image_ids: list[str], earlier: list[FeatureStore], num_regions: int
 ) -> StoreWriter:
     """Take up the unfinished store, or make a new one with the rows and the way of computing of those made earlier."""
     if partial_path(path).is_file():
@@ -139,9 +149,10 @@ def _open_writer(
     writer = StoreWriter.create(
         path,
         image_ids,
-        num_regions=extractor.num_regions,
+        num_regions=num_regions,
         feature_size=extractor.feature_size,
         dtype=config.features.dtype,
+        boxes=extractor.sees_boxes,
         attributes={**extractor.description, "compute": compute, "fingerprint": extractor.fingerprint},
     )
     for store in earlier:
@@ -156,7 +167,9 @@ def _copy_rows(finished: FeatureStore, writer: StoreWriter) -> None:
     shared = [row for row, image_id in enumerate(writer.image_ids) if image_id in finished.row_of]
     for row in shared:
         old = finished.row_of[writer.image_ids[row]]
-        writer.write([row], finished.features[old : old + 1], [int(finished.source_hash[old])])
+        count = int(finished.num_regions[old])
+        boxes = None if finished.boxes is None else [finished.boxes[old, :count]]
+        writer.write([row], [finished.features[old, :count]], [int(finished.source_hash[old])], boxes)
 
 
 def _read_ahead(
@@ -165,18 +178,21 @@ def _read_ahead(
     annotations: Annotations,
     image_ids: list[str],
     pending: list[list[int]],
-) -> Iterator[tuple[list[int], list[Future[tuple[Image, int]]]]]:
+) -> Iterator[tuple[list[int], list[Future[tuple[Any, int]]]]]:
     """Decode the next batches in threads while the backbone works."""
 
-    def read(row: int) -> tuple[Image, int]:
+    def read(row: int) -> tuple[Image | BoxedImage, int]:
         path = annotations.images[image_ids[row]]
         try:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"cannot read the image {path}: {error.strerror}") from error
-        return extractor.load(path, content), xxhash.xxh64_intdigest(content)
+        source_hash = xxhash.xxh64_intdigest(content)
+        if extractor.sees_boxes:
+            return extractor.load_boxed(path, annotations.boxes.get(image_ids[row], NO_BOXES), content), source_hash
+        return extractor.load(path, content), source_hash
 
-    queue: list[tuple[list[int], list[Future[tuple[Image, int]]]]] = []
+    queue: list[tuple[list[int], list[Future[tuple[Any, int]]]]] = []
     for rows in pending:
         queue.append((rows, [pool.submit(read, row) for row in rows]))
         if len(queue) > _READ_AHEAD:

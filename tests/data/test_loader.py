@@ -62,7 +62,10 @@ def store(tmp_path: Path) -> FeatureStore:
     )
     features = np.arange(12 * 4 * 3, dtype=np.float16).reshape(12, 4, 3)
     boxes = np.random.default_rng(0).random((12, 4, 4), dtype=np.float32)
-    writer.write(range(12), features, [0] * 12, boxes, [1 + i % 4 for i in range(12)])
+    counts = [1 + i % 4 for i in range(12)]
+    some_features = [rows[:count] for rows, count in zip(features, counts, strict=True)]
+    some_boxes = [rows[:count] for rows, count in zip(boxes, counts, strict=True)]
+    writer.write(range(12), some_features, [0] * 12, some_boxes)
     return FeatureStore(writer.finish())
 
 
@@ -98,8 +101,10 @@ def test_features_regions_and_boxes_come_from_the_row_of_the_image(encoded: Enco
     assert store.boxes is not None
     for place, image in enumerate((0, 3)):
         row = IMAGES.index(encoded.image_ids[image])
-        assert np.array_equal(features[place], np.arange(12).reshape(4, 3) + row * 12)
-        assert num_regions[place] == 1 + row % 4
+        count = 1 + row % 4
+        assert np.array_equal(features[place, :count], np.arange(3 * count).reshape(count, 3) + row * 12)
+        assert (features[place, count:] == 0).all()
+        assert num_regions[place] == count
         assert np.array_equal(boxes[place], store.boxes[row])
 
 

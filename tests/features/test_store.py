@@ -166,8 +166,12 @@ def test_row_hash_is_xxh64_of_the_features_then_the_boxes(tmp_path: Path, boxes:
 
 def test_fewer_regions_than_k_are_recorded(tmp_path: Path) -> None:
     writer = begin(tmp_path / "store.h5", ["a", "b"])
-    writer.write([0, 1], random_rows(2), [0, 0], num_regions=[2, 4])
-    np.testing.assert_array_equal(FeatureStore(writer.finish()).num_regions, [2, 4])
+    rows = random_rows(2)
+    writer.write([0, 1], [rows[0][:2], rows[1]], [0, 0])
+    store = FeatureStore(writer.finish())
+    np.testing.assert_array_equal(store.num_regions, [2, len(rows[1])])
+    np.testing.assert_array_equal(store.features[0, :2], rows[0][:2])
+    assert (store.features[0, 2:] == 0).all()
 
 
 def test_pending_ranges_are_the_same_whatever_was_done(tmp_path: Path) -> None:

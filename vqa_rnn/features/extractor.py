@@ -10,7 +10,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import timm
@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_data_config
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.ops import roi_align
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
@@ -41,6 +42,21 @@ def _efficientnet_lite0_file() -> Path:
 PACKAGES: dict[str, Callable[[], Path]] = {"tf_efficientnet_lite0": _efficientnet_lite0_file}
 
 
+WHOLE = np.array([[0, 0, 1, 1]], dtype=np.float32)
+
+
+class BoxedImage(NamedTuple):
+    """An image of which some boxes are looked at.
+
+    Attributes:
+        views: Scaled images: the whole one, and for ``box_method=crop`` each box cut out.
+        boxes: (n + 1, 4) float32 x1 y1 x2 y2 as fractions of the image; row 0 is the whole of it.
+    """
+
+    views: list[Image.Image]
+    boxes: NDArray[np.float32]
+
+
 class Extractor:
     """Images to region features.
 
@@ -49,7 +65,7 @@ class Extractor:
         fingerprint: A hash of ``description``.
         precision: How the backbone computes.
         model: The backbone.
-        num_regions: K.
+        num_regions: K; 1 where regions are boxes, as only the whole image is in all images.
         feature_size: D.
     """
 
@@ -87,12 +103,18 @@ class Extractor:
                 "std": list(std),
                 "output": config.output,
                 "grid_size": config.grid_size,
+                **({"box_method": config.box_method} if config.output == "boxes" else {}),
             },
         }
         self.fingerprint = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:16]
         chosen = precision or (config.precision if config.precision != "auto" else None)
         self.precision: Precision = chosen or _native_precision(self._device)
         self.num_regions, self.feature_size = self._try_out()
+
+    @property
+    def sees_boxes(self) -> bool:
+        """Whether regions are boxes that the data set gives: then ``load_boxed`` and ``box_regions`` are to be called."""
+        return self._config.output == "boxes"
 
     def load(self, path: Path, content: bytes | None = None) -> Image.Image:
         """Read an image file and scale it.
@@ -107,17 +129,34 @@ class Extractor:
         Raises:
             UserError: The file is missing, is no image, or is damaged.
         """
-        try:
-            with Image.open(io.BytesIO(path.read_bytes() if content is None else content)) as image:
-                image.load()
-                return self._scale(_upright_rgb(image))
-        except FileNotFoundError:
-            raise UserError(f"no image at {path}") from None
-        except UnidentifiedImageError:
-            raise UserError(f"{path} is not an image that can be read (PNG, JPEG, WebP, …)") from None
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(f"cannot read the image {path}: {reason}") from error
+        return self._scale(_read_image(path, content))
+
+    def load_boxed(self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None) -> BoxedImage:
+        """Read an image file and what is needed of the boxes in it.
+
+        Args:
+            path: The file.
+            boxes: (n, 4) x1 y1 x2 y2 in pixels; what lies outside of the image is cut off.
+            content: The file's bytes, if they were read before.
+
+        Returns:
+            The image.
+
+        Raises:
+            UserError: As ``load``; or a box does not touch the image.
+        """
+        image = _read_image(path, content)
+        fractions = (boxes / np.array([image.width, image.height] * 2, dtype=np.float32)).clip(0, 1)
+        empty = np.flatnonzero((fractions[:, 2:] <= fractions[:, :2]).any(axis=1))
+        if empty.size:
+            corners = ", ".join(f"{value:g}" for value in boxes[empty[0]])
+            raise UserError(
+                f"a box ({corners}) lies outside of the image {path}, which has {image.width}x{image.height} pixels"
+            )
+        views = [self._scale(image)]
+        if self._config.box_method == "crop":
+            views += [self._scale(image.crop(_whole_pixels(box))) for box in boxes.clip(0, [image.width, image.height] * 2)]
+        return BoxedImage(views, np.concatenate([WHOLE, fractions.astype(np.float32)]))
 
     def regions(self, images: Sequence[Image.Image]) -> NDArray[Any]:
         """Run the backbone.
@@ -128,6 +167,37 @@ class Extractor:
         Returns:
             (len(images), K, D) in the stored dtype. A grid's cells go row by row from the top left.
         """
+        joined = self._grid(images).flatten(2).transpose(1, 2)  # (B, K, D)
+        if self._config.output != "grid":
+            joined = joined.mean(dim=1, keepdim=True)
+        return self._stored(joined)
+
+    def box_regions(self, images: Sequence[BoxedImage]) -> list[NDArray[Any]]:
+        """Run the backbone and look at boxes.
+
+        Args:
+            images: As ``load_boxed`` gives them.
+
+        Returns:
+            For each image (its boxes, D) in the stored dtype, the whole image first: the mean of the grid under each box
+            (RoIAlign: He et al. 2017, https://arxiv.org/abs/1703.06870, section 3, one bin a box), or of the grid of each box
+            cut out.
+        """
+        counts = [len(image.boxes) for image in images]
+        if self._config.box_method == "roi":
+            grid = self._grid([image.views[0] for image in images])
+            size = torch.tensor([grid.shape[3], grid.shape[2]] * 2, dtype=torch.float32)
+            boxes = [(torch.from_numpy(image.boxes) * size).to(grid.device) for image in images]
+            pooled = self._stored(roi_align(grid, boxes, output_size=1, aligned=True).flatten(1))
+        else:
+            views = [view for image in images for view in image.views]
+            rows = self._config.batch_rows
+            parts = [self._grid(views[start : start + rows]).mean(dim=(2, 3)) for start in range(0, len(views), rows)]
+            pooled = self._stored(torch.cat(parts))
+        return np.split(pooled, np.cumsum(counts)[:-1])
+
+    def _grid(self, images: Sequence[Image.Image]) -> Tensor:
+        """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
         pixels = np.stack([np.asarray(image) for image in images])
         batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).sub_(self._mean).div_(self._std)
         batch = batch.to(self._device, memory_format=torch.channels_last)
@@ -135,11 +205,10 @@ class Extractor:
         with torch.inference_mode(), autocast:
             outputs = [_as_grid(output) for output in self._run(batch)]
         size = self._config.grid_size or outputs[-1].shape[-1]
-        grids = [functional.adaptive_avg_pool2d(output.float(), size) for output in outputs]
-        joined = torch.cat(grids, dim=1).flatten(2).transpose(1, 2)  # (B, K, D)
-        if self._config.output == "pooled":
-            joined = joined.mean(dim=1, keepdim=True)
-        return joined.cpu().numpy().astype(self._config.dtype)
+        return torch.cat([functional.adaptive_avg_pool2d(output.float(), size) for output in outputs], dim=1)
+
+    def _stored(self, features: Tensor) -> NDArray[Any]:
+        return features.cpu().numpy().astype(self._config.dtype)
 
     def _run(self, batch: Tensor) -> list[Tensor]:
         """Run the backbone up to the last wanted layer."""
@@ -182,6 +251,27 @@ class Extractor:
         if self._config.resize == "pad":
             return ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=(128, 128, 128))
         return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+
+
+def _read_image(path: Path, content: bytes | None) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(path.read_bytes() if content is None else content)) as image:
+            image.load()
+            return _upright_rgb(image)
+    except FileNotFoundError:
+        raise UserError(f"no image at {path}") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{path} is not an image that can be read (PNG, JPEG, WebP, …)") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"cannot read the image {path}: {reason}") from error
+
+
+def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """The pixels that a box touches: at least one each way, however thin it is."""
+    left, top = np.floor(box[:2]).astype(int).tolist()
+    right, bottom = np.ceil(box[2:]).astype(int).tolist()
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 # How to undo each EXIF orientation.

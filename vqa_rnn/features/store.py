@@ -140,6 +140,8 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
     made |= {"dtype": str(store.features.dtype)}
     wanted = {"backbone": f"{config.library}/{config.backbone}", "layers": config.layers}
     wanted |= {name: getattr(config, name) for name in ("image_size", "resize", "output", "grid_size", "dtype")}
+    if config.output == "boxes":
+        made["box_method"], wanted["box_method"] = transform.get("box_method"), config.box_method
     for name in ("mean", "std"):
         if getattr(config, name) is not None:
             made[name], wanted[name] = tuple(transform[name]), getattr(config, name)
@@ -247,29 +249,29 @@ class StoreWriter:
     def write(
         self,
         rows: Sequence[int],
-        features: NDArray[Any],
+        features: Sequence[NDArray[Any]] | NDArray[Any],
         source_hash: Sequence[int],
-        boxes: NDArray[np.float32] | None = None,
-        num_regions: Sequence[int] | None = None,
+        boxes: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
         """Write rows and then mark them as written.
 
         Args:
             rows: The rows.
-            features: (len(rows), K, D).
+            features: For each row (its regions, D); fewer regions than K leave zeros.
             source_hash: xxh64 of each image file.
-            boxes: (len(rows), K, 4), where the store has boxes.
-            num_regions: Regions that exist, a row; by default all K.
+            boxes: For each row (its regions, 4), where the store has boxes.
         """
         columns = self._columns
-        features = features.astype(columns["features"].dtype, copy=False)
         for i, row in enumerate(rows):
-            columns["features"][row] = features[i]
-            content = [features[i].tobytes()]
+            count = len(features[i])
+            columns["features"][row, :count] = features[i]
+            columns["features"][row, count:] = 0
+            content = [columns["features"][row].tobytes()]
             if boxes is not None:
-                columns["boxes"][row] = boxes[i]
-                content.append(np.asarray(boxes[i], dtype=np.float32).tobytes())
-            columns["num_regions"][row] = features.shape[1] if num_regions is None else num_regions[i]
+                columns["boxes"][row, :count] = boxes[i]
+                columns["boxes"][row, count:] = 0
+                content.append(columns["boxes"][row].tobytes())
+            columns["num_regions"][row] = count
             columns["source_hash"][row] = source_hash[i]
             columns["row_hash"][row] = xxhash.xxh64_intdigest(b"".join(content))
         columns["written"][np.asarray(rows)] = True
