@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqa_rnn.answers import AnswerVocabulary, answer_scores, fold_answer, normalise_vqa, score_answer
+from vqa_rnn.answers import (
+    RULES,
+    AnswerVocabulary,
+    Rule,
+    answer_scores,
+    consensus_score,
+    fold_answer,
+    leave_one_out,
+    normalise_vqa,
+    score_answer,
+)
 from vqa_rnn.errors import UserError
 
 GOLDENS = json.loads((Path(__file__).parent / "data" / "goldens_vqa.json").read_text(encoding="utf-8"))["cases"]
@@ -128,6 +138,33 @@ def test_an_answer_without_people_cannot_be_scored():
     assert answer_scores([]) == {}
 
 
+def test_one_person_is_scored_by_comparison_for_training_and_by_the_rule_officially():
+    assert score_answer("Red", ["red"]) == 1
+    assert consensus_score("red", ["red"]) == consensus_score("red", ["red"], "2015") == 0  # there are no others
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_order_of_people_does_not_matter(rule: Rule):
+    humans = ["the cat", "cat", "Cat", "cat.", "dog"] * 2
+    assert consensus_score("Cat", humans, rule) == consensus_score("Cat", humans[::-1], rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("case", GOLDENS[::60], ids=lambda case: str(case["question_id"]))
+def test_distinct_records_score_as_if_they_were_not_named(case: dict, rule: Rule):
+    numbered = consensus_score(case["answer"], case["human_answers"], rule, range(10))
+    assert numbered == pytest.approx(consensus_score(case["answer"], case["human_answers"], rule), abs=1e-12)
+    assert numbered == pytest.approx(case[f"score_{rule}"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("matches", "people", "score"),
+    [(0, 10, 0), (1, 10, 0.3), (2, 10, 0.6), (3, 10, 0.9), (4, 10, 1), (10, 10, 1), (1, 1, 0), (0, 1, 0), (3, 3, 2 / 3)],
+)
+def test_the_closed_form(matches: int, people: int, score: float):
+    assert leave_one_out(matches, people) == pytest.approx(score, abs=1e-12)
+
+
 def test_folding_keeps_punctuation():
     assert fold_answer("  Two\tRed  Balls. ") == "two red balls."
 
@@ -164,7 +201,7 @@ SAID = st.sampled_from(
 )
 
 
-def leave_one_out(answer: str, humans: list[str]) -> float:
+def step_by_step(answer: str, humans: list[str]) -> float:
     """The official rule of 2021 word by word."""
     humans = [human.replace("\n", " ").replace("\t", " ").strip() for human in humans]
     answer = answer.replace("\n", " ").replace("\t", " ").strip()
@@ -180,7 +217,7 @@ def leave_one_out(answer: str, humans: list[str]) -> float:
 
 @given(SAID | st.text(max_size=6), st.lists(SAID, min_size=2, max_size=12))
 def test_the_score_is_the_mean_over_leaving_one_person_out(answer: str, humans: list[str]):
-    assert score_answer(answer, humans) == pytest.approx(leave_one_out(answer, humans), abs=1e-12)
+    assert score_answer(answer, humans) == pytest.approx(step_by_step(answer, humans), abs=1e-12)
 
 
 @given(st.lists(SAID | st.text(max_size=6), min_size=1, max_size=12))

@@ -2,15 +2,18 @@
 
 Training targets and the metric come from one function, ``score_answer``. A question with one human answer is scored by
 comparison; one with several by the official VQA accuracy (Antol et al. 2015, eq. in section 4; the evaluation script of
-2021, whose quirks are kept).
+2021, whose quirks are kept). ``consensus_score`` knows the rule of before March 2021 too: results published until then used it.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_json, write_json
@@ -24,9 +27,14 @@ _ARTICLES = frozenset(_TABLES["articles"])
 _MARKS: list[str] = _TABLES["punctuation"]
 _DIGIT_COMMA_DIGIT = re.compile(r"(\d)(,)(\d)")
 _PERIOD = re.compile(r"(?!<=\d)(\.)(?!\d)")  # the official pattern, its mistyped look-behind included
+_ANY_MARK = re.compile("[" + re.escape("".join(_MARKS) + ".") + "]")
 _MOST_PERIODS = int(re.UNICODE)  # the script passes this flag as the number of substitutions
+_CACHED = 1 << 18  # distinct texts; the ten answers of a question repeat each other, and so do questions
+
+Rule = Literal["2021", "2015"]
 
 
+@lru_cache(maxsize=_CACHED)
 def normalise_vqa(answer: str) -> str:
     """Normalise an answer as the official VQA evaluation does: punctuation, then number words, articles, contractions.
 
@@ -36,14 +44,52 @@ def normalise_vqa(answer: str) -> str:
     Returns:
         The normalised text; empty if nothing is left ("the").
     """
+    words = (_NUMBER_WORDS.get(word, word) for word in _strip_punctuation(answer).lower().split())
+    return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+
+
+@lru_cache(maxsize=_CACHED)
+def _strip_punctuation(answer: str) -> str:
+    if not _ANY_MARK.search(answer):
+        return answer
     has_number_comma = _DIGIT_COMMA_DIGIT.search(answer) is not None
     text = answer
     for mark in _MARKS:
         beside_space = f"{mark} " in answer or f" {mark}" in answer
         text = text.replace(mark, "" if beside_space or has_number_comma else " ")
-    text = _PERIOD.sub("", text, count=_MOST_PERIODS)
-    words = (_NUMBER_WORDS.get(word, word) for word in text.lower().split())
-    return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    return _PERIOD.sub("", text, count=_MOST_PERIODS)
+
+
+@lru_cache(maxsize=_CACHED)
+def _flatten(answer: str) -> str:
+    return answer.replace("\n", " ").replace("\t", " ").strip()
+
+
+def _flatten_and_normalise(answer: str) -> str:
+    return normalise_vqa(_flatten(answer))
+
+
+@dataclass(frozen=True)
+class ConsensusRule:
+    """In which form an official script compares answers.
+
+    Attributes:
+        agreed: What people said; whether all said the same is asked of this form, and it is compared if they did.
+        differing: What people said, where they differ.
+        answer_to_agreed: The answer that is scored, where all people said the same.
+        answer_to_differing: The answer that is scored, where they differ.
+    """
+
+    agreed: Callable[[str], str]
+    differing: Callable[[str], str]
+    answer_to_agreed: Callable[[str], str]
+    answer_to_differing: Callable[[str], str]
+
+
+RULES: dict[Rule, ConsensusRule] = {
+    "2021": ConsensusRule(_flatten, _flatten_and_normalise, _flatten, _flatten_and_normalise),
+    "2015": ConsensusRule(str, _strip_punctuation, _flatten_and_normalise, _flatten_and_normalise),
+}
 
 
 def fold_answer(answer: str) -> str:
@@ -76,9 +122,56 @@ def score_answer(answer: str, human_answers: Sequence[str]) -> float:
         raise ValueError("an answer cannot be scored without human answers")
     if len(human_answers) == 1:
         return float(fold_answer(answer) == fold_answer(human_answers[0]))
-    humans, normalised = _comparable(human_answers)
-    answer = _flatten(answer)
-    return _consensus(normalise_vqa(answer) if normalised else answer, humans)
+    return consensus_score(answer, human_answers)
+
+
+def consensus_score(
+    answer: str, human_answers: Sequence[str], rule: Rule = "2021", identities: Sequence[Hashable] | None = None
+) -> float:
+    """Score one answer by the official VQA accuracy, however many people answered.
+
+    The mean over people of min(1, matches among the others / 3). Under the rule of 2021 both sides are normalised unless all
+    people said the same; under that of 2015 the answer always is, and what people said, unless all said the same, loses its
+    punctuation alone.
+
+    Args:
+        answer: The answer to score.
+        human_answers: What people answered, at least one text.
+        rule: Which official script.
+        identities: What besides the text tells one person's record from another's: the number and the confidence of the
+            answer. The script takes "the others" for all records unlike this one, so people whose records are equal are left
+            out together. None: no two are equal.
+
+    Returns:
+        A fraction.
+
+    Raises:
+        ValueError: There are no human answers.
+    """
+    if not human_answers:
+        raise ValueError("an answer cannot be scored without human answers")
+    forms = RULES[rule]
+    humans, differ = _compared(human_answers, forms)
+    said = forms.answer_to_differing(answer) if differ else forms.answer_to_agreed(answer)
+    if identities is None:
+        return leave_one_out(humans.count(said), len(humans))
+    return _leave_equals_out(said, humans, identities)
+
+
+@lru_cache(maxsize=1 << 10)
+def leave_one_out(matches: int, people: int) -> float:
+    """The mean over people of min(1, matches among the others / 3), in closed form.
+
+    Args:
+        matches: How many people said what is scored.
+        people: How many people there are.
+
+    Returns:
+        A fraction.
+    """
+    left_out_agrees = matches * min(1.0, (matches - 1) / 3)
+    left_out_differs = (people - matches) * min(1.0, matches / 3)
+    return (left_out_agrees + left_out_differs) / people
 
 
 def answer_scores(human_answers: Sequence[str]) -> dict[str, float]:
@@ -92,27 +185,24 @@ def answer_scores(human_answers: Sequence[str]) -> dict[str, float]:
     """
     if len(human_answers) <= 1:
         return {fold_answer(answer): 1.0 for answer in human_answers}
-    humans, _ = _comparable(human_answers)
-    scores = {answer: _consensus(answer, humans) for answer in dict.fromkeys(humans)}
+    humans, _ = _compared(human_answers, RULES["2021"])
+    scores = {answer: leave_one_out(humans.count(answer), len(humans)) for answer in dict.fromkeys(humans)}
     return {answer: score for answer, score in scores.items() if score > 0}
 
 
-def _flatten(answer: str) -> str:
-    return answer.replace("\n", " ").replace("\t", " ").strip()
-
-
-def _comparable(human_answers: Sequence[str]) -> tuple[list[str], bool]:
-    """Human answers in the form they are compared in, and whether that is the normalised one (people differ)."""
-    humans = [_flatten(answer) for answer in human_answers]
+def _compared(human_answers: Sequence[str], forms: ConsensusRule) -> tuple[list[str], bool]:
+    """Human answers in the form they are compared in, and whether people differ."""
+    humans = list(map(forms.agreed, human_answers))
     differ = len(set(humans)) > 1
-    return ([normalise_vqa(answer) for answer in humans], True) if differ else (humans, False)
+    return (list(map(forms.differing, human_answers)) if differ else humans), differ
 
 
-def _consensus(answer: str, humans: list[str]) -> float:
-    matches, people = humans.count(answer), len(humans)
-    left_out_agrees = matches * min(1.0, (matches - 1) / 3)
-    left_out_differs = (people - matches) * min(1.0, matches / 3)
-    return (left_out_agrees + left_out_differs) / people
+def _leave_equals_out(said: str, humans: list[str], identities: Sequence[Hashable]) -> float:
+    """As ``leave_one_out``, where people whose records are equal are left out together."""
+    matches, people = humans.count(said), len(humans)
+    records = Counter(zip(humans, identities, strict=True))
+    left_out_agrees = sum(equal * min(1.0, (matches - equal) / 3) for (human, _), equal in records.items() if human == said)
+    return (left_out_agrees + (people - matches) * min(1.0, matches / 3)) / people
 
 
 class AnswerVocabulary:

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from vqa_rnn.annotations.clevr import read_clevr
 from vqa_rnn.annotations.daquar import read_daquar
 from vqa_rnn.annotations.easy_vqa import read_easy_vqa
 from vqa_rnn.annotations.jsonl import read_jsonl
 from vqa_rnn.annotations.splits import carve_validation, cut_folds
+from vqa_rnn.annotations.visdial import read_visdial
+from vqa_rnn.annotations.visual7w import read_visual7w
+from vqa_rnn.annotations.vqa import read_vqa
 from vqa_rnn.config import Dataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import SPLITS, Annotations, Split
@@ -14,6 +18,10 @@ from vqa_rnn.records import SPLITS, Annotations, Split
 # Each takes its dataset options and the splits wanted, and opens the files of no other split.
 READERS: dict[str, Callable[[Any, Sequence[Split]], Annotations]] = {
     "easy_vqa": read_easy_vqa,
+    "vqa": read_vqa,
+    "visual7w": read_visual7w,
+    "visdial": read_visdial,
+    "clevr": read_clevr,
     "daquar": read_daquar,
     "jsonl": read_jsonl,
 }
@@ -55,4 +63,5 @@ def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
         seen.add(question.question_id)
     kept = tuple(question for question in questions if question.split in splits)
     images = {question.image_id: annotations.images[question.image_id] for question in kept}
-    return Annotations(benchmark=annotations.benchmark, questions=kept, images=images)
+    boxes = {image_id: annotations.boxes[image_id] for image_id in images if image_id in annotations.boxes}
+    return Annotations(benchmark=annotations.benchmark, questions=kept, images=images, boxes=boxes)

@@ -54,6 +54,21 @@ def read_daquar(dataset: DaquarDataset, splits: Sequence[Split]) -> Annotations:
 
 
 def _read_file(path: Path, split: Split) -> list[Question]:
+    return parse_lines(read_lines(path), path, split)
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a question file as it is.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A question line, an answer line, and so on; as many of the one as of the other.
+
+    Raises:
+        UserError: The file is missing, cannot be read, or has a question line without an answer line.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -64,6 +79,23 @@ def _read_file(path: Path, split: Split) -> list[Question]:
         lines.pop()
     if len(lines) % 2:
         raise UserError(f"{path}: {len(lines)} lines; each question line needs an answer line after it")
+    return lines
+
+
+def parse_lines(lines: Sequence[str], path: Path, split: Split) -> list[Question]:
+    """Turn a question file's lines into questions.
+
+    Args:
+        lines: What ``read_lines`` gave.
+        path: The file, for the error message.
+        split: Whose questions they are.
+
+    Returns:
+        A question a pair of lines.
+
+    Raises:
+        UserError: A question names no image or is empty, or an answer is empty.
+    """
     questions = []
     for number in range(0, len(lines), 2):
         where = f"{path}:{number + 1}"

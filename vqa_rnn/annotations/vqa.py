@@ -1,0 +1,334 @@
+"""VQA v1 (Antol et al. 2015, https://arxiv.org/abs/1505.00468) and v2 (Goyal et al. 2017, https://arxiv.org/abs/1612.00837).
+
+    v2_OpenEnded_mscoco_train2014_questions.json   v2_mscoco_train2014_annotations.json   train2014/COCO_train2014_….jpg
+    v2_OpenEnded_mscoco_val2014_questions.json     v2_mscoco_val2014_annotations.json     val2014/…
+    v2_OpenEnded_mscoco_test2015_questions.json    answers are withheld                   test2015/…
+
+In v1 names have no ``v2_``; ``MultipleChoice`` stands beside ``OpenEnded``: there ``multiple_choices`` holds 18 texts, *with*
+the answer among them. The questions of ``test-dev2015`` are about images of ``test2015``.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from vqa_rnn.annotations.json_files import read_official
+from vqa_rnn.config import VqaDataset
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import unknown_name
+from vqa_rnn.records import SPLITS, Annotations, Question, Split
+
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+ImageId = Annotated[int, msgspec.Meta(ge=0, le=10**12 - 1)]  # twelve digits in the file's name
+
+IMAGE_FOLDERS = {"train2014": "train2014", "val2014": "val2014", "test2015": "test2015", "test-dev2015": "test2015"}
+_TASKS = {"open_ended": "OpenEnded", "multiple_choice": "MultipleChoice"}
+_MOST_NAMED = 3
+
+
+class VqaQuestion(msgspec.Struct, frozen=True, gc=False):
+    """One record of a question file.
+
+    Attributes:
+        question_id: Unique in the data set.
+        image_id: The number of the COCO image.
+        question: The text.
+        multiple_choices: The choices, with the answer among them; empty in open-ended files.
+    """
+
+    question_id: Id
+    image_id: ImageId
+    question: str
+    multiple_choices: tuple[str, ...] = ()
+
+
+class VqaQuestions(msgspec.Struct, frozen=True):
+    """A question file.
+
+    Attributes:
+        questions: Its records.
+        data_subtype: Which images it asks about, such as ``val2014``.
+    """
+
+    questions: list[VqaQuestion]
+    data_subtype: str | None = None
+
+
+class VqaAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What one person answered.
+
+    Attributes:
+        answer: The text.
+        answer_id: 1 to 10 in the official files.
+        answer_confidence: ``yes``, ``maybe`` or ``no`` there.
+    """
+
+    answer: str
+    answer_id: Id | msgspec.UnsetType = msgspec.UNSET
+    answer_confidence: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class VqaAnnotation(msgspec.Struct, frozen=True, gc=False):
+    """One record of an annotation file.
+
+    Attributes:
+        question_id: The question.
+        image_id: Its image.
+        question_type: Its first words.
+        answer_type: ``yes/no``, ``number`` or ``other``.
+        multiple_choice_answer: The answer most people gave.
+        answers: What people answered, ten of them in the official files.
+    """
+
+    question_id: Id
+    image_id: ImageId
+    question_type: str
+    answer_type: str
+    multiple_choice_answer: str
+    answers: tuple[VqaAnswer, ...]  # the garbage collector passes over tuples of such records, not over lists
+
+
+class VqaAnnotations(msgspec.Struct, frozen=True):
+    """An annotation file.
+
+    Attributes:
+        annotations: Its records.
+    """
+
+    annotations: list[VqaAnnotation]
+
+
+class VqaResult(msgspec.Struct, frozen=True, gc=False):
+    """One record of a submission.
+
+    Attributes:
+        question_id: The question.
+        answer: What was answered.
+    """
+
+    question_id: Id
+    answer: str
+
+
+def read_question_file(path: Path) -> VqaQuestions:
+    """Read an official question file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its content.
+
+    Raises:
+        UserError: It is missing or wrong, has no questions, or a question comes twice.
+    """
+    content = read_official(path, VqaQuestions, "VQA question file")
+    where = f"VQA question file {path}"
+    if not content.questions:
+        raise UserError(f"{where}: questions: the list is empty; at least one question is needed")
+    _refuse_repeats([question.question_id for question in content.questions], where, "questions")
+    return content
+
+
+def read_annotation_file(path: Path) -> list[VqaAnnotation]:
+    """Read an official annotation file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its records.
+
+    Raises:
+        UserError: It is missing or wrong, a question comes twice, or nobody answered it.
+    """
+    annotations = read_official(path, VqaAnnotations, "VQA annotation file").annotations
+    where = f"VQA annotation file {path}"
+    _refuse_repeats([annotation.question_id for annotation in annotations], where, "annotations")
+    for number, annotation in enumerate(annotations):
+        if not annotation.answers:
+            raise UserError(f"{where}: annotations[{number}].answers: the list is empty; at least one answer is needed")
+    return annotations
+
+
+def read_questions_and_answers(question_path: Path, annotation_path: Path) -> tuple[VqaQuestions, list[VqaAnnotation]]:
+    """Read a question file and the annotation file that goes with it.
+
+    Args:
+        question_path: The questions.
+        annotation_path: The answers.
+
+    Returns:
+        The questions, and their annotations in the order of the questions.
+
+    Raises:
+        UserError: A file is wrong, the two are not of the same questions, or not about the same images.
+    """
+    content = read_question_file(question_path)
+    annotations = read_annotation_file(annotation_path)
+    place_of = {annotation.question_id: number for number, annotation in enumerate(annotations)}
+    _refuse_unmatched(content.questions, place_of, question_path, annotation_path)
+    ordered = []
+    for question in content.questions:
+        number = place_of[question.question_id]
+        annotation = annotations[number]
+        if annotation.image_id != question.image_id:
+            raise UserError(
+                f"VQA annotation file {annotation_path}: annotations[{number}].image_id: {annotation.image_id}, "
+                f"but question {question.question_id} is about image {question.image_id} in {question_path}"
+            )
+        ordered.append(annotation)
+    return content, ordered
+
+
+def _refuse_unmatched(
+    questions: Sequence[VqaQuestion], place_of: Mapping[int, int], question_path: Path, annotation_path: Path
+) -> None:
+    """Both files must be of the same questions."""
+    asked = {question.question_id for question in questions}
+    unknown = [question_id for question_id in place_of if question_id not in asked]
+    if unknown:
+        raise UserError(
+            f"VQA annotation file {annotation_path}: annotations[{place_of[unknown[0]]}].question_id: "
+            f"{_ids(unknown)} not asked in {question_path}"
+        )
+    without = [number for number, question in enumerate(questions) if question.question_id not in place_of]
+    if without:
+        raise UserError(
+            f"VQA question file {question_path}: questions[{without[0]}].question_id: "
+            f"{_ids([questions[number].question_id for number in without])} not answered in {annotation_path}"
+        )
+
+
+def read_vqa(dataset: VqaDataset, splits: Sequence[Split]) -> Annotations:
+    """Read the official files.
+
+    Args:
+        dataset: Where they lie, which version and which task.
+        splits: The splits wanted. The test split has no answers; a missing test file leaves it empty.
+
+    Returns:
+        The questions in the order of the files, with the answers of all ten people and, for multiple choice, the choices in
+        the order of the file.
+
+    Raises:
+        UserError: A file is missing or wrong, or the true answer is not among the choices.
+    """
+    if not dataset.root.is_dir():
+        raise UserError(
+            f"no data set folder at {dataset.root}: put {_question_file(dataset, 'train2014').name} and the other official "
+            f"files there ({_download(dataset)}), or set dataset.root"
+        )
+    questions: list[Question] = []
+    images: dict[str, Path] = {}
+    for split in SPLITS:
+        if split not in splits or (split == "test" and not _question_file(dataset, dataset.test_split).is_file()):
+            continue
+        read, paths = _read_split(dataset, split)
+        both = images.keys() & paths.keys()
+        if both:
+            raise UserError(
+                f"{_question_file(dataset, _subset(dataset, split))}: image {min(both)} is in an earlier split as well; "
+                "COCO's splits share no image"
+            )
+        questions += read
+        images |= paths
+    return Annotations(benchmark="vqa", questions=tuple(questions), images=images)
+
+
+def _subset(dataset: VqaDataset, split: Split) -> str:
+    return dataset.test_split if split == "test" else f"{split}2014"
+
+
+def _question_file(dataset: VqaDataset, subset: str) -> Path:
+    prefix = "v2_" if dataset.version == "v2" else ""
+    return dataset.root / f"{prefix}{_TASKS[dataset.task]}_mscoco_{subset}_questions.json"
+
+
+def _annotation_file(dataset: VqaDataset, subset: str) -> Path:
+    prefix = "v2_" if dataset.version == "v2" else ""
+    return dataset.root / f"{prefix}mscoco_{subset}_annotations.json"
+
+
+def _read_split(dataset: VqaDataset, split: Split) -> tuple[list[Question], dict[str, Path]]:
+    """The questions of one split and the paths of their images."""
+    subset = _subset(dataset, split)
+    path = _question_file(dataset, subset)
+    annotations: Sequence[VqaAnnotation | None]
+    if split == "test":
+        content = read_question_file(path)
+        annotations = [None] * len(content.questions)
+    else:
+        answer_path = _annotation_file(dataset, subset)
+        for file in (path, answer_path):
+            if not file.is_file():
+                raise UserError(f"no VQA file at {file}: put it there ({_download(dataset)}), or set dataset.root")
+        content, annotations = read_questions_and_answers(path, answer_path)
+    folder = _image_folder(dataset, content.data_subtype or subset, path)
+    questions: list[Question] = []
+    images: dict[str, Path] = {}
+    for number, (question, annotation) in enumerate(zip(content.questions, annotations, strict=True)):
+        choosing = dataset.task == "multiple_choice"
+        image_id = str(question.image_id)
+        if image_id not in images:
+            images[image_id] = folder / f"COCO_{folder.name}_{question.image_id:012d}.jpg"
+        questions.append(
+            Question(
+                question_id=str(question.question_id),
+                image_id=image_id,
+                question=question.question,
+                split=split,
+                human_answers=tuple(answer.answer for answer in annotation.answers) if annotation else (),
+                choices=question.multiple_choices if choosing else (),
+                correct_choice=_place(question, annotation, f"{path}: questions[{number}]") if choosing else None,
+                question_type=annotation.question_type if annotation else None,
+                answer_type=annotation.answer_type if annotation else None,
+            )
+        )
+    return questions, images
+
+
+def _image_folder(dataset: VqaDataset, subset: str, path: Path) -> Path:
+    if subset not in IMAGE_FOLDERS:
+        raise UserError(f"VQA question file {path}: {unknown_name('data_subtype', subset, IMAGE_FOLDERS)}")
+    return dataset.root / IMAGE_FOLDERS[subset]
+
+
+def _place(question: VqaQuestion, annotation: VqaAnnotation | None, where: str) -> int | None:
+    """Where the true answer stands among the choices."""
+    if not question.multiple_choices:
+        raise UserError(f"VQA question file {where}.multiple_choices: there are no choices; this task needs them")
+    if annotation is None:
+        return None
+    truth = annotation.multiple_choice_answer
+    if truth not in question.multiple_choices:
+        raise UserError(
+            f"VQA question file {where}.multiple_choices: the answer '{truth}' of question {question.question_id} "
+            "is not among the choices"
+        )
+    return question.multiple_choices.index(truth)
+
+
+def _download(dataset: VqaDataset) -> str:
+    return f"vqa-rnn datasets download vqa{dataset.version.removeprefix('v')}"
+
+
+def _refuse_repeats(ids: Sequence[int], where: str, records: str) -> None:
+    if len(set(ids)) == len(ids):
+        return
+    first: dict[int, int] = {}
+    for number, question_id in enumerate(ids):
+        if question_id in first:
+            earlier = f"first in {records}[{first[question_id]}]"
+            raise UserError(f"{where}: {records}[{number}].question_id: {question_id} comes twice ({earlier})")
+        first[question_id] = number
+
+
+def _ids(ids: Sequence[int]) -> str:
+    """Such as ``question 7 is`` and ``5 questions (1, 2, 3, …) are``."""
+    if len(ids) == 1:
+        return f"question {ids[0]} is"
+    few = ", ".join(map(str, ids[:_MOST_NAMED])) + (", …" if len(ids) > _MOST_NAMED else "")
+    return f"{len(ids):,} questions ({few}) are"
