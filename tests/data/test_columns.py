@@ -96,6 +96,29 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path):
         open_questions(tmp_path / "none.h5")
 
 
+def test_ragged_rows_are_joined():
+    parts = [Ragged.of([[1, 2], []], "int32"), Ragged.of([], "int32"), Ragged.of([(3,)], "int32")]
+    joined = Ragged.join(parts, "int32")
+    assert joined.values.tolist() == [1, 2, 3]
+    assert joined.offsets.tolist() == [0, 2, 2, 3]
+    assert joined.values.dtype == np.int32
+    none = Ragged.join([], "int32")
+    assert (none.values.tolist(), none.offsets.tolist(), none.values.dtype) == ([], [0], np.int32)
+
+
+def test_ragged_rows_are_cut_from_what_lies_end_to_end():
+    values = np.arange(5, dtype=np.int32)
+    ragged = Ragged.from_lengths(values, np.array([2, 0, 3]))
+    assert ragged.padded(np.array([2, 1, 0]), -1).tolist() == [[2, 3, 4], [-1, -1, -1], [0, 1, -1]]
+    assert ragged.values is values
+
+
+def test_rows_may_come_from_any_iterable_of_collections():
+    ragged = Ragged.of((row for row in ({7: 0.5, 8: 1.0}, (), (9,))), "int32")
+    assert (ragged.values.tolist(), ragged.offsets.tolist()) == ([7, 8, 9], [0, 2, 2, 3])
+    assert list(Texts.of([])) == []
+
+
 def test_texts_are_a_sequence_of_strings():
     texts = Texts.of(["one", "", "zwölf"])
     assert list(texts) == ["one", "", "zwölf"]

@@ -1,14 +1,17 @@
 """Questions as integer columns."""
 
+import itertools
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 
 from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.data import encoding
 from vqa_rnn.data.columns import EncodedQuestions, Ragged
-from vqa_rnn.data.encoding import choice_order, encode_questions
+from vqa_rnn.data.encoding import choice_order, choice_orders, encode_questions
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question, Round
 from vqa_rnn.text import WordTokenizer
@@ -112,6 +115,30 @@ def test_the_order_of_choices_is_a_permutation_fixed_by_the_id(num_choices: int)
         assert order != choice_order("train/8", num_choices)
 
 
+def plain_order(question_id: str, num_choices: int) -> list[int]:
+    """As splitmix64 is written, one place after the other."""
+    drawn = []
+    for place in range(1, num_choices + 1):
+        z = (xxhash.xxh64_intdigest(question_id.encode()) + place * 0x9E3779B97F4A7C15) % 2**64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        drawn.append(z ^ z >> 31)
+    return sorted(range(num_choices), key=lambda i: drawn[i])
+
+
+@pytest.mark.parametrize("num_choices", [0, 1, 2, 4, 100])
+def test_orders_of_many_questions_are_those_of_each(num_choices: int):
+    ids = ["train/7", "train/8", "97915-3", "é", ""]
+    orders = choice_orders(ids, num_choices).tolist()
+    assert orders == [choice_order(question_id, num_choices) for question_id in ids]
+    assert orders == [plain_order(question_id, num_choices) for question_id in ids]
+
+
+def test_the_order_of_choices_stays_what_it_was():
+    assert choice_order("train/7", 4) == [0, 3, 1, 2]
+    assert choice_order("97915-3", 10) == [9, 8, 0, 2, 7, 3, 6, 4, 1, 5]
+
+
 def test_the_correct_choice_follows_the_order():
     choices = ("ant", "bee", "cow", "dog")
     tokenizer = WordTokenizer.build(choices, min_count=1, max_tokens=4)
@@ -139,6 +166,37 @@ def test_the_truth_stands_at_every_place_equally_often(num_choices: int):
     expected = total / num_choices
     chi_square = sum((places[place] - expected) ** 2 / expected for place in range(num_choices))
     assert chi_square < 16  # 99.9% of a uniform draw stays below it with 3 degrees of freedom
+
+
+def test_questions_of_every_kind_side_by_side(monkeypatch: pytest.MonkeyPatch):
+    kinds: list[dict[str, Any]] = [
+        {"choices": ("ant", "bee", "cow"), "correct_choice": 2},
+        {},
+        {"choice_regions": (9, 8), "correct_choice": 1},
+        {"choices": ("cow", "ant"), "correct_choice": 0},
+        {"choices": ("bee", "bee", "ant")},
+        {"choice_regions": (1, 2, 3), "correct_choice": 0},
+    ]
+    questions = [ask(str(i), f"is it {i} ?", **more) for i, more in enumerate(kinds * 3)]
+    encoded = encode(*questions)
+    words = {tuple(encoded.tokens.values[a:b]): i for i, (a, b) in enumerate(itertools.pairwise(encoded.tokens.offsets))}
+    tokenizer = WordTokenizer.build([t for q in questions for t in (q.question, *q.choices)], min_count=1, max_tokens=64)
+    number = {text: words[tuple(tokenizer.encode([text])[0])] for text in ("ant", "bee", "cow")}
+    for i, q in enumerate(questions):
+        order = choice_order(q.question_id, len(q.choices) or len(q.choice_regions))
+        assert row(encoded.choices, i) == [number[q.choices[place]] for place in order if q.choices]
+        assert row(encoded.choice_regions, i) == [q.choice_regions[place] for place in order if q.choice_regions]
+        assert encoded.correct_choice[i] == (-1 if q.correct_choice is None else order.index(q.correct_choice))
+    # how many are taken at once changes nothing
+    monkeypatch.setattr(encoding, "QUESTIONS_AT_ONCE", 4)
+    monkeypatch.setattr(encoding, "TEXTS_AT_ONCE", 3)
+    again = encode(*questions)
+    for name in ("choices", "choice_regions", "tokens"):
+        before, after = getattr(encoded, name), getattr(again, name)
+        assert before.values.tolist() == after.values.tolist()
+        assert before.values.dtype == after.values.dtype == np.int32
+        assert before.offsets.tolist() == after.offsets.tolist()
+    assert again.correct_choice.tolist() == encoded.correct_choice.tolist()
 
 
 def test_a_withheld_truth_is_minus_one():

@@ -3,8 +3,9 @@
 A large benchmark is columns, not Python objects: what a batch needs is gathered by index.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
@@ -26,7 +27,7 @@ class Ragged:
     offsets: Ints
 
     @classmethod
-    def of(cls, rows: Iterable[Sequence[float]], dtype: str) -> "Ragged":
+    def of(cls, rows: Iterable[Collection[float]], dtype: str) -> "Ragged":
         """Join rows.
 
         Args:
@@ -37,10 +38,38 @@ class Ragged:
             The ragged array.
         """
         rows = list(rows)
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=offsets[1:])
-        values = np.fromiter((value for row in rows for value in row), dtype=dtype, count=int(offsets[-1]))
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        values = np.fromiter(chain.from_iterable(rows), dtype=dtype, count=int(lengths.sum()))
+        return cls.from_lengths(values, lengths)
+
+    @classmethod
+    def from_lengths(cls, values: NDArray[Any], lengths: Ints) -> "Ragged":
+        """Cut what lies end to end.
+
+        Args:
+            values: The rows' elements.
+            lengths: (rows,) how many belong to each row.
+
+        Returns:
+            The ragged array, over the same memory.
+        """
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
         return cls(values, offsets)
+
+    @classmethod
+    def join(cls, parts: Sequence["Ragged"], dtype: str) -> "Ragged":
+        """Put ragged arrays one after the other.
+
+        Args:
+            parts: The arrays; there may be none.
+            dtype: Of their elements.
+
+        Returns:
+            All rows of the first, then those of the second, and so on.
+        """
+        values = np.concatenate([np.empty(0, dtype=dtype), *(part.values for part in parts)])
+        return cls.from_lengths(values, np.concatenate([np.empty(0, dtype=np.int64), *(np.diff(p.offsets) for p in parts)]))
 
     def lengths(self, rows: Ints) -> Ints:
         """Length of each row.
@@ -95,7 +124,9 @@ class Texts(Sequence[str]):
         Returns:
             The same, packed.
         """
-        return cls(Ragged.of([text.encode() for text in texts], "uint8"))
+        encoded = [text.encode() for text in texts]
+        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+        return cls(Ragged.from_lengths(np.frombuffer(b"".join(encoded), dtype=np.uint8), lengths))
 
     def __len__(self) -> int:
         return len(self.content.offsets) - 1

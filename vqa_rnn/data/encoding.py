@@ -1,15 +1,23 @@
-"""Questions to columns, each distinct text tokenised once."""
+"""Questions to columns, each distinct text tokenised once.
 
-from collections.abc import Sequence
+VisDial's training questions have 123 million choices: what is done to each choice is done by numpy or inside one ``map``.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.data.columns import EncodedQuestions, Ragged, Texts
+from vqa_rnn.data.columns import EncodedQuestions, Ints, Ragged, Texts
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question, is_empty
 from vqa_rnn.text import WordTokenizer
+
+QUESTIONS_AT_ONCE = 8192  # whose choices are put in order together
+TEXTS_AT_ONCE = 65_536  # tokenised together: a tokenizer's own records are much larger than the token ids
 
 
 def choice_order(question_id: str, num_choices: int) -> list[int]:
@@ -22,14 +30,41 @@ def choice_order(question_id: str, num_choices: int) -> list[int]:
     Returns:
         For each place, which choice of the source stands there.
     """
-    return sorted(range(num_choices), key=lambda i: xxhash.xxh64_intdigest(f"{question_id}/{i}".encode()))
+    return choice_orders([question_id], num_choices)[0].tolist()
+
+
+def choice_orders(question_ids: Sequence[str], num_choices: int) -> Ints:
+    """The orders of several questions with as many choices each.
+
+    Args:
+        question_ids: n questions.
+        num_choices: C.
+
+    Returns:
+        (n, C) as ``choice_order`` gives them.
+    """
+    seeds = np.array([xxhash.xxh64_intdigest(question_id.encode()) for question_id in question_ids], dtype=np.uint64)
+    # Each place draws a number by splitmix64 (Steele, Lea and Flood 2014), all of them distinct; the smallest comes first.
+    steps = np.arange(1, num_choices + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    drawn: NDArray[np.uint64] = seeds[:, None] + steps
+    drawn = (drawn ^ (drawn >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    drawn = (drawn ^ (drawn >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.argsort(drawn ^ (drawn >> np.uint64(31)), axis=1)
+
+
+class _Numbers(dict[str, int]):
+    """Texts by the order in which they were first looked up."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = number = len(self)
+        return number
 
 
 def encode_questions(questions: Sequence[Question], tokenizer: WordTokenizer, answers: AnswerVocabulary) -> EncodedQuestions:
     """Turn questions into columns.
 
     Args:
-        questions: The questions.
+        questions: The questions; those of a dialog share its history.
         tokenizer: For all texts.
         answers: The classes that targets refer to; may be empty.
 
@@ -39,48 +74,80 @@ def encode_questions(questions: Sequence[Question], tokenizer: WordTokenizer, an
     Raises:
         UserError: A question is empty, or has fewer than two choices.
     """
-    text_ids: dict[str, int] = {}
-    images: dict[str, int] = {}
-    dialogs: dict[str, int] = {}
-    facts: list[list[int]] = []
-    question_text, image, dialog, history_length, correct = [], [], [], [], []
-    choices, choice_regions, targets = [], [], []
-
-    def text_id(text: str) -> int:
-        return text_ids.setdefault(text, len(text_ids))
-
     for q in questions:
         if is_empty(q.question):
             raise UserError(f"question {q.question_id}: the question is empty")
-        num_choices = len(q.choices) or len(q.choice_regions)
-        if num_choices == 1:
+        if len(q.choices) == 1 or len(q.choice_regions) == 1:
             raise UserError(f"question {q.question_id}: one choice; at least two are needed")
-        question_text.append(text_id(q.question))
-        image.append(images.setdefault(q.image_id, len(images)))
-        row = dialogs.setdefault(q.dialog_id or q.question_id, len(dialogs))
-        dialog.append(row)
-        if row == len(facts):
-            facts.append([])
-        fact_ids = [text_id(fact) for fact in q.facts]
-        facts[row] = max(facts[row], fact_ids, key=len)  # rounds of one dialog share the longest history
-        history_length.append(len(fact_ids))
-        order = choice_order(q.question_id, num_choices)
-        choices.append([text_id(q.choices[i]) for i in order] if q.choices else [])
-        choice_regions.append([q.choice_regions[i] for i in order] if q.choice_regions else [])
-        correct.append(-1 if q.correct_choice is None else order.index(q.correct_choice))
-        targets.append(answers.targets(q.human_answers))
+    texts, images, dialogs = _Numbers(), _Numbers(), _Numbers()
+    question = _column(texts[q.question] for q in questions)
+    image = _column(images[q.image_id] for q in questions)
+    dialog = _column(dialogs[q.dialog_id or q.question_id] for q in questions)
+    history_length, dialog_facts = _encode_facts(questions, dialog, texts)
+    choices, choice_regions, correct_choice = _encode_choices(questions, texts)
+    targets = [answers.targets(q.human_answers) for q in questions] if len(answers) else [{}] * len(questions)
     return EncodedQuestions(
         question_ids=Texts.of(q.question_id for q in questions),
         image_ids=Texts.of(images),
-        image=np.array(image, dtype=np.int64),
-        tokens=Ragged.of(tokenizer.encode(list(text_ids)), "int32"),
-        question=np.array(question_text, dtype=np.int64),
-        dialog=np.array(dialog, dtype=np.int64),
-        dialog_facts=Ragged.of(facts, "int32"),
-        history_length=np.array(history_length, dtype=np.int64),
-        choices=Ragged.of(choices, "int32"),
-        choice_regions=Ragged.of(choice_regions, "int32"),
-        correct_choice=np.array(correct, dtype=np.int64),
-        answer_ids=Ragged.of([list(target) for target in targets], "int32"),
-        answer_scores=Ragged.of([list(target.values()) for target in targets], "float32"),
+        image=image,
+        tokens=_tokenise(texts, tokenizer),
+        question=question,
+        dialog=dialog,
+        dialog_facts=dialog_facts,
+        history_length=history_length,
+        choices=choices,
+        choice_regions=choice_regions,
+        correct_choice=correct_choice,
+        answer_ids=Ragged.of(targets, "int32"),
+        answer_scores=Ragged.of((list(target.values()) for target in targets), "float32"),
     )
+
+
+def _column(values: Iterable[int]) -> Ints:
+    return np.fromiter(values, dtype=np.int64)
+
+
+def _encode_facts(questions: Sequence[Question], dialog: Ints, texts: _Numbers) -> tuple[Ints, Ragged]:
+    """How many facts came before each question, and each dialog's facts: rounds of one dialog share the longest history."""
+    facts: list[list[int]] = [[] for _ in range(dialog.max(initial=-1) + 1)]
+    lengths = np.empty(len(questions), dtype=np.int64)
+    for i, (row, q) in enumerate(zip(dialog.tolist(), questions, strict=True)):
+        came_before, known = q.facts, facts[row]
+        known += map(texts.__getitem__, came_before[len(known) :])
+        lengths[i] = len(came_before)
+    return lengths, Ragged.of(facts, "int32")
+
+
+def _encode_choices(questions: Sequence[Question], texts: _Numbers) -> tuple[Ragged, Ragged, Ints]:
+    """Choices and regions of each question in the order of ``choice_order``, and the place of the true one, -1 if unknown."""
+    lengths = _column(len(q.choices) for q in questions)
+    flat = map(texts.__getitem__, chain.from_iterable(q.choices for q in questions))
+    choices = Ragged.from_lengths(np.fromiter(flat, dtype=np.int32, count=int(lengths.sum())), lengths)
+    regions = Ragged.of((q.choice_regions for q in questions), "int32")
+    correct = _column(-1 if q.correct_choice is None else q.correct_choice for q in questions)
+    for start in range(0, len(questions), QUESTIONS_AT_ONCE):
+        block = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
+        num_choices = choices.lengths(block) + regions.lengths(block)  # a question has the one or the other
+        for size in np.unique(num_choices[num_choices > 0]):
+            rows = block[num_choices == size]
+            order = choice_orders([questions[row].question_id for row in rows], int(size))
+            _put_in_order(choices, rows, order)
+            _put_in_order(regions, rows, order)
+            place = (order == correct[rows, None]).argmax(axis=1)
+            correct[rows] = np.where(correct[rows] < 0, -1, place)
+    return choices, regions, correct
+
+
+def _put_in_order(ragged: Ragged, rows: Ints, order: Ints) -> None:
+    """Reorder the elements of those rows that have some."""
+    filled = ragged.lengths(rows) > 0
+    first = ragged.offsets[rows[filled], None]
+    ragged.values[first + np.arange(order.shape[1])] = ragged.values[first + order[filled]]
+
+
+def _tokenise(texts: Iterable[str], tokenizer: WordTokenizer) -> Ragged:
+    remaining = iter(texts)
+    parts = []
+    while block := list(islice(remaining, TEXTS_AT_ONCE)):
+        parts.append(Ragged.of(tokenizer.encode(block), "int32"))
+    return Ragged.join(parts, "int32")
