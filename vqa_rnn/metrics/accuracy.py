@@ -19,7 +19,8 @@ def question_scores(questions: Sequence[Question], predictions: Mapping[str, Pre
         predictions: By question id, one for each.
 
     Returns:
-        (N,) fractions: 1 or 0 for choices (by place, not by text) and single answers, the consensus for several.
+        (N,) fractions: the consensus where several people answered, of choices too; else 1 or 0, for choices by place and
+        not by text.
 
     Raises:
         ValueError: A question's answer is withheld.
@@ -28,19 +29,20 @@ def question_scores(questions: Sequence[Question], predictions: Mapping[str, Pre
 
 
 def _score(question: Question, prediction: Prediction) -> float:
-    if prediction.choice is not None:
+    if prediction.choice is not None and len(question.human_answers) <= 1:
         if question.correct_choice is None:
             raise ValueError(f"the correct choice of question {question.question_id} is withheld")
         return float(prediction.choice == question.correct_choice)
     return score_answer(prediction.answer, question.human_answers)
 
 
-def by_type(questions: Sequence[Question], scores: Scores) -> dict[str, dict[str, dict[str, float]]]:
+def by_type(questions: Sequence[Question], scores: Scores, metric: str = "accuracy") -> dict[str, dict[str, dict[str, float]]]:
     """Mean scores by answer type and by question type, where the benchmark has them.
 
     Args:
         questions: The questions.
         scores: (N,) their scores.
+        metric: What the scores are.
 
     Returns:
         Such as ``{"answer_type": {"yes/no": {"accuracy": 0.9, "num_questions": 100, "chance": 0.5}}}``; ``chance`` where
@@ -48,11 +50,11 @@ def by_type(questions: Sequence[Question], scores: Scores) -> dict[str, dict[str
     """
     report: dict[str, dict[str, dict[str, float]]] = {}
     for field in ("answer_type", "question_type"):
-        kinds = [getattr(question, field) for question in questions]
-        for kind in sorted({kind for kind in kinds if kind is not None}):
-            chosen = np.array([other == kind for other in kinds])
-            row = {"accuracy": float(scores[chosen].mean()), "num_questions": int(chosen.sum())}
-            guesses = [chance(q) for q, is_kind in zip(questions, chosen, strict=True) if is_kind]
+        kinds = np.array([getattr(question, field) or "" for question in questions])
+        for kind in filter(None, np.unique(kinds).tolist()):
+            chosen = np.flatnonzero(kinds == kind).tolist()
+            row = {metric: float(scores[chosen].mean()), "num_questions": len(chosen)}
+            guesses = [chance(questions[i]) for i in chosen]
             if any(guesses):
                 row["chance"] = float(np.mean(guesses))
             report.setdefault(field, {})[kind] = row

@@ -1,0 +1,76 @@
+"""Which official metrics a benchmark is measured by, question by question."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from vqa_rnn.metrics.accuracy import Scores, question_scores
+from vqa_rnn.metrics.visdial import ndcg, rank_metrics
+from vqa_rnn.metrics.visual7w import is_correct
+from vqa_rnn.records import Prediction, Question
+
+Predictions = Mapping[str, Prediction]
+
+
+def answer_accuracy(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
+    """Accuracy where the benchmark has no rule of its own.
+
+    Args:
+        questions: Questions whose answers are known.
+        predictions: By question id, one for each.
+
+    Returns:
+        ``accuracy`` (N,), from ``question_scores``.
+    """
+    return {"accuracy": question_scores(questions, predictions)}
+
+
+def visual7w_accuracy(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
+    """Visual7W: the text of the choice, or the box id, is that of the answer.
+
+    Args:
+        questions: Questions whose answers are known.
+        predictions: By question id, one for each.
+
+    Returns:
+        ``accuracy`` (N,), 1 or 0.
+    """
+    right = [is_correct(predictions[q.question_id].answer, q.human_answers[0]) for q in questions]
+    return {"accuracy": np.array(right, dtype=np.float64)}
+
+
+def visdial_metrics(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
+    """VisDial: what the rank of the truth earns, and NDCG where relevance was judged.
+
+    Args:
+        questions: Rounds whose answers are known.
+        predictions: By question id, one for each. One without ranks only says which choice comes first.
+
+    Returns:
+        ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg``, each (N,); ``r@1`` alone where ranks are not known.
+        NDCG is NaN for rounds that were not judged.
+    """
+    found = [predictions[q.question_id] for q in questions]
+    if any(prediction.ranks is None for prediction in found):
+        return {"r@1": np.array([float(p.choice == q.correct_choice) for p, q in zip(found, questions, strict=True)])}
+    ranks = [prediction.ranks for prediction in found if prediction.ranks is not None]
+    truth = [rank[q.correct_choice or 0] for rank, q in zip(ranks, questions, strict=True)]
+    gains = np.full(len(questions), np.nan)
+    for place, question in enumerate(questions):
+        if question.relevance:
+            gains[place] = ndcg(ranks[place][None], [question.relevance])[0]
+    return {**rank_metrics(truth), "ndcg": gains}
+
+
+Metrics = Callable[[Sequence[Question], Predictions], dict[str, Scores]]
+
+# By benchmark; the first metric that a function gives is the one that is broken down by type and set beside the floors.
+METRICS: dict[str, Metrics] = {
+    "easy_vqa": answer_accuracy,
+    "vqa": answer_accuracy,
+    "visual7w": visual7w_accuracy,
+    "visdial": visdial_metrics,
+    "clevr": answer_accuracy,
+    "daquar": answer_accuracy,
+    "jsonl": answer_accuracy,
+}
