@@ -1,0 +1,160 @@
+"""What ``vqa-rnn datasets`` prints."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vqa_rnn.datasets import DATASETS, CheckReport, OfficialDataset, OfficialFile, Outcome
+from vqa_rnn.datasets.catalogue import UNVERIFIED, readable_size
+
+_STYLES = {"there": "green", "missing": "yellow", "damaged": "red"}
+
+
+def describe_datasets() -> dict[str, Any]:
+    """The whole catalogue for ``--json``.
+
+    Returns:
+        By name of data set: title, folder, page, terms, note and files.
+    """
+    return {name: _describe(dataset) for name, dataset in DATASETS.items()}
+
+
+def describe_download(name: str, folder: Path | None, outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """What ``download`` did, for ``--json``.
+
+    Args:
+        name: The data set.
+        folder: As it was given.
+        outcomes: What became of each file.
+
+    Returns:
+        ``dataset``, ``folder`` and ``files``.
+    """
+    where = folder or DATASETS[name].folder
+    return {"dataset": name, "folder": str(where), "files": [asdict(outcome) for outcome in outcomes]}
+
+
+def describe_check(report: CheckReport) -> dict[str, Any]:
+    """What ``check`` found, for ``--json``.
+
+    Args:
+        report: Its report.
+
+    Returns:
+        ``dataset``, ``folder``, ``page``, ``complete`` and ``files``.
+    """
+    return {
+        "dataset": report.dataset,
+        "folder": str(report.folder),
+        "page": DATASETS[report.dataset].page,
+        "complete": report.complete,
+        "files": [asdict(file) for file in report.files],
+    }
+
+
+def what_is_wrong(report: CheckReport) -> str:
+    """Say in one line what an incomplete data set lacks and which command fetches it.
+
+    Args:
+        report: One that is not complete.
+
+    Returns:
+        The line.
+    """
+    wrong = [file for file in report.files if file.state != "there"]
+    counts = Counter(file.state for file in wrong)
+    said = " and ".join(f"{counts[state]} {state}" for state in ("missing", "damaged") if counts[state])
+    command = _command("download", report.dataset, report.folder, images=any(file.images for file in wrong))
+    return f"{report.dataset} in {report.folder} is not complete: {said} of {len(report.files)} ({command})"
+
+
+def print_datasets(console: Console | None = None) -> None:
+    """Print the catalogue.
+
+    Args:
+        console: Where to; by default stdout.
+    """
+    console = console or Console()
+    table = Table("name", "", "annotations", "images", "folder")
+    for column in table.columns[2:4]:
+        column.justify = "right"
+    for name, dataset in DATASETS.items():
+        sizes = [_sum([file for file in dataset.files if file.images is images]) for images in (False, True)]
+        table.add_row(f"[bold]{name}", dataset.title, *sizes, str(dataset.folder))
+    console.print(table)
+    for name, dataset in DATASETS.items():
+        said = f"{name}: {dataset.terms}. {dataset.page}" + (f"  {dataset.note}" if dataset.note else "")
+        console.print(said, highlight=False, markup=False, style="dim", soft_wrap=True)
+    console.print("Fetch one: vqa-rnn datasets download NAME [--images]", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_download(name: str, folder: Path | None, outcomes: Iterable[Outcome], *, images: bool) -> None:
+    """Print what ``download`` did.
+
+    Args:
+        name: The data set.
+        folder: As it was given.
+        outcomes: What became of each file.
+        images: Whether the images were fetched too.
+    """
+    console = Console()
+    dataset = DATASETS[name]
+    where = folder or dataset.folder
+    table = Table("file", "", "size", "sha256", title=f"{name} in {where}", title_justify="left")
+    table.columns[2].justify = "right"
+    for outcome in outcomes:
+        size = "" if outcome.size is None else readable_size(outcome.size)
+        table.add_row(outcome.file, outcome.state, size, _verified(outcome))
+    console.print(table)
+    if not images and any(file.images for file in dataset.files):
+        said = (
+            f"The images ({_sum([file for file in dataset.files if file.images])}): {_command('download', name, folder, True)}"
+        )
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_check(report: CheckReport) -> None:
+    """Print what ``check`` found.
+
+    Args:
+        report: Its report.
+    """
+    console = Console()
+    table = Table("file", "", "", title=f"{report.dataset} in {report.folder}", title_justify="left")
+    for file in report.files:
+        table.add_row(file.path, f"[{_STYLES[file.state]}]{file.state}", file.detail)
+    console.print(table)
+    if not report.complete:
+        page = DATASETS[report.dataset].page
+        said = f"By hand: what is missing is at {page} and goes into {report.folder} under the names above."
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def _describe(dataset: OfficialDataset) -> dict[str, Any]:
+    files = [asdict(file) | {"name": file.name} for file in dataset.files]
+    return asdict(dataset) | {"folder": str(dataset.folder), "files": files}
+
+
+def _sum(files: list[OfficialFile]) -> str:
+    """The known sizes together; a + says that some are not known."""
+    known = [file.size for file in files if file.size is not None]
+    if not known:
+        return "size unknown"
+    return readable_size(sum(known)) + ("+" if len(known) < len(files) else "")
+
+
+def _verified(outcome: Outcome) -> str:
+    if outcome.verified_by is None:
+        return ""
+    return "unverified, recorded" if outcome.verified_by == UNVERIFIED else f"as in {outcome.verified_by}"
+
+
+def _command(verb: str, name: str, folder: Path | None, images: bool) -> str:
+    where = "" if folder is None or folder == DATASETS[name].folder else f" --folder {shlex.quote(str(folder))}"
+    return f"vqa-rnn datasets {verb} {name}{where}{' --images' if images else ''}"

@@ -1,0 +1,160 @@
+"""Whether a data set is complete and undamaged on disc."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pooch
+
+from vqa_rnn.datasets.catalogue import OfficialFile, Wanted, find_dataset
+from vqa_rnn.datasets.records import ArchiveRecord, Downloads, FileRecord, read_downloads
+from vqa_rnn.datasets.unpack import IMAGE_SUFFIXES
+from vqa_rnn.errors import UserError
+
+_LAST_BYTES = 64
+
+
+@dataclass(frozen=True)
+class FileState:
+    """One file or folder of images.
+
+    Attributes:
+        path: Relative to the data set's folder.
+        state: ``there``, ``missing`` or ``damaged``.
+        detail: What was seen, or which official file holds it.
+        images: Whether it is fetched only with the images.
+    """
+
+    path: str
+    state: Literal["there", "missing", "damaged"]
+    detail: str
+    images: bool = False
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What ``check`` found.
+
+    Attributes:
+        dataset: Its name.
+        folder: Where it was looked for.
+        files: One entry a file or folder.
+    """
+
+    dataset: str
+    folder: Path
+    files: tuple[FileState, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is there."""
+        return all(file.state == "there" for file in self.files)
+
+
+def check(name: str, folder: Path | None = None) -> CheckReport:
+    """Look at every file that a reader needs, and at the archives that were kept.
+
+    Args:
+        name: The data set.
+        folder: Where it lies; by default where its reader looks.
+
+    Returns:
+        What is there, missing or damaged, and which official file holds what is missing.
+
+    Raises:
+        UserError: No data set has that name, or a file cannot be read.
+    """
+    dataset = find_dataset(name)
+    folder = folder or dataset.folder
+    downloads = read_downloads(folder)
+    found = []
+    try:
+        for file in dataset.files:
+            found += [_advise(look_at(folder, wanted, downloads), file) for wanted in file.unpacks]
+            record = downloads.archives.get(file.name)
+            if record and file.is_archive and (folder / file.name).is_file():
+                found.append(_look_at_archive(folder, file, record))
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
+    return CheckReport(name, folder, tuple(found))
+
+
+def look_at(folder: Path, wanted: Wanted, downloads: Downloads) -> FileState:
+    """Compare one file or folder with what was recorded when it came, or with what is known of it.
+
+    Args:
+        folder: The data set's folder.
+        wanted: The file or folder.
+        downloads: The folder's records.
+
+    Returns:
+        Its state.
+    """
+    path = folder / wanted.path
+    record = downloads.files.get(wanted.path)
+    if not path.exists():
+        return FileState(wanted.path, "missing", "")
+    if wanted.num_images is not None:
+        return _look_at_images(path, wanted, wanted.num_images, record)
+    return _look_at_recorded(path, wanted, record) if record else _look_at_unknown(path, wanted)
+
+
+def _look_at_images(path: Path, wanted: Wanted, known: int, record: FileRecord | None) -> FileState:
+    if not path.is_dir():
+        return FileState(wanted.path, "damaged", "not a folder")
+    sizes = [size for size in _image_sizes(path) if size]
+    expected = known if record is None or record.num_images is None else record.num_images
+    if not sizes:
+        return FileState(wanted.path, "missing", "")
+    if len(sizes) < expected:
+        return FileState(wanted.path, "missing", f"{len(sizes):,} of {expected:,} images")
+    if record and len(sizes) == expected and sum(sizes) != record.size:
+        return FileState(wanted.path, "damaged", f"{sum(sizes):,} bytes of images, {record.size:,} were unpacked")
+    return FileState(wanted.path, "there", f"{len(sizes):,} images")
+
+
+def _image_sizes(folder: Path) -> list[int]:
+    sizes = []
+    for where, _, names in os.walk(folder):
+        sizes += [os.stat(os.path.join(where, name)).st_size for name in names if name.lower().endswith(IMAGE_SUFFIXES)]  # noqa: PTH116, PTH118  # 80,000 of them
+    return sizes
+
+
+def _look_at_recorded(path: Path, wanted: Wanted, record: FileRecord) -> FileState:
+    size = path.stat().st_size
+    if size != record.size:
+        return FileState(wanted.path, "damaged", f"{size:,} bytes, {record.size:,} came")
+    if pooch.file_hash(str(path), alg="sha256") != record.sha256:
+        return FileState(wanted.path, "damaged", "not the content that came (sha256)")
+    return FileState(wanted.path, "there", "as it came")
+
+
+def _look_at_unknown(path: Path, wanted: Wanted) -> FileState:
+    """A file that was put there by hand: all that can be seen is whether it ends."""
+    if not path.is_file():
+        return FileState(wanted.path, "damaged", "not a file")
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - _LAST_BYTES, 0))
+        end = file.read().rstrip()
+    if not end:
+        return FileState(wanted.path, "damaged", "empty" if not size else "ends in the middle")
+    if path.suffix == ".json" and not end.endswith((b"}", b"]")):
+        return FileState(wanted.path, "damaged", "ends in the middle")
+    return FileState(wanted.path, "there", "put there by hand, not verified")
+
+
+def _look_at_archive(folder: Path, file: OfficialFile, record: ArchiveRecord) -> FileState:
+    right = pooch.file_hash(str(folder / file.name), alg="sha256") == record.sha256
+    detail = f"sha256 of {record.verified_by}" if file.sha256 else "as it came, unverified"
+    return FileState(
+        file.name, "there" if right else "damaged", detail if right else "not the content that came (sha256)", file.images
+    )
+
+
+def _advise(found: FileState, file: OfficialFile) -> FileState:
+    detail = found.detail
+    if found.state == "missing":
+        detail = f"{detail}; the rest is in {file.name}" if detail else f"from {file.name}"
+    return FileState(found.path, found.state, detail, file.images)
