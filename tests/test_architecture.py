@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": STAGES,
     "models": LEAVES | {"config", "batch", "rnn"},
     "metrics": LEAVES | {"records", "answers"},
+    "submissions": {"records"},
     "checkpoint": STAGES | {"data", "models", "metrics"},
     # models and data: for annotations, and for handlers that set a sampler's epoch
     "engines": LEAVES | {"config", "batch", "metrics", "checkpoint", "models", "data"},
@@ -51,7 +52,7 @@ BELOW_ROOF = set(MAY_IMPORT)
 MAY_IMPORT["commands"] = set(BELOW_ROOF)
 MAY_IMPORT["cli"] = BELOW_ROOF | {"commands"}
 MAY_IMPORT["__main__"] = {"cli"}
-NOT_THERE_YET = {"datasets"}
+NOT_THERE_YET: set[str] = set()
 
 HOMES: dict[str, tuple[str, ...]] = {
     "h5py": ("vqa_rnn/features/store.py", "vqa_rnn/data/question_file.py"),
@@ -62,7 +63,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tokenizers": ("vqa_rnn/text.py",),
     "ignite": ("vqa_rnn/engines/", "vqa_rnn/metrics/ignite.py"),
     "pooch": ("vqa_rnn/datasets/",),
-    "typer": ("vqa_rnn/cli.py",),
+    "typer": ("vqa_rnn/cli/",),
+    "nltk": ("vqa_rnn/metrics/wups.py",),
+    "msgspec": ("vqa_rnn/annotations/",),
     "prompt_toolkit": ("vqa_rnn/answering/", "vqa_rnn/commands/"),
     "matplotlib": ("vqa_rnn/commands/", "vqa_rnn/answering/"),
 }
@@ -226,7 +229,7 @@ def test_torch_stays_out_of_the_parts_that_are_plain_python():
 
 
 def test_own_modules_are_imported_inside_functions_by_the_command_line_alone():
-    wrong = [found.place for found in OWN_IMPORTS if found.in_function and found.file != "vqa_rnn/cli.py"]
+    wrong = [found.place for found in OWN_IMPORTS if found.in_function and not found.file.startswith("vqa_rnn/cli/")]
     assert wrong == []
 
 

@@ -43,9 +43,9 @@ def test_every_stop_of_the_flow_gives_what_the_map_says(features: Path) -> None:
     assert batch.image_index.shape == (20,)
 
     model = load_model(run)
-    joint = model.encode(batch)
-    logits = model.answer(joint, batch)
-    assert joint.shape == (20, run.config.model.fusion.hidden_size)
+    encoded_batch = model.encode(batch)
+    logits = model.answer(encoded_batch, batch)
+    assert encoded_batch.joint.shape == (20, run.config.model.fusion.hidden_size)
     assert logits.shape == (20, len(run.answers))
     assert model.loss(logits, batch).shape == ()
 

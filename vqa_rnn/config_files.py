@@ -65,6 +65,48 @@ def validate_config(values: Mapping[str, Any], where: str) -> Config:
         raise UserError(f"{where}: {_explain(error)}") from None
 
 
+def change_config(config: Config, overrides: Sequence[str], may_change: Sequence[str], what: str) -> Config:
+    """Override some options of a config that was used before.
+
+    Args:
+        config: The config.
+        overrides: ``section.key=value`` each.
+        may_change: Dotted keys that may be given; one that ends in a dot stands for all of its section.
+        what: What the config is of, for the error message.
+
+    Returns:
+        The changed config.
+
+    Raises:
+        UserError: An override is wrong, or changes what may not change.
+    """
+    values: dict[str, Any] = config.model_dump(mode="json")
+    for override in overrides:
+        values = _merge(values, _parse_override(override), override)
+    changed = validate_config(values, "command line")
+    check_changes(config, changed, may_change, what, "this command")
+    return changed
+
+
+def check_changes(old: Config, new: Config, may_change: Sequence[str], what: str, who: str) -> None:
+    """Refuse changes to a config that was used before.
+
+    Args:
+        old: The config as it was.
+        new: The config as it is given now.
+        may_change: Dotted keys that may differ; one that ends in a dot stands for all of its section.
+        what: What the config is of, for the error message.
+        who: What uses it now, for the error message.
+
+    Raises:
+        UserError: Another option differs.
+    """
+    for key, (before, after) in config_changes(old, new).items():
+        if not key.startswith(tuple(may_change)):
+            names = ", ".join(name + "*" if name.endswith(".") else name for name in may_change)
+            raise UserError(f"{what} was trained with {key}={before}, not {after}: {who} may only change {names}")
+
+
 def config_yaml(config: Config, *, comments: bool = False) -> str:
     """The whole config as YAML.
 

@@ -54,6 +54,10 @@ class Session:
             UserError: The run or the backbone's weights are missing, or the backbone is not the one of training.
         """
         self.run = load_run(path)
+        if self.run.config.features.output == "boxes":
+            raise UserError(
+                f"{path} looks at given boxes of an image, which cannot be given here: use vqa-rnn predict or evaluate"
+            )
         self._model = load_model(self.run)
         features = self.run.config.features
         if weights is not None:
@@ -72,7 +76,7 @@ class Session:
     @property
     def needs_choices(self) -> bool:
         """Whether the model can only choose among candidates."""
-        return self.run.config.model.head.name == "choice"
+        return self.run.config.model.head.name != "classifier"
 
     def set_image(self, path: Path) -> None:
         """Look at an image; its features are kept until the next.
@@ -127,7 +131,7 @@ class Session:
         encoded = encode_questions([question], self.run.tokenizer, AnswerVocabulary([]))
         batch = make_batch(encoded, np.zeros(1, dtype=np.int64), self._features)
         with torch.inference_mode():
-            return self._model(batch)[0].softmax(dim=0).tolist()
+            return self._model.probabilities(self._model(batch))[0].tolist()
 
     def _choose(self, question: str, choices: Sequence[str]) -> list[tuple[str, float]]:
         record = Question(question_id="ask", image_id="image", question=question, split="test", choices=tuple(choices))

@@ -1,5 +1,6 @@
 """``vqa-rnn evaluate``: a run to figures, with intervals, by type, and the floors beside them."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from vqa_rnn import __version__
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.checkpoint import Run, load_model, load_run
-from vqa_rnn.commands.shared import check_questions, open_store
-from vqa_rnn.data.columns import EncodedQuestions
-from vqa_rnn.data.encoding import choice_order, encode_questions
-from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.sampler import ImageGroupedBatches
-from vqa_rnn.data.store_features import StoreFeatures
-from vqa_rnn.engines import CollectAnswers, build_evaluator, choose_device, is_first, launched, processes
+from vqa_rnn.commands.shared import MAY_MOVE, answer_questions, check_questions, open_features
+from vqa_rnn.config_files import change_config
+from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.engines import choose_device, is_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_json
-from vqa_rnn.metrics.accuracy import Scores, by_type, chance, question_scores
+from vqa_rnn.metrics.accuracy import Scores, by_type, chance
+from vqa_rnn.metrics.benchmarks import METRICS
 from vqa_rnn.metrics.floors import text_floors
 from vqa_rnn.metrics.intervals import bootstrap_interval
-from vqa_rnn.models import VqaModel
+from vqa_rnn.metrics.signature import signature
 from vqa_rnn.records import Prediction, Question, Split
 
 SHUFFLE_SEED = 0
@@ -38,19 +36,31 @@ class Measurement:
         split: The split.
         questions: Its questions whose answers are known.
         predictions: The run's answers by question id.
-        scores: (N,) their scores.
-        floors: (N,) scores of each floor; empty where they were not asked for.
+        metrics: (N,) scores of each question by metric, the headline first; NaN where a metric does not apply.
+        floors: (N,) headline scores of each floor; empty where they were not asked for.
     """
 
     benchmark: str
     split: Split
     questions: tuple[Question, ...]
     predictions: Mapping[str, Prediction]
-    scores: Scores
+    metrics: Mapping[str, Scores]
     floors: Mapping[str, Scores]
 
+    @property
+    def headline(self) -> str:
+        """The metric that is broken down by type and set beside the floors."""
+        return next(iter(self.metrics))
 
-def evaluate(path: Path, split: Split | None = None, question_only: Path | None = None) -> dict[str, Any]:
+    @property
+    def scores(self) -> Scores:
+        """(N,) the headline scores."""
+        return self.metrics[self.headline]
+
+
+def evaluate(
+    path: Path, split: Split | None = None, question_only: Path | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Measure a run on a split, and write ``evaluation/SPLIT.json`` and ``evaluation/SPLIT_predictions.json`` into it.
 
     Args:
@@ -58,14 +68,16 @@ def evaluate(path: Path, split: Split | None = None, question_only: Path | None 
         split: Which split; by default ``test`` where there is one with answers, else ``val``.
         question_only: A run that was trained without images (``model.ablate=question_only``) on the same data; adds
             ``image_gain``, how much better this run is, with a paired interval.
+        overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
         The object of ``summarise``.
 
     Raises:
-        UserError: The split is empty or its answers are withheld, or features are missing.
+        UserError: The split is empty or its answers are withheld, features are missing, or an override is not one of those.
     """
     run = load_run(path)
+    run = dataclasses.replace(run, config=change_config(run.config, overrides, MAY_MOVE, str(path)))
     with processes(run.config.run.device) as device:
         measured = measure(run, split, device)
         blind = None if question_only is None else _measure_blind(question_only, measured, device)
@@ -114,10 +126,13 @@ def measure(
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
     check_questions(config, questions)
     encoded = encode_questions(questions, run.tokenizer, run.answers)
-    features = StoreFeatures(open_store(config, run), encoded.image_ids)
+    features = open_features(config, encoded, run)
     device = device or choose_device(config.run.device)
     model = load_model(run, device)
-    predictions = answer_split(run, model, questions, encoded, features, device)
+    predictions = answer_questions(run, model, questions, encoded, features, device)
+
+    def score(answers: Mapping[str, Prediction]) -> dict[str, Scores]:
+        return METRICS[annotations.benchmark](questions, answers)
 
     floors: dict[str, Scores] = {}
     if with_floors:
@@ -125,16 +140,16 @@ def measure(
             floors["chance"] = np.array([chance(question) for question in questions])
         train = load_annotations(config.dataset, ["train"]).questions
         for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
-            floors[name] = question_scores(questions, answers)
+            floors[name] = next(iter(score(answers).values()))
         exchanged = features.shuffled(SHUFFLE_SEED)
-        shuffled = answer_split(run, model, questions, encoded, exchanged, device)
-        floors["images_shuffled"] = question_scores(questions, shuffled)
+        shuffled = answer_questions(run, model, questions, encoded, exchanged, device)
+        floors["images_shuffled"] = next(iter(score(shuffled).values()))
     return Measurement(
         benchmark=annotations.benchmark,
         split=split,
         questions=questions,
         predictions=predictions,
-        scores=question_scores(questions, predictions),
+        metrics=score(predictions),
         floors=floors,
     )
 
@@ -153,65 +168,27 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
     image_ids = [question.image_id for question in measured.questions]
 
     def interval(values: Scores) -> list[float]:
-        return list(bootstrap_interval(values, image_ids, bootstrap_samples))
+        applies = np.flatnonzero(~np.isnan(values))
+        return list(bootstrap_interval(values[applies], [image_ids[i] for i in applies], bootstrap_samples))
 
+    metrics = {name: values for name, values in measured.metrics.items() if not np.isnan(values).all()}
+    headline = measured.headline
     report: dict[str, Any] = {
         "benchmark": measured.benchmark,
         "split": measured.split,
         "num_questions": len(measured.questions),
         "num_images": len(set(image_ids)),
-        "metrics": {"accuracy": float(measured.scores.mean())},
-        "intervals": {"accuracy": interval(measured.scores)},
-        "per_type": by_type(measured.questions, measured.scores),
+        "metrics": {name: float(np.nanmean(values)) for name, values in metrics.items()},
+        "intervals": {name: interval(values) for name, values in metrics.items()},
+        "per_type": by_type(measured.questions, measured.scores, headline),
         "floors": {
-            name: {"accuracy": float(scores.mean()), "interval": interval(scores)} for name, scores in measured.floors.items()
+            name: {headline: float(scores.mean()), "interval": interval(scores)} for name, scores in measured.floors.items()
         },
     }
     if blind is not None:
         gain = measured.scores - blind
-        report["image_gain"] = {"accuracy": float(gain.mean()), "interval": interval(gain)}
+        report["image_gain"] = {headline: float(gain.mean()), "interval": interval(gain)}
     return report
-
-
-def answer_split(
-    run: Run,
-    model: VqaModel,
-    questions: Sequence[Question],
-    encoded: EncodedQuestions,
-    features: StoreFeatures,
-    device: torch.device,
-) -> dict[str, Prediction]:
-    """Answer every question of a split; several processes share them.
-
-    Args:
-        run: The run.
-        model: Its model, on ``device``.
-        questions: The questions.
-        encoded: The same in columns.
-        features: Of their images, or shuffled.
-        device: Where to compute.
-
-    Returns:
-        By question id.
-    """
-    rank, world_size = launched()
-    batch_size = run.config.evaluation.batch_size
-    batches = ImageGroupedBatches(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
-    evaluator = build_evaluator(model, device=device)
-    collected = CollectAnswers(len(encoded))
-    collected.attach(evaluator)
-    evaluator.run(build_loader(encoded, features, batches, pin_memory=device.type == "cuda"))
-    predictions = {}
-    for question, best, probability in zip(questions, collected.best, collected.probability, strict=True):
-        if run.config.model.head.name == "choice":
-            choice = choice_order(question.question_id, len(question.choices))[best]
-            answer = question.choices[choice]
-        else:
-            choice, answer = None, run.answers.answers[best]
-        predictions[question.question_id] = Prediction(
-            question_id=question.question_id, answer=answer, probability=float(probability), choice=choice
-        )
-    return predictions
 
 
 def _measure_blind(path: Path, measured: Measurement, device: torch.device) -> Scores:
@@ -229,12 +206,13 @@ def _measure_blind(path: Path, measured: Measurement, device: torch.device) -> S
 
 def _signature(run: Run, measured: Measurement) -> str:
     dataset = run.config.dataset
-    parts: Mapping[str, Any] = {
-        "metric": "accuracy",
-        "head": run.config.model.head.name,
-        "split": measured.split,
-        "fold": f"{dataset.fold}of{dataset.folds}" if dataset.folds else None,
-        "n": len(measured.questions),
-        "version": __version__,
-    }
-    return "|".join([dataset.name, *(f"{key}:{value}" for key, value in parts.items() if value is not None)])
+    several_people = any(len(question.human_answers) > 1 for question in measured.questions)
+    return signature(
+        dataset.name,
+        metric=measured.headline,
+        rule="2021" if several_people else None,
+        head=run.config.model.head.name,
+        split=measured.split,
+        fold=f"{dataset.fold}of{dataset.folds}" if dataset.folds else None,
+        n=len(measured.questions),
+    )

@@ -1,12 +1,28 @@
-"""What several commands do: open the data of a config or a run."""
+"""What several commands do: open the data of a config or a run, and answer its questions."""
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vqa_rnn.answers import AnswerVocabulary, fold_answer
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.config import Config, store_path
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.encoding import choice_order
+from vqa_rnn.data.loader import build_loader
+from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.store_features import StoreFeatures
+from vqa_rnn.engines import CollectAnswers, build_evaluator, launched
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore, check_store
-from vqa_rnn.records import Question
+from vqa_rnn.metrics.visdial import rank_choices
+from vqa_rnn.models import VqaModel
+from vqa_rnn.records import Prediction, Question
+
+# What may differ from the config of training wherever a run is used: where things are, where to compute, how to measure.
+MAY_MOVE = ("evaluation.", "run.device", "dataset.root", "dataset.path", "features.store")
 
 
 def open_store(config: Config, run: Run | None = None) -> FeatureStore:
@@ -32,6 +48,35 @@ def open_store(config: Config, run: Run | None = None) -> FeatureStore:
     return store
 
 
+def open_features(config: Config, encoded: EncodedQuestions, run: Run | None = None) -> StoreFeatures:
+    """The features of a set of questions.
+
+    Args:
+        config: The config.
+        encoded: The questions.
+        run: A run that was trained on the store.
+
+    Returns:
+        The features of their images.
+
+    Raises:
+        UserError: As ``open_store``; an image has no features, or a question chooses among regions that its image has not.
+    """
+    store = open_store(config, run)
+    features = StoreFeatures(store, encoded.image_ids)
+    lengths = encoded.choice_regions.lengths(np.arange(len(encoded)))
+    if lengths.any():
+        num_regions = store.num_regions[features.rows[encoded.image]]
+        beyond = encoded.choice_regions.values >= np.repeat(num_regions, lengths)
+        if store.boxes is None or beyond.any():
+            question = int(np.repeat(np.arange(len(encoded)), lengths)[beyond.argmax()])
+            raise UserError(
+                f"{store.path} does not hold the boxes that question {encoded.question_ids[question]} chooses among: run "
+                "vqa-rnn preprocess with features.output=boxes and this data set"
+            )
+    return features
+
+
 def check_questions(config: Config, questions: Sequence[Question]) -> None:
     """See that questions suit the model's head.
 
@@ -40,12 +85,97 @@ def check_questions(config: Config, questions: Sequence[Question]) -> None:
         questions: The questions.
 
     Raises:
-        UserError: A choice head meets a question without choices.
+        UserError: A head that chooses meets a question without choices, or with choices of the other kind.
     """
-    if config.model.head.name == "choice":
-        for question in questions:
-            if len(question.choices) < 2:
-                raise UserError(
-                    f"question {question.question_id} has {len(question.choices)} choices, but model.head.name=choice "
-                    "needs at least two for every question"
-                )
+    head = config.model.head
+    if head.name == "classifier":
+        if questions and questions[0].choice_regions:
+            raise UserError(
+                f"question {questions[0].question_id} chooses among regions of the image: set model.head.name=choice and "
+                "model.head.choices=regions"
+            )
+        return
+    for question in questions:
+        choices = question.choices if head.choices == "texts" else question.choice_regions
+        if len(choices) < 2:
+            raise UserError(
+                f"question {question.question_id} has {len(choices)} choices, but model.head.name={head.name} with "
+                f"model.head.choices={head.choices} needs at least two for every question"
+            )
+
+
+def answer_questions(
+    run: Run,
+    model: VqaModel,
+    questions: Sequence[Question],
+    encoded: EncodedQuestions,
+    features: StoreFeatures,
+    device: torch.device,
+) -> dict[str, Prediction]:
+    """Answer every question of a split; several processes share them.
+
+    A classifier that is asked a question with choices takes the best of those it knows.
+
+    Args:
+        run: The run.
+        model: Its model, on ``device``.
+        questions: The questions.
+        encoded: The same in columns.
+        features: Of their images, or shuffled.
+        device: Where to compute.
+
+    Returns:
+        By question id.
+    """
+    rank, world_size = launched()
+    batch_size = run.config.evaluation.batch_size
+    batches = ImageGroupedBatches(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
+    evaluator = build_evaluator(model, len(encoded), device=device)
+    num_choices = max((len(_labels(question)) for question in questions), default=0)
+    is_classifier = run.config.model.head.name == "classifier"
+    classes = _classes(questions, run.answers, num_choices) if is_classifier and num_choices else None
+    found = CollectAnswers(model, len(encoded), num_choices, classes)
+    found.attach(evaluator)
+    evaluator.run(build_loader(encoded, features, batches, pin_memory=device.type == "cuda"))
+    predictions = {}
+    for place, question in enumerate(questions):
+        labels = _labels(question)
+        if labels:
+            prediction = _choose(question, labels, found.choice_scores[place], found.choice_probabilities[place])
+        else:
+            prediction = Prediction(
+                question_id=question.question_id,
+                answer=run.answers.answers[found.best[place]],
+                probability=float(found.probability[place]),
+            )
+        predictions[question.question_id] = prediction
+    return predictions
+
+
+def _labels(question: Question) -> tuple[str, ...]:
+    return question.choices or question.choice_labels
+
+
+def _classes(questions: Sequence[Question], answers: AnswerVocabulary, num_choices: int) -> NDArray[np.int64]:
+    """(N, C) the class of each choice in the order in which choices are scored, -1 where it is no class."""
+    classes = np.full((len(questions), num_choices), -1, dtype=np.int64)
+    class_of = {answer: number for number, answer in enumerate(answers.answers)}
+    for row, question in zip(classes, questions, strict=True):
+        for place, choice in enumerate(choice_order(question.question_id, len(question.choices))):
+            row[place] = class_of.get(fold_answer(question.choices[choice]), -1)
+    return classes
+
+
+def _choose(question: Question, labels: Sequence[str], scores: NDArray, probabilities: NDArray) -> Prediction:
+    """Bring scores back to the order of the source. Equal scores rank in the hashed order, which favours no place."""
+    order = choice_order(question.question_id, len(labels))
+    ranks = np.empty(len(labels), dtype=np.int64)
+    ranks[order] = rank_choices(scores[None, : len(labels)])[0]
+    best = int(ranks.argmin())
+    return Prediction(
+        question_id=question.question_id,
+        answer=labels[best],
+        probability=float(probabilities[list(order).index(best)]),
+        choice=best,
+        ranks=ranks,
+    )

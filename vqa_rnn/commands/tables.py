@@ -32,28 +32,41 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     def interval(ends: list[float]) -> str:
         return "-" if few else f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
 
-    table = Table("", "accuracy", "95% interval", title=title, title_justify="left")
+    headline, *others = report["metrics"]
+    table = Table("", headline, "95% interval", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    accuracy = report["metrics"]["accuracy"]
-    table.add_row("[bold]this model", f"[bold]{_percent(accuracy)}", interval(report["intervals"]["accuracy"]))
+    table.add_row("[bold]this model", f"[bold]{_percent(report['metrics'][headline])}", interval(report["intervals"][headline]))
     for name, floor in report["floors"].items():
-        table.add_row(FLOOR_NAMES[name], _percent(floor["accuracy"]), interval(floor["interval"]))
+        table.add_row(FLOOR_NAMES[name], _percent(floor[headline]), interval(floor["interval"]))
     if "image_gain" in report:
         gain = report["image_gain"]
         table.add_section()
-        table.add_row("image gain (full minus question-only)", _percent(gain["accuracy"]), interval(gain["interval"]))
+        table.add_row("image gain (full minus question-only)", _percent(gain[headline]), interval(gain["interval"]))
     console.print(table)
+    if others:
+        _print_others(report, others, console)
     for field, kinds in report["per_type"].items():
         has_chance = any("chance" in row for row in kinds.values())
-        table = Table(field.replace("_", " "), "accuracy", "questions", *(["chance"] if has_chance else []))
+        table = Table(field.replace("_", " "), headline, "questions", *(["chance"] if has_chance else []))
         for column in table.columns[1:]:
             column.justify = "right"
         for kind, row in kinds.items():
             extra = [_percent(row["chance"])] if has_chance else []
-            table.add_row(kind, _percent(row["accuracy"]), f"{row['num_questions']:,}", *extra)
+            table.add_row(kind, _percent(row[headline]), f"{row['num_questions']:,}", *extra)
         console.print(table)
     console.print(f"signature {report['signature']}", highlight=False, style="dim", soft_wrap=True)
+
+
+def _print_others(report: dict[str, Any], names: list[str], console: Console) -> None:
+    table = Table("metric", "this model", "95% interval")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in names:
+        show = "{:.2f}".format if name == "mean_rank" else _percent  # all others are fractions
+        low, high = report["intervals"][name]
+        table.add_row(name, show(report["metrics"][name]), f"{show(low)} to {show(high)}")
+    console.print(table)
 
 
 def print_extraction(report: ExtractionReport, console: Console | None = None) -> None:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, lock_run
-from vqa_rnn.commands.shared import check_questions, open_store
+from vqa_rnn.commands.shared import MAY_MOVE, check_questions, open_features, open_store
 from vqa_rnn.config import Config, run_path
-from vqa_rnn.config_files import config_changes
+from vqa_rnn.config_files import check_changes, config_changes
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import encode_questions
@@ -55,11 +55,7 @@ log = logging.getLogger("vqa_rnn")
 
 # What may differ when a run is resumed: where things are, how fast they go and what is said, not what is learned.
 MAY_CHANGE = (
-    "evaluation.",
-    "run.device",
-    "dataset.root",
-    "dataset.path",
-    "features.store",
+    *MAY_MOVE,
     "training.num_workers",
     "training.checkpoint_minutes",
     "training.keep_checkpoints",
@@ -118,7 +114,7 @@ def _prepare(
     tokenizer, answers = (run.tokenizer, run.answers) if run else _build_vocabularies(config, questions["train"])
     encoded = {split: encode_questions(questions[split], tokenizer, answers) for split in questions}
     for split in encoded:
-        StoreFeatures(store, encoded[split].image_ids)  # every image has features
+        open_features(config, encoded[split], run)  # every image has the features that its questions need
     if run is None:
         sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
         precision: str = config.training.precision
@@ -225,7 +221,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     training = Training(
         run,
         trainer,
-        build_evaluator(evaluated, device=device),
+        build_evaluator(evaluated, len(data["val"]), device=device),
         model,
         evaluated,
         optimizer,
@@ -279,9 +275,9 @@ def _log_file(run: Run) -> Iterator[None]:
 
 def _build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:
     """Words and answers, from the training split alone."""
-    texts = [text for q in questions for text in (q.question, *q.choices, *q.facts)]
+    texts = (text for q in questions for text in (q.question, *q.choices, *q.facts))
     tokenizer = WordTokenizer.build(texts, config.text.min_count, config.text.max_tokens)
-    if config.model.head.name == "choice":
+    if config.model.head.name != "classifier":
         return tokenizer, AnswerVocabulary([])
     answers = AnswerVocabulary.build(
         (question.human_answers for question in questions), config.text.min_answer_count, config.text.max_answers
@@ -329,12 +325,7 @@ def _was_restarted(config: Config) -> bool:
 def _run_to_resume(config: Config) -> Run:
     """Open the run to go on with; refuse changes to what is learned."""
     run = load_run(run_path(config))
-    for key, (old, new) in config_changes(run.config, config).items():
-        if not key.startswith(MAY_CHANGE):
-            raise UserError(
-                f"{run.path} was trained with {key}={old}, not {new}: a resume may only change "
-                f"{', '.join(name + '*' if name.endswith('.') else name for name in MAY_CHANGE)}"
-            )
+    check_changes(run.config, config, MAY_CHANGE, str(run.path), "a resume")
     return run
 
 

@@ -4,17 +4,19 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from numpy.typing import NDArray
 
 from vqa_rnn.batch import Batch
-from vqa_rnn.metrics.ignite import MeanScore
+from vqa_rnn.metrics.ignite import QuestionScores
 from vqa_rnn.models import VqaModel
 
 
-def build_evaluator(model: VqaModel, *, device: torch.device) -> Engine:
+def build_evaluator(model: VqaModel, num_questions: int, *, device: torch.device) -> Engine:
     """Wire the evaluation engine. It computes in the precision of the weights, as answering does, without autocast.
 
     Args:
         model: The model, on ``device``.
+        num_questions: Of the whole split, over all processes.
         device: Where to compute.
 
     Returns:
@@ -29,27 +31,42 @@ def build_evaluator(model: VqaModel, *, device: torch.device) -> Engine:
             batch = part.to(device, non_blocking=True)
             return model(batch), batch
 
+    def scores(output: tuple[torch.Tensor, Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        return output[1].question_index, model.question_scores(*output)
+
     evaluator = Engine(step)
-    MeanScore(lambda output: model.question_scores(*output)).attach(evaluator, "accuracy")
+    QuestionScores(num_questions, scores).attach(evaluator, "accuracy")
     return evaluator
 
 
 class CollectAnswers:
-    """Keeps the best answer of every question: attach it to an evaluator, run, then read it.
+    """Keeps what a model gives to each question's answers: attach it to an evaluator, run, then read it.
 
     Attributes:
-        best: (N,) int64, class or place among the choices as scored; -1 before a question is answered.
+        best: (N,) int64, the best class, or place among the choices; -1 before a question is answered.
         probability: (N,) float32, what the model gave it.
+        choice_scores: (N, C) float32, the logits of each question's choices in the order of the batch, -inf where there is no
+            such choice or a classifier does not know it.
+        choice_probabilities: (N, C) float32, 0 there.
     """
 
-    def __init__(self, num_questions: int) -> None:
+    def __init__(
+        self, model: VqaModel, num_questions: int, num_choices: int = 0, classes: NDArray[np.int64] | None = None
+    ) -> None:
         """Make room.
 
         Args:
+            model: The model that the evaluator runs.
             num_questions: N, of the whole split.
+            num_choices: C, the most that a question has; 0 where none has any.
+            classes: (N, C) for a classifier that is asked for choices: the class of each, -1 where it has none.
         """
+        self._model = model
+        self._classes = None if classes is None else torch.from_numpy(classes)
         self.best = np.full(num_questions, -1, dtype=np.int64)
         self.probability = np.zeros(num_questions, dtype=np.float32)
+        self.choice_scores = np.full((num_questions, num_choices), -np.inf, dtype=np.float32)
+        self.choice_probabilities = np.zeros((num_questions, num_choices), dtype=np.float32)
 
     def attach(self, evaluator: Engine) -> None:
         """Listen to an evaluator.
@@ -64,13 +81,27 @@ class CollectAnswers:
         logits, batch = engine.state.output  # type: ignore[misc]
         if batch.num_questions == 0:
             return
-        probability, best = logits.softmax(dim=1).max(dim=1)
-        questions = batch.question_index.cpu().numpy()
-        self.best[questions] = best.cpu().numpy()
-        self.probability[questions] = probability.cpu().numpy()
+        questions = batch.question_index.cpu()
+        probabilities = self._model.probabilities(logits)
+        probability, best = probabilities.max(dim=1)
+        self.best[questions.numpy()] = best.cpu().numpy()
+        self.probability[questions.numpy()] = probability.cpu().numpy()
+        if self.choice_scores.shape[1] == 0:
+            return
+        if self._classes is not None:
+            classes = self._classes[questions].to(logits.device)
+            probabilities = probabilities.gather(1, classes.clamp(min=0)).masked_fill(classes < 0, 0.0)
+            logits = logits.gather(1, classes.clamp(min=0)).masked_fill(classes < 0, float("-inf"))
+        self.choice_scores[questions.numpy(), : logits.shape[1]] = logits.cpu().numpy()
+        self.choice_probabilities[questions.numpy(), : logits.shape[1]] = probabilities.cpu().numpy()
 
     def _exchange(self) -> None:
-        """Every question was answered by one process: the others hold -1 and 0 for it."""
-        if idist.get_world_size() > 1:
-            self.best = idist.all_reduce(torch.from_numpy(self.best), "MAX").cpu().numpy()  # type: ignore[union-attr]
-            self.probability = idist.all_reduce(torch.from_numpy(self.probability), "MAX").cpu().numpy()  # type: ignore[union-attr]
+        """Every question was answered by one process: the others hold the smallest of each for it."""
+        for name in ("best", "probability", "choice_scores", "choice_probabilities"):
+            setattr(self, name, _largest(getattr(self, name)))
+
+
+def _largest(values: NDArray) -> NDArray:
+    if idist.get_world_size() == 1:
+        return values
+    return idist.all_reduce(torch.from_numpy(values), "MAX").cpu().numpy()  # type: ignore[union-attr]

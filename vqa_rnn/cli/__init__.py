@@ -1,6 +1,5 @@
 """The ``vqa-rnn`` command. Heavy modules are imported by the sub-command that needs them, so that ``--help`` is quick."""
 
-import json
 import logging
 import os
 import sys
@@ -12,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
+from vqa_rnn.cli import datasets, score
+from vqa_rnn.cli.options import Json, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError
 
 app = typer.Typer(
@@ -30,9 +31,15 @@ ConfigArgument = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[key=value …]", help="Options that come last: training.max_epochs=5")
 ]
+MovedOverrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[key=value …]", help="Where things are now: dataset.root=…, features.store=…")
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every option with its meaning, and do nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+app.add_typer(score.app)
+app.add_typer(datasets.app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -76,7 +83,7 @@ def preprocess(
 
     report = preprocess(loaded)
     if json_:
-        _print_json({**asdict(report), "store": str(report.store)})
+        print_json({**asdict(report), "store": str(report.store)})
     else:
         print_extraction(report)
 
@@ -108,6 +115,7 @@ def train(
 @app.command()
 def evaluate(
     run: RunArgument,
+    overrides: MovedOverrides = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; by default test where it has answers.")] = None,
     question_only: Annotated[
         Path | None, typer.Option(help="A run trained with model.ablate=question_only: adds the image gain.")
@@ -118,20 +126,43 @@ def evaluate(
 
     Example: vqa-rnn evaluate runs/daquar --question-only runs/daquar-blind
     """
-    from vqa_rnn.files import unknown_name
-    from vqa_rnn.records import SPLITS
-
-    if split is not None and split not in SPLITS:
-        raise UserError(unknown_name("split", split, SPLITS))
+    _check_split(split)
     from vqa_rnn.commands.evaluate import evaluate
     from vqa_rnn.commands.tables import print_evaluation
     from vqa_rnn.engines import is_first
 
-    report = evaluate(run, split, question_only)  # type: ignore[arg-type]  # checked above
+    report = evaluate(run, split, question_only, overrides or ())  # type: ignore[arg-type]  # checked above
     if json_ and is_first():
-        _print_json(report)
+        print_json(report)
     elif is_first():
         print_evaluation(report)
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    overrides: MovedOverrides = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to write; by default evaluation/SPLIT_submission in the run.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Answer a split and write the official submission of its benchmark, which `vqa-rnn score` and the servers read.
+
+    Example: vqa-rnn predict runs/vqa --split test --output vqa_OpenEnded_mscoco_test2015_results.json
+    """
+    _check_split(split)
+    from vqa_rnn.commands.predict import predict
+    from vqa_rnn.engines import is_first
+
+    report = predict(run, split, output or run / "evaluation" / f"{split}_submission.json", overrides or ())  # type: ignore[arg-type]  # checked above
+    if not is_first():
+        return
+    if json_:
+        print_json({**asdict(report), "output": str(report.output)})
+    else:
+        typer.echo(f"{report.output}: answers to the {report.num_questions:,} {report.split} questions of {report.benchmark}")
 
 
 @app.command()
@@ -166,9 +197,17 @@ def ask(
     answer = ask(run, image, question, choices, top, weights)
     if json_:
         pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
-        _print_json({"answers": pairs, "seconds": answer.seconds})
+        print_json({"answers": pairs, "seconds": answer.seconds})
     else:
         show_answer(answer, Console())
+
+
+def _check_split(split: str | None) -> None:
+    from vqa_rnn.files import unknown_name
+    from vqa_rnn.records import SPLITS
+
+    if split is not None and split not in SPLITS:
+        raise UserError(unknown_name("split", split, SPLITS))
 
 
 def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:
@@ -179,10 +218,6 @@ def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:
         typer.echo(config_yaml(loaded, comments=True), nl=False)
         raise typer.Exit
     return loaded
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False))
 
 
 def main(arguments: list[str] | None = None) -> int:

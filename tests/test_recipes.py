@@ -1,0 +1,130 @@
+"""Every recipe of an official benchmark trains on a small data set in the official format, and its submission can be scored."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.official import draw_clevr, draw_visdial, draw_visual7w, draw_vqa
+from vqa_rnn.cli import main
+from vqa_rnn.config_files import list_recipes, load_config
+
+SMALL = [
+    "features.library=timm",
+    "features.backbone=tf_efficientnet_lite0",
+    "features.weights=package",
+    "features.image_size=64",
+    "features.layers=[blocks.2]",
+    "features.grid_size=2",
+    "features.precision=float32",
+    "model.question.embedding_size=16",
+    "model.question.hidden_size=16",
+    "training.max_epochs=1",
+    "training.batch_size=8",
+    "training.precision=float32",
+    "text.min_answer_count=1",
+    "evaluation.bootstrap_samples=20",
+]
+OFFICIAL = {"vqa", "visual7w", "visdial", "clevr"}
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    capsys.readouterr()
+    code = main(list(arguments))
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    return json.loads(printed.out) if printed.out.startswith("{") else printed.out
+
+
+def train(capsys: pytest.CaptureFixture[str], recipe: str, *options: str) -> None:
+    """Extract, train one epoch into ``runs/it``."""
+    run(capsys, "preprocess", recipe, *SMALL, *options)
+    run(capsys, "train", recipe, *SMALL, "run.name=it", *options)
+
+
+def predict(capsys: pytest.CaptureFixture[str], split: str) -> Any:
+    report = run(capsys, "predict", "runs/it", "--split", split, "--output", f"{split}.json", "--json")
+    assert report["output"] == f"{split}.json"
+    rows = json.loads(Path(f"{split}.json").read_text(encoding="utf-8"))
+    assert report["num_questions"] == len(rows)
+    return rows
+
+
+@pytest.fixture(autouse=True)
+def _in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+TESTED = {"vqa", "vqa/v1", "vqa/v1_multiple_choice", "visual7w", "visual7w/mlp", "visual7w/pointing"}
+TESTED |= {"clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small"}
+
+
+def test_every_official_recipe_is_tried_here():
+    assert {name for name in list_recipes() if load_config(name).dataset.name in OFFICIAL} == TESTED
+
+
+@pytest.mark.parametrize("recipe", ["vqa", "vqa/v1", "vqa/v1_multiple_choice"])
+def test_vqa(recipe: str, capsys: pytest.CaptureFixture[str]):
+    dataset = load_config(recipe).dataset
+    draw_vqa(Path("data/vqa"), dataset.version, dataset.task)  # type: ignore[union-attr]
+    train(capsys, recipe)
+    rows = predict(capsys, "val")
+    prefix = "v2_" if recipe == "vqa" else ""
+    kind = "MultipleChoice" if recipe.endswith("multiple_choice") else "OpenEnded"
+    files = ["--questions", f"data/vqa/{prefix}{kind}_mscoco_val2014_questions.json"]
+    files += ["--annotations", f"data/vqa/{prefix}mscoco_val2014_annotations.json", "--results", "val.json"]
+    scored = run(capsys, "score", "vqa", *files, "--json")
+    evaluated = run(capsys, "evaluate", "runs/it", "--split", "val", "--json")
+    assert scored["num_questions"] == evaluated["num_questions"] == len(rows) == 30
+    assert scored["accuracy"] == pytest.approx(evaluated["metrics"]["accuracy"], abs=1e-12)
+    for kind_of_answer, accuracy in scored["per_answer_type"].items():
+        row = evaluated["per_type"]["answer_type"][kind_of_answer]
+        assert row["accuracy"] == pytest.approx(accuracy, abs=1e-12)
+    assert ("chance" in evaluated["floors"]) == recipe.endswith("multiple_choice")
+    assert len(predict(capsys, "test")) == 30  # the answers are not there
+
+
+@pytest.mark.parametrize("recipe", ["visual7w", "visual7w/mlp", "visual7w/pointing"])
+def test_visual7w(recipe: str, capsys: pytest.CaptureFixture[str]):
+    task = load_config(recipe).dataset.task  # type: ignore[union-attr]
+    draw_visual7w(Path("data/visual7w"), task)
+    train(capsys, recipe, *(["model.head.hidden_size=64"] if recipe.endswith("mlp") else []))
+    rows = predict(capsys, "test")
+    assert {type(row["candidates"][0]["answer"]) for row in rows} == {int if task == "pointing" else str}
+    dataset = ["--dataset", f"data/visual7w/dataset_v7w_{task}.json"]
+    scored = run(capsys, "score", "visual7w", *dataset, "--results", "test.json", "--split", "test", "--json")
+    evaluated = run(capsys, "evaluate", "runs/it", "--split", "test", "--json")
+    assert scored["num_questions"] == len(rows) == 20
+    assert scored["accuracy"] == pytest.approx(evaluated["metrics"]["accuracy"], abs=1e-12)
+    assert evaluated["floors"]["chance"]["accuracy"] == 0.25
+
+
+@pytest.mark.parametrize("recipe", ["clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small"])
+def test_clevr(recipe: str, capsys: pytest.CaptureFixture[str]):
+    draw_clevr(Path("data/CLEVR_v1.0"))
+    train(capsys, recipe)
+    assert [row["question_index"] for row in predict(capsys, "test")] == list(range(20))
+    evaluated = run(capsys, "evaluate", "runs/it", "--json")
+    assert evaluated["split"] == "val"
+    assert set(evaluated["per_type"]["question_type"]) == {"count", "query attribute"}
+
+
+def test_visdial_without_its_history(capsys: pytest.CaptureFixture[str]):
+    draw_visdial(Path("data/visdial"))
+    Path("visdial.yaml").write_text("dataset: {name: visdial}\nmodel: {head: {name: choice}}\n", encoding="utf-8")
+    train(capsys, "visdial.yaml")
+    rows = predict(capsys, "val")
+    assert [(row["image_id"], row["round_id"]) for row in rows[:4]] == [(2000, 1), (2000, 2), (2000, 3), (2001, 1)]
+    assert all(sorted(row["ranks"]) == list(range(1, 9)) for row in rows)
+    files = ["--dialogs", "data/visdial/visdial_1.0_val.json", "--results", "val.json"]
+    dense = ["--dense", "data/visdial/visdial_1.0_val_dense_annotations.json"]
+    scored = run(capsys, "score", "visdial", *files, *dense, "--json")
+    evaluated = run(capsys, "evaluate", "runs/it", "--split", "val", "--json")
+    for name in ("r@1", "r@5", "r@10", "mean_rank", "mrr", "ndcg"):
+        assert scored[name] == pytest.approx(evaluated["metrics"][name], abs=1e-12)
+    asked = {
+        d["image_id"]: len(d["dialog"])
+        for d in json.loads(Path("data/visdial/visdial_1.0_test.json").read_text())["data"]["dialogs"]
+    }
+    assert {row["image_id"]: row["round_id"] for row in predict(capsys, "test")} == asked  # one entry an image, its last round

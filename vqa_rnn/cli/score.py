@@ -1,0 +1,104 @@
+"""``vqa-rnn score``: one command a benchmark."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from vqa_rnn.cli.options import Json, print_json
+
+app = typer.Typer(
+    name="score",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="The official metric over files, to the last digit: no model, no GPU.",
+)
+
+Results = Annotated[Path, typer.Option("--results", metavar="FILE", help="The submission, as `vqa-rnn predict` writes it.")]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Count questions without an answer as wrong; by default they are an error.")
+]
+
+
+@app.command()
+def vqa(
+    questions: Annotated[Path, typer.Option(metavar="FILE", help="The official question file.")],
+    annotations: Annotated[Path, typer.Option(metavar="FILE", help="The official annotation file, with the answers.")],
+    results: Results,
+    rule: Annotated[
+        Literal["2021", "2015"],
+        typer.Option(help="Which official script: today's, or that of results published before March 2021."),
+    ] = "2021",
+    allow_missing: AllowMissing = False,
+    json_: Json = False,
+) -> None:
+    """VQA v1 and v2, open-ended and multiple choice: consensus accuracy, overall and by type.
+
+    Example: vqa-rnn score vqa --questions v2_OpenEnded_mscoco_val2014_questions.json
+    --annotations v2_mscoco_val2014_annotations.json --results results.json
+    """
+    from vqa_rnn.commands.score.vqa import score_vqa
+
+    _show(score_vqa(questions, annotations, results, rule=rule, allow_missing=allow_missing), json_)
+
+
+@app.command()
+def visual7w(
+    dataset: Annotated[Path, typer.Option(metavar="FILE", help="The official file, telling or pointing.")],
+    results: Results,
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which questions of the file are scored.")] = "test",
+    allow_missing: AllowMissing = False,
+    json_: Json = False,
+) -> None:
+    """Visual7W, telling and pointing: accuracy, overall and by type.
+
+    Example: vqa-rnn score visual7w --dataset dataset_v7w_telling.json --results results.json --split test
+    """
+    from vqa_rnn.commands.score.visual7w import score_visual7w
+
+    _show(score_visual7w(dataset, results, split=split, allow_missing=allow_missing), json_)
+
+
+@app.command()
+def visdial(
+    dialogs: Annotated[Path, typer.Option(metavar="FILE", help="The official dialogs, with the true answers.")],
+    results: Results,
+    dense: Annotated[Path | None, typer.Option(metavar="FILE", help="Graded relevance; adds NDCG.")] = None,
+    allow_missing: AllowMissing = False,
+    json_: Json = False,
+) -> None:
+    """VisDial: R@1, R@5, R@10, mean rank, MRR and NDCG.
+
+    Example: vqa-rnn score visdial --dialogs visdial_1.0_val.json --dense visdial_1.0_val_dense_annotations.json
+    --results ranks.json
+    """
+    from vqa_rnn.commands.score.visdial import score_visdial
+
+    _show(score_visdial(dialogs, results, dense=dense, allow_missing=allow_missing), json_)
+
+
+@app.command()
+def daquar(
+    questions: Annotated[Path, typer.Option(metavar="FILE", help="The official file of questions and answers.")],
+    results: Annotated[Path, typer.Option("--results", metavar="FILE", help="An answer a line, in the questions' order.")],
+    wordnet: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="WordNet 3.0; by default where NLTK keeps its data.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """DAQUAR: accuracy and WUPS at 0.9 and 0.0.
+
+    Example: vqa-rnn score daquar --questions qa.894.raw.test.txt --results answers.txt
+    """
+    from vqa_rnn.commands.score.daquar import score_daquar
+
+    _show(score_daquar(questions, results, wordnet=wordnet), json_)
+
+
+def _show(report: dict[str, Any], json_: bool) -> None:
+    if json_:
+        print_json(report)
+        return
+    from vqa_rnn.commands.score.tables import print_scores
+
+    print_scores(report)

@@ -1,0 +1,68 @@
+"""``vqa-rnn predict``: the official submission of a split, whether its answers are known or not."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa_rnn.annotations import load_annotations
+from vqa_rnn.checkpoint import load_model, load_run
+from vqa_rnn.commands.shared import MAY_MOVE, answer_questions, check_questions, open_features
+from vqa_rnn.config import DaquarDataset
+from vqa_rnn.config_files import change_config
+from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.engines import is_first, processes
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import write_text
+from vqa_rnn.records import Split
+from vqa_rnn.submissions import submission_text
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionReport:
+    """What was predicted.
+
+    Attributes:
+        benchmark: The data set.
+        split: The split.
+        num_questions: Questions answered.
+        output: The file.
+    """
+
+    benchmark: str
+    split: Split
+    num_questions: int
+    output: Path
+
+
+def predict(path: Path, split: Split, output: Path, overrides: Sequence[str] = ()) -> PredictionReport:
+    """Answer all questions of a split and write them as the benchmark's official evaluation reads them.
+
+    Args:
+        path: The run folder.
+        split: Which split.
+        output: The file to write.
+        overrides: ``section.key=value`` each, of ``MAY_MOVE``.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UserError: The split is empty, features are missing, or the file cannot be written.
+    """
+    run = load_run(path)
+    run = dataclasses.replace(run, config=change_config(run.config, overrides, MAY_MOVE, str(path)))
+    dataset = run.config.dataset
+    if isinstance(dataset, DaquarDataset):  # the official evaluation goes line by line through all questions
+        dataset = dataset.model_copy(update={"single_word": False})
+    questions = load_annotations(dataset, [split]).split(split)
+    if not questions:
+        raise UserError(f"{dataset.name} has no questions in its {split} split: is its file there?")
+    check_questions(run.config, questions)
+    encoded = encode_questions(questions, run.tokenizer, run.answers)
+    features = open_features(run.config, encoded, run)
+    with processes(run.config.run.device) as device:
+        predictions = answer_questions(run, load_model(run, device), questions, encoded, features, device)
+    if is_first():
+        write_text(output, submission_text(dataset.name, questions, predictions))
+    return PredictionReport(dataset.name, split, len(questions), output)

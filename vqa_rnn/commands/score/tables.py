@@ -1,0 +1,47 @@
+"""Scores as tables a person can read. Fractions come in, per cent go out."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+PLAIN_NUMBERS = {"mean_rank"}  # all other metrics are fractions
+
+
+def print_scores(report: dict[str, Any], console: Console | None = None) -> None:
+    """Print what ``vqa-rnn score`` found.
+
+    Args:
+        report: Metrics flat by name, ``intervals`` by name, breakdowns under ``per_…``, ``num_…`` counts, ``signature``.
+        console: Where to; by default stdout.
+    """
+    console = console or Console()
+    counts = ", ".join(f"{value:,} {key.removeprefix('num_')}" for key, value in report.items() if key.startswith("num_"))
+    rule = f", rule of {report['rule']}" if "rule" in report else ""
+    intervals = report["intervals"]
+    console.print(f"{report['benchmark']}{rule}: {counts}", style="italic", highlight=False)
+    table = Table("", "", "95% interval")
+    _right(table)
+    for name, ends in intervals.items():
+        interval = "-" if ends is None else f"{_number(name, ends[0])} to {_number(name, ends[1])}"
+        table.add_row(name, _number(name, report[name]), interval)
+    console.print(table)
+    for key, kinds in report.items():
+        if key.startswith("per_") and kinds:
+            table = Table(key.removeprefix("per_").replace("_", " "), "accuracy")
+            _right(table)
+            for kind, value in kinds.items():
+                table.add_row(kind, _number("accuracy", value))
+            console.print(table)
+    console.print(f"signature {report['signature']}", highlight=False, style="dim", soft_wrap=True)
+
+
+def _right(table: Table) -> None:
+    for column in table.columns[1:]:
+        column.justify = "right"
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if name in PLAIN_NUMBERS else f"{100 * value:.2f}%"

@@ -1,0 +1,207 @@
+"""``vqa-rnn score visdial``: the official metrics of a submission, a list of ``{"image_id", "round_id", "ranks"}``."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.annotations.json_files import read_official
+from vqa_rnn.annotations.visdial import (
+    WHAT,
+    Dense,
+    DialogFile,
+    check_dense,
+    checked_dialogs,
+    count_options,
+    read_dense,
+    read_ranks,
+)
+from vqa_rnn.commands.score.results import check_ids
+from vqa_rnn.errors import UserError
+from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.metrics.signature import signature
+from vqa_rnn.metrics.visdial import ndcg, rank_metrics
+
+log = logging.getLogger("vqa_rnn")
+Key = tuple[int, int]
+"""An image and the 1-based number of its round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What people answered.
+
+    Attributes:
+        split: As the file calls it.
+        keys: The n asked rounds.
+        num_options: (n,) how many options each has.
+        correct: (n,) 0-based place of the true one.
+        dense: Graded relevance by image and 0-based round, or None.
+    """
+
+    split: str
+    keys: list[Key]
+    num_options: NDArray[np.int64]
+    correct: NDArray[np.int64]
+    dense: Dense | None = field(default=None, repr=False)
+
+
+def score_visdial(dialogs: Path, results: Path, *, dense: Path | None = None, allow_missing: bool = False) -> dict[str, Any]:
+    """Score a submission.
+
+    Args:
+        dialogs: The official dialogs with the true answers.
+        results: The submission: ``ranks`` are a permutation of 1 to the number of options, in the order of the options.
+        dense: The official graded relevance; adds NDCG.
+        allow_missing: A round without ranks has its truth ranked last and an NDCG of 0; otherwise it is an error.
+
+    Returns:
+        ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg`` (None without ``dense``), ``intervals`` by image, counts
+        and a ``signature``. Fractions, but for ``mean_rank``.
+
+    Raises:
+        UserError: A file is missing or wrong, truths are withheld, or the submission does not fit the dialogs.
+    """
+    truth = read_truth(dialogs, dense)
+    keys, ranks = read_ranks(results)
+    return score_ranks(truth, keys, ranks, results, allow_missing=allow_missing)
+
+
+def read_truth(dialogs: Path, dense: Path | None = None) -> Truth:
+    """Read what a submission is held against.
+
+    Args:
+        dialogs: The official dialogs.
+        dense: The official graded relevance.
+
+    Returns:
+        The truth.
+
+    Raises:
+        UserError: A file is missing or wrong, or truths are withheld.
+    """
+    file = read_official(dialogs, DialogFile, WHAT)
+    keys: list[Key] = []
+    num_options: dict[int, Sequence[int]] = {}
+    correct: list[int] = []
+    for number, dialog in enumerate(checked_dialogs(file, dialogs, withheld=True)):
+        num_options[dialog.image_id] = count_options(dialog)
+        for i, turn in enumerate(dialog.dialog):
+            if turn.answer_options is None:
+                continue
+            if turn.gt_index is None:
+                raise UserError(
+                    f"{dialogs}: the true answers are withheld (data.dialogs[{number}].dialog[{i}] has no gt_index): "
+                    "give dialogs with answers, such as visdial_1.0_val.json"
+                )
+            keys.append((dialog.image_id, i + 1))
+            correct.append(turn.gt_index)
+    relevance = None
+    if dense is not None:
+        relevance = read_dense(dense)
+        check_dense(relevance, num_options, dense)
+    return Truth(
+        split=file.split,
+        keys=keys,
+        num_options=np.array([num_options[image_id][number - 1] for image_id, number in keys], dtype=np.int64),
+        correct=np.array(correct, dtype=np.int64),
+        dense=relevance,
+    )
+
+
+def score_ranks(
+    truth: Truth, keys: Sequence[Key], ranks: Sequence[Sequence[int]], path: Path, *, allow_missing: bool = False
+) -> dict[str, Any]:
+    """Score ranks.
+
+    Args:
+        truth: What they are held against.
+        keys: The round of each row of ranks.
+        ranks: For each row the rank of each option.
+        path: The submission, for the error message.
+        allow_missing: As for ``score_visdial``.
+
+    Returns:
+        As for ``score_visdial``.
+
+    Raises:
+        UserError: Rounds are missing, unknown or repeated, or ranks are no permutation.
+    """
+    num_answered = check_ids(keys, truth.keys, path, "round", allow_missing=allow_missing)
+    matrix = _rank_matrix(truth, keys, ranks, path)
+    # a round without ranks has its truth ranked last
+    rank_of_truth = np.minimum(matrix[np.arange(len(matrix)), truth.correct], truth.num_options)
+    image_ids = [str(image_id) for image_id, _ in truth.keys]
+    scores = rank_metrics(rank_of_truth)
+    report: dict[str, Any] = {
+        "benchmark": "visdial",
+        "num_rounds": len(truth.keys),
+        "num_dialogs": len(set(image_ids)),
+        **({"num_answered": num_answered} if allow_missing else {}),
+        **{name: float(each.mean()) for name, each in scores.items()},
+        "ndcg": None,
+    }
+    intervals: dict[str, list[float] | None] = {
+        name: list(bootstrap_interval(each, image_ids)) for name, each in scores.items()
+    }
+    intervals["ndcg"] = None
+    if truth.dense is not None:
+        judged, gains = _gains(truth, matrix)
+        report["num_judged"] = len(judged)
+        if len(judged):
+            report["ndcg"] = float(gains.mean())
+            intervals["ndcg"] = list(bootstrap_interval(gains, [image_ids[row] for row in judged]))
+    parts = {"dense": report.get("num_judged"), "answered": num_answered if allow_missing else None}
+    report["intervals"] = intervals
+    report["signature"] = signature("visdial", split=truth.split or None, n=len(truth.keys), **parts)
+    return report
+
+
+def _rank_matrix(truth: Truth, keys: Sequence[Key], ranks: Sequence[Sequence[int]], path: Path) -> NDArray[np.int64]:
+    """The ranks in the order of the truth's rounds. Options that do not exist and rounds without ranks come after all ranks."""
+    width = int(truth.num_options.max())
+    matrix = np.full((len(truth.keys), width), width + 1, dtype=np.int64)
+    place = {key: row for row, key in enumerate(truth.keys)}
+    rows = np.array([place[key] for key in keys], dtype=np.int64)
+    lengths = np.array([len(row) for row in ranks], dtype=np.int64)
+    for record in np.flatnonzero(lengths != truth.num_options[rows])[:1]:
+        expected = f"{truth.num_options[rows[record]]} options of {_name(keys[record])}"
+        raise UserError(f"{path}: [{record}].ranks: {lengths[record]} ranks for the {expected}")
+    exists = np.arange(width) < lengths[:, None]
+    given = np.full(exists.shape, width + 1, dtype=np.int64)
+    given[exists] = np.fromiter(chain.from_iterable(ranks), dtype=np.int64, count=int(lengths.sum()))
+    counted = np.where(exists, np.arange(1, width + 1), width + 1)
+    for record in np.flatnonzero((np.sort(given, axis=1) != counted).any(axis=1))[:1]:
+        wanted = f"each rank from 1 to {lengths[record]} is needed once"
+        raise UserError(f"{path}: [{record}].ranks: {_why(ranks[record])} ({_name(keys[record])}); {wanted}")
+    matrix[rows] = given
+    return matrix
+
+
+def _why(ranks: Sequence[int]) -> str:
+    outside = [rank for rank in ranks if not 1 <= rank <= len(ranks)]
+    return f"{outside[0]} is no rank" if outside else f"{next(rank for rank in ranks if ranks.count(rank) > 1)} comes twice"
+
+
+def _name(key: Key) -> str:
+    return f"round {key[1]} of image {key[0]}"
+
+
+def _gains(truth: Truth, matrix: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The rounds that have an NDCG, and what it is."""
+    assert truth.dense is not None
+    place = {key: row for row, key in enumerate(truth.keys)}
+    rows = np.array([place[image_id, round_index + 1] for image_id, round_index in truth.dense], dtype=np.int64)
+    relevance = np.zeros((len(rows), matrix.shape[1]))
+    for row, values in zip(relevance, truth.dense.values(), strict=True):
+        row[: len(values)] = values
+    gains = ndcg(matrix[rows], relevance)
+    judged = ~np.isnan(gains)
+    if not judged.all():
+        log.warning("%d of %d rounds have no relevant option: NDCG leaves them out", (~judged).sum(), len(gains))
+    return rows[judged], gains[judged]

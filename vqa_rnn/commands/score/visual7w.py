@@ -1,0 +1,73 @@
+"""``vqa-rnn score visual7w``: the official accuracy of Visual7W over files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqa_rnn.annotations.json_files import read_official
+from vqa_rnn.annotations.visual7w import Visual7wFile, Visual7wPair, Visual7wResult, read_visual7w_file
+from vqa_rnn.commands.score.results import check_ids
+from vqa_rnn.errors import UserError
+from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.metrics.signature import signature
+from vqa_rnn.metrics.visual7w import is_correct
+from vqa_rnn.metrics.vqa import mean_by_type
+from vqa_rnn.records import Split
+
+
+def score_visual7w(dataset: Path, results: Path, *, split: Split = "test", allow_missing: bool = False) -> dict[str, Any]:
+    """Score a submission for telling or pointing.
+
+    Args:
+        dataset: The official file.
+        results: A list of ``{"qa_id", "candidates": [{"answer"}]}``; an answer is a text, or the id of a box.
+        split: Which questions of the file are scored.
+        allow_missing: Count questions without an answer as wrong.
+
+    Returns:
+        ``accuracy`` with its 95% interval by image and ``per_type``, as fractions; how many questions there are, and a
+        signature.
+
+    Raises:
+        UserError: A file is missing or wrong, the split is empty or its answers are withheld, or the results are not of these
+            questions.
+    """
+    pairs, truths = _asked(dataset, split)
+    submitted = read_official(results, list[Visual7wResult], "Visual7W result file")
+    num_answered = check_ids(
+        [result.qa_id for result in submitted],
+        [pair.qa_id for pair in pairs],
+        results,
+        "question",
+        allow_missing=allow_missing,
+    )
+    for number, result in enumerate(submitted):
+        if not result.candidates:
+            raise UserError(f"Visual7W result file {results}: [{number}].candidates: the list is empty; one answer is needed")
+    first = {result.qa_id: result.candidates[0].answer for result in submitted}
+    right = [pair.qa_id in first and is_correct(first[pair.qa_id], truth) for pair, truth in zip(pairs, truths, strict=True)]
+    scores = np.array(right, dtype=np.float64)
+    task = "pointing" if all(isinstance(truth, int) for truth in truths) else "telling"
+    return {
+        "benchmark": "visual7w",
+        "split": split,
+        "num_questions": len(pairs),
+        **({"num_answered": num_answered} if allow_missing else {}),
+        "accuracy": float(scores.mean()),
+        "intervals": {"accuracy": list(bootstrap_interval(scores, [str(pair.image_id) for pair in pairs]))},
+        "per_type": mean_by_type(scores, [pair.type for pair in pairs]),
+        "signature": signature("visual7w", task=task, split=split, n=len(pairs)),
+    }
+
+
+def _asked(path: Path, split: Split) -> tuple[list[Visual7wPair[str | int]], list[str | int]]:
+    """The questions of a split, and their true answers."""
+    content = read_visual7w_file(path, Visual7wFile[str | int])
+    pairs = [pair for image in content.images if image.split == split for pair in image.qa_pairs]
+    truths = [pair.answer for pair in pairs if pair.answer is not None]
+    if not pairs:
+        raise UserError(f"{path}: no questions in the split '{split}'")
+    if len(truths) < len(pairs):
+        raise UserError(f"{path}: {len(pairs) - len(truths):,} of {len(pairs):,} answers are withheld in the split '{split}'")
+    return pairs, truths
