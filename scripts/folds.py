@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from vqa_rnn.commands.train import train
 from vqa_rnn.config import run_path
 from vqa_rnn.config_files import load_config
 from vqa_rnn.errors import UserError
+from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.metrics.intervals import bootstrap_interval
 
 
@@ -60,14 +62,14 @@ def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, vari
     for variant, runs in pooled.items():
         result = summarise(runs[0], 1000)
         result["by_seed"] = [float(measured.scores.mean()) for measured in runs]
-        result["metrics"] = {"accuracy": float(mean[variant].mean())}
-        result["intervals"] = {"accuracy": bootstrap_interval(mean[variant], images)}
+        result["metrics"] = {runs[0].headline: float(mean[variant].mean())}
+        result["intervals"] = {runs[0].headline: bootstrap_interval(mean[variant], images)}
         result["signature"] = f"{name}|ablate:{variant}|folds:{folds}|seeds:{seeds}|n:{len(images)}"
         report["variants"][variant] = result
     for other in variants[1:]:
         gain = mean[variants[0]] - mean[other]
         report["differences"][f"{variants[0]} - {other}"] = {
-            "accuracy": float(gain.mean()),
+            pooled[other][0].headline: float(gain.mean()),
             "interval": bootstrap_interval(gain, images),
         }
     return report
@@ -101,13 +103,16 @@ def _fold(name: str, overrides: list[str], folds: int, fold: int, seed: int, var
 
 
 def _pool(parts: list[Measurement]) -> Measurement:
+    def join(each: list[Mapping[str, Scores]]) -> dict[str, Scores]:
+        return {name: np.concatenate([scores[name] for scores in each]) for name in each[0]}
+
     return Measurement(
         benchmark=parts[0].benchmark,
         split="test",
         questions=tuple(question for part in parts for question in part.questions),
         predictions={key: value for part in parts for key, value in part.predictions.items()},
-        scores=np.concatenate([part.scores for part in parts]),
-        floors={name: np.concatenate([part.floors[name] for part in parts]) for name in parts[0].floors},
+        metrics=join([part.metrics for part in parts]),
+        floors={name: join([part.floors[name] for part in parts]) for name in parts[0].floors},
     )
 
 

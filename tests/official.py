@@ -167,9 +167,53 @@ def draw_clevr(root: Path, images: int = 10) -> Path:
     return root
 
 
+def draw_clevr_dialog(root: Path, images: int = 10) -> Path:
+    """CLEVR-Dialog: two dialogs an image, of three rounds; test stops at the asked round and says nothing of co-reference."""
+    for offset, split in enumerate(("train", "val", "test")):
+        content = []
+        for number in range(images):
+            name = f"CLEVR_{split}_{number:06d}.png"
+            things = draw_scene(root / "images" / split / name, 1000 * offset + number)
+            generator = random.Random(number)
+            dialogs = [_clevr_dialog(things, thing) for thing in generator.sample(range(len(things)), 2)]
+            if split == "test":
+                dialogs = [_stopped(dialog, generator.randint(1, MOST_ROUNDS)) for dialog in dialogs]
+            content.append({"image_index": number, "split": split, "image_filename": name, "dialogs": dialogs})
+        write(root / f"clevr_dialog_{split}_raw.json", content)
+    return root
+
+
+def _clevr_dialog(things: list[Thing], thing: int) -> dict[str, Any]:
+    """A dialog about one of the things; it takes the caption to know which."""
+    colour, shape, _ = things[thing]
+    num_circles = sum(other == "circle" for _, other, _ in things)
+    side = f"Is the earlier {colour} thing at the left?"
+    asked = [
+        ("What shape is it?", shape, "seek-attr-imm", -1),
+        ("How many circles are there?", str(num_circles), "count-attribute", None),
+        (side, "no" if thing % 2 else "yes", "exist-obj-rel-early", -1),
+    ]
+    history = [{"round": 0, "objects": [{"id": thing, "color": colour}]}]
+    history += [{"round": i, "objects": [], "dependence": place} for i, (*_, place) in enumerate(asked, start=1)]
+    return {
+        "caption": f"There is a {colour} thing.",
+        "dialog": [{"question": text, "answer": answer, "template": template} for text, answer, template, _ in asked],
+        "template_info": [{"label": "unique-obj"}, *({"label": template} for _, _, template, _ in asked)],
+        "graph": {"relationships": {}, "counts": {}, "exists": {}, "history": history, "objects": {}},
+    }
+
+
+def _stopped(dialog: dict[str, Any], num_rounds: int) -> dict[str, Any]:
+    """A dialog as in a test file: its last round has no answer."""
+    rounds = [{"question": turn["question"], "answer": turn["answer"]} for turn in dialog["dialog"][:num_rounds]]
+    del rounds[-1]["answer"]
+    return {"caption": dialog["caption"], "dialog": rounds}
+
+
 DRAW: dict[str, Callable[..., Path]] = {
     "vqa": draw_vqa,
     "visual7w": draw_visual7w,
     "visdial": draw_visdial,
     "clevr": draw_clevr,
+    "clevr_dialog": draw_clevr_dialog,
 }

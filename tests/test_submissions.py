@@ -44,6 +44,16 @@ def test_clevr_leaves_the_split_out_of_its_index():
     assert json.loads(text) == [{"question_index": 3, "answer": "yes"}, {"question_index": 12, "answer": "2"}]
 
 
+def test_clevr_dialog_counts_from_zero():
+    text = submission_text(
+        "clevr_dialog", [ask("test/103-4-0"), ask("test/7-0-9")], say("test/103-4-0", "bleu à") | say("test/7-0-9", "2")
+    )
+    assert json.loads(text) == [
+        {"image_index": 103, "dialog_index": 4, "round_index": 0, "answer": "bleu à"},
+        {"image_index": 7, "dialog_index": 0, "round_index": 9, "answer": "2"},
+    ]
+
+
 def test_daquar_is_an_answer_a_line_in_the_order_of_the_questions():
     assert submission_text("daquar", [ask("b"), ask("a")], say("a", "bed") | say("b", "table, lamp")) == "table, lamp\nbed\n"
 

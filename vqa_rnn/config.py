@@ -152,6 +152,23 @@ class ClevrDataset(DatasetOptions):
         return str(self.root.resolve())
 
 
+class ClevrDialogDataset(DatasetOptions):
+    """CLEVR-Dialog: ten rounds with one-word answers about a CLEVR image (Kottur et al. 2019)."""
+
+    name: Literal["clevr_dialog"] = "clevr_dialog"
+    root: Path = Path("data/CLEVR_v1.0")
+    """Folder with the dialogs and CLEVR's images."""
+    dialogs: str = "clevr_dialog_{split}_raw.json"
+    """Where the dialogs of a split lie, inside `root`."""
+    images: str = "images/{split}"
+    """Where the images of a split lie, inside `root`."""
+
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return str(self.root.resolve())
+
+
 class JsonlDataset(DatasetOptions):
     """Your own images and questions: one JSON object a line."""
 
@@ -248,6 +265,40 @@ class NoHistory(Section):
     name: Literal["none"] = "none"
 
 
+class LateFusionHistory(Section):
+    """All that was said as one long text."""
+
+    name: Literal["late_fusion"] = "late_fusion"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the question once the history is worked in."""
+
+
+class HierarchicalHistory(Section):
+    """A recurrent network over facts, each read by another (HRE)."""
+
+    name: Literal["hierarchical"] = "hierarchical"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the question once the history is worked in."""
+
+
+class HierarchicalAttentionHistory(Section):
+    """The same, and the question weighs what came before (HREA)."""
+
+    name: Literal["hierarchical_attention"] = "hierarchical_attention"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the question once the history is worked in."""
+
+
+class MemoryHistory(Section):
+    """Facts as a memory that the question reads (MN)."""
+
+    name: Literal["memory"] = "memory"
+    num_hops: int = Field(1, ge=1)
+    """How often it is read."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the question once the history is worked in."""
+
+
 class NoAttention(Section):
     """The mean of the regions."""
 
@@ -312,6 +363,11 @@ class ClassifierHead(Section):
     """`softmax`: share of the target spread evenly over all answers."""
 
 
+def _check_target(target: str, loss: str, choices: str) -> None:
+    if target == "relevance" and (loss != "softmax" or choices != "texts"):
+        raise ValueError("target=relevance needs loss=softmax and choices=texts: it is a share for each choice, and of texts")
+
+
 class ChoiceHead(Section):
     """Scores any number of choices by a product with the joint vector."""
 
@@ -322,6 +378,14 @@ class ChoiceHead(Section):
     """`softmax`: one choice is right; `sigmoid`: each triplet of image, question and choice is right or not by itself."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """`softmax`: share of the target spread evenly over the choices."""
+    target: Literal["truth", "relevance"] = "truth"
+    """`truth`: the correct choice; `relevance`: what people judged, made to sum to 1; then only questions that were judged
+    are trained on, and the best epoch is that of the highest NDCG."""
+
+    @model_validator(mode="after")
+    def _target_fits(self) -> "ChoiceHead":
+        _check_target(self.target, self.loss, self.choices)
+        return self
 
 
 class MlpChoiceHead(Section):
@@ -338,6 +402,32 @@ class MlpChoiceHead(Section):
     """`sigmoid`: each triplet of image, question and choice is right or not by itself; `softmax`: one choice is right."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """`softmax`: share of the target spread evenly over the choices."""
+    target: Literal["truth", "relevance"] = "truth"
+    """`truth`: the correct choice; `relevance`: what people judged, made to sum to 1; then only questions that were judged
+    are trained on, and the best epoch is that of the highest NDCG."""
+
+    @model_validator(mode="after")
+    def _target_fits(self) -> "MlpChoiceHead":
+        _check_target(self.target, self.loss, self.choices)
+        return self
+
+
+class GenerativeHead(Section):
+    """Writes an answer word by word, and scores a choice by how probable it is to be written (Das et al. 2017)."""
+
+    name: Literal["generative"] = "generative"
+    conditioning: Literal["first_state", "every_step"] = "first_state"
+    """Where the joint vector enters: `first_state`, where writing begins; `every_step`, beside each word."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    """The recurrent cell."""
+    hidden_size: int = Field(256, ge=1)
+    """Size of the recurrent state."""
+    num_layers: int = Field(1, ge=1)
+    """Layers of the recurrent network."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the words that are read, and on the states that words are predicted from."""
+    max_tokens: int = Field(20, ge=1)
+    """Most words of a text that is written."""
 
 
 class AdamWOptimizer(Section):
@@ -405,10 +495,21 @@ class ConstantSchedule(Section):
 Optimizer = Annotated[AdamWOptimizer | AdamOptimizer | AdamaxOptimizer | SgdOptimizer, Field(discriminator="name")]
 Schedule = Annotated[CosineSchedule | StepSchedule | ConstantSchedule, Field(discriminator="name")]
 Attention = Annotated[NoAttention | TopDownAttention | StackedAttention, Field(discriminator="name")]
+History = Annotated[
+    NoHistory | LateFusionHistory | HierarchicalHistory | HierarchicalAttentionHistory | MemoryHistory,
+    Field(discriminator="name"),
+]
 Fusion = Annotated[ConcatFusion | ProductFusion, Field(discriminator="name")]
-Head = Annotated[ClassifierHead | ChoiceHead | MlpChoiceHead, Field(discriminator="name")]
+Head = Annotated[ClassifierHead | ChoiceHead | MlpChoiceHead | GenerativeHead, Field(discriminator="name")]
 Dataset = Annotated[
-    EasyVqaDataset | VqaDataset | Visual7wDataset | VisdialDataset | ClevrDataset | DaquarDataset | JsonlDataset,
+    EasyVqaDataset
+    | VqaDataset
+    | Visual7wDataset
+    | VisdialDataset
+    | ClevrDataset
+    | ClevrDialogDataset
+    | DaquarDataset
+    | JsonlDataset,
     Field(discriminator="name"),
 ]
 
@@ -418,7 +519,7 @@ class ModelConfig(Section):
 
     question: TextEncoderConfig = TextEncoderConfig()
     """How questions and choices are read."""
-    history: NoHistory = NoHistory()
+    history: History = NoHistory()
     """How a dialog's history is read."""
     attention: Attention = NoAttention()
     """How regions become one image vector."""
@@ -445,6 +546,8 @@ def _in_order(steps: tuple[int, int]) -> tuple[int, int]:
 class TrainingConfig(Section):
     """The optimisation."""
 
+    start_from: Path | None = None
+    """Begin with the weights, words and answers of this run, as for dense fine-tuning; null begins with random weights."""
     batch_size: int = Field(256, ge=1)
     """Questions an optimizer step, over all processes."""
     accumulation: int = Field(1, ge=1)

@@ -53,6 +53,11 @@ class Question:
         caption: A sentence about the image that opens the dialog.
         history: The rounds asked and answered before this one.
         dialog_id: Questions with one id share their history; by default a question is a dialog of its own.
+        round_index: 0-based place in its dialog; None for a question without a dialog.
+        needs_history: Whether it cannot be answered without what came before; None where the source does not say.
+        coreference_distance: How many rounds back lies what its words refer to, the caption being the round before the
+            first; 0 where they refer to none, None where the source does not say.
+        relational: Whether it picks things out by how they stand to others; None where the source does not say.
         question_type: The benchmark's kind of question, or None.
         answer_type: The benchmark's kind of answer, or None.
     """
@@ -70,6 +75,10 @@ class Question:
     caption: str | None = None
     history: tuple[Round, ...] = ()
     dialog_id: str | None = None
+    round_index: int | None = None
+    needs_history: bool | None = None
+    coreference_distance: int | None = None
+    relational: bool | None = None
     question_type: str | None = None
     answer_type: str | None = None
 

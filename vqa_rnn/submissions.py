@@ -26,6 +26,12 @@ def _clevr(question: Question, prediction: Prediction) -> dict[str, Any]:
     return {"question_index": int(question.question_id.rpartition("/")[2]), "answer": prediction.answer}
 
 
+def _clevr_dialog(question: Question, prediction: Prediction) -> dict[str, Any]:
+    image_index, dialog_index, round_index = map(int, question.question_id.rpartition("/")[2].split("-"))
+    places = {"image_index": image_index, "dialog_index": dialog_index, "round_index": round_index}
+    return places | {"answer": prediction.answer}
+
+
 def _plain(question: Question, prediction: Prediction) -> dict[str, Any]:
     return {"question_id": question.question_id, "answer": prediction.answer, "probability": prediction.probability}
 
@@ -37,6 +43,7 @@ ROWS: dict[str, Callable[[Question, Prediction], dict[str, Any]]] = {
     "visual7w": _visual7w,
     "visdial": _visdial,
     "clevr": _clevr,
+    "clevr_dialog": _clevr_dialog,
     "jsonl": _plain,
 }
 
@@ -45,7 +52,8 @@ def submission_text(benchmark: str, questions: Sequence[Question], predictions: 
     """The content of a submission file.
 
     VQA has ``question_id`` and ``answer``; Visual7W ``qa_id`` and one candidate, a box id for pointing; VisDial ``image_id``,
-    ``round_id`` from 1 and the rank of each option; CLEVR ``question_index`` and ``answer``; DAQUAR one answer a line.
+    ``round_id`` from 1 and the rank of each option; CLEVR ``question_index`` and ``answer``; CLEVR-Dialog ``image_index``,
+    ``dialog_index``, ``round_index``, all from 0, and ``answer``; DAQUAR one answer a line.
 
     Args:
         benchmark: The benchmark.

@@ -41,6 +41,12 @@ def test_the_fields_of_a_question(tmp_path: Path):
     assert annotations.images == {"val/CLEVR_val_000000.png": tmp_path / "images/val/CLEVR_val_000000.png"}
 
 
+def test_generated_sets_say_which_questions_are_relational(tmp_path: Path):
+    records = [record(question_index=i, relational=said) for i, said in enumerate((True, False, ...))]
+    questions = read_clevr(files(tmp_path, "val", {"questions": records}), ["val"]).questions
+    assert [question.relational for question in questions] == [True, False, None]
+
+
 @pytest.mark.parametrize(
     ("function", "kind"),
     [
@@ -86,6 +92,7 @@ def test_a_missing_test_file_leaves_test_empty(tmp_path: Path):
         ({"questions": [record(question=" ?")]}, r"questions\[0\]\.question is empty"),
         ({"questions": [record(answer=...)]}, r"questions\[0\]: the key 'answer' is missing; only test"),
         ({"questions": [record(answer=3)]}, r"questions\[0\]\.answer: expected `str \| null`, got `int`"),
+        ({"questions": [record(relational="yes")]}, r"questions\[0\]\.relational: expected `bool \| null`, got `str`"),
         ({"questions": [record(), record()]}, r"questions\[1\]\.question_index: 0 comes twice"),
         ('{"questions": [{"question_index": 0, "ima', "is not valid JSON: it ends in the middle"),
         ("", "is not valid JSON"),

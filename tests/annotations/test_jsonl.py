@@ -68,8 +68,14 @@ def test_every_field(tmp_path: Path):
         correct_choice=1,
         caption="A dog on a mat.",
         history=(Round("Is it big?", "no"), Round("Is it old?", "yes")),
+        round_index=2,
     )
     assert question.facts == ("A dog on a mat.", "Is it big? no", "Is it old? yes")
+
+
+def test_a_caption_or_a_history_makes_a_dialog(tmp_path: Path):
+    asked = read(tmp_path, PLAIN, without(caption="A cat."), without(history=[{"question": "Is it big?", "answer": "no"}]))
+    assert [question.round_index for question in asked] == [None, 0, 1]
 
 
 def test_what_several_people_said(tmp_path: Path):

@@ -133,6 +133,7 @@ def test_a_round_becomes_a_question(tmp_path: Path):
         caption="a cat on a mat",
         history=(Round("is it a cat", "no"),),
         dialog_id="7",
+        round_index=1,
     )
     assert questions["7-1"].facts == ("a cat on a mat", "is it a cat no")
     assert questions["7-0"].history == ()
@@ -152,8 +153,17 @@ def test_a_test_dialog_asks_its_last_round_alone_and_withholds_the_answer(tmp_pa
         caption="a cat",
         history=(Round("is it a cat", "no"), Round("is it à vendre 猫", "yes")),
         dialog_id="207",
+        round_index=2,
     )
     assert questions["208-0"].history == ()
+
+
+def test_generated_sets_say_what_a_round_refers_to(tmp_path: Path):
+    train = changed(changed(TRAIN, f"{FIRST}/needs_history", False), f"{FIRST}/coreference_distance", 0)
+    train = changed(changed(train, f"{SECOND}/needs_history", True), f"{SECOND}/coreference_distance", 2)
+    questions = by_id(read_visdial(put(tmp_path, train=train), ["train"]))
+    said = {name: (question.needs_history, question.coreference_distance) for name, question in questions.items()}
+    assert said == {"7-0": (False, 0), "7-1": (True, 2), "9-0": (None, None)}
 
 
 def test_a_test_file_with_answers_asks_every_round(tmp_path: Path):
@@ -294,6 +304,8 @@ WRONG_DIALOGS = [
     (f"{SECOND}/answer_options", ..., ["data.dialogs[0].dialog[1]: the key 'answer_options' is missing"]),
     (f"{SECOND}/gt_index", ..., ["data.dialogs[0].dialog[1]: the key 'gt_index' is missing"]),
     (f"{SECOND}/answer", ..., ["data.dialogs[0].dialog[1]: the key 'answer' is missing"]),
+    (f"{SECOND}/needs_history", 1, ["data.dialogs[0].dialog[1].needs_history", "expected `bool | null`, got `int`"]),
+    (f"{SECOND}/coreference_distance", -1, ["data.dialogs[0].dialog[1].coreference_distance", ">= 0"]),
     (f"{SECOND}/question", ..., ["data.dialogs[0].dialog[1]: the key 'question' is missing"]),
     (f"{SECOND}/question", "is it", ["data.dialogs[0].dialog[1].question", "expected `int`, got `str`"]),
     (f"{SECOND}/answer_options", "abc", ["data.dialogs[0].dialog[1].answer_options", "got `str`"]),

@@ -56,7 +56,7 @@ def test_means_by_type():
         ask("3", "red", answer_type="colour", question_type="is it", choices=("a", "b", "c", "d")),
         ask("4", "red", question_type="what"),
     ]
-    assert by_type(questions, np.array([1.0, 0.0, 0.25, 0.5])) == {
+    assert by_type(questions, {"accuracy": np.array([1.0, 0.0, 0.25, 0.5])}) == {
         "answer_type": {
             "colour": {"accuracy": 0.25, "num_questions": 1, "chance": 0.25},
             "yes/no": {"accuracy": 0.5, "num_questions": 2, "chance": 0.5},
@@ -69,7 +69,41 @@ def test_means_by_type():
 
 
 def test_a_benchmark_without_types_has_no_rows():
-    assert by_type([ask("1", "red")], np.array([1.0])) == {}
+    assert by_type([ask("1", "red")], {"accuracy": np.array([1.0])}) == {}
+
+
+def test_rounds_count_from_one_and_ten_comes_after_two():
+    questions = [ask(str(i), "red", round_index=i) for i in (9, 1, 0)] + [ask("x", "red")]
+    rows = by_type(questions, {"accuracy": np.array([0.5, 1.0, 0.0, 1.0])})["round"]
+    assert list(rows) == ["1", "2", "10"]
+    assert rows["10"] == {"accuracy": 0.5, "num_questions": 1}
+
+
+def test_what_a_round_needs_and_how_far_back_it_refers():
+    said = [(True, 10), (True, 2), (False, 0), (True, 0), (None, None)]
+    questions = [ask(str(i), "a", needs_history=need, coreference_distance=far) for i, (need, far) in enumerate(said)]
+    report = by_type(questions, {"r@1": np.array([1.0, 0.0, 1.0, 0.5, 0.0])})
+    assert {field: {kind: row["r@1"] for kind, row in rows.items()} for field, rows in report.items()} == {
+        "needs_history": {"false": 1.0, "true": 0.5},
+        "coreference_distance": {"none": 0.75, "2": 0.0, "10": 1.0},
+    }
+    assert list(report["coreference_distance"]) == ["none", "2", "10"]
+
+
+def test_relational_questions():
+    questions = [ask("1", "a", relational=True), ask("2", "a", relational=False), ask("3", "a", relational=True)]
+    rows = by_type(questions, {"accuracy": np.array([0.0, 1.0, 1.0])})["relational"]
+    assert rows == {"false": {"accuracy": 1.0, "num_questions": 1}, "true": {"accuracy": 0.5, "num_questions": 2}}
+
+
+def test_each_metric_is_a_mean_over_the_questions_it_applies_to():
+    questions = [ask(str(i), "a", round_index=i // 3) for i in range(4)]
+    scores = {"r@1": np.array([1.0, 0.0, 0.5, 1.0]), "ndcg": np.array([np.nan, 0.25, 0.75, np.nan])}
+    assert by_type(questions, scores)["round"] == {
+        "1": {"r@1": 0.5, "ndcg": 0.5, "num_questions": 3},
+        "2": {"r@1": 1.0, "num_questions": 1},
+    }
+    assert list(by_type(questions, scores)["round"]["1"]) == ["r@1", "ndcg", "num_questions"]
 
 
 def test_chance():

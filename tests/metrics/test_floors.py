@@ -1,7 +1,9 @@
 """What scores without the image."""
 
+import numpy as np
 import pytest
 
+from vqa_rnn.metrics.benchmarks import visdial_metrics
 from vqa_rnn.metrics.floors import text_floors
 from vqa_rnn.records import Prediction, Question
 
@@ -78,15 +80,8 @@ def test_the_prefix_is_as_long_as_asked_for():
         ("what colour is the bed ?", ("blue", "green"), "blue", "blue", "blue"),
         ("what colour is the bed ?", ("yes", "2"), "yes", "yes", "yes"),
         ("how many beds are there ?", ("3", "2"), "2", "2", "2"),
-        ("is it big ?", ("purple", "brown"), "brown", "brown", "brown"),
     ],
-    ids=[
-        "best of the choices",
-        "string falls back",
-        "prefix falls back",
-        "a tie goes by the alphabet",
-        "nothing known",
-    ],
+    ids=["best of the choices", "string falls back", "prefix falls back", "a coarser look-up breaks no tie of a finer"],
 )
 def test_choices_restrict_the_answer(text: str, choices: tuple[str, ...], frequent: str, prefix: str, string: str):
     found = floors(ask("q", text, choices=choices))
@@ -97,9 +92,76 @@ def test_choices_restrict_the_answer(text: str, choices: tuple[str, ...], freque
         assert choices[prediction.choice] == prediction.answer
 
 
-def test_the_order_of_choices_does_not_decide():
-    one, other = (floors(ask("q", "is it big ?", choices=order)) for order in (("ant", "bee"), ("bee", "ant")))
-    assert [p.answer for p in one.values()] == [p.answer for p in other.values()] == ["ant"] * 3
+def ranked(question: Question) -> dict[str, list[str]]:
+    """The choices of each floor, best first."""
+    found = floors(question)
+    assert all(prediction.ranks is not None and prediction.ranks.dtype == np.int64 for prediction in found.values())
+    assert all(sorted(prediction.ranks) == list(range(1, len(question.choices) + 1)) for prediction in found.values())
+    assert all(prediction.ranks[prediction.choice] == 1 for prediction in found.values())
+    return {name: [question.choices[i] for i in np.argsort(prediction.ranks)] for name, prediction in found.items()}
+
+
+def test_choices_are_ranked_by_the_finest_look_up_first():
+    """The bed is red, things of a colour are blue more often than red, and "yes" comes most often of all."""
+    orders = ranked(ask("q", "what colour is the bed ?", choices=("2", "Blue", "yes", "red")))
+    assert orders == {
+        "most_frequent_answer": ["yes", "Blue", "red", "2"],
+        "question_prefix": ["Blue", "red", "yes", "2"],
+        "question_string": ["red", "Blue", "yes", "2"],
+    }
+
+
+def test_a_tie_of_a_finer_look_up_goes_by_the_coarser():
+    train = [*TRAIN, ask("12", "is the bed red ?", "no"), ask("13", "is the bed red ?", "yes")]
+    for order in (("no", "yes"), ("yes", "no")):
+        found = text_floors(train, [ask("q", "is the bed red ?", choices=order)], 2)["question_string"]["q"]
+        assert found.answer == "yes"
+        assert found.probability == 0.5
+
+
+def test_the_place_of_a_choice_does_not_decide():
+    texts = ("ant", "bee", "cat", "dog", "elk")
+    order = ranked(ask("q", "is it big ?", choices=texts))
+    assert order == ranked(ask("q", "is it big ?", choices=texts[::-1]))
+    assert len({tuple(choices) for choices in order.values()}) == 1
+
+
+def test_unknown_choices_are_ordered_by_a_hash_of_the_question():
+    """No text comes first more often than another, and no place: of a text that is a choice twice, either comes first."""
+    choices = ("ant", "bee", "cat", "cat")
+    asked = [ask(f"q{i}", "is it big ?", choices=choices) for i in range(2000)]
+    found = text_floors(TRAIN, asked, 2)["question_string"].values()
+    firsts = np.bincount([prediction.choice for prediction in found], minlength=4) / len(asked)
+    assert firsts[:2] == pytest.approx(1 / 3, abs=0.05)  # texts are drawn, so the two cats share a third
+    assert firsts[2:] == pytest.approx(1 / 6, abs=0.04)
+    assert {prediction.probability for prediction in found} == {0.25}
+
+
+def test_floors_have_every_metric_of_visual_dialog():
+    choices = ("2", "blue", "yes", "red")
+    judged = Question(
+        question_id="q",
+        image_id="q",
+        question="what colour is the bed ?",
+        split="val",
+        human_answers=("blue",),
+        choices=choices,
+        correct_choice=1,
+        relevance=(0, 1, 0, 0.5),
+    )
+    found = {name: visdial_metrics([judged], answers) for name, answers in text_floors(TRAIN, [judged], 2).items()}
+    assert {name: (scores["r@1"][0], scores["mrr"][0], scores["mean_rank"][0]) for name, scores in found.items()} == {
+        "most_frequent_answer": (0, 0.5, 2),
+        "question_prefix": (1, 1, 1),
+        "question_string": (0, 0.5, 2),
+    }
+    best = 1 + 0.5 / np.log2(3)
+    assert found["question_prefix"]["ndcg"][0] == pytest.approx(1)
+    assert found["question_string"]["ndcg"][0] == pytest.approx((0.5 + 1 / np.log2(3)) / best)
+
+
+def test_open_ended_questions_have_no_ranks():
+    assert {prediction.ranks for prediction in floors(ask("q", "is it big ?")).values()} == {None}
 
 
 def test_answers_of_several_people_earn_fractions():

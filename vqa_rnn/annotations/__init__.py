@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vqa_rnn.annotations.clevr import read_clevr
+from vqa_rnn.annotations.clevr_dialog import read_clevr_dialog
 from vqa_rnn.annotations.daquar import read_daquar
 from vqa_rnn.annotations.easy_vqa import read_easy_vqa
 from vqa_rnn.annotations.jsonl import read_jsonl
@@ -22,6 +23,7 @@ READERS: dict[str, Callable[[Any, Sequence[Split]], Annotations]] = {
     "visual7w": read_visual7w,
     "visdial": read_visdial,
     "clevr": read_clevr,
+    "clevr_dialog": read_clevr_dialog,
     "daquar": read_daquar,
     "jsonl": read_jsonl,
 }

@@ -3,7 +3,8 @@
     questions/CLEVR_SPLIT_questions.json   {"questions": [{"question_index", "image_filename", "question", "answer", …}, …]}
     images/SPLIT/CLEVR_SPLIT_000000.png
 
-Test questions come without answers. Indices start anew in each split, so ids carry the split: ``val/17``.
+Test questions come without answers. Indices start anew in each split, so ids carry the split: ``val/17``. Generated sets may
+add ``relational`` (true or false) to a question: whether it picks things out by how they stand to others.
 """
 
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ class _Question(msgspec.Struct, gc=False):
     question: str
     answer: str | None = None
     program: list[_Function] = []
+    relational: bool | None = None
 
 
 class _File(msgspec.Struct):
@@ -96,6 +98,7 @@ def read_clevr(dataset: ClevrDataset, splits: Sequence[Split]) -> Annotations:
                 split=split,
                 human_answers=() if record.answer is None else (record.answer,),
                 question_type=_type(record.program),
+                relational=record.relational,
             )
             questions.append(question)
     return Annotations(benchmark="clevr", questions=tuple(questions), images=images)

@@ -154,4 +154,5 @@ def _question(line: _Line, question_id: str) -> Question:
         correct_choice=correct,
         caption=line.caption,
         history=tuple(Round(turn.question, turn.answer) for turn in line.history),
+        round_index=len(line.history) if line.caption or line.history else None,
     )

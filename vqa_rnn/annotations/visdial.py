@@ -6,7 +6,8 @@
     visdial_1.0_val_dense_annotations.json   [{"image_id", "round_id", "gt_relevance": [100 numbers]}, …]
     train2014/COCO_train2014_000000378466.jpg, val2014/, VisualDialog_val2018/, VisualDialog_test2018/
 
-Questions and answers are places in the two lists of texts. Traps:
+Questions and answers are places in the two lists of texts. Generated sets may add to a round ``needs_history`` (true or
+false) and ``coreference_distance`` (how many rounds back lies what it refers to, 0 for none). Traps:
 
 - ``gt_index`` counts from 0, ``round_id`` from 1.
 - Relevance is called ``gt_relevance`` for val rounds and ``relevance`` for training rounds.
@@ -41,6 +42,8 @@ class DialogRound(msgspec.Struct):
     answer: _Place | None = None
     answer_options: Annotated[list[_Place], msgspec.Meta(min_length=2)] | None = None
     gt_index: _Place | None = None
+    needs_history: bool | None = None
+    coreference_distance: _Place | None = None
 
 
 class Dialog(msgspec.Struct):
@@ -209,6 +212,9 @@ def _questions(dialog: Dialog, data: _Data, split: Split, dense: Dense) -> Itera
                 caption=dialog.caption,
                 history=tuple(rounds),
                 dialog_id=image_id,
+                round_index=i,
+                needs_history=turn.needs_history,
+                coreference_distance=turn.coreference_distance,
             )
         if answer is not None:  # only the last round's may be withheld
             rounds.append(Round(text, answer))

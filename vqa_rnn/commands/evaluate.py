@@ -37,7 +37,7 @@ class Measurement:
         questions: Its questions whose answers are known.
         predictions: The run's answers by question id.
         metrics: (N,) scores of each question by metric, the headline first; NaN where a metric does not apply.
-        floors: (N,) headline scores of each floor; empty where they were not asked for.
+        floors: (N,) scores of each floor by metric, the headline among them; empty where they were not asked for.
     """
 
     benchmark: str
@@ -45,7 +45,7 @@ class Measurement:
     questions: tuple[Question, ...]
     predictions: Mapping[str, Prediction]
     metrics: Mapping[str, Scores]
-    floors: Mapping[str, Scores]
+    floors: Mapping[str, Mapping[str, Scores]]
 
     @property
     def headline(self) -> str:
@@ -134,22 +134,23 @@ def measure(
     def score(answers: Mapping[str, Prediction]) -> dict[str, Scores]:
         return METRICS[annotations.benchmark](questions, answers)
 
-    floors: dict[str, Scores] = {}
+    metrics = score(predictions)
+    floors: dict[str, Mapping[str, Scores]] = {}
     if with_floors:
         if any(chance(question) for question in questions):
-            floors["chance"] = np.array([chance(question) for question in questions])
+            floors["chance"] = {next(iter(metrics)): np.array([chance(question) for question in questions])}
         train = load_annotations(config.dataset, ["train"]).questions
         for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
-            floors[name] = next(iter(score(answers).values()))
+            floors[name] = score(answers)
         exchanged = features.shuffled(SHUFFLE_SEED)
         shuffled = answer_questions(run, model, questions, encoded, exchanged, device)
-        floors["images_shuffled"] = next(iter(score(shuffled).values()))
+        floors["images_shuffled"] = score(shuffled)
     return Measurement(
         benchmark=annotations.benchmark,
         split=split,
         questions=questions,
         predictions=predictions,
-        metrics=score(predictions),
+        metrics=metrics,
         floors=floors,
     )
 
@@ -171,24 +172,27 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
         applies = np.flatnonzero(~np.isnan(values))
         return list(bootstrap_interval(values[applies], [image_ids[i] for i in applies], bootstrap_samples))
 
-    metrics = {name: values for name, values in measured.metrics.items() if not np.isnan(values).all()}
+    metrics = _means(measured.metrics)
     headline = measured.headline
     report: dict[str, Any] = {
         "benchmark": measured.benchmark,
         "split": measured.split,
         "num_questions": len(measured.questions),
         "num_images": len(set(image_ids)),
-        "metrics": {name: float(np.nanmean(values)) for name, values in metrics.items()},
-        "intervals": {name: interval(values) for name, values in metrics.items()},
-        "per_type": by_type(measured.questions, measured.scores, headline),
-        "floors": {
-            name: {headline: float(scores.mean()), "interval": interval(scores)} for name, scores in measured.floors.items()
-        },
+        "metrics": metrics,
+        "intervals": {name: interval(measured.metrics[name]) for name in metrics},
+        "per_type": by_type(measured.questions, measured.metrics),
+        "floors": {name: _means(scores) | {"interval": interval(scores[headline])} for name, scores in measured.floors.items()},
     }
     if blind is not None:
         gain = measured.scores - blind
         report["image_gain"] = {headline: float(gain.mean()), "interval": interval(gain)}
     return report
+
+
+def _means(metrics: Mapping[str, Scores]) -> dict[str, Any]:
+    """The mean of each metric over the questions to which it applies."""
+    return {name: float(np.nanmean(scores)) for name, scores in metrics.items() if not np.isnan(scores).all()}
 
 
 def _measure_blind(path: Path, measured: Measurement, device: torch.device) -> Scores:

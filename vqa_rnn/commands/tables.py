@@ -63,9 +63,17 @@ def _print_others(report: dict[str, Any], names: list[str], console: Console) ->
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names:
-        show = "{:.2f}".format if name == "mean_rank" else _percent  # all others are fractions
-        low, high = report["intervals"][name]
-        table.add_row(name, show(report["metrics"][name]), f"{show(low)} to {show(high)}")
+        low, high = (_show(name, end) for end in report["intervals"][name])
+        table.add_row(name, _show(name, report["metrics"][name]), f"{low} to {high}")
+    console.print(table)
+    floors = {name: floor for name, floor in report["floors"].items() if set(names) <= set(floor)}
+    if not floors:
+        return
+    table = Table("floor", *names)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for floor_name, floor in floors.items():
+        table.add_row(FLOOR_NAMES[floor_name], *(_show(name, floor[name]) for name in names))
     console.print(table)
 
 
@@ -84,6 +92,10 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
     console.print(f"{report.store}: {report.num_images} images ({rate})", highlight=False, soft_wrap=True)
     for image_id, reason in report.failed.items():
         console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def _show(metric: str, value: float) -> str:
+    return f"{value:.2f}" if metric == "mean_rank" else _percent(value)  # all others are fractions
 
 
 def _percent(fraction: float) -> str:

@@ -1,6 +1,8 @@
 """How right each answer is, and means over questions."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,29 +38,59 @@ def _score(question: Question, prediction: Prediction) -> float:
     return score_answer(prediction.answer, question.human_answers)
 
 
-def by_type(questions: Sequence[Question], scores: Scores, metric: str = "accuracy") -> dict[str, dict[str, dict[str, float]]]:
-    """Mean scores by answer type and by question type, where the benchmark has them.
+# What questions are broken down by; a kind is a text, a number or true or false. Rounds are counted from 1, as people do.
+BREAKDOWNS: dict[str, Callable[[Question], Any]] = {
+    "answer_type": lambda question: question.answer_type or None,
+    "question_type": lambda question: question.question_type or None,
+    "round": lambda question: None if question.round_index is None else question.round_index + 1,
+    "needs_history": lambda question: question.needs_history,
+    "coreference_distance": lambda question: question.coreference_distance,
+    "relational": lambda question: question.relational,
+}
+
+
+def by_type(questions: Sequence[Question], metrics: Mapping[str, Scores]) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean scores by kind of question, for each of ``BREAKDOWNS`` that the benchmark has.
 
     Args:
         questions: The questions.
-        scores: (N,) their scores.
-        metric: What the scores are.
+        metrics: (N,) their scores by metric; NaN where one does not apply.
 
     Returns:
         Such as ``{"answer_type": {"yes/no": {"accuracy": 0.9, "num_questions": 100, "chance": 0.5}}}``; ``chance`` where
-        questions have choices.
+        questions have choices. A metric is the mean over the questions that it applies to, and left out if there are none.
+        Kinds are in order, ``2`` before ``10``; they are ``true`` and ``false``, and a distance of 0 is ``none``.
     """
     report: dict[str, dict[str, dict[str, float]]] = {}
-    for field in ("answer_type", "question_type"):
-        kinds = np.array([getattr(question, field) or "" for question in questions])
-        for kind in filter(None, np.unique(kinds).tolist()):
-            chosen = np.flatnonzero(kinds == kind).tolist()
-            row = {metric: float(scores[chosen].mean()), "num_questions": len(chosen)}
-            guesses = [chance(questions[i]) for i in chosen]
-            if any(guesses):
-                row["chance"] = float(np.mean(guesses))
-            report.setdefault(field, {})[kind] = row
+    for field, kind_of in BREAKDOWNS.items():
+        places: dict[Any, list[int]] = defaultdict(list)
+        for i, question in enumerate(questions):
+            kind = kind_of(question)
+            if kind is not None:
+                places[kind].append(i)
+        rows = {_name(field, kind): _row(questions, metrics, places[kind]) for kind in sorted(places)}
+        if rows:
+            report[field] = rows
     return report
+
+
+def _name(field: str, kind: Any) -> str:
+    if field == "coreference_distance" and kind == 0:
+        return "none"
+    return str(kind).lower() if isinstance(kind, bool) else str(kind)
+
+
+def _row(questions: Sequence[Question], metrics: Mapping[str, Scores], places: Sequence[int]) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for name, scores in metrics.items():
+        applies = scores[places][~np.isnan(scores[places])]
+        if len(applies):
+            row[name] = float(applies.mean())
+    row["num_questions"] = len(places)
+    guesses = [chance(questions[i]) for i in places]
+    if any(guesses):
+        row["chance"] = float(np.mean(guesses))
+    return row
 
 
 def chance(question: Question) -> float:

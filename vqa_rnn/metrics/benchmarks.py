@@ -71,6 +71,7 @@ METRICS: dict[str, Metrics] = {
     "visual7w": visual7w_accuracy,
     "visdial": visdial_metrics,
     "clevr": answer_accuracy,
+    "clevr_dialog": answer_accuracy,
     "daquar": answer_accuracy,
     "jsonl": answer_accuracy,
 }

@@ -2,16 +2,25 @@
 
 A floor answers a question with the best-earning training answer that it can look up: over all questions, over questions with
 the same text, or with the same first words. What a finer look-up has not met, the coarser one answers. Where a question has
-choices, the best-earning of them is chosen.
+choices, they are ranked by what they earned in the finest look-up, then in the coarser ones; what is still equal is ordered by
+a hash, which favours no place, no text and not the truth.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
 
 from vqa_rnn.answers import answer_scores, fold_answer
 from vqa_rnn.records import Prediction, Question
 
 Key = Callable[[Question], str]
+Earned = Mapping[str, Mapping[str, float]]  # summed score of each answer, by what was looked up
+
+_fold = lru_cache(maxsize=1 << 18)(fold_answer)  # VisDial's two million choices are 35 thousand texts
 
 
 def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_words: int) -> dict[str, dict[str, Prediction]]:
@@ -23,7 +32,8 @@ def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_wor
         prefix_words: Words that the prefix floor looks at.
 
     Returns:
-        By floor, by question id: ``most_frequent_answer``, ``question_prefix`` and ``question_string``.
+        By floor, by question id: ``most_frequent_answer``, ``question_prefix`` and ``question_string``; with ranks where a
+        question has choices.
     """
 
     def anything(question: Question) -> str:
@@ -40,12 +50,18 @@ def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_wor
         "question_prefix": [prefix, anything],
         "question_string": [string, prefix, anything],
     }
-    earned: dict[Key, Mapping[str, Mapping[str, float]]] = {key: _earnings(train, key) for key in (anything, prefix, string)}
-    return {name: {question.question_id: _answer(question, keys, earned) for question in asked} for name, keys in looks.items()}
+    earned: dict[Key, Earned] = {key: _earnings(train, key) for key in (anything, prefix, string)}
+    floors: dict[str, dict[str, Prediction]] = {name: {} for name in looks}
+    for question in asked:
+        order = _hashed_order(question) if question.choices else None
+        for name, keys in looks.items():
+            tables = [earned[key].get(key(question), {}) for key in keys]
+            found = _answer(question, tables) if order is None else _rank(question, tables, order)
+            floors[name][question.question_id] = found
+    return floors
 
 
-def _earnings(train: Sequence[Question], key: Key) -> Mapping[str, Mapping[str, float]]:
-    """Summed score of each answer, by look-up."""
+def _earnings(train: Sequence[Question], key: Key) -> Earned:
     totals: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for question in train:
         for answer, score in answer_scores(question.human_answers).items():
@@ -53,16 +69,35 @@ def _earnings(train: Sequence[Question], key: Key) -> Mapping[str, Mapping[str, 
     return totals
 
 
-def _answer(question: Question, keys: Sequence[Key], earned: dict[Key, Mapping[str, Mapping[str, float]]]) -> Prediction:
-    for key in keys:
-        totals = earned[key].get(key(question), {})
-        if question.choices:
-            totals = {c: totals[fold_answer(c)] for c in question.choices if fold_answer(c) in totals}
-        if totals:
-            answer = min(totals, key=lambda a: (-totals[a], a))
-            probability = totals[answer] / sum(totals.values())
-            choice = question.choices.index(answer) if question.choices else None
-            return Prediction(question_id=question.question_id, answer=answer, probability=probability, choice=choice)
-    choices = sorted(question.choices)  # nothing known: the alphabet decides, not the order of the source
-    choice = question.choices.index(choices[0]) if choices else None
-    return Prediction(question_id=question.question_id, answer=choices[0] if choices else "", probability=0.0, choice=choice)
+def _answer(question: Question, tables: Sequence[Mapping[str, float]]) -> Prediction:
+    """The best-earning answer of the first look-up that has met something; a tie goes by the alphabet."""
+    totals = next(filter(None, tables), {"": 0.0})
+    answer = min(totals, key=lambda a: (-totals[a], a))
+    probability = totals[answer] / (sum(totals.values()) or 1)
+    return Prediction(question_id=question.question_id, answer=answer, probability=probability)
+
+
+def _rank(question: Question, tables: Sequence[Mapping[str, float]], hashed: NDArray[np.int64]) -> Prediction:
+    """All choices by what they earned, the finest look-up first, then in hashed order."""
+    folded = [_fold(choice) for choice in question.choices]
+    earned = np.array([[table.get(choice, 0.0) for choice in folded] for table in tables])
+    order = hashed[np.lexsort(-earned[::-1, hashed])]  # the last key of lexsort counts most; it is stable
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(1, len(order) + 1)
+    best = int(order[0])
+    known = next((row for row in earned if row.any()), np.ones(len(order)))
+    return Prediction(
+        question_id=question.question_id,
+        answer=question.choices[best],
+        probability=float(known[best] / known.sum()),
+        choice=best,
+        ranks=ranks,
+    )
+
+
+def _hashed_order(question: Question) -> NDArray[np.int64]:
+    """The places of the choices by a hash of question and text; choices with one text by a hash of question and place."""
+    seed = xxhash.xxh64_intdigest(question.question_id.encode())
+    texts = [xxhash.xxh64_intdigest(choice.encode(), seed) for choice in question.choices]
+    places = [xxhash.xxh64_intdigest(str(place).encode(), seed) for place in range(len(texts))]
+    return np.lexsort((np.array(places, dtype=np.uint64), np.array(texts, dtype=np.uint64)))

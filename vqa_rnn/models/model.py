@@ -16,6 +16,7 @@ from vqa_rnn.config import ModelConfig
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
+from vqa_rnn.models.history import HISTORY_ENCODERS
 from vqa_rnn.models.text_encoder import TextEncoder
 
 GEOMETRY_SIZE = 5
@@ -49,7 +50,7 @@ class Encoded(NamedTuple):
 
 
 class VqaModel(nn.Module):
-    """Question encoder, image attention, fusion and answer head.
+    """Question encoder, history encoder, image attention, fusion and answer head.
 
     Features are standardised by channel with the mean and deviation over the training images, which are buffers of the
     model and travel with its weights; by option each region is scaled to length 1 instead. An ablated part is replaced by zeros
@@ -77,6 +78,9 @@ class VqaModel(nn.Module):
         choice_encoder.embedding = self.question_encoder.embedding
         head = ANSWER_HEADS[config.head.name]
         self.head = head(config.head, self.fusion.output_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
+        fact_encoder = TextEncoder(config.question, sizes.vocabulary_size)
+        fact_encoder.embedding = self.question_encoder.embedding
+        self.history = HISTORY_ENCODERS[config.history.name](config.history, fact_encoder)  # type: ignore[arg-type]
 
     def set_feature_statistics(self, mean_D: Tensor, std_D: Tensor) -> None:
         """Fix how features are standardised.
@@ -123,6 +127,7 @@ class VqaModel(nn.Module):
             The joint vectors, and the regions that a head may choose among.
         """
         question_NH = self.question_encoder.encode_texts(batch.question_tokens, batch.question_lengths)
+        question_NH = self.history(question_NH, batch)
         if not self.sees_question:
             question_NH = torch.zeros_like(question_NH)
         regions_BKD = self.regions(batch)

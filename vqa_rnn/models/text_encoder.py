@@ -23,6 +23,7 @@ class TextEncoder(nn.Module):
 
     Attributes:
         output_size: H.
+        cell: The kind of recurrent network.
     """
 
     def __init__(self, config: TextEncoderConfig, vocabulary_size: int) -> None:
@@ -42,6 +43,7 @@ class TextEncoder(nn.Module):
             bidirectional=config.bidirectional,
             dropout=config.dropout if config.num_layers > 1 else 0.0,
         )
+        self.cell = config.cell
         self.dropout = nn.Dropout(config.dropout)
         self.word_dropout = config.word_dropout
         self.pooling = config.pooling

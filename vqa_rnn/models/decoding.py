@@ -1,0 +1,244 @@
+"""Writing a text word by word: greedy, by drawing, by beam search.
+
+Each takes a decoder, which says how probable every next word is, and gives for each of N contexts a text with the log-probability
+that the decoder gives it, its end included; lengths are not normalised. A text that has its most words must end: the end's
+log-probability counts there too, so that any two texts of a context can be compared.
+
+Shape letters: N contexts, J context size, M texts being written, V words with the end, W width of the beam, T words of a text.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+PADDING_ID = 0
+
+
+class State(NamedTuple):
+    """Where a decoder is in each of M texts.
+
+    Attributes:
+        network: What its recurrent network goes on from, each (L, M, H).
+        told: (M, J) float, what it is told at every step; J is 0 where that is nothing.
+    """
+
+    network: tuple[Tensor, ...]
+    told: Tensor
+
+    def pick(self, rows: Tensor) -> "State":
+        """The state of some texts.
+
+        Args:
+            rows: (P,) int64, which of the M; they may repeat.
+
+        Returns:
+            The state of P texts.
+        """
+        return State(tuple(part.index_select(1, rows) for part in self.network), self.told.index_select(0, rows))
+
+
+class Step(NamedTuple):
+    """What a decoder says of the next word.
+
+    Attributes:
+        log_p: (M, V) float, the log-probability of each word; -inf for one that may not be written. The last is the end.
+        state: Where it is.
+    """
+
+    log_p: Tensor
+    state: State
+
+
+class Decoder(Protocol):
+    """What writing needs."""
+
+    def begin(self, context_NJ: Tensor) -> Step:
+        """Before the first word.
+
+        Args:
+            context_NJ: (N, J) float.
+
+        Returns:
+            For N texts.
+        """
+        ...
+
+    def go_on(self, words_M: Tensor, state: State) -> Step:
+        """After one more word.
+
+        Args:
+            words_M: (M,) int64, the word just written; padding where a text has ended, whose state counts no more.
+            state: Where the decoder was before it.
+
+        Returns:
+            For the same texts.
+        """
+        ...
+
+
+class Written(NamedTuple):
+    """Texts.
+
+    Attributes:
+        tokens: (N, T) int64, without the end, padded on the right with 0.
+        lengths: (N,) int64.
+        log_p: (N,) float, the log-probability of each text with its end.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    log_p: Tensor
+
+
+Method = Callable[[Decoder, Tensor, int], Written]
+"""Decoder, (N, J) contexts and most words to texts: ``greedy``, or a ``partial`` of ``draw`` or ``beam_search``."""
+
+
+def greedy(decoder: Decoder, context_NJ: Tensor, max_tokens: int) -> Written:
+    """Write the most probable next word, again and again.
+
+    Args:
+        decoder: The decoder.
+        context_NJ: (N, J) float.
+        max_tokens: Most words of a text.
+
+    Returns:
+        The texts.
+    """
+    return _write(decoder, context_NJ, max_tokens, lambda log_p_NV: log_p_NV.argmax(dim=1))
+
+
+def draw(
+    decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, temperature: float = 1.0, generator: torch.Generator
+) -> Written:
+    """Draw each next word from ``softmax(log p / temperature)``.
+
+    Args:
+        decoder: The decoder.
+        context_NJ: (N, J) float.
+        max_tokens: Most words of a text.
+        temperature: 1 draws as the decoder says; towards 0 it becomes ``greedy``.
+        generator: Of the random numbers, on the same device. What a text becomes depends on the others of the call.
+
+    Returns:
+        The texts; their log-probabilities are those at temperature 1.
+
+    Raises:
+        ValueError: The temperature is not above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"the temperature must be above 0, and is {temperature}")
+
+    def choose(log_p_NV: Tensor) -> Tensor:
+        return torch.multinomial((log_p_NV / temperature).softmax(dim=1), 1, generator=generator).squeeze(1)
+
+    return _write(decoder, context_NJ, max_tokens, choose)
+
+
+def beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, width: int) -> Written:
+    """Beam search in which greedy's own path stays a hypothesis, beside the ``width`` others, however far it falls behind.
+
+    A raw beam may drop the greedy path at a word after which it would have won: this result is never below greedy.
+
+    Args:
+        decoder: The decoder.
+        context_NJ: (N, J) float.
+        max_tokens: Most words of a text.
+        width: Hypotheses that are kept at each word.
+
+    Returns:
+        The more probable of both for each context.
+    """
+    beam, first = raw_beam_search(decoder, context_NJ, max_tokens, width=width), greedy(decoder, context_NJ, max_tokens)
+    wins_N = first.log_p > beam.log_p
+    longest = max(beam.tokens.shape[1], first.tokens.shape[1])
+    tokens_NT = torch.where(wins_N[:, None], _widen(first.tokens, longest), _widen(beam.tokens, longest))
+    return _trim(tokens_NT, torch.where(wins_N, first.lengths, beam.lengths), torch.where(wins_N, first.log_p, beam.log_p))
+
+
+def raw_beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, width: int) -> Written:
+    """Keep the most probable ``width`` beginnings of a text at each word; a text that ends leaves its place empty.
+
+    Log-probabilities only fall, so a beginning that is no better than a text that has ended is given up. A width of 1 is greedy.
+
+    Args:
+        decoder: The decoder.
+        context_NJ: (N, J) float.
+        max_tokens: Most words of a text.
+        width: Hypotheses that are kept at each word.
+
+    Returns:
+        The most probable text found for each context.
+    """
+    num_contexts = len(context_NJ)
+    log_p, state = decoder.begin(context_NJ)
+    num_words = log_p.shape[1]
+    end = num_words - 1
+    origin_NW = torch.arange(num_contexts, device=log_p.device)[:, None].expand(-1, width)
+    log_p, state = log_p[origin_NW], state.pick(origin_NW.flatten())
+    total_NW = log_p.new_full((num_contexts, width), float("-inf"))
+    total_NW[:, 0] = 0.0  # all hypotheses are the same before the first word: one is enough
+    tokens_NWT = origin_NW.new_zeros(num_contexts, width, 0)
+    best = Written(origin_NW.new_zeros(num_contexts, 0), origin_NW.new_zeros(num_contexts), total_NW.new_full((num_contexts,), float("-inf")))
+    for length in range(max_tokens + 1):
+        if length == max_tokens:
+            log_p[:, :, :end] = float("-inf")
+        total_NW, place_NW = (total_NW[:, :, None] + log_p).flatten(1).topk(width, dim=1)
+        parent_NW, word_NW = place_NW // num_words, place_NW % num_words
+        tokens_NWT = tokens_NWT.gather(1, parent_NW[:, :, None].expand(-1, -1, length))
+        ends_NW = word_NW == end
+        best = _better(best, tokens_NWT, total_NW.masked_fill(~ends_NW, float("-inf")))
+        total_NW = total_NW.masked_fill(ends_NW | (total_NW <= best.log_p[:, None]), float("-inf"))
+        if length == max_tokens or not total_NW.isfinite().any():
+            break
+        word_NW = word_NW.masked_fill(ends_NW, PADDING_ID)
+        tokens_NWT = torch.cat([tokens_NWT, word_NW[:, :, None]], dim=2)
+        rows = origin_NW * width + parent_NW
+        flat_log_p, state = decoder.go_on(word_NW.flatten(), state.pick(rows.flatten()))
+        log_p = flat_log_p.unflatten(0, (num_contexts, width))
+    return _trim(*best)
+
+
+def _write(decoder: Decoder, context_NJ: Tensor, max_tokens: int, choose: Callable[[Tensor], Tensor]) -> Written:
+    """One hypothesis a context; ``choose`` takes one of the (N, V) words of each."""
+    log_p_NV, state = decoder.begin(context_NJ)
+    end = log_p_NV.shape[1] - 1
+    total_N = log_p_NV.new_zeros(len(log_p_NV))
+    lengths_N = torch.zeros_like(total_N, dtype=torch.int64)
+    going_on_N = torch.ones_like(total_N, dtype=torch.bool)
+    words: list[Tensor] = []
+    for length in range(max_tokens + 1):
+        word_N = choose(log_p_NV) if length < max_tokens else torch.full_like(lengths_N, end)
+        total_N = total_N + torch.where(going_on_N, log_p_NV.gather(1, word_N[:, None]).squeeze(1), 0.0)
+        going_on_N = going_on_N & (word_N != end)
+        if not going_on_N.any():
+            break
+        words.append(word_N.masked_fill(~going_on_N, PADDING_ID))
+        lengths_N = lengths_N + going_on_N
+        log_p_NV, state = decoder.go_on(words[-1], state)
+    tokens_NT = torch.stack(words, dim=1) if words else lengths_N.new_zeros(len(lengths_N), 0)
+    return Written(tokens_NT, lengths_N, total_N)
+
+
+def _better(best: Written, tokens_NWT: Tensor, ended_NW: Tensor) -> Written:
+    """The best of what ended before and what ends now; the latter has T words."""
+    log_p_N, slot_N = ended_NW.max(dim=1)
+    length = tokens_NWT.shape[2]
+    tokens_NT = tokens_NWT.take_along_dim(slot_N[:, None, None], dim=1).squeeze(1)
+    better_N = log_p_N > best.log_p
+    return Written(
+        torch.where(better_N[:, None], tokens_NT, _widen(best.tokens, length)),
+        best.lengths.masked_fill(better_N, length),
+        torch.where(better_N, log_p_N, best.log_p),
+    )
+
+
+def _widen(tokens_NT: Tensor, longest: int) -> Tensor:
+    return functional.pad(tokens_NT, (0, longest - tokens_NT.shape[1]), value=PADDING_ID)
+
+
+def _trim(tokens_NT: Tensor, lengths_N: Tensor, log_p_N: Tensor) -> Written:
+    return Written(tokens_NT[:, : int(lengths_N.max()) if len(lengths_N) else 0], lengths_N, log_p_N)

@@ -1,0 +1,265 @@
+"""A dialog's history into the question: what was said before decides what "it" is.
+
+Facts are the caption and each earlier question with its answer. A question that comes after n facts sees the first n of its
+dialog and nothing later. Each distinct fact of a batch is read once, and one causal pass over a dialog serves all its rounds.
+
+Every encoder gives question vectors of the same size, the history worked in; what follows (attention, fusion, head) does not
+know whether there was one. That differs from Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4), where question,
+history and image meet in one layer: here the history may already lead the look at the image.
+
+Shape letters: N questions, G dialogs, F distinct facts, R facts of a dialog, T tokens, L tokens of a dialog, H vector size.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_packed_sequence
+
+from vqa_rnn.batch import Batch
+from vqa_rnn.config import HierarchicalAttentionHistory as HierarchicalAttentionConfig
+from vqa_rnn.config import HierarchicalHistory as HierarchicalConfig
+from vqa_rnn.config import LateFusionHistory as LateFusionConfig
+from vqa_rnn.config import MemoryHistory as MemoryConfig
+from vqa_rnn.config import NoHistory as NoHistoryConfig
+from vqa_rnn.models.text_encoder import TextEncoder
+from vqa_rnn.rnn import CELLS, run_packed
+
+MOST_DISTANT = 32
+
+
+class NoHistory(nn.Module):
+    """The question as it stands."""
+
+    def __init__(self, config: NoHistoryConfig, text_encoder: TextEncoder) -> None:
+        super().__init__()
+
+    def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
+        """Give the questions back.
+
+        Args:
+            question_NH: (N, H) float.
+            batch: Unused.
+
+        Returns:
+            ``question_NH``.
+        """
+        return question_NH
+
+
+class LateFusion(nn.Module):
+    """All facts as one long text, read by a recurrent network (Das et al. 2017, "late fusion").
+
+    The network is causal, so its state after a dialog's first n facts is what it would say of them alone.
+    """
+
+    def __init__(self, config: LateFusionConfig, text_encoder: TextEncoder) -> None:
+        super().__init__()
+        self.embedding = text_encoder.embedding
+        self.network = CELLS[text_encoder.cell](
+            text_encoder.embedding.embedding_dim, text_encoder.output_size, batch_first=True
+        )
+        self.join = _Join(text_encoder.output_size, config.dropout)
+
+    def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
+        """Work the history in.
+
+        Args:
+            question_NH: (N, H) float.
+            batch: Its facts and the indices that lead to them.
+
+        Returns:
+            (N, H) float.
+        """
+        if batch.fact_tokens.shape[0] == 0:
+            return self.join(question_NH, torch.zeros_like(question_NH))
+        tokens_GL, ends_GR = dialog_tokens(batch)
+        states, _ = run_packed(self.network, self.embedding(tokens_GL), ends_GR[:, -1].clamp(min=1))
+        states_GLH, _ = pad_packed_sequence(states, batch_first=True)
+        last_N = ends_GR[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
+        context_NH = states_GLH[batch.dialog_index, last_N.clamp(min=0)]
+        return self.join(question_NH, _where_any(context_NH, batch))
+
+
+class Hierarchical(nn.Module):
+    """Each fact read by one recurrent network, the sequence of facts by another (Das et al. 2017, HRE).
+
+    Differs from the paper: the upper network reads facts alone; question and image join its last state afterwards, so that
+    rounds can be asked in any selection.
+    """
+
+    def __init__(self, config: HierarchicalConfig, text_encoder: TextEncoder) -> None:
+        super().__init__()
+        size = text_encoder.output_size
+        self.text_encoder = text_encoder
+        self.network = CELLS[text_encoder.cell](size, size, batch_first=True)
+        self.join = _Join(size, config.dropout)
+
+    def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
+        """Work the history in.
+
+        Args:
+            question_NH: (N, H) float.
+            batch: Its facts and the indices that lead to them.
+
+        Returns:
+            (N, H) float.
+        """
+        if batch.fact_tokens.shape[0] == 0:
+            return self.join(question_NH, torch.zeros_like(question_NH))
+        states_GRH = _run_over_facts(self.network, _facts(self.text_encoder, batch), batch)
+        context_NH = states_GRH[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)]
+        return self.join(question_NH, _where_any(context_NH, batch))
+
+
+class HierarchicalAttention(nn.Module):
+    """As ``Hierarchical``, and the question weighs the states of all rounds so far (Das et al. 2017, HREA).
+
+    Weights are the softmax of ``w · tanh(W_s s_r + W_q q)``. Differs from the paper, where they weigh the facts before the
+    upper network reads them: here its states, so that one pass serves all rounds.
+    """
+
+    def __init__(self, config: HierarchicalAttentionConfig, text_encoder: TextEncoder) -> None:
+        super().__init__()
+        size = text_encoder.output_size
+        self.text_encoder = text_encoder
+        self.network = CELLS[text_encoder.cell](size, size, batch_first=True)
+        self.project_state = nn.Linear(size, size)
+        self.project_question = nn.Linear(size, size, bias=False)
+        self.score = nn.Linear(size, 1, bias=False)
+        self.join = _Join(size, config.dropout)
+
+    def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
+        """Work the history in.
+
+        Args:
+            question_NH: (N, H) float.
+            batch: Its facts and the indices that lead to them.
+
+        Returns:
+            (N, H) float.
+        """
+        if batch.fact_tokens.shape[0] == 0:
+            return self.join(question_NH, torch.zeros_like(question_NH))
+        states_GRH = _run_over_facts(self.network, _facts(self.text_encoder, batch), batch)
+        keys_NRH = self.project_state(states_GRH)[batch.dialog_index]
+        scores_NR = self.score((keys_NRH + self.project_question(question_NH).unsqueeze(1)).tanh()).squeeze(2)
+        return self.join(question_NH, _weigh(scores_NR, states_GRH[batch.dialog_index], batch))
+
+
+class Memory(nn.Module):
+    """The facts as a memory that the question reads, once or several times (Das et al. 2017, MN).
+
+    Each hop has weights ``softmax(q · (W m_r + d_r))`` and adds ``tanh(W' Σ p_r m_r)`` to the question. ``d_r`` is a learned
+    vector for how many rounds ago the fact was said, the temporal encoding of Sukhbaatar et al. 2015
+    (https://arxiv.org/abs/1503.08895, section 4.1): without it a memory does not know what came last. The paper has neither it
+    nor more than one hop.
+    """
+
+    def __init__(self, config: MemoryConfig, text_encoder: TextEncoder) -> None:
+        super().__init__()
+        size = text_encoder.output_size
+        self.text_encoder = text_encoder
+        hops = range(config.num_hops)
+        self.key = nn.ModuleList(nn.Linear(size, size) for _ in hops)
+        self.distance = nn.ModuleList(nn.Embedding(MOST_DISTANT, size) for _ in hops)
+        self.output = nn.ModuleList(nn.Linear(size, size) for _ in hops)
+        for embedding in self.distance:
+            nn.init.normal_(embedding.weight, std=size**-0.5)  # type: ignore[arg-type]
+        self.join = _Join(size, config.dropout)
+
+    def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
+        """Work the history in.
+
+        Args:
+            question_NH: (N, H) float.
+            batch: Its facts and the indices that lead to them.
+
+        Returns:
+            (N, H) float.
+        """
+        if batch.fact_tokens.shape[0] == 0:
+            return self.join(question_NH, torch.zeros_like(question_NH))
+        facts_GRH = _facts(self.text_encoder, batch)
+        facts_NRH = facts_GRH[batch.dialog_index]
+        place_R = torch.arange(facts_GRH.shape[1], device=facts_GRH.device)
+        ago_NR = (batch.history_lengths[:, None] - 1 - place_R).clamp(min=0, max=MOST_DISTANT - 1)
+        query_NH, read_NH = question_NH, torch.zeros_like(question_NH)
+        for key, distance, output in zip(self.key, self.distance, self.output, strict=True):
+            keys_NRH = key(facts_GRH)[batch.dialog_index] + distance(ago_NR)
+            scores_NR = (keys_NRH @ query_NH.unsqueeze(2)).squeeze(2) * query_NH.shape[1] ** -0.5
+            step_NH = output(_weigh(scores_NR, facts_NRH, batch)).tanh()
+            read_NH, query_NH = read_NH + step_NH, query_NH + step_NH
+        return self.join(question_NH, _where_any(read_NH, batch))
+
+
+class _Join(nn.Module):
+    """``tanh(W [q; h] + b)``."""
+
+    def __init__(self, size: int, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.Linear(2 * size, size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, question_NH: Tensor, context_NH: Tensor) -> Tensor:
+        return self.dropout(self.project(torch.cat([question_NH, context_NH], dim=1)).tanh())
+
+
+def dialog_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Each dialog's facts end to end.
+
+    Args:
+        batch: With at least one fact.
+
+    Returns:
+        (G, L) int64 tokens, padded on the right with 0, and (G, R) int64, the number of tokens up to the end of each fact;
+        facts that do not exist have none.
+    """
+    exists_GR = batch.history_index >= 0
+    lengths_GR = batch.fact_lengths[batch.history_index.clamp(min=0)] * exists_GR
+    ends_GR = lengths_GR.cumsum(dim=1)
+    tokens_GRT = batch.fact_tokens[batch.history_index.clamp(min=0)]
+    column_T = torch.arange(tokens_GRT.shape[2], device=tokens_GRT.device)
+    is_token_GRT = column_T < lengths_GR[:, :, None]
+    place_GRT = (ends_GR - lengths_GR)[:, :, None] + column_T
+    longest = max(int(ends_GR[:, -1].max()), 1)
+    tokens_GL = tokens_GRT.new_zeros(len(tokens_GRT), longest)
+    row_GRT = torch.arange(len(tokens_GRT), device=tokens_GRT.device)[:, None, None].expand_as(place_GRT)
+    tokens_GL[row_GRT[is_token_GRT], place_GRT[is_token_GRT]] = tokens_GRT[is_token_GRT]
+    return tokens_GL, ends_GR
+
+
+def _facts(text_encoder: TextEncoder, batch: Batch) -> Tensor:
+    """(G, R, H) the facts of each dialog, any value where there is none."""
+    facts_FH = text_encoder.encode_texts(batch.fact_tokens, batch.fact_lengths)
+    return facts_FH[batch.history_index.clamp(min=0)]
+
+
+def _run_over_facts(network: nn.LSTM | nn.GRU, facts_GRH: Tensor, batch: Batch) -> Tensor:
+    """(G, R, H) the states after each fact, 0 where there is none."""
+    lengths_G = (batch.history_index >= 0).sum(dim=1)
+    states, _ = run_packed(network, facts_GRH, lengths_G.clamp(min=1))
+    return pad_packed_sequence(states, batch_first=True, total_length=facts_GRH.shape[1])[0]
+
+
+def _weigh(scores_NR: Tensor, values_NRH: Tensor, batch: Batch) -> Tensor:
+    """The mean of the values said before each question, by softmax of the scores; 0 for a question that is the first word."""
+    place_R = torch.arange(scores_NR.shape[1], device=scores_NR.device)
+    said_NR = place_R < batch.history_lengths[:, None]
+    scores_NR = scores_NR.to(torch.promote_types(scores_NR.dtype, torch.float32))
+    lowest = torch.finfo(scores_NR.dtype).min  # not -inf: a row without any fact would be NaN
+    weights_NR = scores_NR.masked_fill(~said_NR, lowest).softmax(dim=1).to(values_NRH.dtype)
+    return _where_any((weights_NR.unsqueeze(1) @ values_NRH).squeeze(1), batch)
+
+
+def _where_any(context_NH: Tensor, batch: Batch) -> Tensor:
+    return context_NH * (batch.history_lengths > 0)[:, None]
+
+
+HISTORY_ENCODERS: dict[
+    str, type[NoHistory] | type[LateFusion] | type[Hierarchical] | type[HierarchicalAttention] | type[Memory]
+] = {
+    "none": NoHistory,
+    "late_fusion": LateFusion,
+    "hierarchical": Hierarchical,
+    "hierarchical_attention": HierarchicalAttention,
+    "memory": Memory,
+}
