@@ -1,0 +1,35 @@
+"""``vqa-rnn generate``: data sets about drawn scenes."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqa_rnn.cli.options import Json, print_json
+
+
+def generate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="shapes_dialog or shapes_vqa.")],
+    folder: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where it goes; by default data/NAME, where the recipe looks.")
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training images, by default 10,000 and 4,000; val and test have a tenth of that each."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was generated there before.")] = False,
+    json_: Json = False,
+) -> None:
+    """Draw scenes and write questions or dialogs about them, in the official file formats of CLEVR and VisDial.
+
+    Example: vqa-rnn generate shapes_dialog
+    """
+    from vqa_rnn.commands.generate import generate, what_next
+
+    report = generate(name, folder, images, seed, overwrite=overwrite)
+    if json_:
+        print_json({**asdict(report), "folder": str(report.folder)})
+    else:
+        typer.echo(what_next(report))

@@ -1,0 +1,116 @@
+"""``vqa-rnn generate``: data sets about drawn scenes."""
+
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from preprocessing.shapes_dialog import write_shapes_dialog
+from preprocessing.shapes_vqa import write_shapes_vqa
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import unknown_name, write_json
+from vqa_rnn.records import Split
+
+MARK = "generated.json"
+"""In every generated folder: what made it. A folder without it is never replaced."""
+HELD_OUT_SHARE = 0.1
+"""Images of val, and again of test, for each training image."""
+
+
+class _Generated(NamedTuple):
+    """A data set that can be generated: what writes it, and how many training images it has by default."""
+
+    write: Callable[[Path, Mapping[Split, int], int], dict[str, int]]
+    images: int
+
+
+GENERATED = {
+    "shapes_dialog": _Generated(write_shapes_dialog, images=10_000),
+    "shapes_vqa": _Generated(write_shapes_vqa, images=4000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationReport:
+    """What was written.
+
+    Attributes:
+        dataset: Its name.
+        folder: Where it lies.
+        seed: What it depends on.
+        counts: Numbers of images and of rounds or questions, by part.
+        seconds: How long it took.
+    """
+
+    dataset: str
+    folder: Path
+    seed: int
+    counts: dict[str, int]
+    seconds: float
+
+
+def generate(
+    name: str, folder: Path | None = None, images: int | None = None, seed: int = 0, *, overwrite: bool = False
+) -> GenerationReport:
+    """Write a generated data set, all of it or nothing.
+
+    Args:
+        name: One of ``GENERATED``.
+        folder: Where to; by default ``data/NAME``.
+        images: Training images; by default 10,000 for dialogs and 4,000 for questions.
+        seed: The same seed gives the same files.
+        overwrite: Replace what was generated there before.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: There is no such data set, or something is in the way at ``folder``.
+    """
+    if name not in GENERATED:
+        raise UserError(unknown_name("generated data set", name, GENERATED))
+    folder = folder or Path("data") / name
+    _check_free(folder, overwrite)
+    train = images or GENERATED[name].images
+    held_out = max(1, round(HELD_OUT_SHARE * train))
+    started = time.perf_counter()
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        counts = GENERATED[name].write(temporary, {"train": train, "val": held_out, "test": held_out}, seed)
+        write_json(temporary / MARK, {"dataset": name, "seed": seed, **counts})
+        if folder.exists():  # it was generated and may go
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return GenerationReport(name, folder, seed, counts, time.perf_counter() - started)
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / MARK).is_file():
+        raise UserError(f"{folder} is there and was not generated: give another --folder")
+    if not overwrite:
+        raise UserError(f"{folder} is there already: give another --folder, or --overwrite to replace it")
+
+
+def what_next(report: GenerationReport) -> str:
+    """Say what was made and which command reads it.
+
+    Args:
+        report: What was written.
+
+    Returns:
+        Two lines.
+    """
+    counts = ", ".join(f"{count:,} {part.replace('_', ' ')}" for part, count in report.counts.items())
+    root = "" if report.folder == Path("data") / report.dataset else f" dataset.root={shlex.quote(str(report.folder))}"
+    return f"{report.folder}: {counts} ({report.seconds:.0f} s)\nNext: vqa-rnn preprocess {report.dataset}{root}"
