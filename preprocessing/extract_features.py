@@ -70,6 +70,8 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
         check_store(finished, config.features)
         if set(image_ids) <= set(finished.image_ids):
             return ExtractionReport(path, len(finished.image_ids), 0, {}, 0.0)
+    if config.features.library == "none":
+        return _write_blanks(path, config, image_ids)
     absent = [image_id for image_id in image_ids if not annotations.images[image_id].is_file()]
     if absent and not config.features.skip_damaged:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
@@ -123,6 +125,24 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
             progress.update(task, advance=len(rows), rate=f"{rate:.0f} images/s")
     seconds = time.perf_counter() - started
     return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
+
+
+def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> ExtractionReport:
+    """A store in which each image is one region of zeros: a model that reads text alone goes the same way as any other."""
+    features = config.features
+    transform = {name: getattr(features, name) for name in ("image_size", "resize", "output", "grid_size", "mean", "std")}
+    description = {"backbone": f"none/{features.backbone}", "weights_sha256": "", "layer": list(features.layers)}
+    compute = {"precision": "float32", "layout": "none", "compiled": False, "batch_rows": features.batch_rows}
+    writer = StoreWriter.create(
+        path,
+        image_ids,
+        num_regions=1,
+        feature_size=1,
+        dtype=features.dtype,
+        attributes={**description, "transform": transform, "compute": compute, "fingerprint": "none"},
+    )
+    writer.write(range(len(image_ids)), np.zeros((len(image_ids), 1, 1)), [0] * len(image_ids))
+    return ExtractionReport(writer.finish(), len(image_ids), 0, {}, 0.0)
 
 
 def _open_writer(

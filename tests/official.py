@@ -19,6 +19,7 @@ SHAPES = ("circle", "square")
 SIZE, CELL = 64, 32
 Thing = tuple[str, str, tuple[int, int, int, int]]
 MOST_ROUNDS = 3
+DENSE_KEY = {"train": "relevance", "val": "gt_relevance"}  # as the official files have it
 
 
 def draw_scene(path: Path, number: int) -> list[Thing]:
@@ -110,7 +111,7 @@ def draw_visual7w(root: Path, task: str = "telling", images: tuple[int, int, int
 
 
 def draw_visdial(root: Path, images: int = 6, num_answers: int = 8) -> Path:
-    """VisDial 1.0: three rounds an image, every answer a choice; graded relevance on val; test stops at the asked round."""
+    """VisDial 1.0: three rounds an image, every answer a choice; the second judged on train and val; test stops early."""
     answers = [*COLOURS, "yes", "no", "maybe", *map(str, range(num_answers - 8))]
     questions = ["what color is the top left one", "is there a circle", "what color is the bottom right one"]
     for offset, split in enumerate(("train", "val", "test")):
@@ -137,13 +138,13 @@ def draw_visdial(root: Path, images: int = 6, num_answers: int = 8) -> Path:
                     turn["answer_options"] = options
                 rounds.append(turn)
             dialogs.append({"image_id": image_id, "caption": "four things", "dialog": rounds})
-            if split == "val":
+            if split != "test":
                 relevance = [float(option == answers.index(truth[1])) for option in rounds[1]["answer_options"]]
-                dense.append({"image_id": image_id, "round_id": 2, "gt_relevance": relevance})
+                dense.append({"image_id": image_id, "round_id": 2, DENSE_KEY[split]: relevance})
         data = {"questions": questions, "answers": answers, "dialogs": dialogs}
         write(root / f"visdial_1.0_{split}.json", {"version": "1.0", "split": f"{split}2018", "data": data})
         if dense:
-            write(root / "visdial_1.0_val_dense_annotations.json", dense)
+            write(root / f"visdial_1.0_{split}_dense_annotations.json", dense)
     return root
 
 

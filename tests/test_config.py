@@ -145,7 +145,7 @@ def test_a_run_is_named_after_its_recipe(source: str, name: str):
         ("training.precision=bf16", ["training.precision 'bf16'", "bfloat16"]),
         ("model.ablate=question", ["model.ablate 'question'", "did you mean 'question_only'"]),
         ("model.question.cell=lstmm", ["model.question.cell 'lstmm'", "did you mean 'lstm'"]),
-        ("model.history.name=late", ["model.history.name 'late'", "none"]),
+        ("model.history.name=late", ["history 'late'", "did you mean 'late_fusion'", "none"]),
     ],
 )
 def test_a_misspelt_name_gets_the_nearest_one(override: str, words: list[str]):

@@ -108,12 +108,12 @@ def test_same_seed_same_run(features: Path) -> None:
 
 @pytest.mark.parametrize("attention", ["none", "top_down"])
 @pytest.mark.parametrize("fusion", ["concat", "product"])
-@pytest.mark.parametrize("head", ["classifier", "choice"])
+@pytest.mark.parametrize("head", ["classifier", "choice", "generative"])
 def test_every_table_entry_learns_the_pictures(features: Path, attention: str, fusion: str, head: str) -> None:
     lines = [json.loads(line) for line in features.read_text().splitlines()]
     for line in lines:
         line["split"] = "test" if line["image"] == "images/3.png" else "train"
-        if head == "choice":
+        if head != "classifier":
             colours, shapes = ["blue", "green", "red", "yellow"], ["circle", "square"]
             line["choices"] = colours if line["answer"] in colours else shapes
     features.write_text("".join(json.dumps(line) + "\n" for line in lines))

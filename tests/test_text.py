@@ -110,6 +110,14 @@ def test_saving_and_loading_changes_nothing(tmp_path: Path):
     assert loaded.unknown_words("fish and chips") == ["and", "chips"]
 
 
+def test_words_come_back_from_their_ids():
+    tokenizer = build("what colour is the cat ?")
+    assert tokenizer.decode(tokenizer.encode(["What COLOUR, is it?"])[0]) == "what colour is [UNK]"
+    assert tokenizer.decode([]) == ""
+    with pytest.raises(ValueError, match="token ids go up to 6, and this is 7"):
+        tokenizer.decode([2, 7])
+
+
 def test_saving_twice_writes_the_same_bytes(tmp_path: Path):
     tokenizer = build("what colour is it ?")
     tokenizer.save(tmp_path / "one.json")

@@ -30,9 +30,15 @@ class Batch:
         history_lengths: (N,) int64, how many of the dialog's facts came before the question.
         choice_tokens: (U, T) int64, the distinct choice texts of the batch.
         choice_lengths: (U,) int64.
+        choice_texts: (U,) int64, each one's number among the texts of its split.
+        choice_vectors: (U, H) float, the same as the head's own layers give them, where they were read before; else None.
         choice_index: (N, C) int64, rows of ``choice_tokens``, -1 = no such choice.
         choice_regions: (N, C) int64, pointing: rows of the question's image's regions, -1 = no such choice.
+        choice_relevance: (N, C) float32, graded relevance of the choices, 0 where a question was not judged; C is 0 where none
+            was.
         correct_choice: (N,) int64, -1 where the truth is withheld or there are no choices.
+        answer_tokens: (N, T) int64, the text of the true answer, for heads that write; T is 0 for the others.
+        answer_lengths: (N,) int64, 0 where it is not known or not asked for.
         answer_ids: (N, S) int64, classes that score, padded with 0.
         answer_scores: (N, S) float32, their scores, padded with 0.
     """
@@ -51,9 +57,14 @@ class Batch:
     history_lengths: Tensor
     choice_tokens: Tensor
     choice_lengths: Tensor
+    choice_texts: Tensor
+    choice_vectors: Tensor | None = None
     choice_index: Tensor
     choice_regions: Tensor
+    choice_relevance: Tensor
     correct_choice: Tensor
+    answer_tokens: Tensor
+    answer_lengths: Tensor
     answer_ids: Tensor
     answer_scores: Tensor
 

@@ -13,6 +13,7 @@
 Weights are safetensors and checkpoints load with ``weights_only=True``: nothing here unpickles what a user downloads.
 """
 
+import hashlib
 import logging
 import os
 import platform
@@ -35,7 +36,7 @@ from safetensors.torch import save as to_safetensors
 
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.config import Config, run_path
-from vqa_rnn.config_files import config_yaml, validate_config
+from vqa_rnn.config_files import config_changes, config_yaml, validate_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, read_json, write_json, write_text
 from vqa_rnn.models import ModelSizes, VqaModel
@@ -46,6 +47,8 @@ log = logging.getLogger("vqa_rnn")
 
 FORMAT_VERSION = 1
 LOCK = "lock"
+# What fine-tuning may do otherwise than the run it starts from: the weights mean the same.
+MAY_DIFFER_FROM_START = ("target", "label_smoothing", "dropout", "word_dropout", "feature_dropout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class Run:
         path: The folder.
         config: The resolved config.
         tokenizer: For all texts.
-        answers: The classes of the classifier head; empty for a choice head.
+        answers: The classes of the classifier head; empty for the others.
         sizes: What the data fixed about the model.
         features: The extractor's ``description`` with its ``fingerprint`` and ``precision``.
         precision: How training computes, settled when it began.
@@ -156,6 +159,7 @@ def create_run(
     *,
     device: torch.device,
     launcher: str,
+    start: Run | None = None,
     overwrite: bool,
 ) -> Run:
     """Make the run folder, complete but for weights.
@@ -169,6 +173,7 @@ def create_run(
         precision: How training computes.
         device: Where it computes.
         launcher: What started the process, to tell its own restart from another job.
+        start: The run whose weights it begins with.
         overwrite: Replace an existing run.
 
     Returns:
@@ -189,7 +194,7 @@ def create_run(
     write_text(path / "config.yaml", config_yaml(config))
     tokenizer.save(path / "tokenizer.json")
     answers.save(path / "answers.json")
-    write_json(path / "environment.json", _environment(device))
+    write_json(path / "environment.json", _environment(device) | {"start_from": _weights(start)})
     description = {
         "format_version": FORMAT_VERSION,
         "launcher": launcher,
@@ -366,6 +371,60 @@ def _unshared(model: VqaModel) -> dict[str, torch.Tensor]:
             seen.add(id(tensor))
             state[name] = tensor.detach().cpu().contiguous()
     return state
+
+
+def open_start(config: Config) -> Run | None:
+    """The run that training begins with, after ``training.start_from``.
+
+    Args:
+        config: The config.
+
+    Returns:
+        The run; None where training begins with random weights.
+
+    Raises:
+        UserError: It is no run, has no weights, or has another model or other texts than the config says.
+    """
+    if config.training.start_from is None:
+        return None
+    start = load_run(config.training.start_from)
+    if not start.model_path.is_file():
+        raise UserError(f"{start.path} has no model.safetensors yet: its training has not finished an epoch")
+    for key, (before, now) in config_changes(start.config, config).items():
+        section, _, option = key.rpartition(".")
+        if section.startswith(("model", "text")) and option not in MAY_DIFFER_FROM_START:
+            raise UserError(
+                f"training.start_from={start.path}: that run has {key}={before}, not {now}: what begins with its weights may "
+                f"only change {', '.join(MAY_DIFFER_FROM_START)} of a model, and no option of its texts"
+            )
+    return start
+
+
+def load_start(run: Run, start: Run, model: VqaModel) -> None:
+    """Give a model the weights, and the feature statistics, of the run that it begins with.
+
+    Args:
+        run: The run that begins.
+        start: The run it begins with.
+        model: Of ``run``.
+
+    Raises:
+        UserError: The weights are damaged, or are not those that ``run`` began with before it was stopped.
+    """
+    recorded = read_json(run.path / "environment.json", "environment").get("start_from")
+    if recorded != _weights(start):
+        raise UserError(
+            f"{start.model_path} has changed since {run.path} began with it, and there is no checkpoint yet: begin anew with "
+            "--overwrite"
+        )
+    model.load_state_dict(load_model(start).state_dict())
+
+
+def _weights(start: Run | None) -> dict[str, str] | None:
+    """Which weights a run begins with."""
+    if start is None:
+        return None
+    return {"run": str(start.path), "weights_sha256": hashlib.sha256(start.model_path.read_bytes()).hexdigest()}
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

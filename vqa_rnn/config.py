@@ -187,8 +187,8 @@ class FeaturesConfig(Section):
 
     store: Path | None = None
     """The HDF5 file. By default `features/NAME.h5`, named after the data set, the backbone and the settings below."""
-    library: Literal["timm", "torchvision"] = "timm"
-    """Where the backbone comes from."""
+    library: Literal["timm", "torchvision", "none"] = "timm"
+    """Where the backbone comes from; `none`: no images are read, each counts as one region of zeros, for text alone."""
     backbone: str = "tf_efficientnet_lite0"
     """Its name there, such as `resnet152`."""
     weights: str = "package"

@@ -281,7 +281,7 @@ def _commented(section: Section, depth: int) -> Iterator[str]:
     values = section.model_dump(mode="json")
     for key, info in type(section).model_fields.items():
         value = getattr(section, key)
-        note = f"  # {info.description}" if info.description else ""
+        note = f"  # {' '.join(info.description.split())}" if info.description else ""
         kinds = _kinds(info.annotation)
         if kinds:
             note += f" By name: {', '.join(kinds)}."

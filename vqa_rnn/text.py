@@ -93,6 +93,26 @@ class WordTokenizer:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids[: self.max_tokens] or [UNKNOWN_ID] for encoding in encodings]
 
+    def decode(self, ids: Iterable[int]) -> str:
+        """Turn token ids back into words.
+
+        Args:
+            ids: Token ids, without padding.
+
+        Returns:
+            The words with a space between them.
+
+        Raises:
+            ValueError: An id is not in the vocabulary.
+        """
+        words = []
+        for number in ids:
+            word = self._tokenizer.id_to_token(number)
+            if word is None:
+                raise ValueError(f"token ids go up to {self.vocabulary_size - 1}, and this is {number}")
+            words.append(word)
+        return " ".join(words)
+
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that are not in the vocabulary.
 

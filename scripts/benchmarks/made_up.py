@@ -30,7 +30,9 @@ def make_questions(num_images: int, num_questions: int) -> EncodedQuestions:
         history_length=np.zeros_like(each),
         choices=none,
         choice_regions=none,
+        relevance=none,
         correct_choice=np.full_like(each, -1),
+        answer=np.full_like(each, -1),
         answer_ids=rows(generator.integers(0, ANSWERS, (num_questions, 3), dtype=np.int32)),
         answer_scores=rows(np.tile(np.float32([0.3, 0.6, 1.0]), (num_questions, 1))),
     )

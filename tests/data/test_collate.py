@@ -95,14 +95,18 @@ def test_every_field_of_a_mixed_batch_has_its_shape_and_dtype():
         "history_lengths": ((7,), torch.int64),
         "choice_tokens": ((4, 1), torch.int64),
         "choice_lengths": ((4,), torch.int64),
+        "choice_texts": ((4,), torch.int64),
         "choice_index": ((7, 3), torch.int64),
         "choice_regions": ((7, 0), torch.int64),
+        "choice_relevance": ((7, 0), torch.float32),
         "correct_choice": ((7,), torch.int64),
+        "answer_tokens": ((7, 0), torch.int64),
+        "answer_lengths": ((7,), torch.int64),
         "answer_ids": ((7, 2), torch.int64),
         "answer_scores": ((7, 2), torch.float32),
     }
     tensors = {name: getattr(batch, name) for name in Batch.__dataclass_fields__}
-    assert tensors.pop("boxes") is None
+    assert tensors.pop("boxes") is tensors.pop("choice_vectors") is None
     assert {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()} == expected
     assert batch.num_questions == 7
 
@@ -143,6 +147,8 @@ def test_each_question_finds_its_choices_in_their_fixed_order(rows: tuple[int, .
         order = choice_order(question.question_id, len(question.choices))
         assert found == [encoded_text(question.choices[i]) for i in order]
         assert (batch.choice_index[place, len(order) :] == -1).all()
+        numbers = batch.choice_texts[batch.choice_index[place, : len(order)]].numpy()
+        assert [tuple(ids) for ids in (ENCODED.tokens.padded(numbers[i : i + 1], 0)[0] for i in range(len(order)))] == found
         if question.correct_choice is not None:
             assert found[batch.correct_choice[place]] == encoded_text(question.choices[question.correct_choice])
         else:
@@ -153,6 +159,37 @@ def test_targets_are_padded_with_nothing():
     batch = batch_of(0, 5, 3)
     assert batch.answer_ids.tolist() == [[0, 0], [1, 0], [0, 0]]
     assert batch.answer_scores.numpy() == pytest.approx(np.array([[1, 0], [0.9, 0.3], [0, 0]]))
+
+
+def test_answers_are_texts_where_they_are_asked_for():
+    encoded = encode_questions(QUESTIONS, TOKENIZER, ANSWERS, answers_as_text=True)
+    batch = make_batch(encoded, np.array([4, 3, 0, 5, 2]), MemoryFeatures(FEATURES))
+    # a2 the correct choice, b3 nothing, a1 the one answer, c1 several answers, b2 the correct choice
+    assert batch.answer_lengths.tolist() == [1, 0, 1, 0, 1]
+    expected = [encoded_text("no"), (), encoded_text("red"), (), encoded_text("yes")]
+    assert texts(batch.answer_tokens, batch.answer_lengths) == expected
+    none = make_batch(encoded, np.array([3]), MemoryFeatures(FEATURES))
+    assert none.answer_tokens.shape == (1, 0)
+    assert none.answer_lengths.tolist() == [0]
+
+
+def test_relevance_follows_the_order_of_the_choices():
+    choices = ("yes", "no", "cat", "dog")
+    judged = ask("j", "what ?", "A", choices=choices, correct_choice=1, relevance=(0.0, 1.0, 0.25, 0.5))
+    encoded = encode_questions([ask("n", "what ?", "A", choices=choices), judged], TOKENIZER, ANSWERS)
+    batch = make_batch(encoded, np.array([1, 0]), MemoryFeatures(FEATURES))
+    assert batch.choice_relevance.tolist() == [[judged.relevance[i] for i in choice_order("j", 4)], [0.0] * 4]
+    assert batch.choice_relevance[0].argmax() == batch.correct_choice[0]
+    assert make_batch(encoded, np.array([0]), MemoryFeatures(FEATURES)).choice_relevance.shape == (1, 0)
+
+
+def test_choices_can_be_left_out():
+    questions = [ask("j", "what ?", "A", choices=("yes", "no"), correct_choice=1, relevance=(0.0, 1.0))]
+    encoded = encode_questions(questions, TOKENIZER, ANSWERS, answers_as_text=True).without_choices()
+    batch = make_batch(encoded, np.array([0]), MemoryFeatures(FEATURES))
+    assert batch.choice_tokens.shape == (0, 0)
+    assert batch.choice_index.shape == batch.choice_relevance.shape == (1, 0)
+    assert texts(batch.answer_tokens, batch.answer_lengths) == [encoded_text("no")]
 
 
 def test_without_history_choices_and_targets_the_fields_are_empty():
@@ -191,5 +228,5 @@ def test_missing_regions_are_masked_and_boxes_come_along():
 
 def test_a_batch_moves_as_a_whole():
     batch = make_batch(ENCODED, np.array([0, 2]), BoxedFeatures()).to("meta")
-    assert {getattr(batch, name).device.type for name in Batch.__dataclass_fields__} == {"meta"}
+    assert {getattr(batch, name).device.type for name in Batch.__dataclass_fields__ if name != "choice_vectors"} == {"meta"}
     assert batch_of(0).to("cpu").boxes is None

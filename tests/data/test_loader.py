@@ -88,6 +88,9 @@ def test_workers_give_what_none_gives(encoded: EncodedQuestions, store: FeatureS
     for one, other in zip(alone, helped, strict=True):
         for name in Batch.__dataclass_fields__:
             first, second = getattr(one, name), getattr(other, name)
+            if name == "choice_vectors":  # the evaluator's to fill
+                assert first is second is None
+                continue
             assert first.dtype == second.dtype, name
             assert torch.equal(first, second), name
     first_of_each_epoch = alone[0].features, alone[len(alone) // 2].features

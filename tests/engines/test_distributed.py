@@ -116,6 +116,23 @@ def test_two_processes_equal_one(features: Path, extra: tuple[str, ...], toleran
     assert json.loads((path / "environment.json").read_text())["processes"] == 2
 
 
+def test_two_processes_share_the_choices_of_a_split(features: Path) -> None:
+    lines = [json.loads(line) for line in features.read_text().splitlines()]
+    for line in lines:
+        line["choices"] = sorted({"red", "green", "blue", "yellow", "circle", "square"})
+    features.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = [option for option in EXACT if "head" not in option]
+    options += ["model.head.name=choice", "training.max_epochs=4"]
+    alone = train(configure(features, *options, "run.name=alone"))
+    together = configure(features, *options, "run.name=together")
+    finish(launch(features.parent, together))
+    one, two = lines_of(alone.path), lines_of(together.run.folder / "together")
+    for key in ("train_loss", "gradient_norm"):
+        ours, theirs = ([line[key] for line in lines if key in line] for lines in (two, one))
+        assert ours == pytest.approx(theirs, rel=1e-10)
+    assert [line.get("val_accuracy") for line in two] == [line.get("val_accuracy") for line in one]
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
 @pytest.mark.parametrize("num_workers", [0, 1, 4])
 @pytest.mark.parametrize("world_size", [1, 2, 4])

@@ -1,14 +1,17 @@
 """Joint vectors to answers, and the loss of each head."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead, ClassifierHead, MlpChoiceHead, TextEncoderConfig
+from vqa_rnn.metrics.visdial import ndcg
 from vqa_rnn.models.heads import ChoiceHead as Choice
 from vqa_rnn.models.heads import ClassifierHead as Classifier
 from vqa_rnn.models.text_encoder import TextEncoder
@@ -35,9 +38,13 @@ def batch_of(num_questions: int, **given: Any) -> Batch:
         "history_lengths": torch.zeros_like(ones),
         "choice_tokens": torch.zeros(0, 0, dtype=torch.int64),
         "choice_lengths": torch.zeros(0, dtype=torch.int64),
+        "choice_texts": torch.zeros(0, dtype=torch.int64),
         "choice_index": none,
         "choice_regions": none,
+        "choice_relevance": none.float(),
         "correct_choice": torch.full_like(ones, -1),
+        "answer_tokens": none,
+        "answer_lengths": torch.zeros_like(ones),
         "answer_ids": torch.zeros(num_questions, 1, dtype=torch.int64),
         "answer_scores": torch.zeros(num_questions, 1),
     }
@@ -269,3 +276,71 @@ def test_missing_choices_give_an_mlp_no_gradient_and_no_nan(loss: str):
     assert joint.grad is not None
     assert (joint.grad[2:] == 0).all()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in head.parameters())
+
+
+def relevant(label_smoothing: float = 0.0) -> Choice:
+    torch.manual_seed(0)
+    encoder = TextEncoder(TextEncoderConfig(embedding_size=4, hidden_size=6), 9)
+    return Choice(ChoiceHead(label_smoothing=label_smoothing, target="relevance"), 5, 0, 3, encoder).eval()
+
+
+# the second was not judged, of the third nothing is relevant; no question of the batch that was judged has a fourth choice
+JUDGED = {"choice_relevance": [[0.0, 0.5, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.2, 0.2, 0.0]]}
+JUDGED_LOGITS = torch.tensor(
+    [[1.0, 2.0, 3.0, NOTHING], [0.5, 1.5, 1.0, 0.0], [1.0, 0.0, 2.0, NOTHING], [2.0, 1.0, 3.0, NOTHING]]
+)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_loss_of_relevance_is_cross_entropy_to_its_shares(smoothing: float):
+    first, last = log_softmax([1, 2, 3]), log_softmax([2, 1, 3])
+    losses = [
+        -(1 - smoothing) * (first[1] / 3 + 2 * first[2] / 3) - smoothing * sum(first) / 3,
+        -(1 - smoothing) * (last[0] + last[1]) / 2 - smoothing * sum(last) / 3,
+    ]
+    logits = JUDGED_LOGITS.clone().requires_grad_()
+    found, counts = relevant(smoothing).losses(logits, batch_of(4, **JUDGED))
+    assert found.tolist() == pytest.approx([losses[0], 0, 0, losses[1]], rel=1e-6)
+    assert counts.tolist() == [True, False, False, True]
+    found.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[1:3] == 0).all()
+
+
+def test_relevance_earns_ndcg_over_as_many_ranks_as_are_relevant():
+    scores = relevant().question_scores(JUDGED_LOGITS, batch_of(4, **JUDGED))
+    second = 1 / math.log2(3)
+    assert scores[0].item() == pytest.approx(1.0)
+    assert scores[1:3].isnan().all()  # does not apply
+    assert scores[3].item() == pytest.approx((0 + 0.2 * second) / (0.2 + 0.2 * second))
+    relevance = torch.tensor(JUDGED["choice_relevance"][0:1], dtype=torch.float64)
+    turned = -JUDGED_LOGITS[:1, :3].double()
+    ranks = turned.numpy().argsort(axis=1)[:, ::-1].argsort(axis=1) + 1
+    official = ndcg(ranks, relevance.numpy())
+    assert relevant().question_scores(turned, batch_of(1, choice_relevance=relevance)).tolist() == pytest.approx(official)
+
+
+def test_relevance_without_any_judged_question_earns_and_costs_nothing():
+    head, batch = relevant(), batch_of(4, **CHOICES)
+    joint = torch.randn(4, 5, requires_grad=True)
+    losses, counts = head.losses(head(joint, REGIONS, batch), batch)
+    losses.sum().backward()
+    assert losses.tolist() == [0.0] * 4
+    assert not counts.any()
+    assert head.question_scores(head(joint, REGIONS, batch), batch).isnan().all()
+
+
+def test_choices_that_were_read_before_are_not_read_again():
+    head, batch = choice(), batch_of(4, **CHOICES)
+    joint = torch.randn(4, 5)
+    vectors = head.choices.encode(batch.choice_tokens, batch.choice_lengths)
+    unread = replace(batch, choice_vectors=vectors, choice_tokens=torch.zeros(0, 0, dtype=torch.int64))
+    assert torch.equal(head(joint, REGIONS, unread), head(joint, REGIONS, batch))
+
+
+@pytest.mark.parametrize("options", [{"loss": "sigmoid"}, {"choices": "regions"}])
+@pytest.mark.parametrize("config", [ChoiceHead, MlpChoiceHead])
+def test_relevance_is_a_share_and_of_texts(config: type, options: dict[str, str]):
+    with pytest.raises(ValidationError, match="target=relevance needs loss=softmax and choices=texts"):
+        config(**{"loss": "softmax", "target": "relevance", **options})

@@ -58,7 +58,7 @@ class Regions4:
 
 TOKENIZER = WordTokenizer.build([WORDS, *CHOICES], min_count=1, max_tokens=20)
 ANSWERS = AnswerVocabulary(CHOICES)
-ENCODED = encode_questions(make_questions(), TOKENIZER, ANSWERS)
+ENCODED = encode_questions(make_questions(), TOKENIZER, ANSWERS, answers_as_text=True)
 SIZES = ModelSizes(TOKENIZER.vocabulary_size, feature_size=6, num_answers=len(ANSWERS))
 
 
@@ -97,6 +97,7 @@ def pad(batch: Batch) -> Batch:
         region_mask=widen(batch.region_mask, False),
         question_tokens=widen(batch.question_tokens, 0),
         choice_tokens=widen(batch.choice_tokens, 0),
+        answer_tokens=widen(batch.answer_tokens, 0),
         choice_index=widen(batch.choice_index, -1),
     )
 

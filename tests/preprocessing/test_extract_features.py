@@ -15,7 +15,7 @@ from vqa_rnn.cli import main
 from vqa_rnn.config import Config, FeaturesConfig, JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.features.store import FeatureStore, partial_path
+from vqa_rnn.features.store import FeatureStore, check_store, partial_path
 from vqa_rnn.records import Annotations
 
 
@@ -347,3 +347,19 @@ def test_a_job_killed_twice_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -
     report = extract_features(config, Annotations(benchmark="jsonl", questions=(), images=images))
     assert report.num_done == NUM_KILLED - done_before
     assert content(killed) == content(whole)
+
+
+def test_without_a_library_no_image_is_read_and_each_is_one_region_of_zeros(tmp_path: Path) -> None:
+    images = {name: tmp_path / "nowhere" / f"{name}.png" for name in ("a", "b")}
+    annotations = Annotations(benchmark="jsonl", questions=(), images=images)
+    config = config_for(tmp_path / "store.h5", library="none")
+    assert extract_features(config, annotations).num_images == 2
+    store = FeatureStore(tmp_path / "store.h5")
+    check_store(store, config.features)
+    assert store.features.shape == (2, 1, 1)
+    assert (store.features == 0).all()
+    more = Annotations(benchmark="jsonl", questions=(), images=images | {"c": tmp_path / "c.png"})
+    assert extract_features(config, more).num_images == 3
+    assert len(FeatureStore(tmp_path / "store.h5").image_ids) == 3
+    with pytest.raises(UserError, match=r"was made with features\.backbone=none/"):
+        check_store(store, config_for(tmp_path / "store.h5").features)

@@ -1,5 +1,6 @@
 """What several commands do: open the data of a config or a run, and answer its questions."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 
 from vqa_rnn.answers import AnswerVocabulary, fold_answer
 from vqa_rnn.checkpoint import Run
-from vqa_rnn.config import Config, store_path
+from vqa_rnn.config import Config, DaquarDataset, Dataset, store_path
+from vqa_rnn.config_files import change_config
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import choice_order
 from vqa_rnn.data.loader import build_loader
@@ -23,6 +25,40 @@ from vqa_rnn.records import Prediction, Question
 
 # What may differ from the config of training wherever a run is used: where things are, where to compute, how to measure.
 MAY_MOVE = ("evaluation.", "run.device", "dataset.root", "dataset.path", "features.store")
+
+
+def with_all_questions(dataset: Dataset) -> Dataset:
+    """A data set with the questions that training leaves out: their images need features too, as a submission answers them.
+
+    Args:
+        dataset: Its options.
+
+    Returns:
+        For DAQUAR, whose official evaluation goes through the file line by line, with the questions that have several answers.
+    """
+    return dataset.model_copy(update={"single_word": False}) if isinstance(dataset, DaquarDataset) else dataset
+
+
+def move_run(run: Run, overrides: Sequence[str]) -> Run:
+    """A run whose data lie elsewhere now, or that is to be measured otherwise.
+
+    Args:
+        run: The run.
+        overrides: ``section.key=value`` each, of ``MAY_MOVE``.
+
+    Returns:
+        The run with the changed config; features stay where they were in training unless ``features.store`` says otherwise.
+
+    Raises:
+        UserError: An override is wrong, or not one of those.
+    """
+    if not overrides:
+        return run
+    changed = change_config(run.config, overrides, MAY_MOVE, str(run.path))
+    if changed.features.store is None:  # its default name depends on where the data set lies
+        features = changed.features.model_copy(update={"store": store_path(run.config)})
+        changed = changed.model_copy(update={"features": features})
+    return dataclasses.replace(run, config=changed)
 
 
 def open_store(config: Config, run: Run | None = None) -> FeatureStore:
@@ -85,7 +121,8 @@ def check_questions(config: Config, questions: Sequence[Question]) -> None:
         questions: The questions.
 
     Raises:
-        UserError: A head that chooses meets a question without choices, or with choices of the other kind.
+        UserError: A head that chooses, or that writes and is measured by how it ranks, meets a question without choices, or
+            with choices of the other kind.
     """
     head = config.model.head
     if head.name == "classifier":
@@ -95,12 +132,14 @@ def check_questions(config: Config, questions: Sequence[Question]) -> None:
                 "model.head.choices=regions"
             )
         return
+    regions = head.name != "generative" and head.choices == "regions"
+    which = "" if head.name == "generative" else f" with model.head.choices={head.choices}"
     for question in questions:
-        choices = question.choices if head.choices == "texts" else question.choice_regions
+        choices = question.choice_regions if regions else question.choices
         if len(choices) < 2:
             raise UserError(
-                f"question {question.question_id} has {len(choices)} choices, but model.head.name={head.name} with "
-                f"model.head.choices={head.choices} needs at least two for every question"
+                f"question {question.question_id} has {len(choices)} choices, but model.head.name={head.name}{which} "
+                "needs at least two for every question"
             )
 
 
@@ -130,7 +169,7 @@ def answer_questions(
     rank, world_size = launched()
     batch_size = run.config.evaluation.batch_size
     batches = ImageGroupedBatches(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
-    evaluator = build_evaluator(model, len(encoded), device=device)
+    evaluator = build_evaluator(model, encoded, device=device)
     num_choices = max((len(_labels(question)) for question in questions), default=0)
     is_classifier = run.config.model.head.name == "classifier"
     classes = _classes(questions, run.answers, num_choices) if is_classifier and num_choices else None

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, lock_run
+from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, open_features, open_store
-from vqa_rnn.config import Config, run_path
+from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, run_path
 from vqa_rnn.config_files import check_changes, config_changes
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.columns import EncodedQuestions
@@ -110,9 +110,14 @@ def _prepare(
     run = _run_to_resume(config) if resume else None
     checkpoint = load_checkpoint(run) if run else None
     questions = {} if run and all(run.questions_path(split).is_file() for split in SPLITS) else _read_questions(config)
-    store = open_store(config, run)
-    tokenizer, answers = (run.tokenizer, run.answers) if run else _build_vocabularies(config, questions["train"])
-    encoded = {split: encode_questions(questions[split], tokenizer, answers) for split in questions}
+    start = None if run else open_start(config)
+    known = run or start
+    store = open_store(config, known)
+    tokenizer, answers = (known.tokenizer, known.answers) if known else _build_vocabularies(config, questions["train"])
+    writes = config.model.head.name == "generative"
+    encoded = {split: encode_questions(questions[split], tokenizer, answers, answers_as_text=writes) for split in questions}
+    if writes and "train" in encoded:  # choices are for ranking alone
+        encoded["train"] = encoded["train"].without_choices()
     for split in encoded:
         open_features(config, encoded[split], run)  # every image has the features that its questions need
     if run is None:
@@ -131,6 +136,7 @@ def _prepare(
             precision,
             device=device,
             launcher=_launcher(),
+            start=start,
             overwrite=overwrite,
         )
     else:
@@ -148,7 +154,21 @@ def _read_questions(config: Config) -> dict[Split, Sequence[Question]]:
         if not questions[split]:  # type: ignore[index]
             raise UserError(f"{config.dataset.name}: there are no {name} questions (two images at least are needed)")
         check_questions(config, questions[split])  # type: ignore[index]
+        head = config.model.head
+        if isinstance(head, ChoiceHead | MlpChoiceHead) and head.target == "relevance":
+            questions[split] = _judged(questions[split], config, name)  # type: ignore[index]
     return questions
+
+
+def _judged(questions: Sequence[Question], config: Config, name: str) -> Sequence[Question]:
+    """The questions whose choices people graded."""
+    judged = [question for question in questions if any(question.relevance)]
+    if not judged:
+        raise UserError(
+            f"{config.dataset.name}: no {name} question has graded relevance, which model.head.target=relevance learns from: "
+            "set the files of dense annotations, such as dataset.train_dense_file"
+        )
+    return judged
 
 
 def _faster_precision(
@@ -174,7 +194,10 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         keep_freed_memory()
     manual_seed(run.config.run.seed)
     model = VqaModel(run.config.model, run.sizes)
-    if checkpoint is None and is_first():  # the others' are set to this process's when they are joined in build_trainer
+    start = open_start(run.config) if checkpoint is None else None
+    if start is not None:
+        load_start(run, start, model)
+    elif checkpoint is None and is_first():  # the others' are set to this process's when they are joined in build_trainer
         model.set_feature_statistics(*_feature_statistics(store, features["train"].rows))
     model.to(device, torch.float64 if run.precision == "float64" else torch.float32)
     evaluated = model if config.ema_decay is None else copy_for_average(model)
@@ -221,7 +244,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     training = Training(
         run,
         trainer,
-        build_evaluator(evaluated, len(data["val"]), device=device),
+        build_evaluator(evaluated, data["val"], device=device),
         model,
         evaluated,
         optimizer,

@@ -33,6 +33,7 @@ def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource
     fact_tokens, fact_lengths = _pad_texts(encoded.tokens, facts)
     choice_index, choices = _distinct(encoded.choices.padded(questions, -1))
     choice_tokens, choice_lengths = _pad_texts(encoded.tokens, choices)
+    answer_tokens, answer_lengths = _pad_known_texts(encoded.tokens, encoded.answer[questions])
     return Batch(
         features=torch.from_numpy(features),
         region_mask=torch.from_numpy(region_mask),
@@ -48,9 +49,13 @@ def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource
         history_lengths=torch.from_numpy(encoded.history_length[questions]),
         choice_tokens=choice_tokens,
         choice_lengths=choice_lengths,
+        choice_texts=torch.from_numpy(choices),
         choice_index=torch.from_numpy(choice_index),
         choice_regions=torch.from_numpy(encoded.choice_regions.padded(questions, -1)),
+        choice_relevance=torch.from_numpy(encoded.relevance.padded(questions, 0)),
         correct_choice=torch.from_numpy(encoded.correct_choice[questions]),
+        answer_tokens=answer_tokens,
+        answer_lengths=answer_lengths,
         answer_ids=torch.from_numpy(_at_least_one_column(encoded.answer_ids.padded(questions, 0))),
         answer_scores=torch.from_numpy(_at_least_one_column(encoded.answer_scores.padded(questions, 0))),
     )
@@ -58,6 +63,15 @@ def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource
 
 def _pad_texts(tokens: Ragged, texts: Ints) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(tokens.padded(texts, 0)), torch.from_numpy(tokens.lengths(texts))
+
+
+def _pad_known_texts(tokens: Ragged, texts: Ints) -> tuple[Tensor, Tensor]:
+    """Texts of which some are not known (-1): they have no tokens."""
+    known = np.flatnonzero(texts >= 0)
+    padded, lengths = tokens.padded(texts[known], 0), np.zeros(len(texts), dtype=np.int64)
+    all_tokens = np.zeros((len(texts), padded.shape[1]), dtype=np.int64)
+    all_tokens[known], lengths[known] = padded, tokens.lengths(texts[known])
+    return torch.from_numpy(all_tokens), torch.from_numpy(lengths)
 
 
 def _distinct(text_ids: NDArray[Any]) -> tuple[Ints, Ints]:

@@ -4,7 +4,7 @@ A large benchmark is columns, not Python objects: what a batch needs is gathered
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, overload
 
@@ -167,7 +167,9 @@ class EncodedQuestions:
         history_length: (N,) how many of them came before.
         choices: Texts of each question's choices, in the order of ``choice_order``.
         choice_regions: Regions of each question's choices, in that order.
+        relevance: float32, graded relevance of each question's choices, in that order; empty where it was not judged.
         correct_choice: (N,) in that order, -1 where unknown.
+        answer: (N,) the text of the true answer, -1 where it is not known or not asked for.
         answer_ids: Classes that score.
         answer_scores: Their scores.
     """
@@ -182,9 +184,20 @@ class EncodedQuestions:
     history_length: Ints
     choices: Ragged
     choice_regions: Ragged
+    relevance: Ragged
     correct_choice: Ints
+    answer: Ints
     answer_ids: Ragged
     answer_scores: Ragged
 
     def __len__(self) -> int:
         return len(self.question_ids)
+
+    def without_choices(self) -> "EncodedQuestions":
+        """The same questions as if they had no choices among texts: nothing of them goes into a batch.
+
+        Returns:
+            The columns.
+        """
+        nothing = [()] * len(self)
+        return replace(self, choices=Ragged.of(nothing, "int32"), relevance=Ragged.of(nothing, "float32"))

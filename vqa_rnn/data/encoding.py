@@ -60,13 +60,30 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def encode_questions(questions: Sequence[Question], tokenizer: WordTokenizer, answers: AnswerVocabulary) -> EncodedQuestions:
+def answer_text(question: Question) -> str | None:
+    """The text that a head which writes has to learn.
+
+    Args:
+        question: The question.
+
+    Returns:
+        The correct choice, else what people said where they all said it in one text; None where there is neither.
+    """
+    if question.choices and question.correct_choice is not None:
+        return question.choices[question.correct_choice]
+    return question.human_answers[0] if len(question.human_answers) == 1 else None
+
+
+def encode_questions(
+    questions: Sequence[Question], tokenizer: WordTokenizer, answers: AnswerVocabulary, *, answers_as_text: bool = False
+) -> EncodedQuestions:
     """Turn questions into columns.
 
     Args:
         questions: The questions; those of a dialog share its history.
         tokenizer: For all texts.
         answers: The classes that targets refer to; may be empty.
+        answers_as_text: Keep the text of each true answer, for a head that writes.
 
     Returns:
         The columns, in the order of ``questions``.
@@ -84,7 +101,9 @@ def encode_questions(questions: Sequence[Question], tokenizer: WordTokenizer, an
     image = _column(images[q.image_id] for q in questions)
     dialog = _column(dialogs[q.dialog_id or q.question_id] for q in questions)
     history_length, dialog_facts = _encode_facts(questions, dialog, texts)
-    choices, choice_regions, correct_choice = _encode_choices(questions, texts)
+    choices, choice_regions, relevance, correct_choice = _encode_choices(questions, texts)
+    said = map(answer_text, questions) if answers_as_text else [None] * len(questions)
+    answer = _column(-1 if text is None else texts[text] for text in said)
     targets = [answers.targets(q.human_answers) for q in questions] if len(answers) else [{}] * len(questions)
     return EncodedQuestions(
         question_ids=Texts.of(q.question_id for q in questions),
@@ -97,7 +116,9 @@ def encode_questions(questions: Sequence[Question], tokenizer: WordTokenizer, an
         history_length=history_length,
         choices=choices,
         choice_regions=choice_regions,
+        relevance=relevance,
         correct_choice=correct_choice,
+        answer=answer,
         answer_ids=Ragged.of(targets, "int32"),
         answer_scores=Ragged.of((list(target.values()) for target in targets), "float32"),
     )
@@ -118,12 +139,13 @@ def _encode_facts(questions: Sequence[Question], dialog: Ints, texts: _Numbers) 
     return lengths, Ragged.of(facts, "int32")
 
 
-def _encode_choices(questions: Sequence[Question], texts: _Numbers) -> tuple[Ragged, Ragged, Ints]:
-    """Choices and regions of each question in the order of ``choice_order``, and the place of the true one, -1 if unknown."""
+def _encode_choices(questions: Sequence[Question], texts: _Numbers) -> tuple[Ragged, Ragged, Ragged, Ints]:
+    """Choices, regions and relevance in the order of ``choice_order``, and the place of the true choice, -1 if unknown."""
     lengths = _column(len(q.choices) for q in questions)
     flat = map(texts.__getitem__, chain.from_iterable(q.choices for q in questions))
     choices = Ragged.from_lengths(np.fromiter(flat, dtype=np.int32, count=int(lengths.sum())), lengths)
     regions = Ragged.of((q.choice_regions for q in questions), "int32")
+    relevance = Ragged.of((q.relevance for q in questions), "float32")
     correct = _column(-1 if q.correct_choice is None else q.correct_choice for q in questions)
     for start in range(0, len(questions), QUESTIONS_AT_ONCE):
         block = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
@@ -133,9 +155,10 @@ def _encode_choices(questions: Sequence[Question], texts: _Numbers) -> tuple[Rag
             order = choice_orders([questions[row].question_id for row in rows], int(size))
             _put_in_order(choices, rows, order)
             _put_in_order(regions, rows, order)
+            _put_in_order(relevance, rows, order)
             place = (order == correct[rows, None]).argmax(axis=1)
             correct[rows] = np.where(correct[rows] < 0, -1, place)
-    return choices, regions, correct
+    return choices, regions, relevance, correct
 
 
 def _put_in_order(ragged: Ragged, rows: Ints, order: Ints) -> None:

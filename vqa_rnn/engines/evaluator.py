@@ -7,35 +7,42 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
 from vqa_rnn.batch import Batch
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.engines.choice_table import ChoiceTable
 from vqa_rnn.metrics.ignite import QuestionScores
 from vqa_rnn.models import VqaModel
 
 
-def build_evaluator(model: VqaModel, num_questions: int, *, device: torch.device) -> Engine:
+def build_evaluator(model: VqaModel, encoded: EncodedQuestions, *, device: torch.device) -> Engine:
     """Wire the evaluation engine. It computes in the precision of the weights, as answering does, without autocast.
+
+    Texts that are choices are read once a run of the engine and not once a batch.
 
     Args:
         model: The model, on ``device``.
-        num_questions: Of the whole split, over all processes.
+        encoded: The questions of the whole split, over all processes.
         device: Where to compute.
 
     Returns:
         An engine over this process's batches. ``engine.state.output`` is the logits with the batch they belong to, both on
         ``device``, and ``engine.state.metrics["accuracy"]`` the mean score of the questions of all processes.
     """
+    choices = ChoiceTable(model, encoded, device)
 
     def step(engine: Engine, parts: tuple[Batch, ...]) -> tuple[torch.Tensor, Batch]:
         model.eval()
         (part,) = parts  # only training accumulates
         with torch.inference_mode():
-            batch = part.to(device, non_blocking=True)
+            batch = choices.put_into(part.to(device, non_blocking=True))
             return model(batch), batch
 
     def scores(output: tuple[torch.Tensor, Batch]) -> tuple[torch.Tensor, torch.Tensor]:
         return output[1].question_index, model.question_scores(*output)
 
     evaluator = Engine(step)
-    QuestionScores(num_questions, scores).attach(evaluator, "accuracy")
+    evaluator.add_event_handler(Events.STARTED, choices.fill)
+    evaluator.add_event_handler(Events.COMPLETED, choices.clear)
+    QuestionScores(len(encoded), scores).attach(evaluator, "accuracy")
     return evaluator
 
 

@@ -1,20 +1,20 @@
 """Writing a text word by word: greedy, by drawing, by beam search.
 
-Each takes a decoder, which says how probable every next word is, and gives for each of N contexts a text with the log-probability
-that the decoder gives it, its end included; lengths are not normalised. A text that has its most words must end: the end's
-log-probability counts there too, so that any two texts of a context can be compared.
+Each takes a decoder, which says how probable every next word is, and gives for each of N contexts a text with the
+log-probability that the decoder gives it, its end included; lengths are not normalised. A text that has its most words must
+end: the end's log-probability counts there too, so that any two texts of a context can be compared.
 
 Shape letters: N contexts, J context size, M texts being written, V words with the end, W width of the beam, T words of a text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-PADDING_ID = 0
+from vqa_rnn.models.text_encoder import PADDING_ID
 
 
 class State(NamedTuple):
@@ -162,7 +162,7 @@ def beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, width:
 def raw_beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, width: int) -> Written:
     """Keep the most probable ``width`` beginnings of a text at each word; a text that ends leaves its place empty.
 
-    Log-probabilities only fall, so a beginning that is no better than a text that has ended is given up. A width of 1 is greedy.
+    Log-probabilities only fall, so a beginning no better than a text that has ended is given up. A width of 1 is greedy.
 
     Args:
         decoder: The decoder.
@@ -182,7 +182,8 @@ def raw_beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, wi
     total_NW = log_p.new_full((num_contexts, width), float("-inf"))
     total_NW[:, 0] = 0.0  # all hypotheses are the same before the first word: one is enough
     tokens_NWT = origin_NW.new_zeros(num_contexts, width, 0)
-    best = Written(origin_NW.new_zeros(num_contexts, 0), origin_NW.new_zeros(num_contexts), total_NW.new_full((num_contexts,), float("-inf")))
+    nothing_N = torch.zeros_like(origin_NW[:, 0])
+    best = Written(nothing_N[:, None][:, :0], nothing_N, torch.full_like(total_NW[:, 0], float("-inf")))
     for length in range(max_tokens + 1):
         if length == max_tokens:
             log_p[:, :, :end] = float("-inf")
@@ -200,6 +201,24 @@ def raw_beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, wi
         flat_log_p, state = decoder.go_on(word_NW.flatten(), state.pick(rows.flatten()))
         log_p = flat_log_p.unflatten(0, (num_contexts, width))
     return _trim(*best)
+
+
+def join(parts: Sequence[Written], device: torch.device) -> Written:
+    """Put texts one after the other.
+
+    Args:
+        parts: The texts; there may be none.
+        device: Where they are.
+
+    Returns:
+        All of the first, then those of the second, and so on.
+    """
+    if not parts:
+        none = torch.zeros(0, dtype=torch.int64, device=device)
+        return Written(none.new_zeros(0, 0), none, none.float())
+    longest = max(part.tokens.shape[1] for part in parts)
+    tokens_NT = torch.cat([_widen(part.tokens, longest) for part in parts])
+    return Written(tokens_NT, torch.cat([part.lengths for part in parts]), torch.cat([part.log_p for part in parts]))
 
 
 def _write(decoder: Decoder, context_NJ: Tensor, max_tokens: int, choose: Callable[[Tensor], Tensor]) -> Written:

@@ -12,6 +12,7 @@ from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
 from vqa_rnn.config import ClassifierHead as ClassifierConfig
 from vqa_rnn.config import MlpChoiceHead as MlpChoiceConfig
+from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.text_encoder import TextEncoder
 
 
@@ -118,13 +119,27 @@ class TextChoices(nn.Module):
 
         Args:
             regions_BKD: Unused.
-            batch: Its ``choice_tokens``, ``choice_lengths`` and ``choice_index``.
+            batch: Its ``choice_index``, and its ``choice_vectors`` or else its ``choice_tokens`` and ``choice_lengths``.
 
         Returns:
             (N, C, output size) float; any value where there is no such choice.
         """
-        texts_UH = self.project(self.text_encoder.encode_texts(batch.choice_tokens, batch.choice_lengths))
+        texts_UH = batch.choice_vectors
+        if texts_UH is None:
+            texts_UH = self.encode(batch.choice_tokens, batch.choice_lengths)
         return texts_UH[batch.choice_index.clamp(min=0)]
+
+    def encode(self, tokens_UT: Tensor, lengths_U: Tensor) -> Tensor:
+        """Encode texts by themselves: what ``Batch.choice_vectors`` may bring along.
+
+        Args:
+            tokens_UT: (U, T) int64.
+            lengths_U: (U,) int64.
+
+        Returns:
+            (U, output size) float.
+        """
+        return self.project(self.text_encoder.encode_texts(tokens_UT, lengths_U))
 
 
 class RegionChoices(nn.Module):
@@ -217,6 +232,9 @@ class ChoiceHead(nn.Module):
     """Scores every choice of a question, texts or regions, by a product or by a layer.
 
     ``softmax``: cross-entropy over a question's choices. ``sigmoid``: binary cross-entropy of each, their mean a question.
+    With ``relevance`` as the target the cross-entropy is to the graded relevance, made to sum to 1 over a question's choices,
+    and the score of a question is its NDCG: the second stage on VisDial, after one on the truth (Murahari et al. 2020,
+    https://arxiv.org/abs/1912.02379).
     """
 
     def __init__(
@@ -236,6 +254,7 @@ class ChoiceHead(nn.Module):
             self.score = ProductScore(config, joint_size, size)
         self.choices = CHOICES[config.choices](region_size, text_encoder, size)
         self.loss = config.loss
+        self.target = config.target
         self.label_smoothing = config.label_smoothing
 
     def forward(self, joint_NJ: Tensor, regions_BKD: Tensor, batch: Batch) -> Tensor:
@@ -257,24 +276,22 @@ class ChoiceHead(nn.Module):
 
         Args:
             logits_NC: (N, C) float32, -inf where there is no such choice.
-            batch: Its ``correct_choice``.
+            batch: Its ``correct_choice``, or its ``choice_relevance``.
 
         Returns:
-            (N,) float32, 0 for questions whose correct choice is not known, and (N,) bool, the questions whose is.
+            (N,) float32, 0 for questions whose target is not known, and (N,) bool, the questions whose is.
         """
-        known_N = batch.correct_choice >= 0
         if logits_NC.shape[1] == 0:
-            return logits_NC.sum(dim=1), torch.zeros_like(known_N)
+            return logits_NC.sum(dim=1), torch.zeros_like(batch.correct_choice, dtype=torch.bool)
         exists_NC = logits_NC > float("-inf")
         num_choices_N = exists_NC.sum(dim=1).clamp(min=1)
-        correct_N1 = batch.correct_choice.clamp(min=0)[:, None]
+        targets_NC, known_N = self._targets(logits_NC, batch)
         if self.loss == "sigmoid":
-            targets_NC = torch.zeros_like(logits_NC).scatter_(1, correct_N1, 1.0)
             finite_NC = logits_NC.masked_fill(~exists_NC, 0.0)
             losses_NC = functional.binary_cross_entropy_with_logits(finite_NC, targets_NC, reduction="none")
             return _where((losses_NC * exists_NC).sum(dim=1) / num_choices_N, known_N)
         log_p_NC = logits_NC.log_softmax(dim=1).masked_fill(~exists_NC, 0.0)
-        true_N = -log_p_NC.gather(1, correct_N1).squeeze(1)
+        true_N = -(targets_NC * log_p_NC).sum(dim=1)
         even_N = -log_p_NC.sum(dim=1) / num_choices_N
         return _where((1 - self.label_smoothing) * true_N + self.label_smoothing * even_N, known_N)
 
@@ -290,18 +307,44 @@ class ChoiceHead(nn.Module):
         return _probabilities(logits_NC, self.loss)
 
     def question_scores(self, logits_NC: Tensor, batch: Batch) -> Tensor:
-        """Whether the best choice is the correct one.
+        """Whether the best choice is the correct one, or with ``relevance`` as the target the NDCG of the ranking.
 
         Args:
             logits_NC: (N, C) float32.
-            batch: Its ``correct_choice``.
+            batch: Its ``correct_choice``, or its ``choice_relevance``.
 
         Returns:
-            (N,) float32, 1 or 0.
+            (N,) float32, 1 or 0; or 0 to 1, and NaN where a question was not judged.
         """
+        if self.target == "relevance":
+            return _ndcg(logits_NC, _relevance(logits_NC, batch))
         if logits_NC.shape[1] == 0:
             return logits_NC.new_zeros(logits_NC.shape[0])
         return (logits_NC.argmax(dim=1) == batch.correct_choice).float()
+
+    def _targets(self, logits_NC: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(N, C) the share of each choice in what is right, and (N,) bool, whether that is known."""
+        if self.target == "relevance":
+            relevance_NC = _relevance(logits_NC, batch)
+            total_N = relevance_NC.sum(dim=1)
+            return relevance_NC / total_N.clamp(min=1e-9)[:, None], total_N > 0
+        correct_N1 = batch.correct_choice.clamp(min=0)[:, None]
+        return torch.zeros_like(logits_NC).scatter_(1, correct_N1, 1.0), batch.correct_choice >= 0
+
+
+def _relevance(logits_NC: Tensor, batch: Batch) -> Tensor:
+    """(N, C) the graded relevance, 0 where there is none."""
+    return functional.pad(batch.choice_relevance.to(logits_NC), (0, logits_NC.shape[1] - batch.choice_relevance.shape[1]))
+
+
+def _ndcg(scores_NC: Tensor, relevance_NC: Tensor) -> Tensor:
+    """(N,) as VisDial measures it: linear gain, over as many ranks as choices have a relevance; NaN where none has."""
+    places_C = torch.arange(scores_NC.shape[1], device=scores_NC.device)
+    counts_NC = places_C < (relevance_NC > 0).sum(dim=1, keepdim=True)
+    weights_NC = counts_NC / (places_C + 2.0).log2()
+    found_NC = relevance_NC.gather(1, scores_NC.argsort(dim=1, descending=True, stable=True))
+    best_NC = relevance_NC.sort(dim=1, descending=True).values
+    return (found_NC * weights_NC).sum(dim=1) / (best_NC * weights_NC).sum(dim=1)
 
 
 def _probabilities(logits: Tensor, loss: str) -> Tensor:
@@ -316,8 +359,9 @@ def _where(losses_N: Tensor, counts_N: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(counts_N, losses_N, 0.0), counts_N
 
 
-ANSWER_HEADS: dict[str, type[ClassifierHead] | type[ChoiceHead]] = {
+ANSWER_HEADS: dict[str, type[ClassifierHead] | type[ChoiceHead] | type[GenerativeHead]] = {
     "classifier": ClassifierHead,
     "choice": ChoiceHead,
     "mlp_choice": ChoiceHead,
+    "generative": GenerativeHead,
 }

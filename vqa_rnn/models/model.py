@@ -14,8 +14,10 @@ from torch.nn import functional
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ModelConfig
 from vqa_rnn.models.attention import ATTENTIONS
+from vqa_rnn.models.decoding import Method, Written, greedy
 from vqa_rnn.models.fusion import FUSIONS
-from vqa_rnn.models.heads import ANSWER_HEADS
+from vqa_rnn.models.generative import GenerativeHead
+from vqa_rnn.models.heads import ANSWER_HEADS, ChoiceHead, TextChoices
 from vqa_rnn.models.history import HISTORY_ENCODERS
 from vqa_rnn.models.text_encoder import TextEncoder
 
@@ -29,7 +31,7 @@ class ModelSizes:
     Attributes:
         vocabulary_size: Words, with padding and the unknown word.
         feature_size: D.
-        num_answers: Size of the answer vocabulary; unused by the choice head.
+        num_answers: Size of the answer vocabulary; for the classifier alone.
     """
 
     vocabulary_size: int
@@ -53,8 +55,8 @@ class VqaModel(nn.Module):
     """Question encoder, history encoder, image attention, fusion and answer head.
 
     Features are standardised by channel with the mean and deviation over the training images, which are buffers of the
-    model and travel with its weights; by option each region is scaled to length 1 instead. An ablated part is replaced by zeros
-    before its first layer, so that what remains of it is a learned constant.
+    model and travel with its weights; by option each region is scaled to length 1 instead. An ablated part is
+    replaced by zeros before its first layer, so that what remains of it is a learned constant.
     """
 
     feature_mean: Tensor
@@ -142,7 +144,7 @@ class VqaModel(nn.Module):
             batch: The same batch.
 
         Returns:
-            (N, A) or (N, C) float32 logits, by head.
+            (N, A) or (N, C) float32 logits, by head; in training (N,) log-probabilities from a generative head.
         """
         return self.head(encoded.joint, encoded.regions, batch)
 
@@ -153,9 +155,32 @@ class VqaModel(nn.Module):
             batch: The batch, on the model's device.
 
         Returns:
-            (N, A) or (N, C) float32 logits, by head.
+            (N, A) or (N, C) float32 logits, by head; in training (N,) log-probabilities from a generative head.
         """
         return self.answer(self.encode(batch), batch)
+
+    @property
+    def text_choices(self) -> TextChoices | None:
+        """What reads the texts of choices, where a head has such a part: a text is read the same for every question."""
+        choices = self.head.choices if isinstance(self.head, ChoiceHead) else None
+        return choices if isinstance(choices, TextChoices) else None
+
+    def write(self, batch: Batch, method: Method = greedy) -> Written:
+        """Write an answer to every question.
+
+        Args:
+            batch: The batch, on the model's device.
+            method: ``greedy``, or a ``partial`` of ``draw`` or ``beam_search``, of ``models.decoding``.
+
+        Returns:
+            The texts.
+
+        Raises:
+            TypeError: The head does not write.
+        """
+        if not isinstance(self.head, GenerativeHead):
+            raise TypeError(f"a {type(self.head).__name__} does not write texts")
+        return self.head.generate(self.encode(batch).joint, method)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """What the model gives each answer or choice.

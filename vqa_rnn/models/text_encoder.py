@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_packed_sequence
 
 from vqa_rnn.config import TextEncoderConfig
-from vqa_rnn.rnn import CELLS, all_states, last_state, run_packed
+from vqa_rnn.rnn import CELLS, all_states, last_state, run_equal, run_packed
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
+MANY_TEXTS = 1024  # from which on texts of each length are enough to be read by themselves
 
 
 class TextEncoder(nn.Module):
@@ -73,16 +74,33 @@ class TextEncoder(nn.Module):
         if self.training and self.word_dropout:
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
             tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
-        words_NTE = self.dropout(self.embedding(tokens_NT))
-        states, final = run_packed(self.network, words_NTE, lengths_N)
-        if self.pooling == "last":
-            return self.dropout(last_state(self.network, final))
-        if self.pooling == "all_states":
-            return self.dropout(all_states(final))
+        if len(tokens_NT) >= MANY_TEXTS and tokens_NT.device.type == "cpu":
+            return self._read_by_length(tokens_NT, lengths_N)
+        states, final = run_packed(self.network, self.dropout(self.embedding(tokens_NT)), lengths_N)
+        if self.pooling in ("last", "all_states"):
+            return self._pool_final(final)
         outside = 0.0 if self.pooling == "mean" else float("-inf")
-        states_NTH, _ = pad_packed_sequence(states, batch_first=True, padding_value=outside)
-        pooled_NH = states_NTH.sum(dim=1) / lengths_N[:, None] if self.pooling == "mean" else states_NTH.amax(dim=1)
-        return self.dropout(pooled_NH)
+        return self._pool(pad_packed_sequence(states, batch_first=True, padding_value=outside)[0], lengths_N)
+
+    def _read_by_length(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
+        """(N, H) texts of equal length together, so that nothing is padded or packed.
+
+        On a CPU the backward pass of a packed network fills, for each of T words, a matrix as large as all words of all texts.
+        """
+        order_N = lengths_N.argsort(stable=True)
+        parts = []
+        for rows in order_N.split(torch.unique_consecutive(lengths_N[order_N], return_counts=True)[1].tolist()):
+            tokens = tokens_NT[rows, : int(lengths_N[rows[0]])]
+            states, final = run_equal(self.network, self.dropout(self.embedding(tokens)))
+            is_final = self.pooling in ("last", "all_states")
+            parts.append(self._pool_final(final) if is_final else self._pool(states, lengths_N[rows]))
+        return torch.cat(parts).index_select(0, order_N.argsort())
+
+    def _pool_final(self, final: tuple[Tensor, ...]) -> Tensor:
+        return self.dropout(last_state(self.network, final) if self.pooling == "last" else all_states(final))
+
+    def _pool(self, states_NTH: Tensor, lengths_N: Tensor) -> Tensor:
+        return self.dropout(states_NTH.sum(dim=1) / lengths_N[:, None] if self.pooling == "mean" else states_NTH.amax(dim=1))
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """As ``encode_texts``.

@@ -1,0 +1,105 @@
+"""How well a run with a generative head writes: greedy against the true answer, and beam search against greedy.
+
+    python scripts/generate_check.py runs/shapes_dialog-generative --split test [--rounds 500] [--width 5] [--json]
+
+Greedy is compared on all questions whose answer is known: how often its words are those of the true answer. Beam search is
+compared on the first `--rounds` of them by log-probability: ours, in which greedy's own path stays a hypothesis, is never below
+greedy; a raw beam of the same width may be, where it wrote another text. Without `--rounds` all questions are compared.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+
+from vqa_rnn.annotations import load_annotations
+from vqa_rnn.checkpoint import load_model, load_run
+from vqa_rnn.cli import print_error
+from vqa_rnn.commands.shared import open_features
+from vqa_rnn.data.collate import make_batch
+from vqa_rnn.data.encoding import answer_text, encode_questions
+from vqa_rnn.engines import choose_device
+from vqa_rnn.errors import UserError
+from vqa_rnn.models.decoding import Written, beam_search, join, raw_beam_search
+from vqa_rnn.models.generative import GenerativeHead
+from vqa_rnn.records import Split
+from vqa_rnn.text import split_words
+
+QUESTIONS_AT_ONCE = 256
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--split", choices=get_args(Split), default="test")
+    parser.add_argument("--rounds", type=int, help="questions on which beam search is compared; by default all")
+    parser.add_argument("--width", type=int, default=5, help="of the beam")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        report = check(arguments.run, arguments.split, arguments.rounds, arguments.width)
+    except UserError as error:
+        return print_error(error)
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        for name, value in report.items():
+            print(f"{name:28} {value:12.4f}" if isinstance(value, float) else f"{name:28} {value!s:>12}")
+    return 0
+
+
+def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str, Any]:
+    """Write every answer three ways and compare."""
+    run = load_run(path)
+    device = choose_device(run.config.run.device)
+    model = load_model(run, device)
+    if not isinstance(model.head, GenerativeHead):
+        raise UserError(f"{path} does not write: it has model.head.name={run.config.model.head.name}")
+    questions = [q for q in load_annotations(run.config.dataset, [split]).split(split) if answer_text(q)]
+    if not questions:
+        raise UserError(f"{run.config.dataset.name} has no questions with a known answer in its {split} split")
+    encoded = encode_questions(questions, run.tokenizer, run.answers)
+    features = open_features(run.config, encoded, run)
+
+    def joints(count: int) -> Iterator[torch.Tensor]:
+        for start in range(0, count, QUESTIONS_AT_ONCE):
+            places = np.arange(start, min(start + QUESTIONS_AT_ONCE, count))
+            yield model.encode(make_batch(encoded.without_choices(), places, features).to(device)).joint
+
+    count = len(questions) if rounds is None else min(rounds, len(questions))
+    with torch.inference_mode():
+        first = join([model.head.generate(joint) for joint in joints(len(questions))], device)
+        ours = join([model.head.generate(joint, partial(beam_search, width=width)) for joint in joints(count)], device)
+        raw = join([model.head.generate(joint, partial(raw_beam_search, width=width)) for joint in joints(count)], device)
+    texts = [run.tokenizer.decode(row) for row in _rows(first)]
+    equal = [text == " ".join(split_words(answer_text(q) or "")) for text, q in zip(texts, questions, strict=True)]
+    some = Written(first.tokens[:count], first.lengths[:count], first.log_p[:count])
+    differs = np.array([one != other for one, other in zip(_rows(raw), _rows(some), strict=True)])
+    return {
+        "num_questions": len(questions),
+        "greedy_equals_answer": float(np.mean(equal)),
+        "num_compared": count,
+        "width": width,
+        "beam_below_greedy": int((ours.log_p < some.log_p).sum()),
+        "beam_above_greedy": int((ours.log_p > some.log_p).sum()),
+        "raw_beam_lost": int(((raw.log_p < some.log_p).cpu().numpy() & differs).sum()),
+        "log_p_greedy": float(some.log_p.mean()),
+        "log_p_beam": float(ours.log_p.mean()),
+        "log_p_raw_beam": float(raw.log_p.mean()),
+    }
+
+
+def _rows(written: Written) -> list[list[int]]:
+    return [row[:length] for row, length in zip(written.tokens.tolist(), written.lengths.tolist(), strict=True)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,284 @@
+"""Joint vectors to texts: an answer written word by word, and the probability of any text.
+
+Shape letters: N questions, B images, J joint size, T tokens, C choices, E embedding size, H state size, L layers, V words with
+the end, P pairs of a question and one of its choices, M distinct beginnings of the choices of some questions, A pairs whose
+text goes on, X distinct steps from a beginning to its next word.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_packed_sequence
+
+from vqa_rnn.batch import Batch
+from vqa_rnn.config import GenerativeHead as GenerativeConfig
+from vqa_rnn.models.decoding import Method, State, Step, Written, greedy, join
+from vqa_rnn.models.text_encoder import PADDING_ID, UNKNOWN_ID, TextEncoder
+from vqa_rnn.rnn import CELLS, run_packed, run_step
+
+PAIRS_AT_ONCE = 2**14  # whose states are held together
+LOGITS_AT_ONCE = 2**24  # logits that are held together where only their sum, or the best of them, is wanted
+
+
+class GenerativeHead(nn.Module):
+    """A recurrent language model of the answer, told what the question, the image and the history come to.
+
+    The generative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4). Words are read with the question's
+    word embedding. The end of a text is a word of the decoder alone, beyond the tokenizer's vocabulary; what is read before
+    the first word is a learned vector. Neither padding nor anything after the end has a probability.
+
+    ``first_state``: states are ``tanh(W z)`` of the joint vector z, and cells ``W' z``. The paper takes z as it stands.
+    ``every_step``: the network reads ``[word; z]``, which is the ``W_ih v`` that Karpathy and Fei-Fei 2015
+    (https://arxiv.org/abs/1412.2306, section 3.2) add for an image, at every step.
+
+    The loss of a question is the negative log-probability of the true answer with its end, **summed** over the words and not
+    averaged, so that long answers weigh more; the mean is over questions. Choices are ranked by the same sum, without
+    normalising for length, as the official VisDial code does. In training the head computes the true answers alone, else all
+    choices: ``forward`` says more. A question without choices can be answered by ``generate`` alone.
+    """
+
+    def __init__(
+        self, config: GenerativeConfig, joint_size: int, num_answers: int, region_size: int, text_encoder: TextEncoder
+    ) -> None:
+        super().__init__()
+        self.embedding = text_encoder.embedding
+        word_size = self.embedding.embedding_dim
+        self.end_id = self.embedding.num_embeddings
+        self.start = nn.Parameter(torch.randn(word_size))
+        self.every_step = config.conditioning == "every_step"
+        self.num_layers = config.num_layers
+        if not self.every_step:
+            parts = 2 if config.cell == "lstm" else 1
+            self.project_joint = nn.Linear(joint_size, parts * config.num_layers * config.hidden_size)
+        self.network = CELLS[config.cell](
+            word_size + (joint_size if self.every_step else 0),
+            config.hidden_size,
+            config.num_layers,
+            batch_first=True,
+            dropout=config.dropout if config.num_layers > 1 else 0.0,
+        )
+        self.output = nn.Linear(config.hidden_size, self.end_id + 1)
+        self.dropout = nn.Dropout(config.dropout)
+        self.max_tokens = config.max_tokens
+
+    def forward(self, joint_NJ: Tensor, regions_BKD: Tensor, batch: Batch) -> Tensor:
+        """What training needs in training mode, what ranking needs otherwise.
+
+        Args:
+            joint_NJ: (N, J) float.
+            regions_BKD: Unused.
+            batch: In training its ``answer_tokens`` and ``answer_lengths``, else its choices.
+
+        Returns:
+            In training (N,) float32, the log-probability of each true answer, any value where it is not known. Else (N, C)
+            float32, the log-probability of each choice, -inf where there is none.
+        """
+        return self.answer_log_p(joint_NJ, batch) if self.training else self.choice_log_p(joint_NJ, batch)
+
+    def answer_log_p(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
+        """How probable each true answer is, all words read at once.
+
+        Args:
+            joint_NJ: (N, J) float.
+            batch: Its ``answer_tokens`` and ``answer_lengths``.
+
+        Returns:
+            (N,) float32 sums over the words and the end.
+        """
+        tokens_NT, lengths_N = batch.answer_tokens, batch.answer_lengths
+        if len(joint_NJ) == 0:
+            return _at_least_float32(joint_NJ.sum(dim=1))
+        words_NTE = torch.cat([self.start.expand(len(tokens_NT), 1, -1), self.embedding(tokens_NT)], dim=1)
+        state = self._first_state(joint_NJ)
+        inputs_NTE = self._inputs(words_NTE, state.told)
+        states, _ = run_packed(self.network, inputs_NTE, lengths_N + 1, state.network)
+        states_NTH, _ = pad_packed_sequence(states, batch_first=True, total_length=inputs_NTE.shape[1])
+        place_T = torch.arange(inputs_NTE.shape[1], device=tokens_NT.device)
+        next_NT = functional.pad(tokens_NT, (0, 1)).masked_fill(place_T == lengths_N[:, None], self.end_id)
+        counts_NT = place_T <= lengths_N[:, None]
+        logits = self._logits(self.dropout(states_NTH[counts_NT]))
+        losses = functional.cross_entropy(logits, next_NT[counts_NT], reduction="none")
+        return -losses.new_zeros(next_NT.shape).masked_scatter(counts_NT, losses).sum(dim=1)
+
+    def choice_log_p(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
+        """How probable each choice is, a few questions at a time, so that memory stays bounded.
+
+        Args:
+            joint_NJ: (N, J) float.
+            batch: Its choice texts and ``choice_index``.
+
+        Returns:
+            (N, C) float32 sums over the words and the end, -inf where there is no such choice.
+        """
+        index_NC = batch.choice_index
+        log_p_NC = _at_least_float32(joint_NJ).new_full(index_NC.shape, float("-inf"))
+        at_once = max(1, PAIRS_AT_ONCE // max(1, index_NC.shape[1]))
+        for start in range(0, len(index_NC), at_once):
+            some = slice(start, start + at_once)
+            exists = index_NC[some] >= 0
+            if exists.any():
+                question_P, _ = exists.nonzero(as_tuple=True)
+                text_P = index_NC[some][exists]
+                tokens_PT, lengths_P = batch.choice_tokens[text_P], batch.choice_lengths[text_P]
+                log_p_NC[some][exists] = self._pair_log_p(joint_NJ[some], question_P, tokens_PT, lengths_P)
+        return log_p_NC
+
+    def losses(self, log_p: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss of each question: one number, whether it comes from training or is read off the choices.
+
+        Args:
+            log_p: From ``forward``, in training (N,), else (N, C).
+            batch: Its ``answer_lengths``, or its ``correct_choice``.
+
+        Returns:
+            (N,) float32, 0 for questions whose true answer is not known, and (N,) bool, the questions whose is.
+        """
+        if log_p.dim() == 1:
+            known_N = batch.answer_lengths > 0
+        elif log_p.shape[1] == 0:
+            log_p, known_N = log_p.sum(dim=1), torch.zeros_like(batch.correct_choice, dtype=torch.bool)
+        else:
+            known_N = batch.correct_choice >= 0
+            log_p = log_p.gather(1, batch.correct_choice.clamp(min=0)[:, None]).squeeze(1)
+        return torch.where(known_N, -log_p, 0.0), known_N
+
+    def probabilities(self, log_p_NC: Tensor) -> Tensor:
+        """How probable each choice is if one of them is said.
+
+        Args:
+            log_p_NC: (N, C) float32, -inf where there is no such choice.
+
+        Returns:
+            (N, C) float32; rows sum to 1.
+        """
+        return log_p_NC.softmax(dim=1)
+
+    def question_scores(self, log_p_NC: Tensor, batch: Batch) -> Tensor:
+        """Whether the best choice is the correct one.
+
+        Args:
+            log_p_NC: (N, C) float32.
+            batch: Its ``correct_choice``.
+
+        Returns:
+            (N,) float32, 1 or 0.
+        """
+        if log_p_NC.shape[1] == 0:
+            return log_p_NC.new_zeros(log_p_NC.shape[0])
+        return (log_p_NC.argmax(dim=1) == batch.correct_choice).float()
+
+    def generate(self, joint_NJ: Tensor, method: Method = greedy) -> Written:
+        """Write an answer to each question, in evaluation mode.
+
+        The unknown word is never written and no text is empty, as none is that the tokenizer reads. A text that needs more
+        than ``max_tokens`` words ends there.
+
+        Args:
+            joint_NJ: (N, J) float.
+            method: How words are chosen: ``greedy``, or a ``partial`` of ``draw`` or ``beam_search``.
+
+        Returns:
+            The texts with their log-probabilities, which are those that ``forward`` gives them as choices.
+        """
+        at_once = max(1, LOGITS_AT_ONCE // (8 * self.output.out_features))
+        parts = [method(self, some, self.max_tokens) for some in joint_NJ.split(at_once) if len(some)]
+        return join(parts, joint_NJ.device)
+
+    def begin(self, context_NJ: Tensor) -> Step:
+        """Before the first word, for ``generate``.
+
+        Args:
+            context_NJ: (N, J) float, the joint vectors.
+
+        Returns:
+            Padding, the unknown word and the end have -inf.
+        """
+        states_NH, state = self._begin(context_NJ)
+        step = self._next_words(states_NH, state)
+        step.log_p[:, self.end_id] = float("-inf")
+        return step
+
+    def go_on(self, words_M: Tensor, state: State) -> Step:
+        """After one more word, for ``generate``.
+
+        Args:
+            words_M: (M,) int64.
+            state: Where the decoder was before it.
+
+        Returns:
+            Padding and the unknown word have -inf.
+        """
+        return self._next_words(*self._go_on(words_M, state))
+
+    def _next_words(self, states_MH: Tensor, state: State) -> Step:
+        log_p_MV = self._logits(states_MH).log_softmax(dim=1)
+        log_p_MV[:, UNKNOWN_ID] = float("-inf")
+        return Step(log_p_MV, state)
+
+    def _first_state(self, joint_NJ: Tensor) -> State:
+        """The state before anything is read."""
+        if self.every_step:
+            zeros = joint_NJ.new_zeros(self.num_layers, len(joint_NJ), self.network.hidden_size)
+            return State((zeros, zeros) if isinstance(self.network, nn.LSTM) else (zeros,), joint_NJ)
+        projected_NLH = self.project_joint(joint_NJ).unflatten(1, (-1, self.network.hidden_size))
+        states_LNH = projected_NLH[:, : self.num_layers].tanh().transpose(0, 1).contiguous()
+        cells_LNH = projected_NLH[:, self.num_layers :].transpose(0, 1).contiguous()
+        told = joint_NJ[:, :0]
+        return State((states_LNH, cells_LNH) if isinstance(self.network, nn.LSTM) else (states_LNH,), told)
+
+    def _begin(self, joint_NJ: Tensor) -> tuple[Tensor, State]:
+        """(N, H) what the first word is predicted from, and the state there."""
+        return self._read(self.start.expand(len(joint_NJ), -1), self._first_state(joint_NJ))
+
+    def _go_on(self, words_M: Tensor, state: State) -> tuple[Tensor, State]:
+        return self._read(self.embedding(words_M), state)
+
+    def _read(self, words_ME: Tensor, state: State) -> tuple[Tensor, State]:
+        inputs_ME = self._inputs(words_ME.unsqueeze(1), state.told).squeeze(1)
+        states_MH, network = run_step(self.network, inputs_ME, state.network)
+        return states_MH, State(network, state.told)
+
+    def _inputs(self, words_NTE: Tensor, told_NJ: Tensor) -> Tensor:
+        words_NTE = self.dropout(words_NTE)
+        if told_NJ.shape[1] == 0:
+            return words_NTE
+        return torch.cat([words_NTE, told_NJ.unsqueeze(1).expand(-1, words_NTE.shape[1], -1)], dim=2)
+
+    def _logits(self, states_MH: Tensor) -> Tensor:
+        """(M, V) float32, -inf for padding."""
+        bias_V = torch.cat([self.output.bias.new_full((PADDING_ID + 1,), float("-inf")), self.output.bias[PADDING_ID + 1 :]])
+        return _at_least_float32(functional.linear(states_MH, self.output.weight, bias_V))
+
+    def _pair_log_p(self, joint_NJ: Tensor, question_P: Tensor, tokens_PT: Tensor, lengths_P: Tensor) -> Tensor:
+        """(P,) the log-probability of texts for questions, each distinct beginning of a question's texts read once.
+
+        The choices of a question are a tree of words: at depth t the beginnings of t words are read one word further together.
+        """
+        tokens_PT = functional.pad(tokens_PT, (0, 1))
+        states_MH, state = self._begin(joint_NJ)
+        total_P = _at_least_float32(states_MH).new_zeros(len(question_P))
+        pair_A, beginning_A = torch.arange(len(question_P), device=question_P.device), question_P
+        for depth in range(tokens_PT.shape[1]):
+            word_A = torch.where(lengths_P[pair_A] == depth, self.end_id, tokens_PT[pair_A, depth])
+            steps_X, step_A = torch.unique(beginning_A * (self.end_id + 1) + word_A, return_inverse=True)
+            beginning_X, word_X = steps_X // (self.end_id + 1), steps_X % (self.end_id + 1)
+            total_P[pair_A] += self._step_log_p(states_MH, beginning_X, word_X)[step_A]
+            goes_on_X = word_X != self.end_id
+            goes_on_A = goes_on_X[step_A]
+            pair_A = pair_A[goes_on_A]
+            if len(pair_A) == 0:
+                break
+            beginning_A = (goes_on_X.cumsum(dim=0) - 1)[step_A[goes_on_A]]
+            states_MH, state = self._go_on(word_X[goes_on_X], state.pick(beginning_X[goes_on_X]))
+        return total_P
+
+    def _step_log_p(self, states_MH: Tensor, beginning_X: Tensor, word_X: Tensor) -> Tensor:
+        """(X,) the log-probability of a word after a beginning, without holding the logits of all words after all of them."""
+        at_once = max(1, LOGITS_AT_ONCE // self.output.out_features)
+        normaliser_M = torch.cat([self._logits(some).logsumexp(dim=1) for some in states_MH.split(at_once)])
+        logit_X = (states_MH[beginning_X] * self.output.weight[word_X]).sum(dim=1) + self.output.bias[word_X]
+        return _at_least_float32(logit_X) - normaliser_M[beginning_X]
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
