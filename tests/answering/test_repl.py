@@ -1,4 +1,4 @@
-"""The prompt, typed into as a person would, through a pipe and through a terminal."""
+"""The prompt, typed into as a person would, through a pipe and through a terminal: questions, and dialogs."""
 
 import io
 import sys
@@ -8,20 +8,28 @@ import pexpect
 import pytest
 from rich.console import Console
 
-from tests.conftest import draw
-from tests.test_end_to_end import configure
+from tests.answering.conftest import ABOUT_THE_CAPTION, ABOUT_THE_LAST_ROUND
+from tests.conftest import configure, draw, draw_questions
 from vqa_rnn.answering.repl import run_repl
 from vqa_rnn.answering.session import Session
+from vqa_rnn.checkpoint import Run
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
 
 
-@pytest.fixture
-def session(own_questions: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
-    monkeypatch.chdir(own_questions.parent)
-    config = configure(own_questions, "training.max_epochs=20")
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    questions = draw_questions(tmp_path_factory.mktemp("questions"))
+    config = configure(questions, f"features.store={questions.parent}/features.h5", "training.max_epochs=20")
     preprocess(config)
-    return Session(train(config).path)
+    return train(config)
+
+
+@pytest.fixture
+def session(run: Run, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """With its pictures in the current folder."""
+    monkeypatch.chdir(run.path.parents[1])
+    return Session(run.path)
 
 
 def converse(session: Session, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -66,13 +74,125 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
     assert lines[-2:] == ["error: unknown command /jump; /help lists them", "error: the question is empty"]
 
 
-def test_at_a_terminal(session: Session) -> None:
-    command = f"-m vqa_rnn ask {session.run.path} --image images/0.png"
-    child = pexpect.spawn(sys.executable, command.split(), encoding="utf-8", timeout=60, dimensions=(40, 100))
-    child.expect("0.png>")
+def test_a_model_without_history_is_not_offered_a_dialog(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = converse(session, ["/undo", "/history", "/caption a shape"], monkeypatch).splitlines()
+    assert not any(name in line for line in lines[:-3] for name in ("/undo", "/history", "/caption"))
+    refusal = f"error: {session.run.path} answers every question by itself (model.history.name=none): it keeps no caption"
+    assert [line.startswith(refusal) for line in lines[-3:]] == [True, True, True]
+
+
+@pytest.fixture
+def dialog(talker: Run, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """With the pictures of ``draw_talks`` in the current folder."""
+    monkeypatch.chdir(talker.path.parents[1])
+    return Session(talker.path)
+
+
+def test_a_dialog(dialog: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = converse(
+        dialog,
+        [
+            "/top 1",
+            "/image images/3.png",
+            "/history",
+            "/caption this is dora",
+            "What colour is it?",
+            "Which shape is it?",
+            ABOUT_THE_LAST_ROUND,
+            ABOUT_THE_CAPTION,
+            "/undo",
+            "/undo",
+            "/correct circle",
+            ABOUT_THE_LAST_ROUND,
+            "/history",
+            "/reset",
+            ABOUT_THE_LAST_ROUND,
+            "/image images/0.png",
+            "What colour is it?",
+            "/history",
+        ],
+        monkeypatch,
+    )
+    assert "\n  /correct ANSWER " in output
+    lines = [line.strip().split("  ")[0] for line in output.splitlines()]  # without probabilities
+    assert lines[lines.index("/quit") + 1 :] == [
+        "a new dialog",
+        "nothing was said yet",
+        "caption: this is dora",
+        "green",
+        "square",
+        "square",
+        "dora",
+        f"taken back: {ABOUT_THE_CAPTION} dora",
+        f"taken back: {ABOUT_THE_LAST_ROUND} square",
+        "corrected: Which shape is it? circle",
+        "circle",
+        "caption: this is dora",
+        "1. What colour is it? green",
+        "2. Which shape is it? circle",
+        f"3. {ABOUT_THE_LAST_ROUND} circle",
+        "all rounds forgotten; the image and the caption stay",
+        "nothing",
+        "a new dialog",
+        "red",
+        "1. What colour is it? red",
+    ]
+
+
+def test_wrong_commands_are_one_line_each_and_nothing_is_lost(dialog: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("one.txt").write_text("red\n", encoding="utf-8")
+    wrong = {
+        "/caption too early": "there is no image yet",
+        "/undo": "nothing was asked yet",
+        "/correct red": "nothing was asked yet",
+        "/image images/3.png": "",
+        "/caption this is dora": "",
+        "What colour is it?": "",
+        "/correct": "give the right answer: /correct two",
+        "/undo 2": "/undo takes nothing after it, but '2' was given",
+        "/reset all": "/reset takes nothing after it",
+        "/image nowhere.png": "no image at nowhere.png",
+        f"/image {'long' * 100}": "long",
+        "/image ~somebody/red.png": "no image at ~somebody/red.png",
+        "/choices @nowhere.txt": "no file of choices at nowhere.txt",
+        "/choices @one.txt": "one.txt has one choice: at least two are needed",
+        "/choices @": "give a file with one answer a line",
+        "/top ²": "give a number: /top 3",
+        "/corect red": "unknown command /corect; /help lists them",
+        "?": "the question is empty",
+    }
+    output = converse(dialog, list(wrong), monkeypatch).splitlines()
+    errors = [line for line in output if line.startswith("error: ")]
+    assert len(errors) == sum(bool(words) for words in wrong.values())
+    for line, words in zip(errors, filter(None, wrong.values()), strict=True):
+        assert words in line
+    assert (dialog.caption, [turn.answer for turn in dialog.rounds]) == ("this is dora", ["green"])
+
+
+def test_a_hundred_candidates_from_a_file(dialog: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [f"[bold]answer :smile: {i}" for i in range(98)]
+    Path("my answers.txt").write_text("\n".join(["red", "green", *others]), encoding="utf-8")
+    before = ["/top 2", "/image images/3.png", "/caption this is dora", "/choices @my answers.txt", "What colour is it?"]
+    lines = [*before, "/undo", '/choices @"my answers.txt"', "/top 1", "What colour is it?"]
+    output = converse(dialog, lines, monkeypatch).splitlines()
+    chosen = "  choosing among red, green, " + ", ".join(others[:6]) + " and 92 more"
+    assert output.count(chosen) == 2
+    assert [line.split()[0] for line in output if "%" in line] == ["green", "red", "green"]
+    not_possible = ", ".join(f"'{other}'" for other in others[:8])
+    assert output.count(f"  (answers this model cannot give: {not_possible} and 90 more)") == 2
+
+
+def test_at_a_terminal(talker: Run) -> None:
+    image = talker.path.parents[1] / "images/3.png"
+    command = ["-m", "vqa_rnn", "ask", str(talker.path), "--image", str(image), "--caption", "this is dora"]
+    child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=60, dimensions=(40, 100))
+    child.expect("3.png, round 1>")
     child.sendline("What colour is it?")
-    child.expect(r"red\s+\d+\.\d\d%")
-    child.expect("0.png>")
+    child.expect(r"green\s+\d+\.\d\d%")
+    child.expect("3.png, round 2>")
+    child.sendline("/undo")
+    child.expect("taken back: What colour is it[?] green")
+    child.expect("3.png, round 1>")
     child.sendline("/quit")
     child.expect(pexpect.EOF)
     child.close()

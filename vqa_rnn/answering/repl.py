@@ -1,22 +1,52 @@
-"""Questions and answers at a prompt."""
+"""Questions and answers at a prompt; with a dialog model, a dialog."""
 
 import shlex
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import InMemoryHistory
 from rich.console import Console
+from rich.text import Text
 
+from vqa_rnn.answering.candidates import read_choices
 from vqa_rnn.answering.session import Answer, Session
 from vqa_rnn.errors import UserError
 
-HELP = """Type a question about the image, or
-  /image FILE          look at another image
-  /choices A, B, …     choose among these answers; /choices alone asks openly again
-  /top N               show N answers
-  /help                this text
-  /quit                leave (so does Ctrl-D)"""
+MOST_LISTED = 8  # texts in one line
+WIDEST = 40  # letters of an answer, so that one long candidate does not push all bars aside
+
+
+@dataclass(slots=True)
+class _Prompt:
+    """What the prompt keeps from line to line."""
+
+    session: Session
+    console: Console
+    choices: tuple[str, ...]
+    top: int
+
+    def say(self, text: str) -> None:
+        _print(self.console, f"  {text}")
+
+
+class _Command(NamedTuple):
+    """A line that begins with a stroke.
+
+    Attributes:
+        run: Takes what follows the name.
+        takes: What follows it, for the help; empty if nothing does.
+        does: What it is for.
+        for_dialog: It needs a dialog model.
+    """
+
+    run: Callable[[_Prompt, str], None]
+    takes: str
+    does: str
+    for_dialog: bool = False
 
 
 def run_repl(session: Session, console: Console, choices: tuple[str, ...] = (), top: int = 5) -> None:
@@ -28,29 +58,27 @@ def run_repl(session: Session, console: Console, choices: tuple[str, ...] = (), 
         choices: To begin with.
         top: How many answers to show.
     """
-    console.print(HELP, highlight=False)
+    prompt = _Prompt(session, console, choices, top)
+    _help(prompt, "")
     read = _reader()
     while True:
-        image = session.image_path.name if session.image_path else "no image"
         try:
-            line = read(f"{image}> ").strip()
+            line = read(_invitation(session)).strip()
         except EOFError:
             return
         except KeyboardInterrupt:
             continue
         if not line:
             continue
-        if line in ("/quit", "/exit"):
+        if line.split()[0] in ("/quit", "/exit"):
             return
         try:
             if line.startswith("/"):
-                choices, top = _command(line, session, console, choices, top)
-            elif session.needs_choices and not choices:
-                raise UserError("this model chooses among answers: give some first, such as /choices yes, no")
+                _obey(prompt, line)
             else:
-                show_answer(session.ask(line, choices, top), console)
+                _ask(prompt, line)
         except UserError as error:
-            console.print(f"error: {error}", style="red", highlight=False, markup=False)
+            _print(console, f"error: {error}", style="red")
 
 
 def show_answer(answer: Answer, console: Console) -> None:
@@ -60,48 +88,158 @@ def show_answer(answer: Answer, console: Console) -> None:
         answer: The answer.
         console: Where to.
     """
-    width = max(len(text) for text, _ in answer.answers)
+    width = min(max(len(text) for text, _ in answer.answers), WIDEST)
     for text, probability in answer.answers:
         bar = "█" * round(30 * probability)
-        console.print(f"  {text:<{width}}  {100 * probability:6.2f}%  {bar}", highlight=False, markup=False)
+        _print(console, f"  {text:<{width}}  {100 * probability:6.2f}%  {bar}")
     if answer.unknown_words:
-        words = ", ".join(f"'{word}'" for word in answer.unknown_words)
-        console.print(f"  (words that training never met: {words})", style="yellow", highlight=False, markup=False)
+        _print(console, f"  (words that training never met: {_quoted(answer.unknown_words)})", style="yellow")
     if answer.outside_vocabulary:
-        texts = ", ".join(f"'{text}'" for text in answer.outside_vocabulary)
-        console.print(f"  (answers this model cannot give: {texts})", style="yellow", highlight=False, markup=False)
+        _print(console, f"  (answers this model cannot give: {_quoted(answer.outside_vocabulary)})", style="yellow")
 
 
-def _reader():  # type: ignore[no-untyped-def]
+def _print(console: Console, text: str, style: str = "") -> None:
+    """Print a line as it is: nothing in it is markup, and it is broken by the terminal alone."""
+    console.print(Text(text, style), soft_wrap=True)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - MOST_LISTED
+    return ", ".join(texts[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    return _listed([f"'{text}'" for text in texts])
+
+
+def _reader() -> Callable[[str], str]:
     """A prompt with editing and history at a terminal; plain lines from a pipe."""
     if sys.stdin.isatty():
-        return PromptSession(history=InMemoryHistory()).prompt
-    return lambda prompt: input()
+        terminal: PromptSession[str] = PromptSession(history=InMemoryHistory())
+        return lambda invitation: terminal.prompt(invitation)
+    return lambda invitation: input()
 
 
-def _command(line: str, session: Session, console: Console, choices: tuple[str, ...], top: int) -> tuple[tuple[str, ...], int]:
+def _invitation(session: Session) -> str:
+    """The image and, in a dialog, which round comes next."""
+    image = session.image_path.name if session.image_path else "no image"
+    return f"{image}, round {len(session.rounds) + 1}> " if session.is_dialog else f"{image}> "
+
+
+def _ask(prompt: _Prompt, question: str) -> None:
+    if prompt.session.needs_choices and not prompt.choices:
+        raise UserError("this model chooses among answers: give some first, such as /choices yes, no or /choices @FILE")
+    show_answer(prompt.session.ask(question, prompt.choices, prompt.top), prompt.console)
+
+
+def _obey(prompt: _Prompt, line: str) -> None:
     name, _, rest = line.partition(" ")
     rest = rest.strip()
-    if name == "/image":
-        if not rest:
-            raise UserError("give a file: /image photo.jpg")
-        try:
-            parts = shlex.split(rest)
-        except ValueError:
-            parts = [rest]
-        file = Path(rest) if Path(rest).exists() or len(parts) != 1 else Path(parts[0])
-        session.set_image(file.expanduser())
-    elif name == "/choices":
+    command = _COMMANDS.get(name)
+    if command is None:
+        raise UserError(f"unknown command {name}; /help lists them")
+    if rest and not command.takes:
+        raise UserError(f"{name} takes nothing after it, but '{rest}' was given")
+    if command.for_dialog:
+        prompt.session.check_dialog()
+    command.run(prompt, rest)
+
+
+def _help(prompt: _Prompt, rest: str) -> None:
+    lines = ["Type a question about the image, or"]
+    for name, command in _COMMANDS.items():
+        if prompt.session.is_dialog or not command.for_dialog:
+            lines.append(f"  {f'{name} {command.takes}':<20} {command.does}")
+    lines.append(f"  {'/quit':<20} leave (so does Ctrl-D)")
+    _print(prompt.console, "\n".join(lines))
+
+
+def _image(prompt: _Prompt, rest: str) -> None:
+    if not rest:
+        raise UserError("give a file: /image photo.jpg")
+    prompt.session.set_image(_path(rest))
+    if prompt.session.is_dialog:
+        prompt.say("a new dialog")
+
+
+def _choices(prompt: _Prompt, rest: str) -> None:
+    if rest.startswith("@"):
+        file = rest[1:].strip()
+        if not file:
+            raise UserError("give a file with one answer a line: /choices @answers.txt")
+        choices = read_choices(_path(file))
+    else:
         choices = tuple(choice.strip() for choice in rest.split(",") if choice.strip())
         if len(choices) == 1:
             raise UserError("one choice; at least two are needed, with commas between them")
-        console.print(f"  choosing among {', '.join(choices)}" if choices else "  open answers", highlight=False)
-    elif name == "/top":
-        if not rest.isdigit() or int(rest) < 1:
-            raise UserError("give a number: /top 3")
-        top = int(rest)
-    elif name == "/help":
-        console.print(HELP, highlight=False)
+    prompt.choices = choices
+    prompt.say(f"choosing among {_listed(choices)}" if choices else "open answers")
+
+
+def _top(prompt: _Prompt, rest: str) -> None:
+    if not rest.isdecimal() or int(rest) < 1:
+        raise UserError("give a number: /top 3")
+    prompt.top = int(rest)
+
+
+def _caption(prompt: _Prompt, rest: str) -> None:
+    before = prompt.session.caption
+    prompt.session.set_caption(rest)
+    if rest:
+        prompt.say(f"caption: {rest}")
     else:
-        raise UserError(f"unknown command {name}; /help lists them")
-    return choices, top
+        prompt.say(f"no caption any more; it was: {before}" if before else "no caption")
+
+
+def _history(prompt: _Prompt, rest: str) -> None:
+    session = prompt.session
+    if session.caption:
+        prompt.say(f"caption: {session.caption}")
+    for number, turn in enumerate(session.rounds, start=1):
+        prompt.say(f"{number:2}. {turn.question} {turn.answer}")
+    if not session.caption and not session.rounds:
+        prompt.say("nothing was said yet")
+
+
+def _undo(prompt: _Prompt, rest: str) -> None:
+    taken = prompt.session.undo()
+    prompt.say(f"taken back: {taken.question} {taken.answer}")
+
+
+def _reset(prompt: _Prompt, rest: str) -> None:
+    prompt.session.reset()
+    stays = "the image and the caption stay" if prompt.session.caption else "the image stays"
+    prompt.say(f"all rounds forgotten; {stays}")
+
+
+def _correct(prompt: _Prompt, rest: str) -> None:
+    if not rest:
+        raise UserError("give the right answer: /correct two")
+    corrected = prompt.session.correct(rest)
+    prompt.say(f"corrected: {corrected.question} {corrected.answer}")
+
+
+def _path(text: str) -> Path:
+    """A path as people type it: bare, with blanks in it, or as a shell wants it."""
+    try:
+        parts = shlex.split(text)
+    except ValueError:
+        parts = [text]
+    try:
+        path = Path(text) if Path(text).exists() or len(parts) != 1 else Path(parts[0])
+        return path.expanduser()
+    except (OSError, RuntimeError):  # a name too long for a file; the home of a stranger
+        return Path(text)
+
+
+_COMMANDS = {
+    "/image": _Command(_image, "FILE", "look at another image"),
+    "/choices": _Command(_choices, "A, B, …", "choose among these, or the lines of @FILE; alone: any answer"),
+    "/top": _Command(_top, "N", "show N answers"),
+    "/caption": _Command(_caption, "TEXT", "what to know about the image; alone: nothing", for_dialog=True),
+    "/history": _Command(_history, "", "what was said so far", for_dialog=True),
+    "/correct": _Command(_correct, "ANSWER", "put this in place of the last answer", for_dialog=True),
+    "/undo": _Command(_undo, "", "take the last question back", for_dialog=True),
+    "/reset": _Command(_reset, "", "forget all questions; the image and the caption stay", for_dialog=True),
+    "/help": _Command(_help, "", "this text"),
+}

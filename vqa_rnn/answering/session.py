@@ -1,21 +1,29 @@
-"""Asking a trained model: the extractor, tokenizer and collate of training, one image at a time."""
+"""Asking a trained model: the extractor, tokenizer and collate of training, one image at a time.
+
+A dialog model remembers what was said about the image: each question is asked after a caption and the rounds before it.
+"""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vqa_rnn.answers import AnswerVocabulary, fold_answer
+from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.records import Question, is_empty
+from vqa_rnn.models.decoding import beam_search
+from vqa_rnn.records import Question, Round, is_empty
+
+BEAM_WIDTH = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +31,8 @@ class Answer:
     """An answer to one question.
 
     Attributes:
-        answers: Answers with their probabilities, the best first.
-        unknown_words: Words of the question and the choices that training never met.
+        answers: Answers with their probabilities, the best first; a text that the model wrote stands alone.
+        unknown_words: Words that the model read and training never met: of the question, what was said before, the choices.
         outside_vocabulary: Choices that a classifier cannot give, since no training question had them as its answer.
         seconds: From the question to the answer.
     """
@@ -36,11 +44,13 @@ class Answer:
 
 
 class Session:
-    """A trained model and the image it is asked about.
+    """A trained model, the image it is asked about and, with a dialog model, what was said about it.
 
     Attributes:
         run: The run folder.
         image_path: The image, or None before the first.
+        caption: The sentence about the image that opens the dialog, or None.
+        rounds: What was asked about the image and answered, in order; empty where the model is not a dialog model.
     """
 
     def __init__(self, path: Path, weights: str | None = None) -> None:
@@ -71,31 +81,104 @@ class Session:
                 "give the weights of training with --weights"
             )
         self.image_path: Path | None = None
+        self.caption: str | None = None
+        self.rounds: tuple[Round, ...] = ()
         self._features: MemoryFeatures | None = None
 
     @property
+    def is_dialog(self) -> bool:
+        """Whether the model reads what was said before, so that a question can be about it."""
+        return self.run.config.model.history.name != "none"
+
+    @property
     def needs_choices(self) -> bool:
-        """Whether the model can only choose among candidates."""
-        return self.run.config.model.head.name != "classifier"
+        """Whether the model can only choose among candidates, and has no answers of its own."""
+        return self.run.config.model.head.name not in ("classifier", "generative")
 
     def set_image(self, path: Path) -> None:
-        """Look at an image; its features are kept until the next.
+        """Look at an image; its features are kept until the next, and a new dialog begins, without a caption.
 
         Args:
             path: The image file.
 
         Raises:
-            UserError: It cannot be read; the image before stays.
+            UserError: It cannot be read; the image before stays, and its dialog.
         """
         features = self._extractor.regions([self._extractor.load(path)])
         self.image_path, self._features = path, MemoryFeatures(features)
+        self.caption, self.rounds = None, ()
+
+    def set_caption(self, text: str) -> None:
+        """Say something about the image; it comes before all rounds, those that were asked included.
+
+        Args:
+            text: A sentence; an empty one takes the caption away.
+
+        Raises:
+            UserError: The model is not a dialog model, or there is no image yet.
+        """
+        self.check_dialog()
+        self._check_image()
+        self.caption = text.strip() or None
+
+    def undo(self) -> Round:
+        """Take the last round back.
+
+        Returns:
+            The round.
+
+        Raises:
+            UserError: There is none.
+        """
+        last = self._last_round()
+        self.rounds = self.rounds[:-1]
+        return last
+
+    def reset(self) -> None:
+        """Forget all rounds; image and caption stay.
+
+        Raises:
+            UserError: The model is not a dialog model.
+        """
+        self.check_dialog()
+        self.rounds = ()
+
+    def correct(self, answer: str) -> Round:
+        """Put another answer in place of the last one, so that what is asked next builds on it.
+
+        Args:
+            answer: What is right.
+
+        Returns:
+            The round as it stands now.
+
+        Raises:
+            UserError: The answer is empty, or there is no round.
+        """
+        last = self._last_round()
+        if not answer.strip():
+            raise UserError("the answer is empty")
+        corrected = Round(last.question, answer.strip())
+        self.rounds = (*self.rounds[:-1], corrected)
+        return corrected
+
+    def check_dialog(self) -> None:
+        """See that the model keeps a dialog.
+
+        Raises:
+            UserError: It does not.
+        """
+        if not self.is_dialog:
+            raise UserError(
+                f"{self.run.path} answers every question by itself (model.history.name=none): it keeps no caption and no rounds"
+            )
 
     def ask(self, question: str, choices: Sequence[str] = (), top: int = 5) -> Answer:
-        """Answer a question about the image.
+        """Answer a question about the image. A dialog model keeps question and best answer as a round.
 
         Args:
             question: The question.
-            choices: Candidate answers; needed by a model with a choice head.
+            choices: Candidate answers; needed by a model with a choice head. Without them a generative head writes its answer.
             top: How many answers to give, at most.
 
         Returns:
@@ -104,8 +187,7 @@ class Session:
         Raises:
             UserError: There is no image yet, the question is empty, or the choices do not fit the model.
         """
-        if self._features is None:
-            raise UserError("there is no image yet: give one first, in the prompt with /image FILE")
+        self._check_image()
         if is_empty(question):
             raise UserError("the question is empty")
         if len({fold_answer(choice) for choice in choices}) < len(choices):
@@ -116,31 +198,62 @@ class Session:
             raise UserError("one choice; at least two are needed")
         started = time.perf_counter()
         outside: tuple[str, ...] = ()
-        if self.needs_choices:
-            answers = self._choose(question, choices)
+        if self.run.config.model.head.name == "classifier":
+            record = self._record(question, ())  # it does not read the choices
+            answers, outside = self._classify(record, choices)
         else:
-            answers, outside = self._classify(question, choices)
-        read = (question, *choices) if self.needs_choices else (question,)  # a classifier does not read the choices
+            record = self._record(question, choices)
+            answers = self._choose(record) if choices else self._write(record)
+        read = (*record.facts, question, *record.choices)
         unknown = [word for text in read for word in self.run.tokenizer.unknown_words(text)]
         answers.sort(key=lambda pair: -pair[1])
+        if self.is_dialog:
+            self.rounds = (*self.rounds, Round(question.strip(), answers[0][0]))
         seconds = time.perf_counter() - started
         return Answer(tuple(answers[:top]), tuple(dict.fromkeys(unknown)), tuple(outside), seconds)
 
-    def _probabilities(self, question: Question) -> list[float]:
+    def _check_image(self) -> None:
+        if self._features is None:
+            raise UserError("there is no image yet: give one first, in the prompt with /image FILE")
+
+    def _last_round(self) -> Round:
+        self.check_dialog()
+        if not self.rounds:
+            raise UserError("nothing was asked yet: there is no round to change")
+        return self.rounds[-1]
+
+    def _record(self, question: str, choices: Sequence[str]) -> Question:
+        return Question(
+            question_id="ask",
+            image_id="image",
+            question=question,
+            split="test",
+            choices=tuple(choices),
+            caption=self.caption,
+            history=self.rounds,
+        )
+
+    def _batch(self, question: Question) -> Batch:
         assert self._features is not None
         encoded = encode_questions([question], self.run.tokenizer, AnswerVocabulary([]))
-        batch = make_batch(encoded, np.zeros(1, dtype=np.int64), self._features)
+        return make_batch(encoded, np.zeros(1, dtype=np.int64), self._features)
+
+    def _probabilities(self, question: Question) -> list[float]:
         with torch.inference_mode():
-            return self._model.probabilities(self._model(batch))[0].tolist()
+            return self._model.probabilities(self._model(self._batch(question)))[0].tolist()
 
-    def _choose(self, question: str, choices: Sequence[str]) -> list[tuple[str, float]]:
-        record = Question(question_id="ask", image_id="image", question=question, split="test", choices=tuple(choices))
-        order = choice_order("ask", len(choices))
-        return [(choices[i], p) for i, p in zip(order, self._probabilities(record), strict=True)]
+    def _write(self, question: Question) -> list[tuple[str, float]]:
+        with torch.inference_mode():
+            written = self._model.write(self._batch(question), partial(beam_search, width=BEAM_WIDTH))
+        text = self.run.tokenizer.decode(written.tokens[0, : written.lengths[0]].tolist())
+        return [(text, written.log_p[0].exp().item())]
 
-    def _classify(self, question: str, choices: Sequence[str]) -> tuple[list[tuple[str, float]], tuple[str, ...]]:
-        record = Question(question_id="ask", image_id="image", question=question, split="test")
-        every = dict(zip(self.run.answers.answers, self._probabilities(record), strict=True))
+    def _choose(self, question: Question) -> list[tuple[str, float]]:
+        order = choice_order(question.question_id, len(question.choices))
+        return [(question.choices[i], p) for i, p in zip(order, self._probabilities(question), strict=True)]
+
+    def _classify(self, question: Question, choices: Sequence[str]) -> tuple[list[tuple[str, float]], tuple[str, ...]]:
+        every = dict(zip(self.run.answers.answers, self._probabilities(question), strict=True))
         if not choices:
             return list(every.items()), ()
         outside = tuple(choice for choice in choices if fold_answer(choice) not in every)

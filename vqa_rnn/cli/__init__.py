@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import datasets, score
+from vqa_rnn.cli import datasets, generate, score
 from vqa_rnn.cli.options import Json, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError
 
@@ -40,6 +40,7 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every op
 
 app.add_typer(score.app)
 app.add_typer(datasets.app)
+app.command()(generate.generate)
 
 
 def _show_version(wanted: bool) -> None:
@@ -169,37 +170,54 @@ def predict(
 def ask(
     run: RunArgument,
     image: Annotated[Path | None, typer.Option(help="The image to look at.")] = None,
-    question: Annotated[str | None, typer.Option(help="One question; without it a prompt opens.")] = None,
+    question: Annotated[
+        list[str] | None, typer.Option(help="A question, or the option several times for a dialog; without it a prompt opens.")
+    ] = None,
+    caption: Annotated[str | None, typer.Option(help="A sentence that opens the dialog, for a dialog model.")] = None,
     choice: Annotated[list[str] | None, typer.Option(help="A candidate answer; give the option once for each.")] = None,
+    choices_file: Annotated[
+        Path | None, typer.Option("--choices", metavar="FILE", help="A text file of candidate answers, one a line.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many answers to show.")] = 5,
     weights: Annotated[str | None, typer.Option(help="The backbone's weights, if they moved since training.")] = None,
     json_: Json = False,
 ) -> None:
-    """Ask a trained model about an image: one question, or a prompt.
+    """Ask a trained model about an image: a question, several as the rounds of a dialog, or a prompt.
 
     Example: vqa-rnn ask runs/demo --image photo.png --question "what color is the shape?"
     """
-    choices = tuple(choice or ())
-    if question is None:
+    questions, choices = question or [], tuple(choice or ())
+    if choices_file is not None:
+        from vqa_rnn.answering.candidates import read_choices
+
+        if choices:
+            raise UserError("--choice and --choices both name candidate answers: give one of them")
+        choices = read_choices(choices_file)
+    if caption is not None and image is None:
+        raise UserError("a caption needs an image: give --image FILE")
+    if not questions:
         if json_:
-            raise UserError("--json answers one question: give --question and --image")
+            raise UserError("--json answers a question: give --question and --image")
         from vqa_rnn.commands.ask import converse
 
-        converse(run, image, choices, top, weights)
+        converse(run, image, choices, top, weights, caption)
         return
     if image is None:
         raise UserError("a question needs an image: give --image FILE")
-    from rich.console import Console
+    from vqa_rnn.commands.ask import ask, print_answers
 
-    from vqa_rnn.answering.repl import show_answer
-    from vqa_rnn.commands.ask import ask
-
-    answer = ask(run, image, question, choices, top, weights)
+    answers = ask(run, image, questions, choices, top, weights, caption)
     if json_:
-        pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
-        print_json({"answers": pairs, "seconds": answer.seconds})
+        found = [_answer_json(answer) for answer in answers]
+        rounds = [{"question": text} | one for text, one in zip(questions, found, strict=True)]
+        print_json(found[0] if len(found) == 1 else {"rounds": rounds})
     else:
-        show_answer(answer, Console())
+        print_answers(questions, answers)
+
+
+def _answer_json(answer: Any) -> dict[str, Any]:
+    pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
+    return {"answers": pairs, "seconds": answer.seconds}
 
 
 def _check_split(split: str | None) -> None:
@@ -250,8 +268,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _interrupted()
     except Exception as error:
         usage = getattr(error, "format_message", None)  # Typer's usage errors
+        if usage is not None and not usage():  # a group of commands without one: its help was printed
+            return 0
         if usage is not None:
-            return print_error(UserError(f"{usage()} (see vqa-rnn --help)"), debug=debug)
+            context = getattr(error, "ctx", None)
+            where = context.command_path if context is not None else "vqa-rnn"
+            return print_error(UserError(f"{usage().replace('Value error, ', '')} (see {where} --help)"), debug=debug)
         if type(error).__name__ == "Abort":
             return _interrupted()
         traceback.print_exc()

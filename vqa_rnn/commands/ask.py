@@ -1,41 +1,50 @@
-"""``vqa-rnn ask``: one answer, or a prompt."""
+"""``vqa-rnn ask``: answers to some questions, or a prompt."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
-from vqa_rnn.answering.repl import run_repl
+from vqa_rnn.answering.repl import run_repl, show_answer
 from vqa_rnn.answering.session import Answer, Session
 
 
 def ask(
     path: Path,
     image: Path,
-    question: str,
+    questions: Sequence[str],
     choices: Sequence[str] = (),
     top: int = 5,
     weights: str | None = None,
-) -> Answer:
-    """Ask one question.
+    caption: str | None = None,
+) -> tuple[Answer, ...]:
+    """Ask questions about an image; of a dialog model they are the rounds of one dialog.
 
     Args:
         path: The run folder.
         image: The image file.
-        question: The question.
-        choices: Candidate answers.
+        questions: In the order of asking.
+        choices: Candidate answers to each of them.
         top: How many answers to give, at most.
         weights: The backbone's weights, where they lie elsewhere than in training.
+        caption: A sentence about the image that opens the dialog, for a dialog model.
 
     Returns:
-        The answer.
+        An answer a question.
     """
-    session = Session(path, weights)
-    session.set_image(image)
-    return session.ask(question, choices, top)
+    session = _open(path, image, weights, caption)
+    return tuple(session.ask(question, choices, top) for question in questions)
 
 
-def converse(path: Path, image: Path | None, choices: Sequence[str] = (), top: int = 5, weights: str | None = None) -> None:
+def converse(
+    path: Path,
+    image: Path | None,
+    choices: Sequence[str] = (),
+    top: int = 5,
+    weights: str | None = None,
+    caption: str | None = None,
+) -> None:
     """Open the prompt.
 
     Args:
@@ -44,8 +53,29 @@ def converse(path: Path, image: Path | None, choices: Sequence[str] = (), top: i
         choices: To begin with.
         top: How many answers to show.
         weights: The backbone's weights, where they lie elsewhere than in training.
+        caption: A sentence about the image that opens the dialog, for a dialog model.
     """
+    run_repl(_open(path, image, weights, caption), Console(), tuple(choices), top)
+
+
+def print_answers(questions: Sequence[str], answers: Sequence[Answer]) -> None:
+    """Print answers on stdout, under their questions where there are several.
+
+    Args:
+        questions: As asked.
+        answers: From ``ask``.
+    """
+    console = Console()
+    for question, answer in zip(questions, answers, strict=True):
+        if len(questions) > 1:
+            console.print(Text(question))
+        show_answer(answer, console)
+
+
+def _open(path: Path, image: Path | None, weights: str | None, caption: str | None) -> Session:
     session = Session(path, weights)
     if image is not None:
         session.set_image(image)
-    run_repl(session, Console(), tuple(choices), top)
+    if caption is not None:
+        session.set_caption(caption)
+    return session

@@ -1,0 +1,42 @@
+"""Candidate answers from a file of the user's own."""
+
+from pathlib import Path
+
+from vqa_rnn.answers import fold_answer
+from vqa_rnn.errors import UserError
+
+
+def read_choices(path: Path) -> tuple[str, ...]:
+    """Read candidate answers, one a line.
+
+    Args:
+        path: A UTF-8 text file; empty lines are passed over.
+
+    Returns:
+        At least two answers, in the order of the file.
+
+    Raises:
+        UserError: The file is missing or no UTF-8 text, an answer comes twice, or there are fewer than two.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError:
+        raise UserError(f"no file of choices at {path}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: choices are read from a text file, one a line") from None
+    except OSError as error:
+        raise UserError(f"cannot read choices from {path}: {error.strerror or error}") from error
+    choices: list[str] = []
+    line_of: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        choice = line.strip()
+        if not choice:
+            continue
+        first = line_of.setdefault(fold_answer(choice), number)
+        if first != number:
+            raise UserError(f"{path}:{number}: the choice '{choice}' comes twice (first on line {first})")
+        choices.append(choice)
+    if len(choices) < 2:
+        found = "one choice" if choices else "no choices"
+        raise UserError(f"{path} has {found}: at least two are needed, one a line")
+    return tuple(choices)
