@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.official import draw_clevr, draw_visdial, draw_visual7w, draw_vqa
+from tests.official import draw_clevr, draw_clevr_dialog, draw_visdial, draw_visual7w, draw_vqa
 from vqa_rnn.cli import main
 from vqa_rnn.config_files import list_recipes, load_config
 
@@ -26,7 +26,7 @@ SMALL = [
     "text.min_answer_count=1",
     "evaluation.bootstrap_samples=20",
 ]
-OFFICIAL = {"vqa", "visual7w", "visdial", "clevr"}
+OFFICIAL = {"vqa", "visual7w", "visdial", "clevr", "clevr_dialog"}
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -57,7 +57,11 @@ def _in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TESTED = {"vqa", "vqa/v1", "vqa/v1_multiple_choice", "visual7w", "visual7w/mlp", "visual7w/pointing"}
-TESTED |= {"clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small"}
+CLEVR = ["clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small", "clevr/small_cnn_lstm", "clevr/small_lstm"]
+SHAPES_VQA = ["shapes_vqa", "shapes_vqa/mean"]
+VISDIAL = ["visdial", "visdial/hierarchical", "visdial/memory", "visdial/memory_attention", "visdial/generative", "visdial/v09"]
+VISDIAL += ["shapes_dialog"]
+TESTED |= {*CLEVR, *SHAPES_VQA, *VISDIAL, "clevr_dialog"}
 
 
 def test_every_official_recipe_is_tried_here():
@@ -100,9 +104,9 @@ def test_visual7w(recipe: str, capsys: pytest.CaptureFixture[str]):
     assert evaluated["floors"]["chance"]["accuracy"] == 0.25
 
 
-@pytest.mark.parametrize("recipe", ["clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small"])
+@pytest.mark.parametrize("recipe", [*CLEVR, *SHAPES_VQA])
 def test_clevr(recipe: str, capsys: pytest.CaptureFixture[str]):
-    draw_clevr(Path("data/CLEVR_v1.0"))
+    draw_clevr(load_config(recipe).dataset.root)  # type: ignore[union-attr]
     train(capsys, recipe)
     assert [row["question_index"] for row in predict(capsys, "test")] == list(range(20))
     evaluated = run(capsys, "evaluate", "runs/it", "--json")
@@ -110,21 +114,44 @@ def test_clevr(recipe: str, capsys: pytest.CaptureFixture[str]):
     assert set(evaluated["per_type"]["question_type"]) == {"count", "query attribute"}
 
 
-def test_visdial_without_its_history(capsys: pytest.CaptureFixture[str]):
-    draw_visdial(Path("data/visdial"))
-    Path("visdial.yaml").write_text("dataset: {name: visdial}\nmodel: {head: {name: choice}}\n", encoding="utf-8")
-    train(capsys, "visdial.yaml")
+@pytest.mark.parametrize("recipe", VISDIAL)
+def test_visdial(recipe: str, capsys: pytest.CaptureFixture[str]):
+    dataset: Any = load_config(recipe).dataset
+    draw_visdial(dataset.root)
+    if dataset.version == "0.9":
+        move_to_v09(dataset.root)
+    train(capsys, recipe, "text.min_count=1")
     rows = predict(capsys, "val")
     assert [(row["image_id"], row["round_id"]) for row in rows[:4]] == [(2000, 1), (2000, 2), (2000, 3), (2001, 1)]
     assert all(sorted(row["ranks"]) == list(range(1, 9)) for row in rows)
-    files = ["--dialogs", "data/visdial/visdial_1.0_val.json", "--results", "val.json"]
-    dense = ["--dense", "data/visdial/visdial_1.0_val_dense_annotations.json"]
-    scored = run(capsys, "score", "visdial", *files, *dense, "--json")
+    files = ["--dialogs", str(dataset.root / f"visdial_{dataset.version}_val.json"), "--results", "val.json"]
+    names = ["r@1", "r@5", "r@10", "mean_rank", "mrr"]
+    if dataset.version == "1.0":
+        files += ["--dense", str(dataset.root / "visdial_1.0_val_dense_annotations.json")]
+        names.append("ndcg")
+    scored = run(capsys, "score", "visdial", *files, "--json")
     evaluated = run(capsys, "evaluate", "runs/it", "--split", "val", "--json")
-    for name in ("r@1", "r@5", "r@10", "mean_rank", "mrr", "ndcg"):
+    for name in names:
         assert scored[name] == pytest.approx(evaluated["metrics"][name], abs=1e-12)
-    asked = {
-        d["image_id"]: len(d["dialog"])
-        for d in json.loads(Path("data/visdial/visdial_1.0_test.json").read_text())["data"]["dialogs"]
-    }
-    assert {row["image_id"]: row["round_id"] for row in predict(capsys, "test")} == asked  # one entry an image, its last round
+    assert set(evaluated["per_type"]["round"]) == {"1", "2", "3"}
+    if dataset.version == "1.0":  # one entry an image, its last round
+        dialogs = json.loads((dataset.root / "visdial_1.0_test.json").read_text())["data"]["dialogs"]
+        asked = {dialog["image_id"]: len(dialog["dialog"]) for dialog in dialogs}
+        assert {row["image_id"]: row["round_id"] for row in predict(capsys, "test")} == asked
+
+
+def move_to_v09(root: Path) -> None:
+    """The same dialogs under the names of release 0.9."""
+    for split in ("train", "val"):
+        (root / f"visdial_1.0_{split}.json").rename(root / f"visdial_0.9_{split}.json")
+    (root / "VisualDialog_val2018").rename(root / "val2014")
+    for path in (root / "val2014").iterdir():
+        path.rename(path.with_name(path.name.replace("VisualDialog_val2018", "COCO_val2014")))
+
+
+def test_clevr_dialog(capsys: pytest.CaptureFixture[str]):
+    draw_clevr_dialog(Path("data/CLEVR_v1.0"))
+    train(capsys, "clevr_dialog")
+    rows = predict(capsys, "test")
+    assert set(rows[0]) == {"image_index", "dialog_index", "round_index", "answer"}
+    assert run(capsys, "evaluate", "runs/it", "--split", "val", "--json")["num_questions"] > 0

@@ -90,7 +90,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
         logger.handlers[:] = before
         output = capsys.readouterr()
         assert code == 0, output.err
-        assert output.err == ""
+        assert all(line.endswith("no choice of their question: wrong") for line in output.err.splitlines())
         return json.loads(output.out) if "--json" in arguments else output.out
 
     return command
@@ -286,6 +286,13 @@ def test_telling(put: Callable[..., None], run: Callable[..., Any]):
     shown = run(VISUAL7W)
     for words in ("visual7w: 3 questions", "66.67%", "how", "50.00%", "visual7w|task:telling"):
         assert words in shown
+
+
+def test_a_submission_of_the_other_task_is_refused(put: Callable[..., None], refused: Callable[..., str]):
+    put(dataset=dataset(TOLD), results=results(dict.fromkeys(GUESSED, 105)))
+    said = refused([*VISUAL7W, "--json"])
+    assert "none of the 3 answers is a choice of its question" in said
+    assert "another task?" in said
 
 
 def test_pointing_compares_box_ids_as_text(put: Callable[..., None], run: Callable[..., Any]):

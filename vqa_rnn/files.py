@@ -123,8 +123,9 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
         the nearest are listed.
     """
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f": did you mean '{near[0]}'?" if near else ""
+    folded = {other.lower(): other for other in names}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    guess = f": did you mean '{folded[near[0]]}'?" if near else ""
     known = ", ".join(names)
     if len(names) > _MOST_LISTED:
         known = ", ".join(difflib.get_close_matches(name, names, n=5, cutoff=0.0)) + f", … {len(names)} in all"

@@ -37,7 +37,8 @@ def read_daquar(dataset: DaquarDataset, splits: Sequence[Split]) -> Annotations:
     """
     if not dataset.root.is_dir():
         raise UserError(
-            f"no data set folder at {dataset.root}: put {dataset.train_file} and images/ there, or set dataset.root"
+            f"no data set folder at {dataset.root}: put {dataset.train_file} and images/ there "
+            "(vqa-rnn datasets download daquar), or set dataset.root"
         )
     questions: list[Question] = []
     files: dict[Split, str] = {"train": dataset.train_file, "test": dataset.test_file}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from vqa_rnn.datasets import DATASETS, CheckReport, OfficialDataset, OfficialFile, Outcome
 from vqa_rnn.datasets.catalogue import UNVERIFIED, readable_size
@@ -81,7 +81,7 @@ def print_datasets(console: Console | None = None) -> None:
         console: Where to; by default stdout.
     """
     console = console or Console()
-    table = Table("name", "", "annotations", "images", "folder")
+    table = Table("name", "data set", "annotations", "images", "folder")
     for column in table.columns[2:4]:
         column.justify = "right"
     for name, dataset in DATASETS.items():
@@ -106,7 +106,7 @@ def print_download(name: str, folder: Path | None, outcomes: Iterable[Outcome], 
     console = Console()
     dataset = DATASETS[name]
     where = folder or dataset.folder
-    table = Table("file", "", "size", "sha256", title=f"{name} in {where}", title_justify="left")
+    table = Table(Column("file", overflow="fold"), "", "size", "sha256", title=f"{name} in {where}", title_justify="left")
     table.columns[2].justify = "right"
     for outcome in outcomes:
         size = "" if outcome.size is None else readable_size(outcome.size)
@@ -126,7 +126,7 @@ def print_check(report: CheckReport) -> None:
         report: Its report.
     """
     console = Console()
-    table = Table("file", "", "", title=f"{report.dataset} in {report.folder}", title_justify="left")
+    table = Table(Column("file", overflow="fold"), "", "", title=f"{report.dataset} in {report.folder}", title_justify="left")
     for file in report.files:
         table.add_row(file.path, f"[{_STYLES[file.state]}]{file.state}", file.detail)
     console.print(table)

@@ -1,6 +1,5 @@
 """``vqa-rnn evaluate``: a run to figures, with intervals, by type, and the floors beside them."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,7 @@ import torch
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.checkpoint import Run, load_model, load_run
-from vqa_rnn.commands.shared import MAY_MOVE, answer_questions, check_questions, open_features
-from vqa_rnn.config_files import change_config
+from vqa_rnn.commands.shared import answer_questions, check_questions, move_run, open_features
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines import choose_device, is_first, processes
 from vqa_rnn.errors import UserError
@@ -76,8 +74,7 @@ def evaluate(
     Raises:
         UserError: The split is empty or its answers are withheld, features are missing, or an override is not one of those.
     """
-    run = load_run(path)
-    run = dataclasses.replace(run, config=change_config(run.config, overrides, MAY_MOVE, str(path)))
+    run = move_run(load_run(path), overrides)
     with processes(run.config.run.device) as device:
         measured = measure(run, split, device)
         blind = None if question_only is None else _measure_blind(question_only, measured, device)
@@ -140,8 +137,9 @@ def measure(
         if any(chance(question) for question in questions):
             floors["chance"] = {next(iter(metrics)): np.array([chance(question) for question in questions])}
         train = load_annotations(config.dataset, ["train"]).questions
-        for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
-            floors[name] = score(answers)
+        if not questions[0].choice_regions:  # a box comes once: what was said of others tells nothing
+            for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
+                floors[name] = score(answers)
         exchanged = features.shuffled(SHUFFLE_SEED)
         shuffled = answer_questions(run, model, questions, encoded, exchanged, device)
         floors["images_shuffled"] = score(shuffled)
@@ -213,6 +211,8 @@ def _signature(run: Run, measured: Measurement) -> str:
     several_people = any(len(question.human_answers) > 1 for question in measured.questions)
     return signature(
         dataset.name,
+        release=getattr(dataset, "version", None),
+        task=getattr(dataset, "task", None),
         metric=measured.headline,
         rule="2021" if several_people else None,
         head=run.config.model.head.name,

@@ -1,15 +1,12 @@
 """``vqa-rnn predict``: the official submission of a split, whether its answers are known or not."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.checkpoint import load_model, load_run
-from vqa_rnn.commands.shared import MAY_MOVE, answer_questions, check_questions, open_features
-from vqa_rnn.config import DaquarDataset
-from vqa_rnn.config_files import change_config
+from vqa_rnn.commands.shared import answer_questions, check_questions, move_run, open_features, with_all_questions
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines import is_first, processes
 from vqa_rnn.errors import UserError
@@ -50,11 +47,8 @@ def predict(path: Path, split: Split, output: Path, overrides: Sequence[str] = (
     Raises:
         UserError: The split is empty, features are missing, or the file cannot be written.
     """
-    run = load_run(path)
-    run = dataclasses.replace(run, config=change_config(run.config, overrides, MAY_MOVE, str(path)))
-    dataset = run.config.dataset
-    if isinstance(dataset, DaquarDataset):  # the official evaluation goes line by line through all questions
-        dataset = dataset.model_copy(update={"single_word": False})
+    run = move_run(load_run(path), overrides)
+    dataset = with_all_questions(run.config.dataset)
     questions = load_annotations(dataset, [split]).split(split)
     if not questions:
         raise UserError(f"{dataset.name} has no questions in its {split} split: is its file there?")

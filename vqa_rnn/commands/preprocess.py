@@ -2,6 +2,7 @@
 
 from preprocessing.extract_features import ExtractionReport, extract_features
 from vqa_rnn.annotations import load_annotations
+from vqa_rnn.commands.shared import with_all_questions
 from vqa_rnn.config import Config
 from vqa_rnn.engines import choose_device
 
@@ -15,5 +16,5 @@ def preprocess(config: Config) -> ExtractionReport:
     Returns:
         What was done.
     """
-    annotations = load_annotations(config.dataset)
+    annotations = load_annotations(with_all_questions(config.dataset))
     return extract_features(config, annotations, device=str(choose_device(config.run.device)))

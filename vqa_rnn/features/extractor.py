@@ -337,7 +337,10 @@ def _load_backbone(config: FeaturesConfig) -> tuple[nn.Module, Sequence[float], 
             model = torchvision.models.get_model(config.backbone, weights="DEFAULT" if from_hub else None)
             mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     except (OSError, RuntimeError) as error:
-        raise UserError(f"cannot get the weights of {config.backbone} from the hub: {error}") from error
+        raise UserError(
+            f"cannot get the weights of {config.backbone} from the hub: {error}; give a file that you have with "
+            "features.weights=FILE, or take another features.backbone"
+        ) from error
     if not from_hub:
         _load_weights(model, _weights_file(config))
     return model, mean, std

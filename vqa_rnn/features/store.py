@@ -220,7 +220,8 @@ class StoreWriter:
                     file.attrs[key] = json.dumps(value) if isinstance(value, Mapping | list | tuple) else value
             os.replace(unnamed, partial)
         except OSError as error:
-            raise UserError(f"cannot write {partial}: {error.strerror or error}") from error
+            why = os.strerror(error.errno) if error.errno else error  # HDF5 says much more
+            raise UserError(f"cannot write {partial}: {why}") from error
         finally:
             with suppress(OSError):
                 unnamed.unlink(missing_ok=True)

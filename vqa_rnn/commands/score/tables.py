@@ -23,7 +23,7 @@ def print_scores(report: dict[str, Any], console: Console | None = None) -> None
     table = Table("", "", "95% interval")
     _right(table)
     for name, ends in intervals.items():
-        interval = "-" if ends is None else f"{_number(name, ends[0])} to {_number(name, ends[1])}"
+        interval = "-" if ends is None else " to ".join(_number(name, end).removesuffix("%") for end in ends)
         table.add_row(name, _number(name, report[name]), interval)
     console.print(table)
     for key, kinds in report.items():

@@ -1,5 +1,7 @@
 """``vqa-rnn score visual7w``: the official accuracy of Visual7W over files."""
 
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from vqa_rnn.metrics.signature import signature
 from vqa_rnn.metrics.visual7w import is_correct
 from vqa_rnn.metrics.vqa import mean_by_type
 from vqa_rnn.records import Split
+
+log = logging.getLogger("vqa_rnn")
 
 
 def score_visual7w(dataset: Path, results: Path, *, split: Split = "test", allow_missing: bool = False) -> dict[str, Any]:
@@ -46,8 +50,10 @@ def score_visual7w(dataset: Path, results: Path, *, split: Split = "test", allow
         if not result.candidates:
             raise UserError(f"Visual7W result file {results}: [{number}].candidates: the list is empty; one answer is needed")
     first = {result.qa_id: result.candidates[0].answer for result in submitted}
+    _check_choices(pairs, first, results)
     right = [pair.qa_id in first and is_correct(first[pair.qa_id], truth) for pair, truth in zip(pairs, truths, strict=True)]
     scores = np.array(right, dtype=np.float64)
+    answered = num_answered if allow_missing else None
     task = "pointing" if all(isinstance(truth, int) for truth in truths) else "telling"
     return {
         "benchmark": "visual7w",
@@ -57,8 +63,28 @@ def score_visual7w(dataset: Path, results: Path, *, split: Split = "test", allow
         "accuracy": float(scores.mean()),
         "intervals": {"accuracy": list(bootstrap_interval(scores, [str(pair.image_id) for pair in pairs]))},
         "per_type": mean_by_type(scores, [pair.type for pair in pairs]),
-        "signature": signature("visual7w", task=task, split=split, n=len(pairs)),
+        "signature": signature("visual7w", task=task, split=split, answered=answered, n=len(pairs)),
     }
+
+
+def _choices(pair: Visual7wPair[str | int]) -> list[str | int]:
+    return [choice for choice in (pair.answer, *pair.multiple_choices) if choice is not None]
+
+
+def _check_choices(pairs: Sequence[Visual7wPair[str | int]], answers: Mapping[int, str | int], path: Path) -> None:
+    """The official toolkit scores any text; a submission of another task, of which nothing can be right, is refused."""
+    outside = [
+        pair.qa_id
+        for pair in pairs
+        if pair.qa_id in answers and not any(is_correct(answers[pair.qa_id], choice) for choice in _choices(pair))
+    ]
+    if outside and len(outside) == len(answers):
+        raise UserError(
+            f"{path}: none of the {len(outside):,} answers is a choice of its question (question {outside[0]}: "
+            f"'{answers[outside[0]]}'): are they of another task?"
+        )
+    if outside:
+        log.warning("%s: %d of %d answers are no choice of their question: wrong", path, len(outside), len(answers))
 
 
 def _asked(path: Path, split: Split) -> tuple[list[Visual7wPair[str | int]], list[str | int]]:

@@ -57,7 +57,14 @@ def score_vqa(
         "intervals": {"accuracy": list(bootstrap_interval(scores, image_ids))},
         "per_answer_type": mean_by_type(scores, [annotation.answer_type for annotation in truth]),
         "per_question_type": mean_by_type(scores, [annotation.question_type for annotation in truth]),
-        "signature": signature("vqa", rule=rule, split=content.data_subtype, n=len(asked)),
+        "signature": signature(
+            "vqa",
+            rule=rule,
+            task="multiple_choice" if any(question.multiple_choices for question in content.questions) else None,
+            split=content.data_subtype,
+            answered=num_answered if allow_missing else None,
+            n=len(asked),
+        ),
     }
 
 
