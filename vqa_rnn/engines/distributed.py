@@ -4,6 +4,7 @@ Every process runs the same program. The first one reads annotations and writes 
 what it made, and fail where it fails.
 """
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +72,9 @@ def processes(device_name: str) -> Iterator[torch.device]:
         yield idist.device()
     finally:
         log.setLevel(level)
+        # What holds on to the group, such as a replica in a cycle with its hooks, goes first: else the group's threads live on
+        # until the interpreter ends, and one that then frees a Python object ends the process with an abort
+        gc.collect()
         idist.finalize()
 
 
