@@ -208,13 +208,14 @@ def _classes(questions: Sequence[Question], answers: AnswerVocabulary, num_choic
 def _choose(question: Question, labels: Sequence[str], scores: NDArray, probabilities: NDArray) -> Prediction:
     """Bring scores back to the order of the source. Equal scores rank in the hashed order, which favours no place."""
     order = choice_order(question.question_id, len(labels))
+    as_scored = rank_choices(scores[None, : len(labels)])[0]
+    first = int(as_scored.argmin())
     ranks = np.empty(len(labels), dtype=np.int64)
-    ranks[order] = rank_choices(scores[None, : len(labels)])[0]
-    best = int(ranks.argmin())
+    ranks[order] = as_scored
     return Prediction(
         question_id=question.question_id,
-        answer=labels[best],
-        probability=float(probabilities[list(order).index(best)]),
-        choice=best,
+        answer=labels[order[first]],
+        probability=float(probabilities[first]),
+        choice=order[first],
         ranks=ranks,
     )
