@@ -4,14 +4,16 @@
     python scripts/folds.py daquar/multiple_choice dataset.root=data/daquar --variants none question_only choices_only
 
 Every fold trains on the others (an inner validation split by image chooses the epoch) and answers its own questions once.
-Finished folds are not trained again. ``--json`` prints one object.
+"differences" sets the first variant beside the others and beside the floors, question by question, in every metric. Finished
+folds are not trained again. ``--json`` prints one object.
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +59,30 @@ def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, vari
     """Train and measure every fold, seed and variant; pool over folds, average over seeds."""
     pooled = {variant: scores_by_seed(name, overrides, folds, seeds, variant) for variant in variants}
     images = [question.image_id for question in pooled[variants[0]][0].questions]
-    mean = {variant: np.mean([measured.scores for measured in runs], axis=0) for variant, runs in pooled.items()}
+    mean = {variant: _mean_over_seeds(runs) for variant, runs in pooled.items()}
     report: dict[str, Any] = {"variants": {}, "differences": {}}
     for variant, runs in pooled.items():
-        result = summarise(runs[0], 1000)
+        result = summarise(dataclasses.replace(runs[0], metrics=mean[variant]), 1000)
         result["by_seed"] = [float(measured.scores.mean()) for measured in runs]
-        result["metrics"] = {runs[0].headline: float(mean[variant].mean())}
-        result["intervals"] = {runs[0].headline: bootstrap_interval(mean[variant], images)}
         result["signature"] = f"{name}|ablate:{variant}|folds:{folds}|seeds:{seeds}|n:{len(images)}"
         report["variants"][variant] = result
-    for other in variants[1:]:
-        gain = mean[variants[0]] - mean[other]
+    others = {other: mean[other] for other in variants[1:]} | dict(pooled[variants[0]][0].floors)
+    for other, scores in others.items():
         report["differences"][f"{variants[0]} - {other}"] = {
-            pooled[other][0].headline: float(gain.mean()),
-            "interval": bootstrap_interval(gain, images),
+            metric: _gain(mean[variants[0]][metric] - scores[metric], images) for metric in scores
         }
     return report
+
+
+def _mean_over_seeds(runs: Sequence[Measurement]) -> dict[str, Scores]:
+    return {metric: np.mean([measured.metrics[metric] for measured in runs], axis=0) for metric in runs[0].metrics}
+
+
+def _gain(differences: Scores, images: Sequence[str]) -> dict[str, Any]:
+    """The mean of paired differences, over the questions to which the metric applies, with its interval."""
+    applies = np.flatnonzero(~np.isnan(differences))
+    values = differences[applies]
+    return {"gain": float(values.mean()), "interval": bootstrap_interval(values, [images[i] for i in applies])}
 
 
 def scores_by_seed(name: str, overrides: list[str], folds: int, seeds: int, variant: str) -> list[Measurement]:

@@ -161,17 +161,17 @@ def test_every_history_encoder_learns_and_uses_all_its_weights(history: str):
 def test_memory_with_uniform_weights_adds_the_mean_of_what_was_said():
     model = build("memory")
     memory = model.history
-    torch.nn.init.zeros_(memory.key[0].weight)
-    torch.nn.init.zeros_(memory.key[0].bias)
-    torch.nn.init.zeros_(memory.distance[0].weight)
+    torch.nn.init.zeros_(memory.query[0].weight)
+    torch.nn.init.zeros_(memory.query[0].bias)
+    torch.nn.init.normal_(memory.join[0].project.weight)
     questions = dialog(0, 3)
     batch = batch_of(questions)
     question = torch.randn(3, 7, dtype=torch.float64)
     facts = memory.text_encoder.encode_texts(batch.fact_tokens, batch.fact_lengths)[batch.history_index[0]]
     for n in range(3):
         mean = facts[: n + 1].mean(dim=0)
-        read = (memory.output[0].weight @ mean + memory.output[0].bias).tanh()
-        expected = (memory.join.project.weight @ torch.cat([question[n], read]) + memory.join.project.bias).tanh()
+        gate = (memory.join[0].gate.weight @ question[n] + memory.join[0].gate.bias).sigmoid()
+        expected = question[n] + gate * (memory.join[0].project.weight @ mean)
         torch.testing.assert_close(memory(question, batch)[n], expected, rtol=0, atol=1e-12)
 
 
@@ -186,8 +186,7 @@ def test_late_fusion_reads_the_facts_end_to_end():
     question = torch.randn(4, 7, dtype=torch.float64)
     for n in range(4):
         states, _ = model.history.network(model.history.embedding(tokens[:, : ends[0, n]]))
-        both = torch.cat([question[n], states[0, -1]])
-        found = (model.history.join.project.weight @ both + model.history.join.project.bias).tanh()
+        found = model.history.join(question[n], states[0, -1])
         torch.testing.assert_close(model.history(question, batch)[n], found, rtol=0, atol=1e-12)
 
 

@@ -16,7 +16,7 @@ def generate(
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option(min=1, help="Training images, by default 10,000 and 4,000; val and test have a tenth of that each."),
+        typer.Option(min=1, help="Training images, by default 20,000 and 4,000; val and test have a tenth of that each."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was generated there before.")] = False,

@@ -29,7 +29,7 @@ class _Generated(NamedTuple):
 
 
 GENERATED = {
-    "shapes_dialog": _Generated(write_shapes_dialog, images=10_000),
+    "shapes_dialog": _Generated(write_shapes_dialog, images=20_000),
     "shapes_vqa": _Generated(write_shapes_vqa, images=4000),
 }
 
@@ -61,7 +61,7 @@ def generate(
     Args:
         name: One of ``GENERATED``.
         folder: Where to; by default ``data/NAME``.
-        images: Training images; by default 10,000 for dialogs and 4,000 for questions.
+        images: Training images; by default 20,000 for dialogs and 4,000 for questions.
         seed: The same seed gives the same files.
         overwrite: Replace what was generated there before.
 

@@ -15,6 +15,8 @@ from vqa_rnn.config import MlpChoiceHead as MlpChoiceConfig
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.text_encoder import TextEncoder
 
+FEW_VECTORS = 16  # for each choice of a question: a matrix product passes over more numbers than a lookup in the same time
+
 
 class ClassifierHead(nn.Module):
     """A hidden layer, or none, then a logit for every answer of the vocabulary.
@@ -114,20 +116,20 @@ class TextChoices(nn.Module):
         """
         return batch.choice_index >= 0
 
-    def forward(self, regions_BKD: Tensor, batch: Batch) -> Tensor:
-        """Encode every question's choices.
+    def forward(self, regions_BKD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Encode every text that is a choice.
 
         Args:
             regions_BKD: Unused.
             batch: Its ``choice_index``, and its ``choice_vectors`` or else its ``choice_tokens`` and ``choice_lengths``.
 
         Returns:
-            (N, C, output size) float; any value where there is no such choice.
+            (U, output size) float, and (N, C) int64, each choice's row in it; any row where there is no such choice.
         """
         texts_UH = batch.choice_vectors
         if texts_UH is None:
             texts_UH = self.encode(batch.choice_tokens, batch.choice_lengths)
-        return texts_UH[batch.choice_index.clamp(min=0)]
+        return texts_UH, batch.choice_index.clamp(min=0)
 
     def encode(self, tokens_UT: Tensor, lengths_U: Tensor) -> Tensor:
         """Encode texts by themselves: what ``Batch.choice_vectors`` may bring along.
@@ -160,17 +162,18 @@ class RegionChoices(nn.Module):
         """
         return batch.choice_regions >= 0
 
-    def forward(self, regions_BKD: Tensor, batch: Batch) -> Tensor:
-        """Pick every question's choices; a region is projected once, however often it is asked about.
+    def forward(self, regions_BKD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Project every region, once however often it is asked about.
 
         Args:
             regions_BKD: (B, K, D) float.
             batch: Its ``choice_regions`` and ``image_index``.
 
         Returns:
-            (N, C, output size) float; any value where there is no such choice.
+            (B K, output size) float, and (N, C) int64, each choice's row in it; any row where there is no such choice.
         """
-        return self.project(regions_BKD)[batch.image_index[:, None], batch.choice_regions.clamp(min=0)]
+        first_N1 = (batch.image_index * regions_BKD.shape[1])[:, None]
+        return self.project(regions_BKD).flatten(0, 1), first_N1 + batch.choice_regions.clamp(min=0)
 
 
 CHOICES: dict[str, type[TextChoices] | type[RegionChoices]] = {"texts": TextChoices, "regions": RegionChoices}
@@ -187,17 +190,21 @@ class ProductScore(nn.Module):
         super().__init__()
         self.project_joint = nn.Linear(joint_size, choice_size, bias=False)
 
-    def forward(self, joint_NJ: Tensor, choices_NCH: Tensor) -> Tensor:
+    def forward(self, joint_NJ: Tensor, vectors_UH: Tensor, choice_index_NC: Tensor) -> Tensor:
         """Score choices.
 
         Args:
             joint_NJ: (N, J) float.
-            choices_NCH: (N, C, H) float.
+            vectors_UH: (U, H) float, the distinct choices.
+            choice_index_NC: (N, C) int64, rows of ``vectors_UH``.
 
         Returns:
             (N, C) float.
         """
-        return (choices_NCH @ self.project_joint(joint_NJ).unsqueeze(2)).squeeze(2)
+        query_NH = self.project_joint(joint_NJ)
+        if len(vectors_UH) <= FEW_VECTORS * choice_index_NC.shape[1]:  # then every question with every vector costs less
+            return (query_NH @ vectors_UH.T).gather(1, choice_index_NC)
+        return (vectors_UH[choice_index_NC] @ query_NH.unsqueeze(2)).squeeze(2)
 
 
 class MlpScore(nn.Module):
@@ -214,17 +221,18 @@ class MlpScore(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(choice_size, 1)
 
-    def forward(self, joint_NJ: Tensor, choices_NCH: Tensor) -> Tensor:
+    def forward(self, joint_NJ: Tensor, vectors_UH: Tensor, choice_index_NC: Tensor) -> Tensor:
         """Score choices.
 
         Args:
             joint_NJ: (N, J) float.
-            choices_NCH: (N, C, H) float.
+            vectors_UH: (U, H) float, the distinct choices.
+            choice_index_NC: (N, C) int64, rows of ``vectors_UH``.
 
         Returns:
             (N, C) float.
         """
-        hidden_NCH = (choices_NCH + self.project_joint(joint_NJ).unsqueeze(1)).relu()
+        hidden_NCH = (vectors_UH[choice_index_NC] + self.project_joint(joint_NJ).unsqueeze(1)).relu()
         return self.output(self.dropout(hidden_NCH)).squeeze(2)
 
 
@@ -268,7 +276,7 @@ class ChoiceHead(nn.Module):
         Returns:
             (N, C) float32 logits, -inf where there is no such choice.
         """
-        logits_NC = self.score(joint_NJ, self.choices(regions_BKD, batch))
+        logits_NC = self.score(joint_NJ, *self.choices(regions_BKD, batch))
         return _at_least_float32(logits_NC).masked_fill(~self.choices.exists(batch), float("-inf"))
 
     def losses(self, logits_NC: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

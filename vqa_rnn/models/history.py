@@ -4,14 +4,20 @@ Facts are the caption and each earlier question with its answer. A question that
 dialog and nothing later. Each distinct fact of a batch is read once, and one causal pass over a dialog serves all its rounds.
 
 Every encoder gives question vectors of the same size, the history worked in; what follows (attention, fusion, head) does not
-know whether there was one. That differs from Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4), where question,
-history and image meet in one layer: here the history may already lead the look at the image.
+know whether there was one. All differ in three ways from Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4):
+
+- There question, history and image meet in one layer; here the history may already lead the look at the image.
+- Facts are read by the question's own network and not by another: most of them are earlier questions, and what was learned of
+  "the red star" in a question serves a caption that says it.
+- What the history says is added to the question through a gate (``_Join``) and not joined by a layer over both: a question that
+  stands alone lets nothing in, and "it" starts out as what "it" is.
 
 Shape letters: N questions, G dialogs, F distinct facts, R facts of a dialog, T tokens, L tokens of a dialog, H vector size.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_packed_sequence
 
 from vqa_rnn.batch import Batch
@@ -24,6 +30,7 @@ from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.rnn import CELLS, run_packed
 
 MOST_DISTANT = 32
+SHARPNESS = 6  # of the look into a memory: weights differ by a factor of e^12 at most
 
 
 class NoHistory(nn.Module):
@@ -64,13 +71,11 @@ class LateFusion(nn.Module):
 
         Args:
             question_NH: (N, H) float.
-            batch: Its facts and the indices that lead to them.
+            batch: Its facts, at least one, and the indices that lead to them.
 
         Returns:
             (N, H) float.
         """
-        if batch.fact_tokens.shape[0] == 0:
-            return self.join(question_NH, torch.zeros_like(question_NH))
         tokens_GL, ends_GR = dialog_tokens(batch)
         states, _ = run_packed(self.network, self.embedding(tokens_GL), ends_GR[:, -1].clamp(min=1))
         states_GLH, _ = pad_packed_sequence(states, batch_first=True)
@@ -98,13 +103,11 @@ class Hierarchical(nn.Module):
 
         Args:
             question_NH: (N, H) float.
-            batch: Its facts and the indices that lead to them.
+            batch: Its facts, at least one, and the indices that lead to them.
 
         Returns:
             (N, H) float.
         """
-        if batch.fact_tokens.shape[0] == 0:
-            return self.join(question_NH, torch.zeros_like(question_NH))
         states_GRH = _run_over_facts(self.network, _facts(self.text_encoder, batch), batch)
         context_NH = states_GRH[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)]
         return self.join(question_NH, _where_any(context_NH, batch))
@@ -132,13 +135,11 @@ class HierarchicalAttention(nn.Module):
 
         Args:
             question_NH: (N, H) float.
-            batch: Its facts and the indices that lead to them.
+            batch: Its facts, at least one, and the indices that lead to them.
 
         Returns:
             (N, H) float.
         """
-        if batch.fact_tokens.shape[0] == 0:
-            return self.join(question_NH, torch.zeros_like(question_NH))
         states_GRH = _run_over_facts(self.network, _facts(self.text_encoder, batch), batch)
         keys_NRH = self.project_state(states_GRH)[batch.dialog_index]
         scores_NR = self.score((keys_NRH + self.project_question(question_NH).unsqueeze(1)).tanh()).squeeze(2)
@@ -148,10 +149,11 @@ class HierarchicalAttention(nn.Module):
 class Memory(nn.Module):
     """The facts as a memory that the question reads, once or several times (Das et al. 2017, MN).
 
-    Each hop has weights ``softmax(q · (W m_r + d_r))`` and adds ``tanh(W' Σ p_r m_r)`` to the question. ``d_r`` is a learned
-    vector for how many rounds ago the fact was said, the temporal encoding of Sukhbaatar et al. 2015
-    (https://arxiv.org/abs/1503.08895, section 4.1): without it a memory does not know what came last. The paper has neither it
-    nor more than one hop.
+    A read weighs the facts by ``softmax(SHARPNESS cos(W_q q, W_m m_r + d_r))`` and adds their mean to the question. ``d_r``
+    is a learned vector for how many rounds ago the fact was said, the temporal encoding of Sukhbaatar et al. 2015
+    (https://arxiv.org/abs/1503.08895, section 4.1): without it a memory does not know what came last. Differs from the paper:
+    it has neither ``d_r`` nor more than one read, and its weights are the softmax of plain products. Those begin so even that
+    nothing is learned from them, or grow until one fact has all the weight and no other is ever tried; a cosine does neither.
     """
 
     def __init__(self, config: MemoryConfig, text_encoder: TextEncoder) -> None:
@@ -159,48 +161,48 @@ class Memory(nn.Module):
         size = text_encoder.output_size
         self.text_encoder = text_encoder
         hops = range(config.num_hops)
+        self.norm = nn.LayerNorm(size)
+        self.norm_question = nn.ModuleList(nn.LayerNorm(size) for _ in hops)
         self.key = nn.ModuleList(nn.Linear(size, size) for _ in hops)
+        self.query = nn.ModuleList(nn.Linear(size, size) for _ in hops)
         self.distance = nn.ModuleList(nn.Embedding(MOST_DISTANT, size) for _ in hops)
-        self.output = nn.ModuleList(nn.Linear(size, size) for _ in hops)
-        for embedding in self.distance:
-            nn.init.normal_(embedding.weight, std=size**-0.5)  # type: ignore[arg-type]
-        self.join = _Join(size, config.dropout)
+        self.join = nn.ModuleList(_Join(size, config.dropout) for _ in hops)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
         """Work the history in.
 
         Args:
             question_NH: (N, H) float.
-            batch: Its facts and the indices that lead to them.
+            batch: Its facts, at least one, and the indices that lead to them.
 
         Returns:
             (N, H) float.
         """
-        if batch.fact_tokens.shape[0] == 0:
-            return self.join(question_NH, torch.zeros_like(question_NH))
         facts_GRH = _facts(self.text_encoder, batch)
-        facts_NRH = facts_GRH[batch.dialog_index]
+        normed_GRH, facts_NRH = self.norm(facts_GRH), facts_GRH[batch.dialog_index]
         place_R = torch.arange(facts_GRH.shape[1], device=facts_GRH.device)
         ago_NR = (batch.history_lengths[:, None] - 1 - place_R).clamp(min=0, max=MOST_DISTANT - 1)
-        query_NH, read_NH = question_NH, torch.zeros_like(question_NH)
-        for key, distance, output in zip(self.key, self.distance, self.output, strict=True):
-            keys_NRH = key(facts_GRH)[batch.dialog_index] + distance(ago_NR)
-            scores_NR = (keys_NRH @ query_NH.unsqueeze(2)).squeeze(2) * query_NH.shape[1] ** -0.5
-            step_NH = output(_weigh(scores_NR, facts_NRH, batch)).tanh()
-            read_NH, query_NH = read_NH + step_NH, query_NH + step_NH
-        return self.join(question_NH, _where_any(read_NH, batch))
+        for norm, key, query, distance, join in zip(
+            self.norm_question, self.key, self.query, self.distance, self.join, strict=True
+        ):
+            keys_NRH = key(normed_GRH)[batch.dialog_index] + distance(ago_NR)
+            scores_NR = SHARPNESS * functional.cosine_similarity(keys_NRH, query(norm(question_NH)).unsqueeze(1), dim=2)
+            question_NH = join(question_NH, _weigh(scores_NR, facts_NRH, batch))
+        return question_NH
 
 
 class _Join(nn.Module):
-    """``tanh(W [q; h] + b)``."""
+    """``q + sigmoid(G q + b) ∘ W h``; ``W`` starts as the identity."""
 
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
-        self.project = nn.Linear(2 * size, size)
+        self.gate = nn.Linear(size, size)
+        self.project = nn.Linear(size, size, bias=False)
+        nn.init.eye_(self.project.weight)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, question_NH: Tensor, context_NH: Tensor) -> Tensor:
-        return self.dropout(self.project(torch.cat([question_NH, context_NH], dim=1)).tanh())
+        return self.dropout(question_NH + self.gate(question_NH).sigmoid() * self.project(context_NH))
 
 
 def dialog_tokens(batch: Batch) -> tuple[Tensor, Tensor]:

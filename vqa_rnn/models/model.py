@@ -70,6 +70,8 @@ class VqaModel(nn.Module):
         self.register_buffer("feature_std", torch.ones(sizes.feature_size))
         self.feature_scaling = config.feature_scaling
         self.has_geometry = config.geometry
+        # of few numbers among many little would be learned: together they are as heavy as the features
+        self.geometry_weight = ((1 if config.feature_scaling == "unit" else sizes.feature_size) / GEOMETRY_SIZE) ** 0.5
         self.feature_dropout = nn.Dropout(config.feature_dropout)
         region_size = sizes.feature_size + (GEOMETRY_SIZE if config.geometry else 0)
         self.question_encoder = TextEncoder(config.question, sizes.vocabulary_size)
@@ -80,9 +82,7 @@ class VqaModel(nn.Module):
         choice_encoder.embedding = self.question_encoder.embedding
         head = ANSWER_HEADS[config.head.name]
         self.head = head(config.head, self.fusion.output_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
-        fact_encoder = TextEncoder(config.question, sizes.vocabulary_size)
-        fact_encoder.embedding = self.question_encoder.embedding
-        self.history = HISTORY_ENCODERS[config.history.name](config.history, fact_encoder)  # type: ignore[arg-type]
+        self.history = HISTORY_ENCODERS[config.history.name](config.history, self.question_encoder)  # type: ignore[arg-type]
 
     def set_feature_statistics(self, mean_D: Tensor, std_D: Tensor) -> None:
         """Fix how features are standardised.
@@ -116,7 +116,8 @@ class VqaModel(nn.Module):
         features_BKD = self.feature_dropout(features_BKD)
         if self.has_geometry:
             boxes = grid_boxes(features_BKD) if batch.boxes is None else batch.boxes
-            features_BKD = torch.cat([features_BKD, _geometry(boxes.to(features_BKD))], dim=2)
+            geometry_BK5 = _geometry(boxes.to(features_BKD)) * self.geometry_weight
+            features_BKD = torch.cat([features_BKD, geometry_BK5], dim=2)
         return features_BKD if self.sees_image else torch.zeros_like(features_BKD)
 
     def encode(self, batch: Batch) -> Encoded:
@@ -129,7 +130,8 @@ class VqaModel(nn.Module):
             The joint vectors, and the regions that a head may choose among.
         """
         question_NH = self.question_encoder.encode_texts(batch.question_tokens, batch.question_lengths)
-        question_NH = self.history(question_NH, batch)
+        if len(batch.fact_tokens) > 0:
+            question_NH = self.history(question_NH, batch)
         if not self.sees_question:
             question_NH = torch.zeros_like(question_NH)
         regions_BKD = self.regions(batch)
@@ -248,7 +250,7 @@ def grid_boxes(features_BKD: Tensor) -> Tensor:
 
 
 def _geometry(boxes_BK4: Tensor) -> Tensor:
-    """(B, K, 5): corners and area, each from -1 to 1, on the scale of standardised features."""
+    """(B, K, 5): corners and area, each from -1 to 1."""
     width_height_BK2 = boxes_BK4[:, :, 2:] - boxes_BK4[:, :, :2]
     area_BK1 = width_height_BK2.prod(dim=2, keepdim=True)
     return 2 * torch.cat([boxes_BK4, area_BK1], dim=2) - 1
