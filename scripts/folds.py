@@ -13,23 +13,19 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from repeats import mean_scores, paired_gain, train_once
 
-from vqa_rnn.checkpoint import load_run
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.evaluate import Measurement, measure, summarise
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation
-from vqa_rnn.commands.train import train
-from vqa_rnn.config import run_path
 from vqa_rnn.config_files import load_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.accuracy import Scores
-from vqa_rnn.metrics.intervals import bootstrap_interval
 
 
 def main() -> int:
@@ -59,7 +55,7 @@ def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, vari
     """Train and measure every fold, seed and variant; pool over folds, average over seeds."""
     pooled = {variant: scores_by_seed(name, overrides, folds, seeds, variant) for variant in variants}
     images = [question.image_id for question in pooled[variants[0]][0].questions]
-    mean = {variant: _mean_over_seeds(runs) for variant, runs in pooled.items()}
+    mean = {variant: mean_scores(runs) for variant, runs in pooled.items()}
     report: dict[str, Any] = {"variants": {}, "differences": {}}
     for variant, runs in pooled.items():
         result = summarise(dataclasses.replace(runs[0], metrics=mean[variant]), 1000)
@@ -69,20 +65,9 @@ def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, vari
     others = {other: mean[other] for other in variants[1:]} | dict(pooled[variants[0]][0].floors)
     for other, scores in others.items():
         report["differences"][f"{variants[0]} - {other}"] = {
-            metric: _gain(mean[variants[0]][metric] - scores[metric], images) for metric in scores
+            metric: paired_gain(mean[variants[0]][metric], scores[metric], images) for metric in scores
         }
     return report
-
-
-def _mean_over_seeds(runs: Sequence[Measurement]) -> dict[str, Scores]:
-    return {metric: np.mean([measured.metrics[metric] for measured in runs], axis=0) for metric in runs[0].metrics}
-
-
-def _gain(differences: Scores, images: Sequence[str]) -> dict[str, Any]:
-    """The mean of paired differences, over the questions to which the metric applies, with its interval."""
-    applies = np.flatnonzero(~np.isnan(differences))
-    values = differences[applies]
-    return {"gain": float(values.mean()), "interval": bootstrap_interval(values, [images[i] for i in applies])}
 
 
 def scores_by_seed(name: str, overrides: list[str], folds: int, seeds: int, variant: str) -> list[Measurement]:
@@ -104,12 +89,7 @@ def _fold(name: str, overrides: list[str], folds: int, fold: int, seed: int, var
             f"run.name={label}",
         ],
     )
-    path = run_path(config)
-    if not (path / "finished").exists():
-        print(f"{path}", file=sys.stderr)
-        train(config, overwrite=True)
-        Path(path / "finished").touch()
-    return measure(load_run(path), "test")
+    return measure(train_once(config), "test")
 
 
 def _pool(parts: list[Measurement]) -> Measurement:

@@ -1,35 +1,34 @@
 """Train configs with several seeds, measure them on one split, and compare each with the one before it, question by question.
 
     python scripts/seeds.py clevr/small_lstm clevr/small_cnn_lstm clevr/small dataset.root=data/CLEVR_v1.0 --seeds 3 --split val
+    python scripts/seeds.py shapes_dialog --vary model.history.name=none,late_fusion,memory --split test
 
-A question's score is averaged over the seeds before differences and intervals are taken. Finished runs are not trained again.
-``--json`` prints one object.
+With --vary every config is tried with each of the values. A question's score is averaged over the seeds before differences and
+intervals are taken. Finished runs are not trained again. ``--json`` prints one object.
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from repeats import mean_scores, paired_gain, train_once
 
-from vqa_rnn.checkpoint import load_run
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.evaluate import Measurement, measure, summarise
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation
-from vqa_rnn.commands.train import train
-from vqa_rnn.config import run_path
 from vqa_rnn.config_files import load_config
 from vqa_rnn.errors import UserError
-from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.metrics.accuracy import Scores
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", metavar="CONFIG or key=value", help="options hold for all configs")
+    parser.add_argument("--vary", metavar="KEY=VALUE,VALUE,…", help="try every config with each of these")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="val")
     parser.add_argument("--json", action="store_true")
@@ -37,8 +36,12 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     names = [each for each in arguments.configs if "=" not in each]
     overrides = [each for each in arguments.configs if "=" in each]
+    variants = {name: (name, overrides) for name in names}
+    if arguments.vary:
+        key, _, values = arguments.vary.partition("=")
+        variants = {f"{name}-{v}": (name, [*overrides, f"{key}={v}"]) for name in names for v in values.split(",")}
     try:
-        report = compare(names, overrides, arguments.seeds, arguments.split)
+        report = compare(variants, arguments.seeds, arguments.split)
     except UserError as error:
         return print_error(error)
     if arguments.json:
@@ -50,40 +53,31 @@ def main() -> int:
     return 0
 
 
-def compare(names: list[str], overrides: list[str], seeds: int, split: str) -> dict[str, Any]:
-    """Train and measure every config with every seed; average over seeds, then compare."""
+def compare(variants: dict[str, tuple[str, list[str]]], seeds: int, split: str) -> dict[str, Any]:
+    """Train and measure every variant, a config with options, with every seed; average over seeds, then compare."""
     report: dict[str, Any] = {"configs": {}, "differences": {}}
-    before: tuple[str, np.ndarray] | None = None
-    for name in names:
+    before: tuple[str, dict[str, Scores]] | None = None
+    for label, (name, overrides) in variants.items():
         preprocess(load_config(name, overrides))
-        runs = [_measured(name, overrides, seed, split) for seed in range(seeds)]
-        mean = np.mean([measured.scores for measured in runs], axis=0)
-        images = [question.image_id for question in runs[0].questions]
-        result = summarise(runs[0], 1000)
-        result["by_seed"] = [float(measured.scores.mean()) for measured in runs]
-        result["metrics"][runs[0].headline] = float(mean.mean())
-        result["intervals"][runs[0].headline] = bootstrap_interval(mean, images)
-        result["signature"] = f"{name}|split:{split}|seeds:{seeds}|n:{len(images)}"
-        report["configs"][name] = result
+        repeats = [_measured(label, name, overrides, seed, split) for seed in range(seeds)]
+        mean = mean_scores(repeats)
+        images = [question.image_id for question in repeats[0].questions]
+        result = summarise(dataclasses.replace(repeats[0], metrics=mean), 1000)
+        result["by_seed"] = [float(measured.scores.mean()) for measured in repeats]
+        result["signature"] = f"{label}|split:{split}|seeds:{seeds}|n:{len(images)}"
+        report["configs"][label] = result
         if before is not None:
-            gain = mean - before[1]
-            report["differences"][f"{name} - {before[0]}"] = {
-                runs[0].headline: float(gain.mean()),
-                "interval": bootstrap_interval(gain, images),
+            report["differences"][f"{label} - {before[0]}"] = {
+                metric: paired_gain(mean[metric], before[1][metric], images) for metric in mean
             }
-        before = name, mean
+        before = label, mean
     return report
 
 
-def _measured(name: str, overrides: list[str], seed: int, split: str) -> Measurement:
-    label = f"{name.replace('/', '-')}-seed{seed}"
-    config = load_config(name, [*overrides, f"run.seed={seed}", f"run.name={label}"])
-    path = run_path(config)
-    if not (path / "finished").exists():
-        print(f"{path}", file=sys.stderr)
-        train(config, overwrite=True)
-        Path(path / "finished").touch()
-    return measure(load_run(path), split)  # type: ignore[arg-type]
+def _measured(label: str, name: str, overrides: list[str], seed: int, split: str) -> Measurement:
+    run_name = f"{label.replace('/', '-')}-seed{seed}"
+    run = train_once(load_config(name, [*overrides, f"run.seed={seed}", f"run.name={run_name}"]))
+    return measure(run, split)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

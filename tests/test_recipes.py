@@ -60,7 +60,7 @@ TESTED = {"vqa", "vqa/v1", "vqa/v1_multiple_choice", "visual7w", "visual7w/mlp",
 CLEVR = ["clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small", "clevr/small_cnn_lstm", "clevr/small_lstm"]
 SHAPES_VQA = ["shapes_vqa", "shapes_vqa/mean"]
 VISDIAL = ["visdial", "visdial/hierarchical", "visdial/memory", "visdial/memory_attention", "visdial/generative", "visdial/v09"]
-VISDIAL += ["shapes_dialog"]
+VISDIAL += ["visdial/text", "shapes_dialog"]
 TESTED |= {*CLEVR, *SHAPES_VQA, *VISDIAL, "clevr_dialog"}
 
 
