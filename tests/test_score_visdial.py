@@ -141,18 +141,6 @@ def test_a_round_without_relevant_options_is_left_out_and_warned_of(tmp_path: Pa
     assert report["intervals"]["ndcg"] is None
 
 
-def test_rounds_may_have_different_numbers_of_options(tmp_path: Path):
-    dialogs = copy.deepcopy(DIALOGS)
-    dialogs["data"]["dialogs"][1]["dialog"][0].update(answer_options=[3, 0], gt_index=0)
-    results = [*RANKS[:2], {"image_id": 6, "round_id": 1, "ranks": [2, 1]}]
-    dense = [DENSE[0], {"image_id": 6, "round_id": 1, "gt_relevance": [1, 0.5]}]
-    report = score(tmp_path, dialogs=dialogs, results=results, dense=dense)
-    assert report["mean_rank"] == pytest.approx((1 + 4 + 2) / 3)
-    assert report["ndcg"] == pytest.approx((NDCG_5 + (0.5 + 1 / np.log2(3)) / (1 + 0.5 / np.log2(3))) / 2)
-    report = score(tmp_path, allow_missing=True, dialogs=dialogs, results=results[:2], dense=dense)
-    assert report["mean_rank"] == pytest.approx((1 + 4 + 2) / 3)
-
-
 @pytest.mark.parametrize(
     ("record", "words"),
     [

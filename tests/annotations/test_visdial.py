@@ -39,7 +39,7 @@ TRAIN = {
             {
                 "image_id": 9,
                 "caption": "une maison à côté",
-                "dialog": [{"question": 2, "answer": 0, "answer_options": [3, 2, 1, 0], "gt_index": 3}],
+                "dialog": [{"question": 2, "answer": 0, "answer_options": [3, 2, 0], "gt_index": 2}],
             },
         ],
     },
@@ -64,13 +64,13 @@ TEST = {
                     {"question": 1, "answer_options": [2, 3, 0]},
                 ],
             },
-            {"image_id": 208, "caption": "a dog", "dialog": [{"question": 1, "answer_options": [2, 3]}]},
+            {"image_id": 208, "caption": "a dog", "dialog": [{"question": 1, "answer_options": [2, 3, 1]}]},
         ],
     },
 }
 DENSE = [
     {"image_id": 107, "round_id": 2, "gt_relevance": [1.0, 0.4, 0]},
-    {"image_id": 109, "round_id": 1, "gt_relevance": [0, 0, 0.2, 1]},
+    {"image_id": 109, "round_id": 1, "gt_relevance": [0, 0.2, 1]},
 ]
 FILES = {
     "visdial_1.0_train.json": TRAIN,
@@ -173,14 +173,14 @@ def test_a_test_file_with_answers_asks_every_round(tmp_path: Path):
     assert [(name, question.correct_choice) for name, question in questions.items()] == [
         ("300-0", 1),
         ("300-1", 0),
-        ("301-0", 3),
+        ("301-0", 2),
     ]
 
 
 def test_relevance_is_by_rounds_counted_from_one(tmp_path: Path):
     questions = by_id(read_visdial(put(tmp_path), SPLITS))
     assert questions["107-1"].relevance == (1.0, 0.4, 0.0)
-    assert questions["109-0"].relevance == (0.0, 0.0, 0.2, 1.0)
+    assert questions["109-0"].relevance == (0.0, 0.2, 1.0)
     assert [name for name, question in questions.items() if question.relevance] == ["107-1", "109-0"]
 
 
@@ -195,9 +195,9 @@ def test_training_rounds_call_it_relevance(tmp_path: Path):
 
 def test_one_text_may_be_two_options(tmp_path: Path):
     answers = [*ANSWERS, "no"]
-    train = changed(changed(TRAIN, "data/answers", answers), "data/dialogs/0/dialog/0/answer_options", [1, 4, 0, 0])
+    train = changed(changed(TRAIN, "data/answers", answers), "data/dialogs/0/dialog/0/answer_options", [1, 4, 0])
     questions = by_id(read_visdial(put(tmp_path, train=train), ["train"]))
-    assert questions["7-0"].choices == ("no", "no", "yes", "yes")
+    assert questions["7-0"].choices == ("no", "no", "yes")
     assert questions["7-0"].correct_choice == 1  # answer 4 reads like answer 1
 
 
@@ -301,6 +301,12 @@ WRONG_DIALOGS = [
     (f"{SECOND}/answer_options/2", 10**30, ["data.dialogs[0].dialog[1].answer_options[2]"]),
     (f"{SECOND}/answer_options", [3], ["data.dialogs[0].dialog[1].answer_options", ">= 2"]),
     (f"{SECOND}/answer_options", [], ["data.dialogs[0].dialog[1].answer_options", ">= 2"]),
+    (
+        f"{SECOND}/answer_options",
+        [3, 2],
+        ["data.dialogs[0].dialog[1].answer_options: 2 options", "first round of the file has 3"],
+    ),
+    (f"{SECOND}/answer_options", [3, 2, 3], ["data.dialogs[0].dialog[1].answer_options[2]: answer 3", "answer_options[0]"]),
     (f"{SECOND}/answer_options", ..., ["data.dialogs[0].dialog[1]: the key 'answer_options' is missing"]),
     (f"{SECOND}/gt_index", ..., ["data.dialogs[0].dialog[1]: the key 'gt_index' is missing"]),
     (f"{SECOND}/answer", ..., ["data.dialogs[0].dialog[1]: the key 'answer' is missing"]),
@@ -310,6 +316,7 @@ WRONG_DIALOGS = [
     (f"{SECOND}/question", "is it", ["data.dialogs[0].dialog[1].question", "expected `int`, got `str`"]),
     (f"{SECOND}/answer_options", "abc", ["data.dialogs[0].dialog[1].answer_options", "got `str`"]),
     ("data/dialogs/1/dialog", [], ["data.dialogs[1].dialog", ">= 1"]),
+    ("data/dialogs/1/dialog", [{"question": 2, "answer": 0, "answer_options": [3, 0, 1], "gt_index": 1}] * 11, ["<= 10"]),
     ("data/dialogs/1/dialog/0", 5, ["data.dialogs[1].dialog[0]", "expected `object`"]),
     ("data/dialogs/1/dialog", ..., ["data.dialogs[1]: the key 'dialog' is missing"]),
     ("data/dialogs/1/caption", ..., ["data.dialogs[1]: the key 'caption' is missing"]),
@@ -358,11 +365,11 @@ def test_a_wrong_test_dialog_is_named_with_its_key(tmp_path: Path, path: str, va
         ("0/round_id", 3, ["[0].round_id: 3", "image 107 has 2 rounds"]),
         ("1/round_id", 2, ["[1].round_id: 2", "image 109 has 1 round,"]),
         ("1/image_id", 5, ["[1].image_id", "no dialog about image 5"]),
-        ("1/gt_relevance", [0, 1], ["[1].gt_relevance: 2 numbers", "4 answer options", "round 1 of image 109"]),
+        ("1/gt_relevance", [0, 1], ["[1].gt_relevance: 2 numbers", "3 answer options", "round 1 of image 109"]),
         ("1/gt_relevance", [], ["[1].gt_relevance: 0 numbers"]),
-        ("1/gt_relevance/3", -0.1, ["[1].gt_relevance[3]", ">= 0"]),
-        ("1/gt_relevance/3", 1.1, ["[1].gt_relevance[3]", "<= 1"]),
-        ("1/gt_relevance/3", "1", ["[1].gt_relevance[3]", "expected `float`, got `str`"]),
+        ("1/gt_relevance/2", -0.1, ["[1].gt_relevance[2]", ">= 0"]),
+        ("1/gt_relevance/2", 1.1, ["[1].gt_relevance[2]", "<= 1"]),
+        ("1/gt_relevance/2", "1", ["[1].gt_relevance[2]", "expected `float`, got `str`"]),
         ("1/gt_relevance", ..., ["[1]: the key 'gt_relevance'", "'relevance'", "missing"]),
         ("1/round_id", ..., ["[1]: the key 'round_id' is missing"]),
         ("1", DENSE[0], ["[1]: round 2 of image 107 comes twice"]),

@@ -27,6 +27,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Question, Round, Split
 
 WHAT = "VisDial dialogs"
+MOST_ROUNDS = 10
 
 _Place = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _ImageId = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -51,7 +52,7 @@ class Dialog(msgspec.Struct):
 
     image_id: _ImageId
     caption: str
-    dialog: Annotated[list[DialogRound], msgspec.Meta(min_length=1)]
+    dialog: Annotated[list[DialogRound], msgspec.Meta(min_length=1, max_length=MOST_ROUNDS)]
 
 
 class _Data(msgspec.Struct):
@@ -127,12 +128,14 @@ def checked_dialogs(file: DialogFile, path: Path, *, withheld: bool) -> Iterator
         withheld: Rounds before the last need not be asked, and the answer to the last may be withheld, as in the test file.
 
     Yields:
-        Dialogs that hold together: every place exists, the option at ``gt_index`` is the answer, every image comes once.
+        Dialogs that hold together: every place exists, the option at ``gt_index`` is the answer, no option comes twice, all
+        rounds have equally many, every image comes once.
 
     Raises:
         UserError: A dialog does not: file, record and key.
     """
     seen: dict[int, int] = {}
+    num_options = 0  # of each round that is asked
     for number, raw in enumerate(file.data.dialogs):
         record = f"data.dialogs[{number}]"
         dialog = decode_official(raw, Dialog, f"{WHAT} {path}", inside=record)
@@ -141,7 +144,8 @@ def checked_dialogs(file: DialogFile, path: Path, *, withheld: bool) -> Iterator
             raise UserError(f"{path}: {record}.image_id: image {dialog.image_id} comes twice (first in data.dialogs[{first}])")
         seen[dialog.image_id] = number
         for i, turn in enumerate(dialog.dialog):
-            fault = _missing_key(turn, withheld, last=i == len(dialog.dialog) - 1) or _fault(turn, file.data)
+            num_options = num_options or len(turn.answer_options or ())
+            fault = _missing_key(turn, withheld, last=i == len(dialog.dialog) - 1) or _fault(turn, file.data, num_options)
             if fault:
                 raise UserError(f"{path}: {record}.dialog[{i}]{fault}")
         yield dialog
@@ -158,7 +162,7 @@ def _missing_key(turn: DialogRound, withheld: bool, *, last: bool) -> str | None
     return f": the key '{missing[0]}' is missing" + ("; only in the last round both may be withheld" if withheld else "")
 
 
-def _fault(turn: DialogRound, data: _Data) -> str | None:
+def _fault(turn: DialogRound, data: _Data, num_options: int) -> str | None:
     """What is wrong with the places of a round."""
     if turn.question >= len(data.questions):
         return f".question: {turn.question}, but there are {len(data.questions)} questions, counted from 0"
@@ -171,6 +175,12 @@ def _fault(turn: DialogRound, data: _Data) -> str | None:
     if max(options) >= len(data.answers):
         place = next(i for i, option in enumerate(options) if option >= len(data.answers))
         return f".answer_options[{place}]: {options[place]}, {answers}"
+    if len(options) != num_options:
+        return f".answer_options: {len(options)} options, but the first round of the file has {num_options}"
+    if len(set(options)) < len(options):
+        place = next(i for i, option in enumerate(options) if option in options[:i])
+        first = options.index(options[place])
+        return f".answer_options[{place}]: answer {options[place]} is an option already, answer_options[{first}]"
     if turn.gt_index is None:
         return None
     if turn.gt_index >= len(options):
