@@ -5,6 +5,7 @@
     FOLDER/visdial_1.0_{val,test}_dense_annotations.json        graded relevance of one round a dialog
     FOLDER/visdial_1.0_test_withheld.json                       test as the official file is: dialogs stop at the asked round
     FOLDER/scenes_{train,val,test}.json                         the things of each image
+    FOLDER/answers.txt                                          all that is ever answered: candidates for vqa-rnn ask --choices
     FOLDER/train2014/, VisualDialog_val2018/, VisualDialog_test2018/
 
 What is meant:
@@ -730,6 +731,7 @@ def write_shapes_dialog(folder: Path, images: Mapping[Split, int], seed: int) ->
             _write_split(folder, split, dialogs)
             write_text(folder / f"scenes_{split}.json", json.dumps(scenes))
             counts |= {f"{split}_images": number_of_images, f"{split}_rounds": number_of_images * NUM_ROUNDS}
+    write_text(folder / "answers.txt", "".join(f"{text}\n" for text in _ANSWER_PLACES))
     return counts
 
 

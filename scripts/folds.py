@@ -72,7 +72,7 @@ def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, vari
 
 def scores_by_seed(name: str, overrides: list[str], folds: int, seeds: int, variant: str) -> list[Measurement]:
     """Train and measure every fold; the folds of a seed pooled."""
-    preprocess(load_config(name, overrides))
+    preprocess(load_config(name, [*overrides, f"dataset.folds={folds}"]))
     return [_pool([_fold(name, overrides, folds, fold, seed, variant) for fold in range(folds)]) for seed in range(seeds)]
 
 

@@ -77,11 +77,12 @@ def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str,
     count = len(questions) if rounds is None else min(rounds, len(questions))
     with torch.inference_mode():
         first = join([model.head.generate(joint) for joint in joints(len(questions))], device)
+        # not a part of the first: another batch rounds otherwise, and the same text would be above or below itself
+        some = join([model.head.generate(joint) for joint in joints(count)], device)
         ours = join([model.head.generate(joint, partial(beam_search, width=width)) for joint in joints(count)], device)
         raw = join([model.head.generate(joint, partial(raw_beam_search, width=width)) for joint in joints(count)], device)
     texts = [run.tokenizer.decode(row) for row in _rows(first)]
     equal = [text == " ".join(split_words(answer_text(q) or "")) for text, q in zip(texts, questions, strict=True)]
-    some = Written(first.tokens[:count], first.lengths[:count], first.log_p[:count])
     differs = np.array([one != other for one, other in zip(_rows(raw), _rows(some), strict=True)])
     return {
         "num_questions": len(questions),
