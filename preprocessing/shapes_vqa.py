@@ -152,22 +152,23 @@ Draw = Callable[[Scene, Sequence[Pair]], SceneQuestion | None]
 
 
 def _exist(generator: random.Random) -> Draw:
-    form = _draw_form(generator)
+    def say(pick: Pick, things: Sequence[Thing]) -> tuple[str, str]:
+        return f"Is there a {_words(pick)}?", "yes" if things else "no"
 
-    def draw(scene: Scene, pairs: Sequence[Pair]) -> SceneQuestion | None:
-        pick = _fill(generator, scene, form, pairs)
-        things = select(scene, pick)
-        if things is None:
-            return None
-        program, last = _chain(pick)
-        _step(program, "exist", [last])
-        return _question(f"Is there a {_words(pick)}?", "yes" if things else "no", program)
-
-    return draw
+    return _about_picked(generator, _draw_form(generator), "exist", say)
 
 
 def _count(generator: random.Random) -> Draw:
-    form = _draw_form(generator, bare=True)
+    def say(pick: Pick, things: Sequence[Thing]) -> tuple[str, str]:
+        return f"How many {_words(pick, plural=True)} are there?", str(len(things))
+
+    return _about_picked(generator, _draw_form(generator, bare=True), "count", say)
+
+
+def _about_picked(
+    generator: random.Random, form: Form, function: str, say: Callable[[Pick, Sequence[Thing]], tuple[str, str]]
+) -> Draw:
+    """Questions about all things that a pick means; ``say`` gives text and answer, ``function`` is the last step."""
 
     def draw(scene: Scene, pairs: Sequence[Pair]) -> SceneQuestion | None:
         pick = _fill(generator, scene, form, pairs)
@@ -175,8 +176,8 @@ def _count(generator: random.Random) -> Draw:
         if things is None:
             return None
         program, last = _chain(pick)
-        _step(program, "count", [last])
-        return _question(f"How many {_words(pick, plural=True)} are there?", str(len(things)), program)
+        _step(program, function, [last])
+        return _question(*say(pick, things), program)
 
     return draw
 

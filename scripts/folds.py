@@ -9,7 +9,6 @@ folds are not trained again. ``--json`` prints one object.
 """
 
 import argparse
-import dataclasses
 import json
 import logging
 import sys
@@ -17,10 +16,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from repeats import mean_scores, paired_gain, train_once
+from repeats import mean_scores, paired_gain, summarise_mean, train_once
 
 from vqa_rnn.cli import print_error
-from vqa_rnn.commands.evaluate import Measurement, measure, summarise
+from vqa_rnn.commands.evaluate import Measurement, measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation
 from vqa_rnn.config_files import load_config
@@ -58,10 +57,8 @@ def cross_validate(name: str, overrides: list[str], folds: int, seeds: int, vari
     mean = {variant: mean_scores(runs) for variant, runs in pooled.items()}
     report: dict[str, Any] = {"variants": {}, "differences": {}}
     for variant, runs in pooled.items():
-        result = summarise(dataclasses.replace(runs[0], metrics=mean[variant]), 1000)
-        result["by_seed"] = [float(measured.scores.mean()) for measured in runs]
-        result["signature"] = f"{name}|ablate:{variant}|folds:{folds}|seeds:{seeds}|n:{len(images)}"
-        report["variants"][variant] = result
+        signature = f"{name}|ablate:{variant}|folds:{folds}|seeds:{seeds}|n:{len(images)}"
+        report["variants"][variant] = summarise_mean(runs, mean[variant], signature)
     others = {other: mean[other] for other in variants[1:]} | dict(pooled[variants[0]][0].floors)
     for other, scores in others.items():
         report["differences"][f"{variants[0]} - {other}"] = {

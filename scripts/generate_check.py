@@ -27,7 +27,7 @@ from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import answer_text, encode_questions
 from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import UserError
-from vqa_rnn.models.decoding import Written, beam_search, join, raw_beam_search
+from vqa_rnn.models.decoding import Method, Written, beam_search, greedy, join, raw_beam_search
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.records import Split
 from vqa_rnn.text import split_words
@@ -69,19 +69,23 @@ def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str,
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     features = open_features(run.config, encoded, run)
 
-    def joints(count: int) -> Iterator[torch.Tensor]:
-        for start in range(0, count, QUESTIONS_AT_ONCE):
-            places = np.arange(start, min(start + QUESTIONS_AT_ONCE, count))
+    def joints() -> Iterator[torch.Tensor]:
+        for start in range(0, len(questions), QUESTIONS_AT_ONCE):
+            places = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
             yield model.encode(make_batch(encoded.without_choices(), places, features).to(device)).joint
+
+    def write(joint_NJ: torch.Tensor, method: Method = greedy) -> Written:
+        return join([model.head.generate(part, method) for part in joint_NJ.split(QUESTIONS_AT_ONCE) if len(part)], device)
 
     count = len(questions) if rounds is None else min(rounds, len(questions))
     with torch.inference_mode():
-        first = join([model.head.generate(joint) for joint in joints(len(questions))], device)
-        # not a part of the first: another batch rounds otherwise, and the same text would be above or below itself
-        some = join([model.head.generate(joint) for joint in joints(count)], device)
-        ours = join([model.head.generate(joint, partial(beam_search, width=width)) for joint in joints(count)], device)
-        raw = join([model.head.generate(joint, partial(raw_beam_search, width=width)) for joint in joints(count)], device)
-    texts = [run.tokenizer.decode(row) for row in _rows(first)]
+        # each is encoded once, and the compared are written in the same batches: another batch rounds otherwise, and the same
+        # text would be above or below itself
+        joint_NJ = torch.cat(list(joints()))
+        some, others = write(joint_NJ[:count]), write(joint_NJ[count:])
+        ours = write(joint_NJ[:count], partial(beam_search, width=width))
+        raw = write(joint_NJ[:count], partial(raw_beam_search, width=width))
+    texts = [run.tokenizer.decode(row) for row in [*_rows(some), *_rows(others)]]
     equal = [text == " ".join(split_words(answer_text(q) or "")) for text, q in zip(texts, questions, strict=True)]
     differs = np.array([one != other for one, other in zip(_rows(raw), _rows(some), strict=True)])
     return {

@@ -1,18 +1,21 @@
 """What the scripts that repeat a training share: each is done once, and repeats are averaged question by question."""
 
+import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vqa_rnn.checkpoint import Run, load_run
-from vqa_rnn.commands.evaluate import Measurement
+from vqa_rnn.commands.evaluate import Measurement, summarise
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.metrics.intervals import bootstrap_interval
+
+BOOTSTRAP_SAMPLES = 1000
 
 
 def train_once(config: Config) -> Run:
@@ -42,6 +45,23 @@ def mean_scores(repeats: Sequence[Measurement]) -> dict[str, Scores]:
         (N,) scores of each question by metric.
     """
     return {metric: np.mean([measured.metrics[metric] for measured in repeats], axis=0) for metric in repeats[0].metrics}
+
+
+def summarise_mean(repeats: Sequence[Measurement], mean: Mapping[str, Scores], signature: str) -> dict[str, Any]:
+    """Say what repeats gave.
+
+    Args:
+        repeats: The same questions, measured again.
+        mean: Their ``mean_scores``.
+        signature: What was measured.
+
+    Returns:
+        The object of ``summarise`` for the mean, with the headline ``by_seed`` and the ``signature``.
+    """
+    result = summarise(dataclasses.replace(repeats[0], metrics=mean), BOOTSTRAP_SAMPLES)
+    result["by_seed"] = [float(measured.scores.mean()) for measured in repeats]
+    result["signature"] = signature
+    return result
 
 
 def paired_gain(scores: Scores, others: Scores, images: Sequence[str]) -> dict[str, Any]:

@@ -8,16 +8,15 @@ intervals are taken. Finished runs are not trained again. ``--json`` prints one 
 """
 
 import argparse
-import dataclasses
 import json
 import logging
 import sys
 from typing import Any
 
-from repeats import mean_scores, paired_gain, train_once
+from repeats import mean_scores, paired_gain, summarise_mean, train_once
 
 from vqa_rnn.cli import print_error
-from vqa_rnn.commands.evaluate import Measurement, measure, summarise
+from vqa_rnn.commands.evaluate import Measurement, measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation
 from vqa_rnn.config_files import load_config
@@ -62,10 +61,8 @@ def compare(variants: dict[str, tuple[str, list[str]]], seeds: int, split: str) 
         repeats = [_measured(label, name, overrides, seed, split) for seed in range(seeds)]
         mean = mean_scores(repeats)
         images = [question.image_id for question in repeats[0].questions]
-        result = summarise(dataclasses.replace(repeats[0], metrics=mean), 1000)
-        result["by_seed"] = [float(measured.scores.mean()) for measured in repeats]
-        result["signature"] = f"{label}|split:{split}|seeds:{seeds}|n:{len(images)}"
-        report["configs"][label] = result
+        signature = f"{label}|split:{split}|seeds:{seeds}|n:{len(images)}"
+        report["configs"][label] = summarise_mean(repeats, mean, signature)
         if before is not None:
             report["differences"][f"{label} - {before[0]}"] = {
                 metric: paired_gain(mean[metric], before[1][metric], images) for metric in mean

@@ -1,6 +1,5 @@
 """Dialogs about drawn scenes: a listener who reads nothing but the text and looks at the scene answers them the same way."""
 
-import hashlib
 import json
 import re
 from collections import Counter, defaultdict
@@ -15,6 +14,7 @@ from PIL import Image
 
 from preprocessing.scenes import COLOURS, SHAPES, SIDE, SIZES, sample_scene
 from preprocessing.shapes_dialog import ANSWERS, SceneDialog, Turn, make_dialog, relevance, write_shapes_dialog
+from tests.preprocessing.contents import contents
 from vqa_rnn.annotations.visdial import read_visdial
 from vqa_rnn.cli import main
 from vqa_rnn.config import VisdialDataset
@@ -396,11 +396,6 @@ def test_choices_alone_give_little_away(many: list[SceneDialog]):
 
 def check_of(turn: Turn) -> str:
     return next(str(choice.wording) for choice in turn.choices if choice.kind == "check")
-
-
-def contents(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path):

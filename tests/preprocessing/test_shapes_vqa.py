@@ -1,6 +1,5 @@
 """Compositional questions about drawn scenes: their truth by a reader of the text, their balance, their files."""
 
-import hashlib
 import json
 import re
 from collections import Counter, defaultdict
@@ -11,6 +10,7 @@ import pytest
 
 from preprocessing.scenes import COLOURS, PAIRS, SHAPES, sample_scene
 from preprocessing.shapes_vqa import HELD_OUT, SceneQuestion, ask_about_scene, write_shapes_vqa
+from tests.preprocessing.contents import contents
 from vqa_rnn.annotations.clevr import read_clevr
 from vqa_rnn.config import ClevrDataset
 from vqa_rnn.records import SPLITS, Split
@@ -138,11 +138,6 @@ def test_the_text_of_a_question_says_little_about_its_answer(asked: list[list[Sc
     right = sum(seen[question.question].most_common(1)[0][0] == question.answer for question in known)
     assert len(known) > 600
     assert right / len(known) < 0.52
-
-
-def contents(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path):

@@ -39,14 +39,14 @@ class Truth:
     Attributes:
         split: As the file calls it.
         keys: The n asked rounds.
-        num_options: (n,) how many options each has.
+        num_options: How many options each has.
         correct: (n,) 0-based place of the true one.
         dense: Graded relevance by image and 0-based round, or None.
     """
 
     split: str
     keys: list[Key]
-    num_options: NDArray[np.int64]
+    num_options: int
     correct: NDArray[np.int64]
     dense: Dense | None = field(default=None, repr=False)
 
@@ -108,7 +108,7 @@ def read_truth(dialogs: Path, dense: Path | None = None) -> Truth:
     return Truth(
         split=file.split,
         keys=keys,
-        num_options=np.array([num_options[image_id][number - 1] for image_id, number in keys], dtype=np.int64),
+        num_options=max(num_options[keys[0][0]]),
         correct=np.array(correct, dtype=np.int64),
         dense=relevance,
     )
@@ -163,23 +163,18 @@ def score_ranks(
 
 
 def _rank_matrix(truth: Truth, keys: Sequence[Key], ranks: Sequence[Sequence[int]], path: Path) -> NDArray[np.int64]:
-    """The ranks in the order of the truth's rounds. Options that do not exist and rounds without ranks come after all ranks."""
-    width = int(truth.num_options.max())
-    matrix = np.full((len(truth.keys), width), width + 1, dtype=np.int64)
-    place = {key: row for row, key in enumerate(truth.keys)}
-    rows = np.array([place[key] for key in keys], dtype=np.int64)
-    lengths = np.array([len(row) for row in ranks], dtype=np.int64)
-    for record in np.flatnonzero(lengths != truth.num_options[rows])[:1]:
-        expected = f"{truth.num_options[rows[record]]} options of {_name(keys[record])}"
-        raise UserError(f"{path}: [{record}].ranks: {lengths[record]} ranks for the {expected}")
-    exists = np.arange(width) < lengths[:, None]
-    given = np.full(exists.shape, width + 1, dtype=np.int64)
-    given[exists] = np.fromiter(chain.from_iterable(ranks), dtype=np.int64, count=int(lengths.sum()))
-    counted = np.where(exists, np.arange(1, width + 1), width + 1)
-    for record in np.flatnonzero((np.sort(given, axis=1) != counted).any(axis=1))[:1]:
-        wanted = f"each rank from 1 to {lengths[record]} is needed once"
+    """The ranks in the order of the truth's rounds. Rounds without ranks come after all ranks."""
+    width = truth.num_options
+    for record, row in enumerate(ranks):
+        if len(row) != width:
+            raise UserError(f"{path}: [{record}].ranks: {len(row)} ranks for the {width} options of {_name(keys[record])}")
+    given = np.fromiter(chain.from_iterable(ranks), dtype=np.int64, count=len(ranks) * width).reshape(-1, width)
+    for record in np.flatnonzero((np.sort(given, axis=1) != np.arange(1, width + 1)).any(axis=1))[:1]:
+        wanted = f"each rank from 1 to {width} is needed once"
         raise UserError(f"{path}: [{record}].ranks: {_why(ranks[record])} ({_name(keys[record])}); {wanted}")
-    matrix[rows] = given
+    place = {key: row for row, key in enumerate(truth.keys)}
+    matrix = np.full((len(truth.keys), width), width + 1, dtype=np.int64)
+    matrix[np.array([place[key] for key in keys], dtype=np.int64)] = given
     return matrix
 
 
@@ -197,10 +192,7 @@ def _gains(truth: Truth, matrix: NDArray[np.int64]) -> tuple[NDArray[np.int64], 
     assert truth.dense is not None
     place = {key: row for row, key in enumerate(truth.keys)}
     rows = np.array([place[image_id, round_index + 1] for image_id, round_index in truth.dense], dtype=np.int64)
-    relevance = np.zeros((len(rows), matrix.shape[1]))
-    for row, values in zip(relevance, truth.dense.values(), strict=True):
-        row[: len(values)] = values
-    gains = ndcg(matrix[rows], relevance)
+    gains = ndcg(matrix[rows], np.array(list(truth.dense.values())))
     judged = ~np.isnan(gains)
     if not judged.all():
         log.warning("%d of %d rounds have no relevant option: NDCG leaves them out", (~judged).sum(), len(gains))
