@@ -187,6 +187,26 @@ def test_a_value_out_of_range_is_refused(override: str):
     assert "(given: " in message
 
 
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ["model.question.cell=gru", "model.question.forget_bias=1"],
+            ["forget_bias is for cell=lstm", "gru has no forget gate"],
+        ),
+        (["model.head.name=generative", "model.head.bidirectional=true"], ["a decoder writes", "cannot be bidirectional"]),
+        (
+            ["model.history.name=memory", "model.history.cell=gru", "model.question.pooling=all_states"],
+            ["all_states", "leave out history.cell"],
+        ),
+    ],
+)
+def test_a_recurrent_network_that_cannot_be_is_refused(overrides: list[str], words: list[str]):
+    message = message_of("easy_vqa", *overrides)
+    assert [word for word in words if word not in message] == []
+    assert "\n" not in message
+
+
 def test_a_fold_that_does_not_exist_is_refused():
     message = message_of("easy_vqa", "dataset.folds=3", "dataset.fold=3")
     assert "fold 3 does not exist" in message

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -238,17 +238,45 @@ class TextConfig(Section):
     """Keep only this many answers, the most frequent."""
 
 
-class TextEncoderConfig(Section):
-    """Word embedding and recurrent network over a text."""
+CellName = Literal["elman", "lstm", "gru", "gru_reset_before", "mut1", "mut2", "mut3", "nas", "highway", "residual"]
 
-    cell: Literal["lstm", "gru"] = "lstm"
+
+class RecurrentOptions(Section):
+    """A recurrent network."""
+
+    cell: CellName = "lstm"
     """The recurrent cell."""
-    embedding_size: int = Field(128, ge=1)
-    """Size of a word vector."""
     hidden_size: int = Field(256, ge=1)
     """Size of the recurrent state."""
     num_layers: int = Field(1, ge=1)
     """Layers of the recurrent network."""
+    first_state: Literal["zero", "learned"] = "zero"
+    """What a sequence begins with where nothing else is said: zeros, or vectors that are trained."""
+    recurrent_start: Literal["uniform", "orthogonal"] = "uniform"
+    """How the matrices between states start: between -1/sqrt(`hidden_size`) and 1/sqrt(`hidden_size`), or orthogonal."""
+    forget_bias: float | None = None
+    """`lstm`: bias of the forget gate at the start, 1 for gates that begin open; null draws it as other weights."""
+
+    @model_validator(mode="after")
+    def _forget_bias_is_for_lstm(self) -> "RecurrentOptions":
+        if self.forget_bias is not None and self.cell != "lstm":
+            raise ValueError(f"forget_bias is for cell=lstm; {self.cell} has no forget gate")
+        return self
+
+    def start(self) -> dict[str, Any]:
+        """How the network starts.
+
+        Returns:
+            Keyword arguments of ``RecurrentNetwork``.
+        """
+        return self.model_dump(include={"first_state", "recurrent_start", "forget_bias"})
+
+
+class TextEncoderConfig(RecurrentOptions):
+    """Word embedding and recurrent network over a text."""
+
+    embedding_size: int = Field(128, ge=1)
+    """Size of a word vector."""
     bidirectional: bool = False
     """Read the text in both directions, each with `hidden_size`."""
     pooling: Literal["last", "mean", "max", "all_states"] = "last"
@@ -257,6 +285,19 @@ class TextEncoderConfig(Section):
     """Dropout on word vectors and on the text vector."""
     word_dropout: float = Field(0.0, ge=0, lt=1)
     """In training, replace words by the unknown word this often, so that the model knows what to make of it."""
+
+    def with_cell(self, cell: CellName | None) -> "TextEncoderConfig":
+        """The same with another cell.
+
+        Args:
+            cell: Its name; None keeps the cell.
+
+        Returns:
+            The options; a forget bias stays with an LSTM alone.
+        """
+        if cell is None:
+            return self
+        return self.model_copy(update={"cell": cell, "forget_bias": self.forget_bias if cell == "lstm" else None})
 
 
 class NoHistory(Section):
@@ -269,6 +310,8 @@ class LateFusionHistory(Section):
     """All that was said as one long text."""
 
     name: Literal["late_fusion"] = "late_fusion"
+    cell: CellName | None = None
+    """The cell of the network that reads it; null takes the question's."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the question once the history is worked in."""
 
@@ -277,6 +320,8 @@ class HierarchicalHistory(Section):
     """A recurrent network over facts, each read by another (HRE)."""
 
     name: Literal["hierarchical"] = "hierarchical"
+    cell: CellName | None = None
+    """The cell of a network of its own for what was said, else like the question's; null has the question's read it."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the question once the history is worked in."""
 
@@ -285,6 +330,8 @@ class HierarchicalAttentionHistory(Section):
     """The same, and the question weighs what came before (HREA)."""
 
     name: Literal["hierarchical_attention"] = "hierarchical_attention"
+    cell: CellName | None = None
+    """The cell of a network of its own for what was said, else like the question's; null has the question's read it."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the question once the history is worked in."""
 
@@ -293,6 +340,8 @@ class MemoryHistory(Section):
     """Facts as a memory that the question reads (MN)."""
 
     name: Literal["memory"] = "memory"
+    cell: CellName | None = None
+    """The cell of a network of its own for what was said, else like the question's; null has the question's read it."""
     num_hops: int = Field(1, ge=1)
     """How often it is read."""
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -374,6 +423,8 @@ class ChoiceHead(Section):
     name: Literal["choice"] = "choice"
     choices: Literal["texts", "regions"] = "texts"
     """`regions`: pointing, each choice is a region of the image."""
+    cell: CellName | None = None
+    """The cell of the network that reads choices, else like the question's; null takes the question's."""
     loss: Literal["softmax", "sigmoid"] = "softmax"
     """`softmax`: one choice is right; `sigmoid`: each triplet of image, question and choice is right or not by itself."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -394,6 +445,8 @@ class MlpChoiceHead(Section):
     name: Literal["mlp_choice"] = "mlp_choice"
     choices: Literal["texts", "regions"] = "texts"
     """`regions`: pointing, each choice is a region of the image."""
+    cell: CellName | None = None
+    """The cell of the network that reads choices, else like the question's; null takes the question's."""
     hidden_size: int = Field(1024, ge=1)
     """Size of the layer."""
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -412,22 +465,23 @@ class MlpChoiceHead(Section):
         return self
 
 
-class GenerativeHead(Section):
+class GenerativeHead(RecurrentOptions):
     """Writes an answer word by word, and scores a choice by how probable it is to be written (Das et al. 2017)."""
 
     name: Literal["generative"] = "generative"
     conditioning: Literal["first_state", "every_step"] = "first_state"
     """Where the joint vector enters: `first_state`, where writing begins; `every_step`, beside each word."""
-    cell: Literal["lstm", "gru"] = "lstm"
-    """The recurrent cell."""
-    hidden_size: int = Field(256, ge=1)
-    """Size of the recurrent state."""
-    num_layers: int = Field(1, ge=1)
-    """Layers of the recurrent network."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the words that are read, and on the states that words are predicted from."""
     max_tokens: int = Field(20, ge=1)
     """Most words of a text that is written."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _writes_forwards(cls, options: Any) -> Any:
+        if isinstance(options, dict) and "bidirectional" in options:
+            raise ValueError("a decoder writes from the first word to the last: it cannot be bidirectional")
+        return options
 
 
 class AdamWOptimizer(Section):
@@ -535,6 +589,13 @@ class ModelConfig(Section):
     """Dropout on the region features."""
     ablate: Literal["none", "question_only", "image_only", "choices_only"] = "none"
     """Train without a part: `question_only` sees no image, `image_only` no question, `choices_only` neither."""
+
+    @model_validator(mode="after")
+    def _history_fits_the_question(self) -> "ModelConfig":
+        other = getattr(self.history, "cell", None)
+        if self.question.pooling == "all_states" and other not in (None, self.question.cell):
+            raise ValueError("question.pooling=all_states makes vectors whose size depends on the cell: leave out history.cell")
+        return self
 
 
 def _in_order(steps: tuple[int, int]) -> tuple[int, int]:

@@ -18,12 +18,13 @@ from vqa_rnn.models import generative
 from vqa_rnn.models.decoding import Written, beam_search, draw, raw_beam_search
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.text_encoder import TextEncoder
+from vqa_rnn.rnn import RecurrentNetwork
 
 VOCABULARY, END = 9, 9
 KINDS = [
     {"conditioning": conditioning, "cell": cell, "num_layers": layers}
     for conditioning in ("first_state", "every_step")
-    for cell, layers in (("lstm", 1), ("lstm", 2), ("gru", 1))
+    for cell, layers in (("lstm", 1), ("lstm", 2), ("gru", 1), ("nas", 1), ("elman", 2))
 ]
 # Choices that begin alike, one that is the beginning of another, one that comes twice; the last question has none.
 TEXTS = {
@@ -64,8 +65,8 @@ def by_hand(head: GenerativeHead, vector: Tensor, text: list[int]) -> float:
     total, word = 0.0, weight["start"]
     for following in (*text, END):
         x = np.concatenate([word, z]) if head.every_step else word
-        gates = weight["network.weight_ih_l0"] @ x + weight["network.bias_ih_l0"]
-        gates = gates + weight["network.weight_hh_l0"] @ state + weight["network.bias_hh_l0"]
+        gates = weight["network.layers.0.0.fused.weight_ih_l0"] @ x + weight["network.layers.0.0.fused.bias_ih_l0"]
+        gates = gates + weight["network.layers.0.0.fused.weight_hh_l0"] @ state + weight["network.layers.0.0.fused.bias_hh_l0"]
         entrance, forget, candidate, exit_ = np.split(gates, 4)
         cell = sigmoid(forget) * cell + sigmoid(entrance) * np.tanh(candidate)
         state = sigmoid(exit_) * np.tanh(cell)
@@ -122,9 +123,9 @@ def test_shared_beginnings_give_what_reading_each_text_by_itself_gives(options: 
 @pytest.mark.parametrize("options", KINDS, ids=str)
 def test_a_distinct_beginning_is_read_once_a_question(options: dict[str, Any], monkeypatch: Any):
     read = []
-    step = generative.run_step
+    step = RecurrentNetwork.step
     monkeypatch.setattr(
-        generative, "run_step", lambda network, inputs, before: read.append(len(inputs)) or step(network, inputs, before)
+        RecurrentNetwork, "step", lambda network, inputs, before: read.append(len(inputs)) or step(network, inputs, before)
     )
     make(**options)(joint(), REGIONS, batch_of(4, **TEXTS))
     # 4 starts; 2, 5 of the first two questions, 2, 5 of the third; then 2 3, 2 4 | 2 3 | 2 3; then 2 3 4, 2 4 3 | 2 3 4

@@ -18,6 +18,7 @@ from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.models.history import HISTORY_ENCODERS, dialog_tokens
 from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.records import Question, Round
+from vqa_rnn.rnn import CELLS, Cell
 from vqa_rnn.text import WordTokenizer
 
 WORDS = "what colour is it and the other one red blue green a cat dog yes no left of two"
@@ -116,6 +117,26 @@ def test_what_is_said_later_moves_nothing_before_it(history: str):
         torch.testing.assert_close(after[: changed + 1], before[: changed + 1], rtol=0, atol=1e-9)
         if changed < 4:
             assert (after[changed + 1 :] - before[changed + 1 :]).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("history", READING)
+def test_any_cell_reads_what_was_said_and_the_question_keeps_its_own(history: str, cell: str):
+    model = build(history, cell=cell)
+    inside = {type(each) for each in model.history.modules() if isinstance(each, Cell)}
+    assert inside == {CELLS[cell]}
+    assert {type(each) for each in model.question_encoder.modules() if isinstance(each, Cell)} == {CELLS["lstm"]}
+    together = model(batch_of(DIALOGS))
+    for row in range(len(DIALOGS)):
+        torch.testing.assert_close(model(batch_of(DIALOGS, [row]))[0], together[row], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("history", sorted(set(READING) - {"late_fusion"}))
+def test_facts_are_read_by_the_network_of_the_question_unless_they_have_a_cell(history: str):
+    shared, own = build(history), build(history, cell="lstm")
+    assert shared.history.text_encoder is shared.question_encoder
+    assert own.history.text_encoder is not own.question_encoder
+    assert own.history.text_encoder.embedding is own.question_encoder.embedding
 
 
 @pytest.mark.parametrize("history", READING)

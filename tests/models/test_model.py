@@ -22,6 +22,7 @@ from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
 from vqa_rnn.models.model import grid_boxes
 from vqa_rnn.records import Question
+from vqa_rnn.rnn import CELLS
 from vqa_rnn.text import WordTokenizer
 
 COMBINATIONS = list(itertools.product(ATTENTIONS, FUSIONS, ANSWER_HEADS))
@@ -232,7 +233,21 @@ def test_choices_are_read_by_a_network_of_their_own_over_the_words_of_the_questi
     encoder = model.head.choices.text_encoder
     assert encoder.embedding is model.question_encoder.embedding
     assert encoder.network is not model.question_encoder.network
-    assert not torch.equal(encoder.network.weight_ih_l0, model.question_encoder.network.weight_ih_l0)
+    theirs, ours = (each.network.cells()[0].recurrent_weights() for each in (encoder, model.question_encoder))
+    assert not torch.equal(theirs, ours)
+
+
+@pytest.mark.parametrize("head", ["choice", "mlp_choice"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_any_cell_reads_questions_and_any_reads_choices(cell: str, head: str):
+    options = {"question": {"cell": cell, "embedding_size": 8, "hidden_size": 7}}
+    model, other = build("none", "product", head, **options), build("none", "product", head, {"cell": cell})
+    for built, question in ((model, cell), (other, "lstm")):
+        assert isinstance(built.question_encoder.network.cells()[0], CELLS[question])
+        assert isinstance(built.head.choices.text_encoder.network.cells()[0], CELLS[cell])
+        scores = built(batch_of(*ALL))
+        alone = built(batch_of(1))[0]
+        torch.testing.assert_close(alone, scores[1, : len(alone)], rtol=0, atol=1e-6)
 
 
 def test_dropout_on_features_acts_in_training_alone():

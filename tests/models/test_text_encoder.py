@@ -56,39 +56,6 @@ def test_pooling_is_over_the_words_of_a_text(bidirectional: bool, pooling: str):
         torch.testing.assert_close(row, expected[pooling], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize(("num_layers", "bidirectional", "cell"), [(1, False, "lstm"), (2, True, "lstm"), (1, False, "gru")])
-def test_many_texts_are_read_by_length_with_the_same_vectors_and_gradients(
-    num_layers: int, bidirectional: bool, cell: str, pooling: str, monkeypatch: pytest.MonkeyPatch
-):
-    model = encoder(num_layers, bidirectional, pooling=pooling, cell=cell).train()
-    tokens, lengths = padded(TEXTS * 3, length=7)
-    weights = torch.randn(15, model.output_size, dtype=torch.float64)
-
-    def vectors_and_gradients() -> list[Tensor]:
-        model.zero_grad()
-        vectors = model.encode_texts(tokens, lengths)
-        (vectors * weights).sum().backward()
-        return [vectors, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)]
-
-    packed = vectors_and_gradients()
-    monkeypatch.setattr(text_encoder, "MANY_TEXTS", 2)
-    monkeypatch.setattr(text_encoder, "run_packed", None)
-    by_length = vectors_and_gradients()
-    assert len(packed) == len(by_length) > 1
-    for ours, theirs in zip(by_length, packed, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-
-
-def test_many_texts_are_read_in_half_precision():
-    model = encoder().float().train()
-    tokens, lengths = torch.randint(2, 9, (text_encoder.MANY_TEXTS, 3)), torch.full((text_encoder.MANY_TEXTS,), 3)
-    with torch.autocast("cpu", torch.bfloat16):
-        vectors = model.encode_texts(tokens, lengths)
-        vectors.float().sum().backward()
-    torch.testing.assert_close(vectors.float(), model.encode_texts(tokens, lengths), rtol=0.05, atol=0.05)
-
-
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_no_texts_give_no_vectors(bidirectional: bool):
     model = encoder(bidirectional=bidirectional)

@@ -8,13 +8,12 @@ text goes on, X distinct steps from a beginning to its next word.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_packed_sequence
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import GenerativeHead as GenerativeConfig
 from vqa_rnn.models.decoding import Method, State, Step, Written, greedy, join
 from vqa_rnn.models.text_encoder import PADDING_ID, UNKNOWN_ID, TextEncoder
-from vqa_rnn.rnn import CELLS, run_packed, run_step
+from vqa_rnn.rnn import RecurrentNetwork
 
 PAIRS_AT_ONCE = 2**14  # whose states are held together
 LOGITS_AT_ONCE = 2**24  # logits that are held together where only their sum, or the best of them, is wanted
@@ -46,17 +45,17 @@ class GenerativeHead(nn.Module):
         self.end_id = self.embedding.num_embeddings
         self.start = nn.Parameter(torch.randn(word_size))
         self.every_step = config.conditioning == "every_step"
-        self.num_layers = config.num_layers
-        if not self.every_step:
-            parts = 2 if config.cell == "lstm" else 1
-            self.project_joint = nn.Linear(joint_size, parts * config.num_layers * config.hidden_size)
-        self.network = CELLS[config.cell](
+        self.network = RecurrentNetwork(
+            config.cell,
             word_size + (joint_size if self.every_step else 0),
             config.hidden_size,
-            config.num_layers,
-            batch_first=True,
-            dropout=config.dropout if config.num_layers > 1 else 0.0,
+            num_layers=config.num_layers,
+            dropout=config.dropout,
+            **config.start(),
         )
+        self.num_layers = config.num_layers
+        if not self.every_step:
+            self.project_joint = nn.Linear(joint_size, self.network.num_states * config.num_layers * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, self.end_id + 1)
         self.dropout = nn.Dropout(config.dropout)
         self.max_tokens = config.max_tokens
@@ -91,8 +90,7 @@ class GenerativeHead(nn.Module):
         words_NTE = torch.cat([self.start.expand(len(tokens_NT), 1, -1), self.embedding(tokens_NT)], dim=1)
         state = self._first_state(joint_NJ)
         inputs_NTE = self._inputs(words_NTE, state.told)
-        states, _ = run_packed(self.network, inputs_NTE, lengths_N + 1, state.network)
-        states_NTH, _ = pad_packed_sequence(states, batch_first=True, total_length=inputs_NTE.shape[1])
+        states_NTH, _ = self.network(inputs_NTE, lengths_N + 1, state.network)
         place_T = torch.arange(inputs_NTE.shape[1], device=tokens_NT.device)
         next_NT = functional.pad(tokens_NT, (0, 1)).masked_fill(place_T == lengths_N[:, None], self.end_id)
         counts_NT = place_T <= lengths_N[:, None]
@@ -218,13 +216,10 @@ class GenerativeHead(nn.Module):
     def _first_state(self, joint_NJ: Tensor) -> State:
         """The state before anything is read."""
         if self.every_step:
-            zeros = joint_NJ.new_zeros(self.num_layers, len(joint_NJ), self.network.hidden_size)
-            return State((zeros, zeros) if isinstance(self.network, nn.LSTM) else (zeros,), joint_NJ)
-        projected_NLH = self.project_joint(joint_NJ).unflatten(1, (-1, self.network.hidden_size))
-        states_LNH = projected_NLH[:, : self.num_layers].tanh().transpose(0, 1).contiguous()
-        cells_LNH = projected_NLH[:, self.num_layers :].transpose(0, 1).contiguous()
-        told = joint_NJ[:, :0]
-        return State((states_LNH, cells_LNH) if isinstance(self.network, nn.LSTM) else (states_LNH,), told)
+            return State(self.network.begin(len(joint_NJ)), joint_NJ)
+        projected_LNH = self.project_joint(joint_NJ).unflatten(1, (-1, self.network.hidden_size)).transpose(0, 1)
+        outputs_LNH, *cells_LNH = projected_LNH.split(self.num_layers)
+        return State((outputs_LNH.tanh(), *cells_LNH), joint_NJ[:, :0])
 
     def _begin(self, joint_NJ: Tensor) -> tuple[Tensor, State]:
         """(N, H) what the first word is predicted from, and the state there."""
@@ -235,7 +230,7 @@ class GenerativeHead(nn.Module):
 
     def _read(self, words_ME: Tensor, state: State) -> tuple[Tensor, State]:
         inputs_ME = self._inputs(words_ME.unsqueeze(1), state.told).squeeze(1)
-        states_MH, network = run_step(self.network, inputs_ME, state.network)
+        states_MH, network = self.network.step(inputs_ME, state.network)
         return states_MH, State(network, state.told)
 
     def _inputs(self, words_NTE: Tensor, told_NJ: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ Shape letters: N questions, G dialogs, F distinct facts, R facts of a dialog, T 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_packed_sequence
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import HierarchicalAttentionHistory as HierarchicalAttentionConfig
@@ -27,7 +26,7 @@ from vqa_rnn.config import LateFusionHistory as LateFusionConfig
 from vqa_rnn.config import MemoryHistory as MemoryConfig
 from vqa_rnn.config import NoHistory as NoHistoryConfig
 from vqa_rnn.models.text_encoder import TextEncoder
-from vqa_rnn.rnn import CELLS, run_packed
+from vqa_rnn.rnn import RecurrentNetwork
 
 MOST_DISTANT = 32
 SHARPNESS = 6  # of the look into a memory: weights differ by a factor of e^12 at most
@@ -61,9 +60,7 @@ class LateFusion(nn.Module):
     def __init__(self, config: LateFusionConfig, text_encoder: TextEncoder) -> None:
         super().__init__()
         self.embedding = text_encoder.embedding
-        self.network = CELLS[text_encoder.cell](
-            text_encoder.embedding.embedding_dim, text_encoder.output_size, batch_first=True
-        )
+        self.network = RecurrentNetwork(text_encoder.cell, text_encoder.embedding.embedding_dim, text_encoder.output_size)
         self.join = _Join(text_encoder.output_size, config.dropout)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
@@ -77,8 +74,7 @@ class LateFusion(nn.Module):
             (N, H) float.
         """
         tokens_GL, ends_GR = dialog_tokens(batch)
-        states, _ = run_packed(self.network, self.embedding(tokens_GL), ends_GR[:, -1].clamp(min=1))
-        states_GLH, _ = pad_packed_sequence(states, batch_first=True)
+        states_GLH, _ = self.network(self.embedding(tokens_GL), ends_GR[:, -1])
         last_N = ends_GR[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
         context_NH = states_GLH[batch.dialog_index, last_N.clamp(min=0)]
         return self.join(question_NH, _where_any(context_NH, batch))
@@ -95,7 +91,7 @@ class Hierarchical(nn.Module):
         super().__init__()
         size = text_encoder.output_size
         self.text_encoder = text_encoder
-        self.network = CELLS[text_encoder.cell](size, size, batch_first=True)
+        self.network = RecurrentNetwork(text_encoder.cell, size, size)
         self.join = _Join(size, config.dropout)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
@@ -124,7 +120,7 @@ class HierarchicalAttention(nn.Module):
         super().__init__()
         size = text_encoder.output_size
         self.text_encoder = text_encoder
-        self.network = CELLS[text_encoder.cell](size, size, batch_first=True)
+        self.network = RecurrentNetwork(text_encoder.cell, size, size)
         self.project_state = nn.Linear(size, size)
         self.project_question = nn.Linear(size, size, bias=False)
         self.score = nn.Linear(size, 1, bias=False)
@@ -235,11 +231,9 @@ def _facts(text_encoder: TextEncoder, batch: Batch) -> Tensor:
     return facts_FH[batch.history_index.clamp(min=0)]
 
 
-def _run_over_facts(network: nn.LSTM | nn.GRU, facts_GRH: Tensor, batch: Batch) -> Tensor:
+def _run_over_facts(network: RecurrentNetwork, facts_GRH: Tensor, batch: Batch) -> Tensor:
     """(G, R, H) the states after each fact, 0 where there is none."""
-    lengths_G = (batch.history_index >= 0).sum(dim=1)
-    states, _ = run_packed(network, facts_GRH, lengths_G.clamp(min=1))
-    return pad_packed_sequence(states, batch_first=True, total_length=facts_GRH.shape[1])[0]
+    return network(facts_GRH, (batch.history_index >= 0).sum(dim=1))[0]
 
 
 def _weigh(scores_NR: Tensor, values_NRH: Tensor, batch: Batch) -> Tensor:

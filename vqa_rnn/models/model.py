@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqa_rnn.batch import Batch
-from vqa_rnn.config import ModelConfig
+from vqa_rnn.config import ChoiceHead as ChoiceConfig
+from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, TextEncoderConfig
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.decoding import Method, Written, greedy
 from vqa_rnn.models.fusion import FUSIONS
@@ -78,11 +79,19 @@ class VqaModel(nn.Module):
         question_size = self.question_encoder.output_size
         self.attention = ATTENTIONS[config.attention.name](config.attention, region_size, question_size)  # type: ignore[arg-type]
         self.fusion = FUSIONS[config.fusion.name](config.fusion, question_size, self.attention.output_size)  # type: ignore[arg-type]
-        choice_encoder = TextEncoder(config.question, sizes.vocabulary_size)
-        choice_encoder.embedding = self.question_encoder.embedding
+        choice_cell = config.head.cell if isinstance(config.head, ChoiceConfig | MlpChoiceHead) else None
+        choice_encoder = self._another_encoder(config.question.with_cell(choice_cell), sizes)
         head = ANSWER_HEADS[config.head.name]
         self.head = head(config.head, self.fusion.output_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
-        self.history = HISTORY_ENCODERS[config.history.name](config.history, self.question_encoder)  # type: ignore[arg-type]
+        fact_cell = None if isinstance(config.history, NoHistory) else config.history.cell
+        facts = self._another_encoder(config.question.with_cell(fact_cell), sizes) if fact_cell else self.question_encoder
+        self.history = HISTORY_ENCODERS[config.history.name](config.history, facts)  # type: ignore[arg-type]
+
+    def _another_encoder(self, config: TextEncoderConfig, sizes: ModelSizes) -> TextEncoder:
+        """One with a network of its own that knows words as the question's does."""
+        encoder = TextEncoder(config, sizes.vocabulary_size)
+        encoder.embedding = self.question_encoder.embedding
+        return encoder
 
     def set_feature_statistics(self, mean_D: Tensor, std_D: Tensor) -> None:
         """Fix how features are standardised.

@@ -5,14 +5,12 @@ Shape letters: N texts, T tokens, E embedding size, H text vector size.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_packed_sequence
 
 from vqa_rnn.config import TextEncoderConfig
-from vqa_rnn.rnn import CELLS, all_states, last_state, run_equal, run_packed
+from vqa_rnn.rnn import RecurrentNetwork, all_states
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
-MANY_TEXTS = 1024  # from which on texts of each length are enough to be read by themselves
 
 
 class TextEncoder(nn.Module):
@@ -36,21 +34,22 @@ class TextEncoder(nn.Module):
         """
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size, padding_idx=PADDING_ID)
-        self.network = CELLS[config.cell](
+        self.network = RecurrentNetwork(
+            config.cell,
             config.embedding_size,
             config.hidden_size,
-            config.num_layers,
-            batch_first=True,
+            num_layers=config.num_layers,
             bidirectional=config.bidirectional,
-            dropout=config.dropout if config.num_layers > 1 else 0.0,
+            dropout=config.dropout,
+            **config.start(),
         )
         self.cell = config.cell
         self.dropout = nn.Dropout(config.dropout)
         self.word_dropout = config.word_dropout
         self.pooling = config.pooling
-        self.output_size = config.hidden_size * (2 if config.bidirectional else 1)
+        self.output_size = self.network.output_size
         if config.pooling == "all_states":
-            self.output_size *= config.num_layers * (2 if config.cell == "lstm" else 1)
+            self.output_size *= config.num_layers * self.network.num_states
 
     def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """Encode texts of any field.
@@ -74,33 +73,17 @@ class TextEncoder(nn.Module):
         if self.training and self.word_dropout:
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
             tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
-        if len(tokens_NT) >= MANY_TEXTS and tokens_NT.device.type == "cpu":
-            return self._read_by_length(tokens_NT, lengths_N)
-        states, final = run_packed(self.network, self.dropout(self.embedding(tokens_NT)), lengths_N)
-        if self.pooling in ("last", "all_states"):
-            return self._pool_final(final)
-        outside = 0.0 if self.pooling == "mean" else float("-inf")
-        return self._pool(pad_packed_sequence(states, batch_first=True, padding_value=outside)[0], lengths_N)
-
-    def _read_by_length(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
-        """(N, H) texts of equal length together, so that nothing is padded or packed.
-
-        On a CPU the backward pass of a packed network fills, for each of T words, a matrix as large as all words of all texts.
-        """
-        order_N = lengths_N.argsort(stable=True)
-        parts = []
-        for rows in order_N.split(torch.unique_consecutive(lengths_N[order_N], return_counts=True)[1].tolist()):
-            tokens = tokens_NT[rows, : int(lengths_N[rows[0]])]
-            states, final = run_equal(self.network, self.dropout(self.embedding(tokens)))
-            is_final = self.pooling in ("last", "all_states")
-            parts.append(self._pool_final(final) if is_final else self._pool(states, lengths_N[rows]))
-        return torch.cat(parts).index_select(0, order_N.argsort())
-
-    def _pool_final(self, final: tuple[Tensor, ...]) -> Tensor:
-        return self.dropout(last_state(self.network, final) if self.pooling == "last" else all_states(final))
-
-    def _pool(self, states_NTH: Tensor, lengths_N: Tensor) -> Tensor:
-        return self.dropout(states_NTH.sum(dim=1) / lengths_N[:, None] if self.pooling == "mean" else states_NTH.amax(dim=1))
+        states_NTH, final = self.network(self.dropout(self.embedding(tokens_NT)), lengths_N)
+        if self.pooling == "last":
+            vectors_NH = self.network.last_output(final)
+        elif self.pooling == "all_states":
+            vectors_NH = all_states(final)
+        elif self.pooling == "mean":
+            vectors_NH = states_NTH.sum(dim=1) / lengths_N[:, None]
+        else:
+            is_padding_NT = torch.arange(states_NTH.shape[1], device=lengths_N.device) >= lengths_N[:, None]
+            vectors_NH = states_NTH.masked_fill(is_padding_NT.unsqueeze(2), float("-inf")).amax(dim=1)
+        return self.dropout(vectors_NH)
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """As ``encode_texts``.

@@ -1,5 +1,6 @@
-"""Recurrent cells and the layer that runs them over packed texts."""
+"""Recurrent cells, and the network that runs them over sequences of different lengths."""
 
-from vqa_rnn.rnn.layer import CELLS, all_states, last_state, run_equal, run_packed, run_step
+from vqa_rnn.rnn.cells import CELLS, Cell, State
+from vqa_rnn.rnn.network import RecurrentNetwork, all_states
 
-__all__ = ["CELLS", "all_states", "last_state", "run_equal", "run_packed", "run_step"]
+__all__ = ["CELLS", "Cell", "RecurrentNetwork", "State", "all_states"]

@@ -1,0 +1,277 @@
+"""A recurrent network: cells in layers and directions, run over sequences of different lengths.
+
+Shape letters: L layers (of both directions where there are two), N sequences, T steps, M elements of all sequences without the
+padding, E input size, H hidden size.
+"""
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from vqa_rnn.rnn.cells import CELLS, Cell, Lstm, State
+
+
+class RecurrentNetwork(nn.Module):
+    """One or several layers of a cell, each in one direction or two.
+
+    A layer reads what the one below says at the same step: the lecture's second slide on multi-layer networks (its first has
+    the layer below at the step before). State goes in and comes out, so a sequence read in parts gives what it gives whole, and
+    truncated backpropagation through time is
+
+        state = None
+        for chunk in inputs_NTE.split(20, dim=1):
+            states, state = network(chunk, first=state)
+            loss(states).backward()
+            state = tuple(part.detach() for part in state)
+
+    Attributes:
+        num_states: Vectors in the state of a cell, 2 for one with (h, c).
+        num_directions: 1 or 2.
+        output_size: H, or 2 H for two directions.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        first_state: Literal["zero", "learned"] = "zero",
+        recurrent_start: Literal["uniform", "orthogonal"] = "uniform",
+        forget_bias: float | None = None,
+    ) -> None:
+        """Make the cells.
+
+        Args:
+            cell: A name from ``CELLS``.
+            input_size: E.
+            hidden_size: H.
+            num_layers: At least 1.
+            bidirectional: Read backwards as well.
+            dropout: Between layers.
+            first_state: What a sequence begins with where nothing is given: zeros, or vectors that are trained.
+            recurrent_start: How each matrix between states starts: ``uniform`` as torch does it, or ``orthogonal``
+                (Saxe et al. 2014, https://arxiv.org/abs/1312.6120).
+            forget_bias: The bias in an LSTM's forget gates at the start; None leaves it to torch, which draws it around 0.
+
+        Raises:
+            ValueError: For an unknown cell, no layer, or a forget bias for a cell that has no forget gate.
+        """
+        super().__init__()
+        if cell not in CELLS:
+            raise ValueError(f"there is no recurrent cell {cell!r}; there are {', '.join(CELLS)}")
+        if num_layers < 1:
+            raise ValueError(f"a recurrent network has at least one layer, not {num_layers}")
+        if forget_bias is not None and CELLS[cell] is not Lstm:
+            raise ValueError(f"forget_bias is for the cell 'lstm'; {cell!r} has no forget gate")
+        self.num_states = CELLS[cell].num_states
+        self.num_directions = 2 if bidirectional else 1
+        self.hidden_size = hidden_size
+        self.output_size = self.num_directions * hidden_size
+        sizes = [input_size] + [self.output_size] * (num_layers - 1)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(CELLS[cell](size, hidden_size) for _ in range(self.num_directions)) for size in sizes
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.first_state: nn.Parameter | None = None
+        if first_state == "learned":
+            self.first_state = nn.Parameter(torch.zeros(self.num_states, num_layers * self.num_directions, hidden_size))
+        for each in self.cells():
+            if recurrent_start == "orthogonal":
+                for block in each.recurrent_weights().detach().split(hidden_size):
+                    nn.init.orthogonal_(block)
+            if isinstance(each, Lstm) and forget_bias is not None:
+                each.set_forget_bias(forget_bias)
+
+    def cells(self) -> list[Cell]:
+        """The cells.
+
+        Returns:
+            (L,) layer by layer; within a layer the forward direction comes first.
+        """
+        return [cell for layer in self._layers() for cell in layer]
+
+    def _layers(self) -> list[list[Cell]]:
+        return cast(list[list[Cell]], self.layers)
+
+    def forward(self, inputs_NTE: Tensor, lengths_N: Tensor | None = None, first: State | None = None) -> tuple[Tensor, State]:
+        """Read sequences. Padding is never computed.
+
+        Args:
+            inputs_NTE: (N, T, E) float, padded on the right with anything; N and T at least 1.
+            lengths_N: (N,) int64, each from 0 to T; None where all are T. A sequence of length 0 keeps its state.
+            first: The states to begin with: for each vector of a cell's state (L, N, H).
+
+        Returns:
+            (N, T, H) the last layer's outputs, both directions side by side, 0 in the padding; and the states after each
+            sequence's last element (for a backward direction, its first), in the form of ``first``.
+
+        Raises:
+            ValueError: If the first state has another shape.
+        """
+        N, T, _ = inputs_NTE.shape
+        if first is not None:
+            self._check(first, N)
+        state = self.begin(N) if first is None else first
+        order = None if lengths_N is None else _Order(lengths_N, T)
+        if order is None:
+            data_ME, sizes = inputs_NTE.transpose(0, 1).flatten(0, 1), [N] * T
+        else:
+            data_ME, sizes = inputs_NTE.flatten(0, 1)[order.element_M], order.sizes
+            state = tuple(part[:, order.sequence_N] for part in state)
+        data_MH, state = self._run(data_ME, sizes, state)
+        if order is None:
+            return data_MH.unflatten(0, (T, N)).transpose(0, 1), state
+        states_NTH = data_MH.new_zeros(N * T, self.output_size).index_copy(0, order.element_M, data_MH).unflatten(0, (N, T))
+        return states_NTH, tuple(part[:, order.place_N] for part in state)
+
+    def step(self, inputs_NE: Tensor, before: State) -> tuple[Tensor, State]:
+        """Read one more element of each sequence, forwards.
+
+        Args:
+            inputs_NE: (N, E) float; N at least 1.
+            before: The states, as ``forward`` gives them.
+
+        Returns:
+            (N, H) the last layer's outputs, and the states after it.
+        """
+        states_NTH, after = self(inputs_NE.unsqueeze(1), first=before)
+        return states_NTH.squeeze(1), after
+
+    def last_output(self, final: State) -> Tensor:
+        """The last layer's last output.
+
+        Args:
+            final: The states from ``forward``.
+
+        Returns:
+            (N, H), both directions side by side where there are two.
+        """
+        return final[0][-self.num_directions :].transpose(0, 1).flatten(1)
+
+    def begin(self, sequences: int) -> State:
+        """What sequences begin with where nothing is given.
+
+        Args:
+            sequences: N.
+
+        Returns:
+            For each vector of a cell's state (L, N, H).
+        """
+        shape = self._state_shape(sequences)
+        if self.first_state is not None:
+            return tuple(part.unsqueeze(1).expand(shape) for part in self.first_state)
+        return (self.cells()[0].recurrent_weights().new_zeros(shape),) * self.num_states
+
+    def _state_shape(self, sequences: int) -> tuple[int, int, int]:
+        return len(self.layers) * self.num_directions, sequences, self.hidden_size
+
+    def _check(self, first: State, sequences: int) -> None:
+        shape, found = self._state_shape(sequences), [tuple(part.shape) for part in first]
+        if found != [shape] * self.num_states:
+            raise ValueError(
+                f"a first state of shape {' and '.join(map(str, found))}; it needs {self.num_states} of {shape}: "
+                "layers and directions, sequences, hidden size"
+            )
+
+    def _run(self, data_ME: Tensor, sizes: list[int], first: State) -> tuple[Tensor, State]:
+        """Elements in the order of time and, within a step, of ``first``, whose first ``sizes[t]`` go on at step t."""
+        backward_M = _reversed(sizes, data_ME.device) if self.num_directions == 2 else None
+        ends: list[State] = []
+        for depth, layer in enumerate(self._layers()):
+            if depth:
+                data_ME = self.dropout(data_ME)
+            outputs = []
+            for direction, cell in enumerate(layer):
+                state = tuple(part[len(ends)] for part in first)
+                read = data_ME if direction == 0 else data_ME[backward_M]
+                output_MH, state = _run_cell(cell, read, sizes, state)
+                outputs.append(output_MH if direction == 0 else output_MH[backward_M])
+                ends.append(state)
+            data_ME = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
+        return data_ME, tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
+
+
+class _Order:
+    """Sequences from the longest to the shortest, and their elements by time."""
+
+    def __init__(self, lengths_N: Tensor, steps: int) -> None:
+        lengths = lengths_N.cpu()
+        if len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
+            raise ValueError(f"lengths from {int(lengths.min())} to {int(lengths.max())}; they must be from 0 to {steps}")
+        sequence_N = lengths.argsort(descending=True, stable=True)
+        goes_on_TN = torch.arange(steps)[:, None] < lengths[sequence_N]
+        step_M, place_M = goes_on_TN.nonzero(as_tuple=True)
+        self.sizes: list[int] = goes_on_TN.sum(dim=1).tolist()
+        self.sequence_N = sequence_N.to(lengths_N.device)
+        self.place_N = self.sequence_N.argsort()
+        self.element_M = (sequence_N[place_M] * steps + step_M).to(lengths_N.device)
+
+
+def _reversed(sizes: list[int], device: torch.device) -> Tensor:
+    """(M,) where each sequence's elements stand, read from its end."""
+    size_T = torch.tensor(sizes)
+    begin_T = size_T.cumsum(0) - size_T
+    goes_on_TN = torch.arange(max(sizes))[None] < size_T[:, None]
+    step_M, place_M = goes_on_TN.nonzero(as_tuple=True)
+    return (begin_T[goes_on_TN.sum(dim=0)[place_M] - 1 - step_M] + place_M).to(device)
+
+
+def _run_cell(cell: Cell, data_ME: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
+    """One cell over packed elements, forwards: (M, H) its outputs, and the state in which it leaves each sequence."""
+    if cell.fused is not None and _is_faster_fused(data_ME, sizes):
+        return _run_fused(cell.fused, data_ME, sizes, state)
+    ended: list[State] = []
+    outputs = []
+    for projected_NP in cell.project(data_ME).split(sizes):
+        going = len(projected_NP)
+        if going < len(state[0]):
+            ended.append(tuple(part[going:] for part in state))
+            state = tuple(part[:going] for part in state)
+        if going:
+            state = cell.step(projected_NP, state)
+            outputs.append(state[0])
+    ended.append(state)
+    output_MH = torch.cat(outputs) if outputs else data_ME.new_zeros(0, cell.hidden_size)
+    return output_MH, tuple(torch.cat(parts[::-1]) for parts in zip(*ended, strict=True))
+
+
+def _is_faster_fused(data_ME: Tensor, sizes: list[int]) -> bool:
+    """Whether torch's kernel is the faster.
+
+    On a CPU it is for several steps without padding. With padding, its backward pass fills a matrix as large as all elements
+    of all sequences for each step, and a single step begins with a new layout of the weights.
+    """
+    return sizes[0] > 0 and (data_ME.is_cuda or (len(sizes) > 1 and sizes[-1] == sizes[0]))
+
+
+def _run_fused(network: nn.RNNBase, data_ME: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
+    """The same in one call of torch."""
+    going = sizes[0]
+    first = tuple(part[:going].unsqueeze(0).contiguous() for part in state)
+    read: Tensor | PackedSequence
+    if sizes[-1] == going:
+        read = data_ME.unflatten(0, (len(sizes), going))
+    else:
+        read = PackedSequence(data_ME, torch.tensor([size for size in sizes if size]))
+    output, final = network(read, first if len(first) == 2 else first[0])
+    finals = final if isinstance(final, tuple) else (final,)
+    output_MH = output.data if isinstance(output, PackedSequence) else output.flatten(0, 1)
+    return output_MH, tuple(torch.cat([part[0], kept[going:]]) for part, kept in zip(finals, state, strict=True))
+
+
+def all_states(final: State) -> Tensor:
+    """Everything that a network ends with.
+
+    Args:
+        final: From ``RecurrentNetwork.forward``.
+
+    Returns:
+        (N, L H) for a cell with one vector, (N, 2 L H) for one with two: the outputs layer by layer, then the cells.
+    """
+    return torch.cat([part.transpose(0, 1).flatten(1) for part in final], dim=1)
