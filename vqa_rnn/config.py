@@ -639,8 +639,10 @@ class TrainingConfig(Section):
     """Loader processes, for each training process; 0 loads between the steps. GPUs want some, a CPU none."""
     checkpoint_minutes: float | None = Field(10.0, gt=0)
     """Save the full state this often, besides at the end of every epoch; null saves at the end of epochs alone."""
+    keep: Literal["best", "last"] = "best"
+    """The weights that a run answers with: those of the best validation score, or those of the last epoch."""
     keep_checkpoints: int = Field(2, ge=1)
-    """Full states kept, the newest. The best weights are kept in any case."""
+    """Full states kept, the newest, besides the weights that the run answers with."""
     log_steps: int = Field(50, ge=1)
     """Steps between lines with the training loss in `metrics.jsonl`."""
     profile_steps: Annotated[tuple[int, int], AfterValidator(_in_order)] | None = None

@@ -236,7 +236,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] in ("model_type", "model_attributes_type"):
         return f"{key}: a section with options is needed, not {first['input']!r}{_meant_name(key, first)}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{key}: {message} (given: {first['input']!r})" if "given" not in message else f"{key}: {message}"
+    is_told = "given" in message or isinstance(first["input"], Mapping)
+    return f"{key}: {message}" if is_told else f"{key}: {message} (given: {first['input']!r})"
 
 
 def _meant_name(key: str, error: Mapping[str, Any]) -> str:

@@ -402,3 +402,17 @@ def test_the_command_line_gives_the_code_of_an_interruption(monkeypatch: pytest.
 
     monkeypatch.setattr("vqa_rnn.commands.train.train", interrupted)
     assert main(["train", "easy_vqa"]) == 143
+
+
+def test_the_weights_of_the_last_epoch_are_kept_where_that_is_wanted(features: Path) -> None:
+    options = (*RANDOM, "training.keep_checkpoints=9", "training.learning_rate=0.5", "run.seed=1")
+    last = train(configure(features, *options, "training.keep=last", "run.name=last"))
+    best = train(configure(features, *options, "run.name=best"))
+    weights = torch.load(last.checkpoints[0], weights_only=True)["model"]
+    kept = load_model(last).state_dict()
+    assert all(torch.equal(kept[name], weights[name]) for name in kept)
+    scores = [
+        json.loads(line)["val_accuracy"] for line in (best.path / "metrics.jsonl").read_text().splitlines() if "val_acc" in line
+    ]
+    assert scores[-1] < max(scores), "the case needs a last epoch that is not the best"
+    assert last.model_path.read_bytes() != best.model_path.read_bytes()

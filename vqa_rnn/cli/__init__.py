@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import datasets, generate, score
+from vqa_rnn.cli import datasets, generate, gradients, score
 from vqa_rnn.cli.options import Json, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError
 
@@ -41,6 +41,7 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every op
 app.add_typer(score.app)
 app.add_typer(datasets.app)
 app.command()(generate.generate)
+app.command()(gradients.gradients)
 
 
 def _show_version(wanted: bool) -> None:

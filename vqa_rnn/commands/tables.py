@@ -1,5 +1,6 @@
 """Results as tables a person can read. Fractions come in, per cent go out."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -92,6 +93,26 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
     console.print(f"{report.store}: {report.num_images} images ({rate})", highlight=False, soft_wrap=True)
     for image_id, reason in report.failed.items():
         console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def print_gradients(cells: Mapping[str, Sequence[float]], unit: str, console: Console | None = None) -> None:
+    """Print gradients at a few distances.
+
+    Args:
+        cells: Norms at the distances 0, 1, … by name.
+        unit: What distances are counted in.
+        console: Where to; by default stdout.
+    """
+    console = console or Console()
+    longest = max(map(len, cells.values())) - 1
+    shown = sorted({0, 2, 10, 50} & set(range(longest)) | {longest})
+    table = Table(f"{unit} back", *map(str, shown), title="norm of the loss's gradient", title_justify="left")
+    for column in table.columns:
+        column.justify, column.no_wrap = "right", True
+    table.columns[0].justify = "left"
+    for name, norms in cells.items():
+        table.add_row(name, *(f"{norms[distance]:.1e}" if distance < len(norms) else "" for distance in shown))
+    console.print(table)
 
 
 def _show(metric: str, value: float) -> str:

@@ -177,7 +177,7 @@ class Training:
             return
         score = self._evaluator.state.metrics["accuracy"]
         is_best = self.keeper.update(epoch, score)
-        if is_best:
+        if is_best or self._run.config.training.keep == "last":
             on_first(lambda: save_model(self._run, self._evaluated))
         train_loss = self._loss.read("epoch")
         line = {

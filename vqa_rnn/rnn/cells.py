@@ -87,7 +87,7 @@ class _TorchCell(Cell):
 class _OwnCell(Cell):
     """A cell with weights of its own: so many blocks of H rows for inputs, states and biases.
 
-    They start as torch starts its recurrent networks, between -1/sqrt(H) and 1/sqrt(H).
+    Weights start as torch starts those of its recurrent networks, between -1/sqrt(H) and 1/sqrt(H), and biases as 0.
     """
 
     blocks: tuple[int, int, int]
@@ -97,10 +97,10 @@ class _OwnCell(Cell):
         inputs, states, biases = (number * hidden_size for number in self.blocks)
         self.weight_ih = nn.Parameter(torch.empty(inputs, input_size))
         self.weight_hh = nn.Parameter(torch.empty(states, hidden_size))
-        self.bias = nn.Parameter(torch.empty(biases))
+        self.bias = nn.Parameter(torch.zeros(biases))
         bound = 1 / math.sqrt(hidden_size)
-        for each in self.parameters():
-            nn.init.uniform_(each, -bound, bound)
+        for weight in (self.weight_ih, self.weight_hh):
+            nn.init.uniform_(weight, -bound, bound)
 
     def recurrent_weights(self) -> Tensor:
         return self.weight_hh

@@ -1,0 +1,74 @@
+"""``vqa-rnn gradients``, from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import configure
+from vqa_rnn.annotations import load_annotations
+from vqa_rnn.checkpoint import load_model, load_run
+from vqa_rnn.cli import main
+from vqa_rnn.commands.gradients import flow_of_run
+from vqa_rnn.commands.shared import open_features
+from vqa_rnn.commands.train import train
+from vqa_rnn.data.collate import make_batch
+from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.rnn import CELLS
+
+
+def test_cells_are_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    assert main(["gradients", "--json", "--length", "12"]) == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert set(cells) == {*CELLS, "elman 0.9", "elman 1.1"}
+    assert {len(norms) for norms in cells.values()} == {12}
+    with Image.open("gradients.png") as picture:
+        assert picture.size[0] > 600
+        assert len(picture.convert("RGB").getcolors(maxcolors=2**24)) > 20
+    assert main(["gradients", "elman", "lstm", "--singular-value", "1.5", "--clip", "0.01", "--length", "12"]) == 0
+    printed = capsys.readouterr().out
+    assert "elman clipped" in printed
+    assert "lstm clipped" in printed
+    assert "gru" not in printed
+
+
+def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for arguments, words in (
+        (["gradients", "lst"], "unknown cell 'lst': did you mean 'lstm'?"),
+        (["gradients", "lstm", "--run", str(tmp_path)], "leave out lstm"),
+        (["gradients", "--run", str(tmp_path / "none")], "no run folder"),
+        (["gradients", "--length", "1"], "--length"),
+    ):
+        assert main(arguments) == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pooling", ["last", "max"])
+def test_a_run_is_followed_back_to_the_words_of_its_validation_questions(features: Path, pooling: str):
+    config = configure(features, "training.max_epochs=1", f"model.question.pooling={pooling}", "model.question.cell=nas")
+    path = train(config).path
+    found = flow_of_run(path)
+    assert list(found) == ["nas"]
+    run = load_run(path)
+    questions = load_annotations(config.dataset, ["val"]).split("val")
+    encoded = encode_questions(questions, run.tokenizer, run.answers)
+    model, source = load_model(run), open_features(config, encoded, run)
+    norms: dict[int, list[float]] = {}
+    for row in range(len(questions)):
+        batch = make_batch(encoded, torch.tensor([row]).numpy(), source)
+        vectors = model.question_encoder.embedding.weight[batch.question_tokens].detach().requires_grad_()
+        model.question_encoder.embedding.forward = lambda tokens, vectors=vectors: vectors  # type: ignore[method-assign]
+        (gradient,) = torch.autograd.grad(model.loss(model(batch), batch), [vectors])
+        length = int(batch.question_lengths[0])
+        for t in range(length):
+            norms.setdefault(length - 1 - t, []).append(float(gradient[0, t].norm()))
+    assert found["nas"] == pytest.approx([sum(norms[d]) / len(norms[d]) for d in range(len(norms))], rel=1e-4)
+
+
+def test_a_run_without_questions_has_no_gradient_there(features: Path, capsys: pytest.CaptureFixture[str]):
+    path = train(configure(features, "training.max_epochs=1", "model.ablate=image_only")).path
+    assert main(["gradients", "--run", str(path)]) == 2
+    assert "trained without the question" in capsys.readouterr().err

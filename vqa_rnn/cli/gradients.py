@@ -1,0 +1,56 @@
+"""``vqa-rnn gradients``: how far back a loss reaches."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqa_rnn.cli.options import Json, print_json
+from vqa_rnn.errors import UserError
+
+
+def gradients(
+    cells: Annotated[
+        list[str] | None, typer.Argument(metavar="[CELL …]", help="Recurrent cells, such as elman lstm; by default all.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A trained run: its question encoder on its own validation questions.")
+    ] = None,
+    singular_value: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Of the matrix that alone carries an Elman cell's state; by default 1, and 0.9 and 1.1."),
+    ] = None,
+    clip: Annotated[
+        float | None, typer.Option(min=0.0, help="Show also what clipping the gradient in the weights to this norm leaves.")
+    ] = None,
+    forget_bias: Annotated[float, typer.Option(help="Bias of an LSTM's forget gate.")] = 1.0,
+    length: Annotated[int, typer.Option(min=2, help="Elements of the sequence.")] = 121,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and inputs.")] = 0,
+    moved: Annotated[
+        list[str] | None, typer.Option("--moved", metavar="key=value", help="With --run, where things are now: dataset.root=…")
+    ] = None,
+    picture: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("gradients.png"),
+    json_: Json = False,
+) -> None:
+    """Measure the norm of a loss's gradient at each step back from the end of a sequence, and draw it.
+
+    Examples: vqa-rnn gradients;  vqa-rnn gradients elman lstm --singular-value 0.9 --json;  vqa-rnn gradients --run runs/demo
+    """
+    from vqa_rnn.commands.gradients import draw, flow_of_cells, flow_of_run
+
+    if run is not None and cells:
+        raise UserError(f"--run measures the run's own cell: leave out {' '.join(cells)}")
+    if run is not None:
+        found = flow_of_run(run, moved or [])
+        title, unit = f"Gradient of the loss at the words of a question, {run}", "words"
+    else:
+        found = flow_of_cells(cells or [], length, singular_value, clip, forget_bias, seed)
+        title, unit = "Gradient of a loss on the last output, small inputs, orthogonal matrices", "steps"
+    draw(found, picture, title, unit)
+    if json_:
+        print_json({"cells": found})
+        return
+    from vqa_rnn.commands.tables import print_gradients
+
+    print_gradients(found, unit)
+    typer.echo(f"drawn in {picture}")

@@ -1,0 +1,174 @@
+"""``vqa-rnn gradients``: how far back a loss reaches, for the cells as they start and for a trained question encoder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import torch
+from matplotlib import pyplot
+from torch import Tensor, nn
+
+from vqa_rnn.annotations import load_annotations
+from vqa_rnn.checkpoint import load_model, load_run
+from vqa_rnn.commands.shared import check_questions, move_run, open_features
+from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.data.loader import build_loader
+from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.engines import choose_device
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import atomic_path, unknown_name
+from vqa_rnn.rnn import CELLS
+from vqa_rnn.rnn.gradients import Flow, by_distance, has_one_matrix, make_network, measure_flow
+
+SIZE, SEQUENCES = 64, 16
+SMALL = 1e-6  # of the inputs, so that no activation is anywhere near its ends
+SINGULAR_VALUES = (0.9, 1.1)
+SMALLEST_SHOWN = 1e-15
+
+
+def flow_of_cells(
+    cells: Sequence[str],
+    length: int,
+    singular_value: float | None = None,
+    clip: float | None = None,
+    forget_bias: float = 1.0,
+    seed: int = 0,
+) -> dict[str, list[float]]:
+    """Follow the gradient of a loss on the last output back through a sequence of small random inputs.
+
+    Args:
+        cells: Names from ``CELLS``; none means all.
+        length: Elements of the sequence.
+        singular_value: What all singular values of a lone recurrent matrix are. None shows it as it starts, with 1, and below
+            and above that.
+        clip: Show also what clipping to this norm leaves, where the gradient in the weights is larger.
+        forget_bias: Bias of an LSTM's forget gate.
+        seed: Of weights, inputs and loss.
+
+    Returns:
+        For each cell the norms at the distances 0, 1, … from the end.
+
+    Raises:
+        UserError: A cell is not known.
+    """
+    for cell in cells:
+        if cell not in CELLS:
+            raise UserError(unknown_name("cell", cell, CELLS))
+    generator = torch.Generator().manual_seed(seed)
+    inputs = SMALL * torch.randn(SEQUENCES, length, SIZE, generator=generator, dtype=torch.float64)
+    flows: dict[str, Flow] = {}
+    for cell in cells or list(CELLS):
+        variants = {cell: singular_value}
+        if singular_value is None and has_one_matrix(cell):
+            variants |= {f"{cell} {value}": value for value in SINGULAR_VALUES}
+        for label, value in variants.items():
+            flow = measure_flow(make_network(cell, SIZE, value, forget_bias, seed), inputs, seed)
+            flows[label] = flow
+            if clip is not None and flow.total > clip:
+                flows[f"{label} clipped"] = flow.clipped(clip)
+    return {label: flow.norms for label, flow in flows.items()}
+
+
+def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[float]]:
+    """Follow the loss of a trained model back through its own validation questions, to the vector of each word.
+
+    Args:
+        path: The run folder.
+        overrides: ``section.key=value`` each, of what may move.
+
+    Returns:
+        For the question encoder's cell the norms at the distances 0, 1, … from a question's last word, each the mean over
+        the questions that are long enough; of the gradient of a question's own loss.
+
+    Raises:
+        UserError: The model sees no question, there are no validation questions with answers, or features are missing.
+    """
+    run = move_run(load_run(path), overrides)
+    config = run.config
+    if config.model.ablate not in ("none", "question_only"):
+        raise UserError(f"{path} was trained without the question (model.ablate={config.model.ablate})")
+    questions = [q for q in load_annotations(config.dataset, ["val"]).split("val") if q.human_answers]
+    if not questions:
+        raise UserError(f"{config.dataset.name} has no questions with answers in its val split")
+    check_questions(config, questions)
+    encoded = encode_questions(questions, run.tokenizer, run.answers)
+    device = choose_device(config.run.device)
+    model = load_model(run, device)
+    batches = ImageGroupedBatches(encoded.image, config.training.batch_size, shuffle=False)
+    gradients, lengths = [], []
+    with torch.backends.cudnn.flags(enabled=False):  # which cannot go back through a network that does not train
+        for (batch,) in build_loader(encoded, open_features(config, encoded, run), batches):
+            batch = batch.to(device)
+            with _WordVectors(model.question_encoder.network) as words:
+                losses_N, _ = model.losses(model(batch), batch)
+            (gradient_NTE,) = torch.autograd.grad(losses_N.sum(), [words.vectors])
+            gradients.append(gradient_NTE.cpu())
+            lengths.append(batch.question_lengths.clamp(min=1).cpu())
+    return {config.model.question.cell: by_distance(gradients, lengths)}
+
+
+class _WordVectors:
+    """Keeps what a network reads first: a batch's questions, before any facts."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.vectors: Tensor = torch.empty(0)
+
+    def __enter__(self) -> "_WordVectors":
+        self.hook = self.network.register_forward_pre_hook(self._keep)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.hook.remove()
+
+    def _keep(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if not len(self.vectors):
+            self.vectors = inputs[0]
+
+
+def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str) -> None:
+    """Draw the norms over the distance, on a logarithmic scale.
+
+    Args:
+        cells: Norms by name.
+        path: The picture.
+        title: Above it.
+        unit: What distances are counted in.
+    """
+    figure, axes = pyplot.subplots(figsize=(9, 5.2))
+    kinds = list(dict.fromkeys(label.partition(" ")[0] for label in cells))
+    ends = []
+    for label, norms in cells.items():
+        kind, _, variant = label.partition(" ")
+        style = ":" if variant.endswith("clipped") else {"0.9": "--", "1.1": "-."}.get(variant, "-")
+        colour = pyplot.get_cmap("tab10")(kinds.index(kind) % 10)
+        axes.semilogy(range(len(norms)), norms, style, color=colour, linewidth=1.8)
+        ends.append((norms[-1], label, colour))
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, SMALLEST_SHOWN), high)
+    _label_ends(axes, ends)
+    axes.set_xlabel(f"{unit} back from the end")
+    axes.set_ylabel("norm of the loss's gradient")
+    axes.set_title(title, fontsize=12, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.25)
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+    pyplot.close(figure)
+
+
+def _label_ends(axes: pyplot.Axes, ends: Sequence[tuple[float, str, tuple[float, ...]]]) -> None:
+    """Write each name beside the end of its line, moved up where names would touch."""
+    to_axes = axes.transAxes.inverted()
+    lowest = 0.0
+    for value, label, colour in sorted(ends):
+        height = to_axes.transform(axes.transData.transform((0, max(value, SMALLEST_SHOWN))))[1]
+        lowest = max(float(height), lowest)
+        axes.annotate(
+            label, (1.01, lowest), xycoords="axes fraction", color=colour, fontsize=9, va="center", annotation_clip=False
+        )
+        lowest += 0.042
