@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import datasets, generate, gradients, score
-from vqa_rnn.cli.options import Json, print_json
+from vqa_rnn.cli import compare, datasets, generate, gradients, score
+from vqa_rnn.cli.options import Json, check_split, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every op
 
 app.add_typer(score.app)
 app.add_typer(datasets.app)
+app.command()(compare.compare)
 app.command()(generate.generate)
 app.command()(gradients.gradients)
 
@@ -128,7 +129,7 @@ def evaluate(
 
     Example: vqa-rnn evaluate runs/daquar --question-only runs/daquar-blind
     """
-    _check_split(split)
+    check_split(split)
     from vqa_rnn.commands.evaluate import evaluate
     from vqa_rnn.commands.tables import print_evaluation
     from vqa_rnn.engines import is_first
@@ -154,7 +155,7 @@ def predict(
 
     Example: vqa-rnn predict runs/vqa --split test --output vqa_OpenEnded_mscoco_test2015_results.json
     """
-    _check_split(split)
+    check_split(split)
     from vqa_rnn.commands.predict import predict
     from vqa_rnn.engines import is_first
 
@@ -219,14 +220,6 @@ def ask(
 def _answer_json(answer: Any) -> dict[str, Any]:
     pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
     return {"answers": pairs, "seconds": answer.seconds}
-
-
-def _check_split(split: str | None) -> None:
-    from vqa_rnn.files import unknown_name
-    from vqa_rnn.records import SPLITS
-
-    if split is not None and split not in SPLITS:
-        raise UserError(unknown_name("split", split, SPLITS))
 
 
 def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:

@@ -1,5 +1,6 @@
 """``vqa-rnn evaluate``: a run to figures, with intervals, by type, and the floors beside them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +88,12 @@ def evaluate(
     rows = [
         {
             "question_id": question.question_id,
+            "image_id": question.image_id,
             "answer": measured.predictions[question.question_id].answer,
             "probability": measured.predictions[question.question_id].probability,
-            "score": score,
+            "scores": {name: None if math.isnan(scores[n]) else float(scores[n]) for name, scores in measured.metrics.items()},
         }
-        for question, score in zip(measured.questions, measured.scores.tolist(), strict=True)
+        for n, question in enumerate(measured.questions)
     ]
     write_json(folder / f"{measured.split}_predictions.json", rows)
     return report
@@ -215,7 +217,7 @@ def _signature(run: Run, measured: Measurement) -> str:
         task=getattr(dataset, "task", None),
         metric=measured.headline,
         rule="2021" if several_people else None,
-        head=run.config.model.head.name,
+        head=None if "mrr" in measured.metrics else run.config.model.head.name,  # every head ranks the same choices
         split=measured.split,
         fold=f"{dataset.fold}of{dataset.folds}" if dataset.folds else None,
         n=len(measured.questions),

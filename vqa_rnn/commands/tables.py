@@ -95,6 +95,45 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
         console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, soft_wrap=True)
 
 
+def print_comparison(report: dict[str, Any], console: Console | None = None) -> None:
+    """Print what ``compare`` found: a table for each metric.
+
+    Args:
+        report: Its object.
+        console: Where to; by default stdout.
+    """
+    console = console or Console()
+    runs = report["runs"]
+    for metric in next(iter(runs.values())):
+        if runs[report["baseline"]][metric]["value"] is None:
+            continue
+        title = f"{metric}, {report['split']} split, {report['num_questions']:,} questions, {report['num_images']:,} images"
+        table = Table("run", metric, "95% interval", "difference", "95% interval", "p", title=title, title_justify="left")
+        for column in table.columns[1:]:
+            column.justify, column.no_wrap = "right", True
+        for name, metrics in runs.items():
+            row = metrics[metric]
+            ends = " to ".join(_show(metric, end).rstrip("%") for end in row["interval"])
+            cells = [name, _show(metric, row["value"]), ends]
+            if "difference" in row:
+                low, high = row["difference_interval"]
+                clear = low > 0 or high < 0
+                difference = _signed(metric, row["difference"])
+                cells += [
+                    f"[bold]{difference}" if clear else difference,
+                    f"{_signed(metric, low)} to {_signed(metric, high)}",
+                    "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}",
+                ]
+            table.add_row(*cells)
+        console.print(table)
+    console.print("differences are to the first run; bold where the interval leaves out 0; p is not corrected for many runs")
+    console.print(f"signature {report['signature']}", highlight=False, style="dim", soft_wrap=True)
+
+
+def _signed(metric: str, value: float) -> str:
+    return f"{value:+.2f}" if metric == "mean_rank" else f"{100 * value:+.2f}"
+
+
 def print_gradients(cells: Mapping[str, Sequence[float]], unit: str, console: Console | None = None) -> None:
     """Print gradients at a few distances.
 

@@ -22,6 +22,37 @@ def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], sa
     Returns:
         Lower and upper end. With one image both are the mean: it tells nothing.
     """
+    low, high = np.quantile(bootstrap_means(scores, image_ids, samples, seed), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def bootstrap_p(means: NDArray[np.float64]) -> float:
+    """How surprising a mean difference would be if there were none.
+
+    Args:
+        means: (S,) means of differences, from ``bootstrap_means``.
+
+    Returns:
+        Twice the share of resamples on the side of 0 that has fewer, at least 1 / S and at most 1.
+    """
+    fewer = min(float((means <= 0).mean()), float((means >= 0).mean()))
+    return min(1.0, max(2 * fewer, 1 / len(means)))
+
+
+def bootstrap_means(
+    scores: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000, seed: int = 0
+) -> NDArray[np.float64]:
+    """The means over questions of images drawn with replacement.
+
+    Args:
+        scores: (N,) one score a question, or one difference.
+        image_ids: (N,) the image of each.
+        samples: Resamples of the images, S.
+        seed: Seed of the resampling.
+
+    Returns:
+        (S,) float64.
+    """
     _, image = np.unique(np.asarray(image_ids, dtype=str), return_inverse=True)
     num_images = int(image.max(initial=-1)) + 1
     sums = np.bincount(image, weights=scores, minlength=num_images)
@@ -32,5 +63,4 @@ def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], sa
         times = np.bincount(generator.integers(num_images, size=num_images), minlength=num_images)
         # not times @ sums: a product of so many short vectors spends its time waiting for the threads of BLAS
         means[i] = (times * sums).sum() / (times * counts).sum()
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    return means

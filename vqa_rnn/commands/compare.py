@@ -1,0 +1,95 @@
+"""``vqa-rnn compare``: runs that were evaluated on the same questions, side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import read_json
+from vqa_rnn.metrics.accuracy import Scores
+from vqa_rnn.metrics.intervals import bootstrap_interval, bootstrap_means, bootstrap_p
+from vqa_rnn.records import Split
+
+BOOTSTRAP_SAMPLES = 10_000
+
+
+def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]:
+    """Set runs beside the first of them, question by question.
+
+    Args:
+        paths: Run folders that ``vqa-rnn evaluate`` measured.
+        split: Which split; by default ``test`` where all were measured on it, else ``val``.
+
+    Returns:
+        ``signature``, ``split``, ``num_questions``, ``num_images``, ``baseline`` (the first run) and ``runs``: for each run by
+        metric its ``value`` with an ``interval``, and for all but the first the ``difference`` to it with an ``interval``,
+        both 95% by bootstrap over images, and a two-sided ``p`` from the same resamples, not corrected for many comparisons.
+
+    Raises:
+        UserError: Fewer than two runs, one twice, one that was not evaluated on the split, unlike signatures, or other
+            questions.
+    """
+    if len({path.resolve() for path in paths}) < max(len(paths), 2):
+        raise UserError("compare needs at least two runs, and each once")
+    split = split or ("test" if all(_report_path(path, "test").is_file() for path in paths) else "val")
+    evaluated = [_read(path, split) for path in paths]
+    first_report, first_rows = evaluated[0]
+    for path, (report, rows) in zip(paths[1:], evaluated[1:], strict=True):
+        if report["signature"] != first_report["signature"]:
+            raise UserError(
+                f"{path} and {paths[0]} do not measure the same: {report['signature']} is not {first_report['signature']}"
+            )
+        if [row["question_id"] for row in rows] != [row["question_id"] for row in first_rows]:
+            raise UserError(f"{path} answered other questions than {paths[0]}")
+    images = [row["image_id"] for row in first_rows]
+    before: dict[str, Scores] = {}
+    runs: dict[str, Any] = {}
+    for path, (_, rows) in zip(paths, evaluated, strict=True):
+        scores = {name: np.array([row["scores"][name] for row in rows], dtype=float) for name in rows[0]["scores"]}
+        runs[str(path)] = {name: _compare(scores[name], before.get(name), images) for name in scores}
+        before = before or scores
+    return {
+        "signature": first_report["signature"],
+        "split": split,
+        "num_questions": len(images),
+        "num_images": len(set(images)),
+        "baseline": str(paths[0]),
+        "runs": runs,
+    }
+
+
+def _compare(scores: Scores, before: Scores | None, images: Sequence[str]) -> dict[str, Any]:
+    applies = np.flatnonzero(~np.isnan(scores))
+    some = [images[i] for i in applies.tolist()]
+    if len(applies) == 0:
+        return {"value": None}
+    found: dict[str, Any] = {"value": float(scores[applies].mean()), "interval": bootstrap_interval(scores[applies], some)}
+    if before is not None:
+        differences = (scores - before)[applies]
+        means = bootstrap_means(differences, some, BOOTSTRAP_SAMPLES)
+        low, high = np.quantile(means, [0.025, 0.975])
+        found |= {
+            "difference": float(differences.mean()),
+            "difference_interval": [float(low), float(high)],
+            "p": bootstrap_p(means),
+        }
+    return found
+
+
+def _report_path(path: Path, split: str) -> Path:
+    return path / "evaluation" / f"{split}.json"
+
+
+def _read(path: Path, split: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    if not (path / "run.json").is_file():
+        raise UserError(f"{path} is not a run folder: it has no run.json")
+    files = _report_path(path, split), path / "evaluation" / f"{split}_predictions.json"
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{path} was not evaluated on its {split} split: run vqa-rnn evaluate {path} --split {split}")
+    report, rows = (read_json(file, "evaluation") for file in files)
+    if not rows or not all(isinstance(row, dict) and {"image_id", "scores"} <= set(row) for row in rows):
+        raise UserError(f"{files[1]} is of an earlier version: run vqa-rnn evaluate {path} --split {split} again")
+    return report, rows
