@@ -1,21 +1,86 @@
-"""What the scripts that repeat a training share: each is done once, and repeats are averaged question by question."""
+"""One variant trained again and again, over folds and seeds: scores are pooled over folds and averaged over seeds."""
 
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 
 from vqa_rnn.checkpoint import Run, load_run
-from vqa_rnn.commands.evaluate import Measurement, summarise
+from vqa_rnn.commands.evaluate import Measurement, measure
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config, run_path
+from vqa_rnn.config_files import load_config
 from vqa_rnn.metrics.accuracy import Scores
-from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.records import Split
 
-BOOTSTRAP_SAMPLES = 1000
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """What a variant gave.
+
+    Attributes:
+        measured: All questions, each with the mean of its scores over the seeds; predictions and floors of the first seed.
+        by_seed: The headline, over all questions, of each seed.
+        weights: Numbers that a run's model has.
+        seconds: Of training and no more, the mean of a run.
+    """
+
+    measured: Measurement
+    by_seed: list[float]
+    weights: int
+    seconds: float
+
+    @property
+    def mean(self) -> Mapping[str, Scores]:
+        """(N,) scores of each question by metric."""
+        return self.measured.metrics
+
+    @property
+    def images(self) -> list[str]:
+        """(N,) the image of each question."""
+        return [question.image_id for question in self.measured.questions]
+
+
+def repeat(
+    label: str, config: str, options: Sequence[str], folds: int | None, seeds: int, split: Split, *, with_floors: bool
+) -> Repeats:
+    """Train and measure a variant.
+
+    Args:
+        label: What its runs are called.
+        config: A recipe.
+        options: ``section.key=value`` each.
+        folds: Cross-validate over so many parts by image; None trains on the training split.
+        seeds: How often.
+        split: What is measured where there are no folds.
+        with_floors: Measure the floors with the first seed.
+
+    Returns:
+        Everything pooled and averaged.
+    """
+    seed_measured, runs = [], []
+    for seed in range(seeds):
+        parts = []
+        for fold in range(folds or 1):
+            name = f"{label}-seed{seed}" + (f"-fold{fold}of{folds}" if folds else "")
+            cut = [f"dataset.folds={folds}", f"dataset.fold={fold}"] if folds else []
+            run = train_once(load_config(config, [*options, *cut, f"run.seed={seed}", f"run.name={name}"]))
+            runs.append(run)
+            parts.append(measure(run, "test" if folds else split, with_floors=with_floors and seed == 0))
+        seed_measured.append(_pool(parts))
+    first = seed_measured[0]
+    mean = {metric: np.mean([each.metrics[metric] for each in seed_measured], axis=0) for metric in first.metrics}
+    return Repeats(
+        measured=dataclasses.replace(first, metrics=mean),
+        by_seed=[float(each.scores.mean()) for each in seed_measured],
+        weights=count_weights(runs[0]),
+        seconds=float(np.mean([training_seconds(run.path) for run in runs])),
+    )
 
 
 def train_once(config: Config) -> Run:
@@ -31,51 +96,47 @@ def train_once(config: Config) -> Run:
     if not (path / "finished").exists():
         print(f"{path}", file=sys.stderr)
         train(config, overwrite=True)
-        Path(path / "finished").touch()
+        (path / "finished").touch()
     return load_run(path)
 
 
-def mean_scores(repeats: Sequence[Measurement]) -> dict[str, Scores]:
-    """Average repeats.
+def count_weights(run: Run) -> int:
+    """How many numbers a run's model has, buffers included.
 
     Args:
-        repeats: The same questions, measured again.
+        run: The run.
 
     Returns:
-        (N,) scores of each question by metric.
+        Their number.
     """
-    return {metric: np.mean([measured.metrics[metric] for measured in repeats], axis=0) for metric in repeats[0].metrics}
+    with safe_open(run.model_path, "numpy") as file:
+        return sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
 
 
-def summarise_mean(repeats: Sequence[Measurement], mean: Mapping[str, Scores], signature: str) -> dict[str, Any]:
-    """Say what repeats gave.
+def training_seconds(path: Path) -> float:
+    """How long a run's epochs took, validation apart.
 
     Args:
-        repeats: The same questions, measured again.
-        mean: Their ``mean_scores``.
-        signature: What was measured.
+        path: The run folder.
 
     Returns:
-        The object of ``summarise`` for the mean, with the headline ``by_seed`` and the ``signature``.
+        Seconds.
     """
-    result = summarise(dataclasses.replace(repeats[0], metrics=mean), BOOTSTRAP_SAMPLES)
-    result["by_seed"] = [float(measured.scores.mean()) for measured in repeats]
-    result["signature"] = signature
-    return result
+    lines = (path / "timings.jsonl").read_text(encoding="utf-8").splitlines()
+    return float(sum(json.loads(line)["seconds"] for line in lines))
 
 
-def paired_gain(scores: Scores, others: Scores, images: Sequence[str]) -> dict[str, Any]:
-    """By how much the first are better than the others.
+def _pool(parts: list[Measurement]) -> Measurement:
+    """The test folds of a cross-validation end to end."""
 
-    Args:
-        scores: (N,) scores of each question, NaN where the metric does not apply.
-        others: (N,) scores of the same questions.
-        images: Each question's image.
+    def join(each: list[Mapping[str, Scores]]) -> dict[str, Scores]:
+        return {name: np.concatenate([scores[name] for scores in each]) for name in each[0]}
 
-    Returns:
-        ``gain``, the mean of the differences, and its 95% ``interval`` by bootstrap over images.
-    """
-    differences = scores - others
-    applies = np.flatnonzero(~np.isnan(differences))
-    values = differences[applies]
-    return {"gain": float(values.mean()), "interval": bootstrap_interval(values, [images[i] for i in applies])}
+    return Measurement(
+        benchmark=parts[0].benchmark,
+        split=parts[0].split,
+        questions=tuple(question for part in parts for question in part.questions),
+        predictions={key: value for part in parts for key, value in part.predictions.items()},
+        metrics=join([part.metrics for part in parts]),
+        floors={name: join([part.floors[name] for part in parts]) for name in parts[0].floors},
+    )

@@ -1,0 +1,185 @@
+"""Train a grid of variants, over folds or seeds, and set each beside the first: mean, interval, weights, time.
+
+    python scripts/ablations.py scripts/grids/daquar_image.yaml dataset.root=data/daquar
+    python scripts/ablations.py scripts/grids/cells_shapes_vqa.yaml --json > cells.json
+
+A grid is a YAML file:
+
+    config: daquar                     # what all variants share; a variant may name another config
+    overrides: [training.max_epochs=5] # optional, as on the command line
+    folds: 5                           # cross-validate by image; or
+    split: test                        # train on the training split and measure on this one
+    seeds: 3                           # optional: repeat, and average a question's scores over the seeds
+    variants:                          # the first is what the others are compared with
+      - model.question.cell: lstm
+      - model.question.cell: [elman, gru]        # lists span a grid: here four variants
+        model.question.num_layers: [1, 2]
+
+Runs lie in runs/GRID/. What is finished is not trained again, so a grid that was stopped goes on where it was. Intervals are
+95%, by bootstrap over images; differences are paired by question.
+"""
+
+import argparse
+import itertools
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from repeats import Repeats, repeat
+from rich.console import Console
+from rich.table import Table
+
+from vqa_rnn.cli import print_error
+from vqa_rnn.commands.evaluate import summarise
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.config_files import load_config
+from vqa_rnn.errors import UserError
+from vqa_rnn.metrics.accuracy import Scores
+from vqa_rnn.metrics.intervals import bootstrap_interval, bootstrap_means, bootstrap_p
+from vqa_rnn.records import Split
+
+BOOTSTRAP_SAMPLES = 1000
+MADE_BY_A_MODEL = {"images_shuffled"}  # by the first variant's, so that it says nothing of the others
+Variant = tuple[str, list[str]]  # a config, and its overrides
+
+
+class Grid(BaseModel):
+    """What the file says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    config: str
+    overrides: list[str] = []
+    folds: int | None = Field(None, ge=2)
+    split: Split = "test"
+    seeds: int = Field(1, ge=1)
+    variants: list[dict[str, Any]] = Field(min_length=1)
+
+    def spread(self) -> dict[str, Variant]:
+        """Every variant by its label: the values that it sets, apart from those that all set alike."""
+        chosen: list[dict[str, Any]] = []
+        for variant in self.variants:
+            values = [each if isinstance(each, list) else [each] for each in variant.values()]
+            chosen += [dict(zip(variant, some, strict=True)) for some in itertools.product(*values)]
+        spread = {}
+        for variant in chosen:
+            label = "-".join(str(value).replace("/", "-") for value in variant.values()) or "default"
+            if label in spread:
+                raise UserError(f"two variants are called {label}: set them apart by a value")
+            options = [f"{key}={value}" for key, value in variant.items() if key != "config"]
+            spread[label] = variant.get("config", self.config), [*self.overrides, *options]
+        return spread
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("grid", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for all variants, after their own")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_intermixed_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        report = run_grid(read_grid(arguments.grid), arguments.grid.stem, arguments.overrides)
+    except UserError as error:
+        return print_error(error)
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        print_report(report)
+    return 0
+
+
+def read_grid(path: Path) -> Grid:
+    try:
+        return Grid.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"no grid at {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Train and measure every variant, then set each beside the first and beside the floors."""
+    report: dict[str, Any] = {"grid": name, "folds": grid.folds, "split": grid.split, "seeds": grid.seeds, "variants": {}}
+    baseline: Repeats | None = None
+    for label, (config, options) in grid.spread().items():
+        options = [*options, *overrides, f"run.folder=runs/{name}"]
+        cut = [] if grid.folds is None else [f"dataset.folds={grid.folds}"]
+        preprocess(load_config(config, [*options, *cut]))
+        done = repeat(label, config, options, grid.folds, grid.seeds, grid.split, with_floors=baseline is None)
+        result = describe(done)
+        baseline = baseline or done
+        floors = {
+            floor: each for floor, each in baseline.measured.floors.items() if floor not in MADE_BY_A_MODEL or done is baseline
+        }
+        result["above_floors"] = compare(done.mean, floors, done.images)
+        if done is not baseline:
+            result["difference"] = compare(done.mean, {"": baseline.mean}, done.images)[""]
+        report["variants"][label] = result
+    return report
+
+
+def describe(done: Repeats) -> dict[str, Any]:
+    summary = summarise(done.measured, BOOTSTRAP_SAMPLES)
+    kept = {key: summary[key] for key in ("num_questions", "num_images", "metrics", "intervals", "per_type", "floors")}
+    return {**kept, "by_seed": done.by_seed, "weights": done.weights, "training_seconds": done.seconds}
+
+
+def compare(mean: Mapping[str, Scores], others: Mapping[str, Mapping[str, Scores]], images: Sequence[str]) -> dict[str, Any]:
+    """By how much the mean scores are above others, in every metric that both have."""
+    return {
+        name: {metric: _gain(mean[metric] - scores[metric], images) for metric in mean if metric in scores}
+        for name, scores in others.items()
+    }
+
+
+def _gain(differences: Scores, images: Sequence[str]) -> dict[str, Any]:
+    applies = [n for n, value in enumerate(differences.tolist()) if value == value]
+    values, some = differences[applies], [images[n] for n in applies]
+    return {
+        "gain": float(values.mean()),
+        "interval": bootstrap_interval(values, some, BOOTSTRAP_SAMPLES),
+        "p": bootstrap_p(bootstrap_means(values, some, BOOTSTRAP_SAMPLES)),
+    }
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """A table of the headline metric; the JSON has the others and the breakdowns."""
+    console = Console()
+    first = next(iter(report["variants"].values()))
+    metric = next(iter(first["metrics"]))
+    how = f"{report['folds']} folds" if report["folds"] else f"{report['split']} split"
+    title = f"{report['grid']}, {how}, {report['seeds']} seeds, {first['num_questions']:,} questions"
+    columns = [metric, "95% interval", "to the first", "95% interval", "weights", "minutes"]
+    table = Table("variant", *columns, title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for label, result in report["variants"].items():
+        low, high = result["intervals"][metric]
+        gain = result.get("difference", {}).get(metric)
+        cells = ["", ""]
+        if gain is not None:
+            cells = [f"{100 * gain['gain']:+.2f}", f"{100 * gain['interval'][0]:+.2f} to {100 * gain['interval'][1]:+.2f}"]
+        mean = f"{100 * result['metrics'][metric]:.2f}%"
+        minutes = f"{result['training_seconds'] / 60:.1f}"
+        table.add_row(label, mean, f"{100 * low:.2f} to {100 * high:.2f}", *cells, f"{result['weights']:,}", minutes)
+    for name, floor in first["floors"].items():
+        table.add_row(f"floor: {name}", f"{100 * floor[metric]:.2f}%", "", "", "", "", "")
+    console.print(table)
+    strongest = max((floor[metric], name) for name, floor in first["floors"].items() if name not in MADE_BY_A_MODEL)[1]
+    for label, result in report["variants"].items():
+        gain = result["above_floors"][strongest][metric]
+        low, high = (f"{100 * end:+.2f}" for end in gain["interval"])
+        console.print(f"{label} above {strongest}: {100 * gain['gain']:+.2f} ({low} to {high})", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

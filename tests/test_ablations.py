@@ -1,0 +1,82 @@
+"""``scripts/ablations.py``: a grid over seeds and over folds, gone on with where it stopped."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import TINY
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "ablations.py"
+
+
+def run(grid: dict[str, Any], questions: Path, *, code: int = 0) -> tuple[str, str]:
+    path = questions.parent / "small.yaml"
+    path.write_text(yaml.safe_dump(grid, sort_keys=False))
+    options = [*TINY, f"dataset.path={questions}", "training.max_epochs=1"]
+    found = subprocess.run(
+        [sys.executable, SCRIPT, path, *options, "--json"], cwd=questions.parent, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == code, found.stderr
+    return found.stdout, found.stderr
+
+
+def test_a_grid_over_seeds_is_set_beside_its_first_and_is_not_trained_again(features: Path):
+    grid = {
+        "config": "jsonl",
+        "split": "val",
+        "seeds": 2,
+        "variants": [
+            {"model.question.cell": "lstm"},
+            {"model.question.cell": ["elman", "nas"], "model.question.num_layers": [1, 2]},
+        ],
+    }
+    report = json.loads(run(grid, features)[0])
+    assert list(report["variants"]) == ["lstm", "elman-1", "elman-2", "nas-1", "nas-2"]
+    first, second = report["variants"]["lstm"], report["variants"]["elman-2"]
+    assert "difference" not in first
+    assert set(first["above_floors"]) == {"most_frequent_answer", "question_prefix", "question_string", "images_shuffled"}
+    assert len(second["by_seed"]) == 2
+    assert second["metrics"]["accuracy"] == pytest.approx(sum(second["by_seed"]) / 2)
+    assert set(second["above_floors"]) == {"most_frequent_answer", "question_prefix", "question_string"}
+    gain = second["difference"]["accuracy"]["gain"]
+    assert gain == pytest.approx(second["metrics"]["accuracy"] - first["metrics"]["accuracy"])
+    assert second["weights"] > report["variants"]["elman-1"]["weights"]
+    assert second["training_seconds"] > 0
+    runs = sorted((features.parent / "runs/small").iterdir())
+    assert len(runs) == 10
+    changed = {path: path.stat().st_mtime_ns for path in (features.parent / "runs/small").glob("*/model.safetensors")}
+    (runs[0] / "finished").unlink()  # as if it had been stopped in this one
+    again, said = run(grid, features)
+    assert said.count("best validation accuracy") == 1
+    assert json.loads(again)["variants"].keys() == report["variants"].keys()
+    after = {path: path.stat().st_mtime_ns for path in changed}
+    assert [path.parent for path in changed if after[path] != changed[path]] == [runs[0]]
+
+
+def test_folds_are_pooled_so_that_every_question_counts_once(features: Path):
+    grid = {"config": "jsonl", "folds": 2, "variants": [{"model.ablate": "none"}, {"model.ablate": "question_only"}]}
+    report = json.loads(run(grid, features)[0])
+    for variant in report["variants"].values():
+        assert (variant["num_questions"], variant["num_images"]) == (20, 10)
+    assert (features.parent / "runs/small/question_only-seed0-fold1of2").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ({"config": "jsonl"}, "variants"),
+        ({"config": "jsonl", "variants": [{}], "fold": 3}, "fold"),
+        ({"config": "jsonl", "variants": [{"model.question.cell": "lstm"}, {"model.question.cell": ["lstm"]}]}, "called lstm"),
+        ({"config": "jsonl", "variants": [{"model.question.cell": "lst"}]}, "did you mean 'lstm'"),
+    ],
+)
+def test_a_grid_that_is_wrong_gets_one_line(grid: dict[str, Any], words: str, features: Path):
+    _, said = run(grid, features, code=2)
+    (line,) = said.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
