@@ -3,7 +3,7 @@
     python scripts/recall.py                       # every cell, delay 50, three seeds
     python scripts/recall.py elman lstm --delay 100 --start orthogonal
 
-Sequences are one of eight symbols, then so many blanks; the answer is read from the last state (after Hochreiter and Schmidhuber
+Sequences are one of eight symbols, then so many blanks; the answer is read from the last state (as Hochreiter and Schmidhuber
 1997, section 5, and Arjovsky et al. 2016, section 5.1, made as small as it gets). Chance is 1 in 8. Each cell is trained on
 fresh sequences and measured on 2,000 others.
 """
