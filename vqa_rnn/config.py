@@ -126,6 +126,8 @@ class VisdialDataset(DatasetOptions):
     """Test dialogs, inside `root`; by default `visdial_1.0_test.json`."""
     val_dense_file: str | None = None
     """Graded relevance of validation rounds; by default `visdial_1.0_val_dense_annotations.json`, where it is there."""
+    test_dense_file: str | None = None
+    """The same of test rounds, which generated dialogs have; by default `visdial_1.0_test_dense_annotations.json`, if there."""
     train_dense_file: str | None = None
     """Graded relevance of some training rounds; by default none is read."""
 

@@ -193,6 +193,18 @@ def test_training_rounds_call_it_relevance(tmp_path: Path):
     assert questions["7-1"].relevance == ()
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_test_rounds_may_be_graded_too(tmp_path: Path, named: bool):
+    dataset = put(tmp_path)
+    asked = read_visdial(dataset, ["test"]).questions[-1]
+    record = {"image_id": int(asked.image_id), "round_id": asked.round_index + 1, "gt_relevance": [0.5] * len(asked.choices)}
+    path = tmp_path / ("graded.json" if named else "visdial_1.0_test_dense_annotations.json")
+    path.write_text(json.dumps([record]))
+    dataset = dataset.model_copy(update={"test_dense_file": "graded.json"}) if named else dataset
+    questions = by_id(read_visdial(dataset, ["test"]))
+    assert [name for name, question in questions.items() if question.relevance] == [asked.question_id]
+
+
 def test_one_text_may_be_two_options(tmp_path: Path):
     answers = [*ANSWERS, "no"]
     train = changed(changed(TRAIN, "data/answers", answers), "data/dialogs/0/dialog/0/answer_options", [1, 4, 0])
@@ -275,7 +287,7 @@ def test_a_missing_training_or_validation_file_is_an_error(tmp_path: Path, split
         load_annotations(dataset)
 
 
-@pytest.mark.parametrize("option", ["test_file", "val_dense_file", "train_dense_file"])
+@pytest.mark.parametrize("option", ["test_file", "val_dense_file", "test_dense_file", "train_dense_file"])
 def test_a_file_that_is_named_must_be_there(tmp_path: Path, option: str):
     dataset = put(tmp_path).model_copy(update={option: "none.json"})
     assert str(tmp_path / "none.json") in error_of(dataset)

@@ -324,13 +324,13 @@ def _dialog_path(dataset: VisdialDataset, split: Split) -> Path | None:
 
 def _dense_path(dataset: VisdialDataset, split: Split) -> Path | None:
     """Graded relevance of a split, None if there is none."""
-    named = {"train": dataset.train_dense_file, "val": dataset.val_dense_file, "test": None}[split]
+    named = {"train": dataset.train_dense_file, "val": dataset.val_dense_file, "test": dataset.test_dense_file}[split]
     if named:
         if dataset.version == "0.9":
             raise UserError(f"dataset.{split}_dense_file={named}: VisDial 0.9 has no graded relevance; leave it out")
         return dataset.root / named
-    path = dataset.root / "visdial_1.0_val_dense_annotations.json"
-    return path if split == "val" and dataset.version == "1.0" and path.is_file() else None
+    path = dataset.root / f"visdial_1.0_{split}_dense_annotations.json"
+    return path if split != "train" and dataset.version == "1.0" and path.is_file() else None
 
 
 def _image_path(dataset: VisdialDataset, split: Split, image_id: int) -> Path:
