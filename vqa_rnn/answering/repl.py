@@ -15,6 +15,7 @@ from rich.text import Text
 from vqa_rnn.answering.candidates import read_choices
 from vqa_rnn.answering.session import Answer, Session
 from vqa_rnn.errors import UserError
+from vqa_rnn.records import Round
 
 MOST_LISTED = 8  # texts in one line
 WIDEST = 40  # letters of an answer, so that one long candidate does not push all bars aside
@@ -196,14 +197,18 @@ def _history(prompt: _Prompt, rest: str) -> None:
     if session.caption:
         prompt.say(f"caption: {session.caption}")
     for number, turn in enumerate(session.rounds, start=1):
-        prompt.say(f"{number:2}. {turn.question} {turn.answer}")
+        prompt.say(f"{number:2}. {_said(turn)}")
     if not session.caption and not session.rounds:
         prompt.say("nothing was said yet")
 
 
+def _said(turn: Round) -> str:
+    return f"{turn.question} -> {turn.answer}"
+
+
 def _undo(prompt: _Prompt, rest: str) -> None:
     taken = prompt.session.undo()
-    prompt.say(f"taken back: {taken.question} {taken.answer}")
+    prompt.say(f"taken back: {_said(taken)}")
 
 
 def _reset(prompt: _Prompt, rest: str) -> None:
@@ -216,7 +221,7 @@ def _correct(prompt: _Prompt, rest: str) -> None:
     if not rest:
         raise UserError("give the right answer: /correct two")
     corrected = prompt.session.correct(rest)
-    prompt.say(f"corrected: {corrected.question} {corrected.answer}")
+    prompt.say(f"corrected: {_said(corrected)}")
 
 
 def _path(text: str) -> Path:
