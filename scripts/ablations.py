@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from repeats import Repeats, repeat
@@ -38,7 +39,7 @@ from vqa_rnn.cli import print_error
 from vqa_rnn.commands.evaluate import summarise
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.config_files import load_config
-from vqa_rnn.errors import UserError
+from vqa_rnn.errors import Interrupted, UserError
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.metrics.intervals import bootstrap_interval, bootstrap_means, bootstrap_p
 from vqa_rnn.records import Split
@@ -56,12 +57,12 @@ class Grid(BaseModel):
     config: str
     overrides: list[str] = []
     folds: int | None = Field(None, ge=2)
-    split: Split = "test"
+    split: Split | None = None
     seeds: int = Field(1, ge=1)
     variants: list[dict[str, Any]] = Field(min_length=1)
 
     def spread(self) -> dict[str, Variant]:
-        """Every variant by its label: the values that it sets, apart from those that all set alike."""
+        """Every variant by its label, the values that it sets."""
         chosen: list[dict[str, Any]] = []
         for variant in self.variants:
             values = [each if isinstance(each, list) else [each] for each in variant.values()]
@@ -71,7 +72,7 @@ class Grid(BaseModel):
             label = "-".join(str(value).replace("/", "-") for value in variant.values()) or "default"
             if label in spread:
                 raise UserError(f"two variants are called {label}: set them apart by a value")
-            options = [f"{key}={value}" for key, value in variant.items() if key != "config"]
+            options = [f"{key}={json.dumps(value)}" for key, value in variant.items() if key != "config"]
             spread[label] = variant.get("config", self.config), [*self.overrides, *options]
         return spread
 
@@ -87,6 +88,8 @@ def main() -> int:
         report = run_grid(read_grid(arguments.grid), arguments.grid.stem, arguments.overrides)
     except UserError as error:
         return print_error(error)
+    except Interrupted as error:
+        return error.exit_code
     if arguments.json:
         print(json.dumps(report))
     else:
@@ -108,19 +111,24 @@ def read_grid(path: Path) -> Grid:
 
 def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Train and measure every variant, then set each beside the first and beside the floors."""
-    report: dict[str, Any] = {"grid": name, "folds": grid.folds, "split": grid.split, "seeds": grid.seeds, "variants": {}}
+    if grid.folds is not None and grid.split is not None:
+        raise UserError(f"the grid {name} has both folds and a split: folds measure the folds")
+    split = grid.split or "test"
+    report: dict[str, Any] = {"grid": name, "folds": grid.folds, "split": split, "seeds": grid.seeds, "variants": {}}
     baseline: Repeats | None = None
     for label, (config, options) in grid.spread().items():
         options = [*options, *overrides, f"run.folder=runs/{name}"]
         cut = [] if grid.folds is None else [f"dataset.folds={grid.folds}"]
         preprocess(load_config(config, [*options, *cut]))
-        done = repeat(label, config, options, grid.folds, grid.seeds, grid.split, with_floors=baseline is None)
+        done = repeat(label, config, options, grid.folds, grid.seeds, split, with_floors=baseline is None)
         result = describe(done)
         baseline = baseline or done
         floors = {
             floor: each for floor, each in baseline.measured.floors.items() if floor not in MADE_BY_A_MODEL or done is baseline
         }
         result["above_floors"] = compare(done.mean, floors, done.images)
+        if [q.question_id for q in done.measured.questions] != [q.question_id for q in baseline.measured.questions]:
+            raise UserError(f"{label} answers other questions than the first variant: they cannot be paired")
         if done is not baseline:
             result["difference"] = compare(done.mean, {"": baseline.mean}, done.images)[""]
         report["variants"][label] = result
@@ -136,7 +144,11 @@ def describe(done: Repeats) -> dict[str, Any]:
 def compare(mean: Mapping[str, Scores], others: Mapping[str, Mapping[str, Scores]], images: Sequence[str]) -> dict[str, Any]:
     """By how much the mean scores are above others, in every metric that both have."""
     return {
-        name: {metric: _gain(mean[metric] - scores[metric], images) for metric in mean if metric in scores}
+        name: {
+            metric: _gain(mean[metric] - scores[metric], images)
+            for metric in mean
+            if metric in scores and not np.isnan(mean[metric] - scores[metric]).all()
+        }
         for name, scores in others.items()
     }
 

@@ -15,9 +15,11 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from folds import scores_by_seed
+from repeats import Repeats, repeat
 
 from vqa_rnn.cli import print_error
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.config_files import load_config
 from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.intervals import bootstrap_interval
@@ -38,24 +40,27 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    how = (arguments.config, arguments.overrides, arguments.folds, arguments.seeds, "none")
+
+    def both(label: str) -> Repeats:
+        options = [*arguments.overrides, "run.folder=runs/grouping"]
+        preprocess(load_config(arguments.config, [*options, f"dataset.folds={arguments.folds}"]))
+        return repeat(label, arguments.config, options, arguments.folds, arguments.seeds, "test", with_floors=False)
+
     try:
-        grouped = scores_by_seed(*how)
+        grouped = both("grouped")
         with patch("vqa_rnn.commands.train.ImageGroupedBatches", ungrouped):
-            apart = scores_by_seed(arguments.config, [*arguments.overrides, "run.folder=runs/ungrouped"], *how[2:])
+            apart = both("ungrouped")
     except UserError as error:
         return print_error(error)
-    images = [question.image_id for question in grouped[0].questions]
-    with_grouping, without = (np.mean([measured.scores for measured in runs], axis=0) for runs in (grouped, apart))
-    gain = with_grouping - without
+    gain = grouped.measured.scores - apart.measured.scores
     report = {
-        "grouped": float(with_grouping.mean()),
-        "grouped_by_seed": [float(measured.scores.mean()) for measured in grouped],
-        "ungrouped": float(without.mean()),
-        "ungrouped_by_seed": [float(measured.scores.mean()) for measured in apart],
+        "grouped": float(grouped.measured.scores.mean()),
+        "grouped_by_seed": grouped.by_seed,
+        "ungrouped": float(apart.measured.scores.mean()),
+        "ungrouped_by_seed": apart.by_seed,
         "difference": float(gain.mean()),
-        "interval": bootstrap_interval(gain, images),
-        "num_questions": len(images),
+        "interval": bootstrap_interval(gain, grouped.images),
+        "num_questions": len(gain),
     }
     if arguments.json:
         print(json.dumps(report))

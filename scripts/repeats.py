@@ -12,9 +12,9 @@ from safetensors import safe_open
 
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.evaluate import Measurement, measure
-from vqa_rnn.commands.train import train
+from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config_files import check_changes, load_config
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.records import Split
 
@@ -84,20 +84,26 @@ def repeat(
 
 
 def train_once(config: Config) -> Run:
-    """Train, unless the run was finished before; one that was broken off begins anew.
+    """Train, unless the run was finished before; one that was broken off goes on.
 
     Args:
         config: With a name for the run.
 
     Returns:
         The finished run.
+
+    Raises:
+        UserError: There is such a run, of another config.
     """
     path = run_path(config)
+    if (path / "run.json").exists():
+        run = load_run(path)
+        check_changes(run.config, config, MAY_CHANGE, str(path), "what is there already")
     if not (path / "finished").exists():
         print(f"{path}", file=sys.stderr)
-        train(config, overwrite=True)
+        train(config, resume=(path / "run.json").exists(), overwrite=not (path / "run.json").exists())
         (path / "finished").touch()
-    return load_run(path)
+    return dataclasses.replace(load_run(path), config=config)
 
 
 def count_weights(run: Run) -> int:

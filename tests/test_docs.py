@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,16 @@ def test_every_command_in_a_page_exists(page: Path):
     assert used <= commands
     scripts = re.findall(r"(scripts/[\w/]+\.(?:py|yaml|sbatch))", page.read_text())
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
+
+
+SCRIPTS = [path for path in (ROOT / "scripts").rglob("*.py") if "argparse" in path.read_text()]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_says_how_it_is_used(script: Path):
+    found = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "usage" in found.stdout
 
 
 def test_the_gradients_of_the_page_are_those_of_the_command(

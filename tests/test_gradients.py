@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.conftest import configure
 from vqa_rnn.annotations import load_annotations
+from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.gradients import flow_of_run
@@ -16,6 +17,7 @@ from vqa_rnn.commands.shared import open_features
 from vqa_rnn.commands.train import train
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.models import VqaModel
 from vqa_rnn.rnn import CELLS
 
 
@@ -38,7 +40,13 @@ def test_cells_are_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for arguments, words in (
         (["gradients", "lst"], "unknown cell 'lst': did you mean 'lstm'?"),
-        (["gradients", "lstm", "--run", str(tmp_path)], "leave out lstm"),
+        (["gradients", "lstm", "--run", str(tmp_path)], "leave out cells"),
+        (["gradients", "--run", str(tmp_path), "--clip", "1"], "leave out cells"),
+        (["gradients", "gru", "--singular-value", "0.9"], "add elman"),
+        (["gradients", "--moved", "dataset.root=x"], "give --run"),
+        (["gradients", "--picture", str(tmp_path / "picture")], "name it with a format"),
+        (["gradients", "--picture", str(tmp_path / "picture.xyz")], "name it with a format"),
+        (["gradients", "--clip", "0"], "--clip"),
         (["gradients", "--run", str(tmp_path / "none")], "no run folder"),
         (["gradients", "--length", "1"], "--length"),
     ):
@@ -66,6 +74,27 @@ def test_a_run_is_followed_back_to_the_words_of_its_validation_questions(feature
         for t in range(length):
             norms.setdefault(length - 1 - t, []).append(float(gradient[0, t].norm()))
     assert found["nas"] == pytest.approx([sum(norms[d]) / len(norms[d]) for d in range(len(norms))], rel=1e-4)
+
+
+def test_questions_without_a_loss_and_runs_of_two_directions_are_left_out(
+    features: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    path = train(configure(features, "training.max_epochs=1")).path
+    whole = flow_of_run(path)["lstm"]
+    losses = VqaModel.losses
+
+    def half(model: VqaModel, logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        losses_N, counts_N = losses(model, logits, batch)
+        counts_N = counts_N & (torch.arange(len(counts_N)) > 0)
+        return losses_N * counts_N, counts_N
+
+    monkeypatch.setattr(VqaModel, "losses", half)
+    some = flow_of_run(path)["lstm"]
+    assert some != whole
+    assert min(some) > 0
+    both = train(configure(features, "training.max_epochs=1", "model.question.bidirectional=true", "run.name=both")).path
+    assert main(["gradients", "--run", str(both)]) == 2
+    assert "two directions" in capsys.readouterr().err
 
 
 def test_a_run_without_questions_has_no_gradient_there(features: Path, capsys: pytest.CaptureFixture[str]):

@@ -4,7 +4,7 @@
     config.yaml        the resolved config, never changed        resumes.jsonl      what a resume changed
     environment.json   versions, git state, command, device      log.txt
     tokenizer.json     words                                     answers.json       classes of the classifier head
-    model.safetensors  the best weights so far                   checkpoints/       the full state, to resume
+    model.safetensors  the weights to answer with                checkpoints/       the full state, to resume
     metrics.jsonl      deterministic                             timings.jsonl      rates, waiting
     tensorboard/       profile/                                  evaluation/
     questions/         encoded, mapped by all processes; gone when training is done
@@ -45,7 +45,7 @@ from vqa_rnn.text import WordTokenizer
 
 log = logging.getLogger("vqa_rnn")
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: the weights of recurrent networks have other names
 LOCK = "lock"
 # What fine-tuning may do otherwise than the run it starts from: the weights mean the same.
 MAY_DIFFER_FROM_START = ("target", "label_smoothing", "dropout", "word_dropout", "feature_dropout")
@@ -77,7 +77,7 @@ class Run:
 
     @property
     def model_path(self) -> Path:
-        """The best weights."""
+        """The weights that it answers with."""
         return self.path / "model.safetensors"
 
     @property
@@ -242,6 +242,8 @@ def load_run(path: Path) -> Run:
         raise UserError(
             f"{path} has format version {version}; this program knows versions up to {FORMAT_VERSION}: install a newer vqa-rnn"
         )
+    if version < FORMAT_VERSION:
+        raise UserError(f"{path} was made by an earlier vqa-rnn, whose weights this one does not read: train it anew")
     try:
         values = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
     except Exception as error:  # a YAML error of any kind, or no file
@@ -264,7 +266,7 @@ def load_run(path: Path) -> Run:
 
 
 def save_model(run: Run, model: VqaModel) -> None:
-    """Write the weights as the run's best.
+    """Write the weights that the run answers with.
 
     Args:
         run: The run.
@@ -275,7 +277,7 @@ def save_model(run: Run, model: VqaModel) -> None:
 
 
 def load_model(run: Run, device: torch.device | str = "cpu") -> VqaModel:
-    """Build the run's model with its best weights, ready to answer.
+    """Build the run's model with the weights that it answers with.
 
     Args:
         run: The run.

@@ -419,6 +419,11 @@ def _check_target(target: str, loss: str, choices: str) -> None:
         raise ValueError("target=relevance needs loss=softmax and choices=texts: it is a share for each choice, and of texts")
 
 
+def _check_cell(cell: str | None, choices: str) -> None:
+    if cell is not None and choices != "texts":
+        raise ValueError("cell reads choices that are texts: leave it out with choices=regions")
+
+
 class ChoiceHead(Section):
     """Scores any number of choices by a product with the joint vector."""
 
@@ -438,6 +443,7 @@ class ChoiceHead(Section):
     @model_validator(mode="after")
     def _target_fits(self) -> "ChoiceHead":
         _check_target(self.target, self.loss, self.choices)
+        _check_cell(self.cell, self.choices)
         return self
 
 
@@ -464,6 +470,7 @@ class MlpChoiceHead(Section):
     @model_validator(mode="after")
     def _target_fits(self) -> "MlpChoiceHead":
         _check_target(self.target, self.loss, self.choices)
+        _check_cell(self.cell, self.choices)
         return self
 
 
@@ -477,6 +484,12 @@ class GenerativeHead(RecurrentOptions):
     """Dropout on the words that are read, and on the states that words are predicted from."""
     max_tokens: int = Field(20, ge=1)
     """Most words of a text that is written."""
+
+    @model_validator(mode="after")
+    def _first_state_is_used(self) -> "GenerativeHead":
+        if self.first_state == "learned" and self.conditioning == "first_state":
+            raise ValueError("first_state=learned needs conditioning=every_step: else the joint vector is the first state")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -596,7 +609,9 @@ class ModelConfig(Section):
     def _history_fits_the_question(self) -> "ModelConfig":
         other = getattr(self.history, "cell", None)
         if self.question.pooling == "all_states" and other not in (None, self.question.cell):
-            raise ValueError("question.pooling=all_states makes vectors whose size depends on the cell: leave out history.cell")
+            raise ValueError(
+                "question.pooling=all_states makes vectors of a size that is its cell's own: leave out history.cell"
+            )
         return self
 
 

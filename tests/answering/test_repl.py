@@ -191,7 +191,7 @@ def test_at_a_terminal(talker: Run) -> None:
     child.expect(r"green\s+\d+\.\d\d%")
     child.expect("3.png, round 2>")
     child.sendline("/undo")
-    child.expect("taken back: What colour is it[?] green")
+    child.expect("taken back: What colour is it[?] -> green")
     child.expect("3.png, round 1>")
     child.sendline("/quit")
     child.expect(pexpect.EOF)

@@ -237,7 +237,8 @@ def test_a_learned_first_state_is_what_sequences_begin_with(name: str):
     assert network.first_state is not None
     close(network(padded(sequences()))[0], make(name, 2)(padded(sequences()))[0])  # it starts as zeros
     nn.init.normal_(network.first_state)
-    given = tuple(part.unsqueeze(1).expand(-1, 5, -1) for part in network.first_state)
+    given = network.begin(5)
+    assert given[0].std() > 0.1
     close(network(padded(sequences()))[0], network(padded(sequences()), first=given)[0])
     network(padded(sequences()))[0].sum().backward()
     assert network.first_state.grad is not None
@@ -291,6 +292,20 @@ def test_what_cannot_be_made_is_said_in_one_line(options: dict[str, Any], messag
 def test_a_state_of_another_shape_is_refused_in_one_line(shapes: list[tuple[int, ...]], message: str):
     with pytest.raises(ValueError, match=message):
         make("lstm")(padded(sequences()), first=tuple(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
+
+
+def test_two_directions_cannot_go_on_by_a_step():
+    network = make("lstm", both=True)
+    with pytest.raises(ValueError, match="two directions"):
+        network.step(torch.zeros(2, INPUT, dtype=torch.float64), network.begin(2))
+
+
+def test_final_states_alone_are_those_of_the_whole(case: tuple[str, RecurrentNetwork]):
+    _, network = case
+    for lengths in (None, torch.tensor(LENGTHS)):
+        expected = network(padded(sequences()), lengths)[1]
+        for part, alone in zip(expected, network.final_state(padded(sequences()), lengths), strict=True):
+            assert torch.equal(part, alone)
 
 
 def test_lengths_beyond_the_sequence_are_refused():

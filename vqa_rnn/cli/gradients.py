@@ -21,7 +21,7 @@ def gradients(
         typer.Option(min=0.0, help="Of the matrix that alone carries an Elman cell's state; by default 1, and 0.9 and 1.1."),
     ] = None,
     clip: Annotated[
-        float | None, typer.Option(min=0.0, help="Show also what clipping the gradient in the weights to this norm leaves.")
+        float | None, typer.Option(min=1e-12, help="Show also what clipping the gradient in the weights to this norm leaves.")
     ] = None,
     forget_bias: Annotated[float, typer.Option(help="Bias of an LSTM's forget gate.")] = 1.0,
     length: Annotated[int, typer.Option(min=2, help="Elements of the sequence.")] = 121,
@@ -36,10 +36,15 @@ def gradients(
 
     Examples: vqa-rnn gradients;  vqa-rnn gradients elman lstm --singular-value 0.9 --json;  vqa-rnn gradients --run runs/demo
     """
-    from vqa_rnn.commands.gradients import draw, flow_of_cells, flow_of_run
+    from vqa_rnn.commands.gradients import check_picture, draw, flow_of_cells, flow_of_run
 
-    if run is not None and cells:
-        raise UserError(f"--run measures the run's own cell: leave out {' '.join(cells)}")
+    if run is not None and (cells or singular_value is not None or clip is not None):
+        raise UserError("--run measures the run's own cell as it was trained: leave out cells, --singular-value and --clip")
+    if run is None and moved:
+        raise UserError("--moved says where the data of a run are: give --run")
+    if singular_value is not None and cells and "elman" not in cells:
+        raise UserError("--singular-value is of the one matrix of an Elman cell: add elman to the cells")
+    check_picture(picture)
     if run is not None:
         found = flow_of_run(run, moved or [])
         title, unit = f"Gradient of the loss at the words of a question, {run}", "words"

@@ -13,6 +13,7 @@ from vqa_rnn.metrics.intervals import bootstrap_interval, bootstrap_means, boots
 from vqa_rnn.records import Split
 
 BOOTSTRAP_SAMPLES = 10_000
+FEWEST_IMAGES = 5  # a bootstrap over fewer says nothing
 
 
 def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
     Returns:
         ``signature``, ``split``, ``num_questions``, ``num_images``, ``baseline`` (the first run) and ``runs``: for each run by
         metric its ``value`` with an ``interval``, and for all but the first the ``difference`` to it with an ``interval``,
-        both 95% by bootstrap over images, and a two-sided ``p`` from the same resamples, not corrected for many comparisons.
+        both 95% by bootstrap over images, and a two-sided ``p`` from the same resamples, not corrected for many comparisons;
+        None with fewer than ``FEWEST_IMAGES`` images.
 
     Raises:
         UserError: Fewer than two runs, one twice, one that was not evaluated on the split, unlike signatures, or other
@@ -73,7 +75,7 @@ def _compare(scores: Scores, before: Scores | None, images: Sequence[str]) -> di
         found |= {
             "difference": float(differences.mean()),
             "difference_interval": [float(low), float(high)],
-            "p": bootstrap_p(means),
+            "p": bootstrap_p(means) if len(set(some)) >= FEWEST_IMAGES else None,
         }
     return found
 
@@ -90,6 +92,10 @@ def _read(path: Path, split: str) -> tuple[dict[str, Any], list[dict[str, Any]]]
         if not file.is_file():
             raise UserError(f"{path} was not evaluated on its {split} split: run vqa-rnn evaluate {path} --split {split}")
     report, rows = (read_json(file, "evaluation") for file in files)
-    if not rows or not all(isinstance(row, dict) and {"image_id", "scores"} <= set(row) for row in rows):
+    if (
+        "signature" not in report
+        or not rows
+        or not all(isinstance(row, dict) and {"image_id", "scores"} <= set(row) for row in rows)
+    ):
         raise UserError(f"{files[1]} is of an earlier version: run vqa-rnn evaluate {path} --split {split} again")
     return report, rows

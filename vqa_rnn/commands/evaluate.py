@@ -217,8 +217,14 @@ def _signature(run: Run, measured: Measurement) -> str:
         task=getattr(dataset, "task", None),
         metric=measured.headline,
         rule="2021" if several_people else None,
-        head=None if "mrr" in measured.metrics else run.config.model.head.name,  # every head ranks the same choices
+        head=None if _ranks(run, measured) else run.config.model.head.name,
         split=measured.split,
         fold=f"{dataset.fold}of{dataset.folds}" if dataset.folds else None,
         n=len(measured.questions),
     )
+
+
+def _ranks(run: Run, measured: Measurement) -> bool:
+    """Whether the head chooses among a question's choices: then every head has the same task."""
+    first = measured.questions[0]
+    return bool(first.choices or first.choice_regions) and run.config.model.head.name != "classifier"

@@ -81,15 +81,18 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
 
     Returns:
         For the question encoder's cell the norms at the distances 0, 1, … from a question's last word, each the mean over
-        the questions that are long enough; of the gradient of a question's own loss.
+        the questions that are long enough and have a loss; of the gradient of a question's own loss.
 
     Raises:
-        UserError: The model sees no question, there are no validation questions with answers, or features are missing.
+        UserError: The model sees no question or reads it in two directions, there are no validation questions with answers,
+            or features are missing.
     """
     run = move_run(load_run(path), overrides)
     config = run.config
     if config.model.ablate not in ("none", "question_only"):
         raise UserError(f"{path} was trained without the question (model.ablate={config.model.ablate})")
+    if config.model.question.bidirectional:
+        raise UserError(f"{path} reads questions in two directions: there is no one end to count from")
     questions = [q for q in load_annotations(config.dataset, ["val"]).split("val") if q.human_answers]
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its val split")
@@ -102,31 +105,48 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
     with torch.backends.cudnn.flags(enabled=False):  # which cannot go back through a network that does not train
         for (batch,) in build_loader(encoded, open_features(config, encoded, run), batches):
             batch = batch.to(device)
-            with _WordVectors(model.question_encoder.network) as words:
-                losses_N, _ = model.losses(model(batch), batch)
+            with _WordVectors(model.question_encoder.embedding) as words:
+                losses_N, counts_N = model.losses(model(batch), batch)
             (gradient_NTE,) = torch.autograd.grad(losses_N.sum(), [words.vectors])
-            gradients.append(gradient_NTE.cpu())
-            lengths.append(batch.question_lengths.clamp(min=1).cpu())
+            gradients.append(gradient_NTE[counts_N].cpu())
+            lengths.append(batch.question_lengths[counts_N].clamp(min=1).cpu())
+    if not any(map(len, lengths)):
+        raise UserError(f"none of the validation questions has an answer that {path} knows")
     return {config.model.question.cell: by_distance(gradients, lengths)}
 
 
 class _WordVectors:
-    """Keeps what a network reads first: a batch's questions, before any facts."""
+    """Keeps what an embedding looks up first: the words of a batch's questions, before those of facts and choices."""
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
+    def __init__(self, embedding: nn.Module) -> None:
+        self.embedding = embedding
         self.vectors: Tensor = torch.empty(0)
 
     def __enter__(self) -> "_WordVectors":
-        self.hook = self.network.register_forward_pre_hook(self._keep)
+        self.hook = self.embedding.register_forward_hook(self._keep)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.hook.remove()
 
-    def _keep(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _keep(self, embedding: nn.Module, tokens: tuple[Tensor, ...], vectors: Tensor) -> None:
         if not len(self.vectors):
-            self.vectors = inputs[0]
+            self.vectors = vectors
+
+
+def check_picture(path: Path) -> None:
+    """See that a picture can be written there, before anything is measured.
+
+    Args:
+        path: The picture.
+
+    Raises:
+        UserError: Its name says no format that can be drawn.
+    """
+    formats = sorted(pyplot.figure().canvas.get_supported_filetypes())
+    pyplot.close()
+    if path.suffix.removeprefix(".").lower() not in formats:
+        raise UserError(f"--picture {path}: name it with a format, such as gradients.png (known: {', '.join(formats)})")
 
 
 def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str) -> None:
@@ -157,7 +177,7 @@ def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str
     axes.grid(axis="y", alpha=0.25)
     figure.tight_layout()
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+        figure.savefig(temporary, dpi=130, format=path.suffix.removeprefix(".").lower())
     pyplot.close(figure)
 
 

@@ -111,18 +111,19 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
         table = Table("run", metric, "95% interval", "difference", "95% interval", "p", title=title, title_justify="left")
         for column in table.columns[1:]:
             column.justify, column.no_wrap = "right", True
+        table.columns[0].overflow = "fold"
         for name, metrics in runs.items():
             row = metrics[metric]
             ends = " to ".join(_show(metric, end).rstrip("%") for end in row["interval"])
             cells = [name, _show(metric, row["value"]), ends]
             if "difference" in row:
                 low, high = row["difference_interval"]
-                clear = low > 0 or high < 0
+                clear = row["p"] is not None and (low > 0 or high < 0)
                 difference = _signed(metric, row["difference"])
                 cells += [
                     f"[bold]{difference}" if clear else difference,
                     f"{_signed(metric, low)} to {_signed(metric, high)}",
-                    "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}",
+                    "-" if row["p"] is None else "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}",
                 ]
             table.add_row(*cells)
         console.print(table)

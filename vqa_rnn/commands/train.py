@@ -279,6 +279,8 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     )
     training.run()
     keeper = training.keeper
+    if config.keep == "last":
+        log.info("the weights of the last epoch are kept (training.keep=last)")
     log.info("best validation accuracy %.2f%% in epoch %d", 100 * (keeper.best_score or 0), keeper.best_epoch)
 
 

@@ -33,10 +33,10 @@ def bootstrap_p(means: NDArray[np.float64]) -> float:
         means: (S,) means of differences, from ``bootstrap_means``.
 
     Returns:
-        Twice the share of resamples on the side of 0 that has fewer, at least 1 / S and at most 1.
+        Twice the share of resamples on the side of 0 that has fewer, one more counted on either, so at least 2 / (S + 1).
     """
-    fewer = min(float((means <= 0).mean()), float((means >= 0).mean()))
-    return min(1.0, max(2 * fewer, 1 / len(means)))
+    fewer = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    return min(1.0, 2 * (fewer + 1) / (len(means) + 1))
 
 
 def bootstrap_means(

@@ -60,7 +60,9 @@ class LateFusion(nn.Module):
     def __init__(self, config: LateFusionConfig, text_encoder: TextEncoder) -> None:
         super().__init__()
         self.embedding = text_encoder.embedding
-        self.network = RecurrentNetwork(text_encoder.cell, text_encoder.embedding.embedding_dim, text_encoder.output_size)
+        self.network = RecurrentNetwork(
+            text_encoder.cell, text_encoder.embedding.embedding_dim, text_encoder.output_size, **text_encoder.start
+        )
         self.join = _Join(text_encoder.output_size, config.dropout)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
@@ -91,7 +93,7 @@ class Hierarchical(nn.Module):
         super().__init__()
         size = text_encoder.output_size
         self.text_encoder = text_encoder
-        self.network = RecurrentNetwork(text_encoder.cell, size, size)
+        self.network = RecurrentNetwork(text_encoder.cell, size, size, **text_encoder.start)
         self.join = _Join(size, config.dropout)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
@@ -120,7 +122,7 @@ class HierarchicalAttention(nn.Module):
         super().__init__()
         size = text_encoder.output_size
         self.text_encoder = text_encoder
-        self.network = RecurrentNetwork(text_encoder.cell, size, size)
+        self.network = RecurrentNetwork(text_encoder.cell, size, size, **text_encoder.start)
         self.project_state = nn.Linear(size, size)
         self.project_question = nn.Linear(size, size, bias=False)
         self.score = nn.Linear(size, 1, bias=False)

@@ -23,6 +23,7 @@ class TextEncoder(nn.Module):
     Attributes:
         output_size: H.
         cell: The kind of recurrent network.
+        start: How it starts, as keyword arguments of ``RecurrentNetwork``.
     """
 
     def __init__(self, config: TextEncoderConfig, vocabulary_size: int) -> None:
@@ -44,6 +45,7 @@ class TextEncoder(nn.Module):
             **config.start(),
         )
         self.cell = config.cell
+        self.start = config.start()
         self.dropout = nn.Dropout(config.dropout)
         self.word_dropout = config.word_dropout
         self.pooling = config.pooling
@@ -73,17 +75,18 @@ class TextEncoder(nn.Module):
         if self.training and self.word_dropout:
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
             tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
-        states_NTH, final = self.network(self.dropout(self.embedding(tokens_NT)), lengths_N)
+        return self.dropout(self._pool(self.dropout(self.embedding(tokens_NT)), lengths_N))
+
+    def _pool(self, words_NTE: Tensor, lengths_N: Tensor) -> Tensor:
         if self.pooling == "last":
-            vectors_NH = self.network.last_output(final)
-        elif self.pooling == "all_states":
-            vectors_NH = all_states(final)
-        elif self.pooling == "mean":
-            vectors_NH = states_NTH.sum(dim=1) / lengths_N[:, None]
-        else:
-            is_padding_NT = torch.arange(states_NTH.shape[1], device=lengths_N.device) >= lengths_N[:, None]
-            vectors_NH = states_NTH.masked_fill(is_padding_NT.unsqueeze(2), float("-inf")).amax(dim=1)
-        return self.dropout(vectors_NH)
+            return self.network.last_output(self.network.final_state(words_NTE, lengths_N))
+        if self.pooling == "all_states":
+            return all_states(self.network.final_state(words_NTE, lengths_N))
+        states_NTH, _ = self.network(words_NTE, lengths_N)
+        if self.pooling == "mean":
+            return states_NTH.sum(dim=1) / lengths_N[:, None]
+        is_padding_NT = torch.arange(states_NTH.shape[1], device=lengths_N.device) >= lengths_N[:, None]
+        return states_NTH.masked_fill(is_padding_NT.unsqueeze(2), float("-inf")).amax(dim=1)
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """As ``encode_texts``.

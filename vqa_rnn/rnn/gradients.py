@@ -118,7 +118,7 @@ def by_distance(gradients: Sequence[Tensor], lengths: Sequence[Tensor]) -> list[
     Returns:
         (D,) up to the longest sequence.
     """
-    longest = max(int(some.max()) for some in lengths)
+    longest = max(int(some.max()) for some in lengths if len(some))
     total_D, count_D = torch.zeros(longest, dtype=torch.float64), torch.zeros(longest, dtype=torch.float64)
     for gradient_NTE, lengths_N in zip(gradients, lengths, strict=True):
         distance_NT = lengths_N[:, None] - 1 - torch.arange(gradient_NTE.shape[1])

@@ -80,7 +80,8 @@ class RecurrentNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.first_state: nn.Parameter | None = None
         if first_state == "learned":
-            self.first_state = nn.Parameter(torch.zeros(self.num_states, num_layers * self.num_directions, hidden_size))
+            # one long vector, so that weight decay, which is for matrices, leaves it alone
+            self.first_state = nn.Parameter(torch.zeros(self.num_states * num_layers * self.output_size))
         for each in self.cells():
             if recurrent_start == "orthogonal":
                 for block in each.recurrent_weights().detach().split(hidden_size):
@@ -115,20 +116,24 @@ class RecurrentNetwork(nn.Module):
             ValueError: If the first state has another shape.
         """
         N, T, _ = inputs_NTE.shape
-        if first is not None:
-            self._check(first, N)
-        state = self.begin(N) if first is None else first
-        order = None if lengths_N is None else _Order(lengths_N, T)
-        if order is None:
-            data_ME, sizes = inputs_NTE.transpose(0, 1).flatten(0, 1), [N] * T
-        else:
-            data_ME, sizes = inputs_NTE.flatten(0, 1)[order.element_M], order.sizes
-            state = tuple(part[:, order.sequence_N] for part in state)
-        data_MH, state = self._run(data_ME, sizes, state)
+        data_MH, state, order = self._read(inputs_NTE, lengths_N, first)
         if order is None:
             return data_MH.unflatten(0, (T, N)).transpose(0, 1), state
-        states_NTH = data_MH.new_zeros(N * T, self.output_size).index_copy(0, order.element_M, data_MH).unflatten(0, (N, T))
-        return states_NTH, tuple(part[:, order.place_N] for part in state)
+        padded = data_MH.new_zeros(N * T, self.output_size)
+        return padded.index_copy_(0, order.element_M, data_MH).unflatten(0, (N, T)), state
+
+    def final_state(self, inputs_NTE: Tensor, lengths_N: Tensor | None = None, first: State | None = None) -> State:
+        """As ``forward``, without the room that padded outputs take.
+
+        Args:
+            inputs_NTE: (N, T, E) float.
+            lengths_N: (N,) int64, or None.
+            first: The states to begin with, or None.
+
+        Returns:
+            The states after each sequence's last element.
+        """
+        return self._read(inputs_NTE, lengths_N, first)[1]
 
     def step(self, inputs_NE: Tensor, before: State) -> tuple[Tensor, State]:
         """Read one more element of each sequence, forwards.
@@ -139,7 +144,12 @@ class RecurrentNetwork(nn.Module):
 
         Returns:
             (N, H) the last layer's outputs, and the states after it.
+
+        Raises:
+            ValueError: If the network reads in two directions.
         """
+        if self.num_directions == 2:
+            raise ValueError("a network of two directions needs the whole sequence: it cannot go on by a step")
         states_NTH, after = self(inputs_NE.unsqueeze(1), first=before)
         return states_NTH.squeeze(1), after
 
@@ -165,7 +175,8 @@ class RecurrentNetwork(nn.Module):
         """
         shape = self._state_shape(sequences)
         if self.first_state is not None:
-            return tuple(part.unsqueeze(1).expand(shape) for part in self.first_state)
+            parts = self.first_state.view(self.num_states, shape[0], 1, self.hidden_size)
+            return tuple(part.expand(shape) for part in parts)
         return (self.cells()[0].recurrent_weights().new_zeros(shape),) * self.num_states
 
     def _state_shape(self, sequences: int) -> tuple[int, int, int]:
@@ -178,6 +189,20 @@ class RecurrentNetwork(nn.Module):
                 f"a first state of shape {' and '.join(map(str, found))}; it needs {self.num_states} of {shape}: "
                 "layers and directions, sequences, hidden size"
             )
+
+    def _read(self, inputs_NTE: Tensor, lengths_N: Tensor | None, first: State | None) -> tuple[Tensor, State, "_Order | None"]:
+        """(M, H) the outputs at all elements by time, the final states, and the order of elements where there is padding."""
+        N, T, _ = inputs_NTE.shape
+        if first is not None:
+            self._check(first, N)
+        state = self.begin(N) if first is None else first
+        if lengths_N is None:
+            data_MH, state = self._run(inputs_NTE.transpose(0, 1).flatten(0, 1), [N] * T, state)
+            return data_MH, state, None
+        order = _Order(lengths_N, T)
+        by_length = tuple(part[:, order.sequence_N] for part in state)
+        data_MH, state = self._run(inputs_NTE.flatten(0, 1)[order.element_M], order.sizes, by_length)
+        return data_MH, tuple(part[:, order.place_N] for part in state), order
 
     def _run(self, data_ME: Tensor, sizes: list[int], first: State) -> tuple[Tensor, State]:
         """Elements in the order of time and, within a step, of ``first``, whose first ``sizes[t]`` go on at step t."""
