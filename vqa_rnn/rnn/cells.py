@@ -24,6 +24,7 @@ class Cell(nn.Module):
 
     Attributes:
         num_states: How many vectors its state has; the first is its output.
+        input_size: E.
         hidden_size: H.
         fused: The same cell as torch's kernel for whole sequences, where there is one. It then holds the weights.
     """
@@ -32,6 +33,12 @@ class Cell(nn.Module):
     fused: nn.RNN | nn.LSTM | nn.GRU | None
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
+        """Hold the sizes.
+
+        Args:
+            input_size: E.
+            hidden_size: H.
+        """
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
