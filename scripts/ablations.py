@@ -28,7 +28,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from repeats import Repeats, repeat
@@ -37,11 +36,9 @@ from rich.table import Table
 
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.evaluate import summarise
-from vqa_rnn.commands.preprocess import preprocess
-from vqa_rnn.config_files import load_config
 from vqa_rnn.errors import Interrupted, UserError
 from vqa_rnn.metrics.accuracy import Scores
-from vqa_rnn.metrics.intervals import bootstrap_interval, bootstrap_means, bootstrap_p
+from vqa_rnn.metrics.intervals import paired_difference
 from vqa_rnn.records import Split
 
 BOOTSTRAP_SAMPLES = 1000
@@ -118,19 +115,17 @@ def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
     baseline: Repeats | None = None
     for label, (config, options) in grid.spread().items():
         options = [*options, *overrides, f"run.folder=runs/{name}"]
-        cut = [] if grid.folds is None else [f"dataset.folds={grid.folds}"]
-        preprocess(load_config(config, [*options, *cut]))
         done = repeat(label, config, options, grid.folds, grid.seeds, split, with_floors=baseline is None)
         result = describe(done)
         baseline = baseline or done
+        if [q.question_id for q in done.measured.questions] != [q.question_id for q in baseline.measured.questions]:
+            raise UserError(f"{label} answers other questions than the first variant: they cannot be paired")
         floors = {
             floor: each for floor, each in baseline.measured.floors.items() if floor not in MADE_BY_A_MODEL or done is baseline
         }
-        result["above_floors"] = compare(done.mean, floors, done.images)
-        if [q.question_id for q in done.measured.questions] != [q.question_id for q in baseline.measured.questions]:
-            raise UserError(f"{label} answers other questions than the first variant: they cannot be paired")
+        result["above_floors"] = {name: compare(done.mean, scores, done.images) for name, scores in floors.items()}
         if done is not baseline:
-            result["difference"] = compare(done.mean, {"": baseline.mean}, done.images)[""]
+            result["difference"] = compare(done.mean, baseline.mean, done.images)
         report["variants"][label] = result
     return report
 
@@ -141,26 +136,10 @@ def describe(done: Repeats) -> dict[str, Any]:
     return {**kept, "by_seed": done.by_seed, "weights": done.weights, "training_seconds": done.seconds}
 
 
-def compare(mean: Mapping[str, Scores], others: Mapping[str, Mapping[str, Scores]], images: Sequence[str]) -> dict[str, Any]:
+def compare(mean: Mapping[str, Scores], others: Mapping[str, Scores], images: Sequence[str]) -> dict[str, Any]:
     """By how much the mean scores are above others, in every metric that both have."""
-    return {
-        name: {
-            metric: _gain(mean[metric] - scores[metric], images)
-            for metric in mean
-            if metric in scores and not np.isnan(mean[metric] - scores[metric]).all()
-        }
-        for name, scores in others.items()
-    }
-
-
-def _gain(differences: Scores, images: Sequence[str]) -> dict[str, Any]:
-    applies = [n for n, value in enumerate(differences.tolist()) if value == value]
-    values, some = differences[applies], [images[n] for n in applies]
-    return {
-        "gain": float(values.mean()),
-        "interval": bootstrap_interval(values, some, BOOTSTRAP_SAMPLES),
-        "p": bootstrap_p(bootstrap_means(values, some, BOOTSTRAP_SAMPLES)),
-    }
+    both = {name: paired_difference(mean[name], others[name], images, BOOTSTRAP_SAMPLES) for name in mean if name in others}
+    return {name: {"gain": each.mean, "interval": each.interval, "p": each.p} for name, each in both.items() if each}
 
 
 def print_report(report: dict[str, Any]) -> None:

@@ -15,11 +15,9 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from repeats import Repeats, repeat
+from repeats import repeat
 
 from vqa_rnn.cli import print_error
-from vqa_rnn.commands.preprocess import preprocess
-from vqa_rnn.config_files import load_config
 from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.intervals import bootstrap_interval
@@ -40,16 +38,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-
-    def both(label: str) -> Repeats:
-        options = [*arguments.overrides, "run.folder=runs/grouping"]
-        preprocess(load_config(arguments.config, [*options, f"dataset.folds={arguments.folds}"]))
-        return repeat(label, arguments.config, options, arguments.folds, arguments.seeds, "test", with_floors=False)
-
+    how = (arguments.config, [*arguments.overrides, "run.folder=runs/grouping"], arguments.folds, arguments.seeds, "test")
     try:
-        grouped = both("grouped")
+        grouped = repeat("grouped", *how, with_floors=False)
         with patch("vqa_rnn.commands.train.ImageGroupedBatches", ungrouped):
-            apart = both("ungrouped")
+            apart = repeat("ungrouped", *how, with_floors=False)
     except UserError as error:
         return print_error(error)
     gain = grouped.measured.scores - apart.measured.scores

@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.evaluate import Measurement, measure
+from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.config_files import check_changes, load_config
@@ -49,7 +50,7 @@ class Repeats:
 def repeat(
     label: str, config: str, options: Sequence[str], folds: int | None, seeds: int, split: Split, *, with_floors: bool
 ) -> Repeats:
-    """Train and measure a variant.
+    """Preprocess, train and measure a variant.
 
     Args:
         label: What its runs are called.
@@ -63,6 +64,7 @@ def repeat(
     Returns:
         Everything pooled and averaged.
     """
+    preprocess(load_config(config, [*options, f"dataset.folds={folds}"] if folds else options))
     seed_measured, runs = [], []
     for seed in range(seeds):
         parts = []
@@ -96,12 +98,12 @@ def train_once(config: Config) -> Run:
         UserError: There is such a run, of another config.
     """
     path = run_path(config)
-    if (path / "run.json").exists():
-        run = load_run(path)
-        check_changes(run.config, config, MAY_CHANGE, str(path), "what is there already")
+    begun = (path / "run.json").exists()
+    if begun:
+        check_changes(load_run(path).config, config, MAY_CHANGE, str(path), "what is there already")
     if not (path / "finished").exists():
         print(f"{path}", file=sys.stderr)
-        train(config, resume=(path / "run.json").exists(), overwrite=not (path / "run.json").exists())
+        train(config, resume=begun, overwrite=not begun)
         (path / "finished").touch()
     return dataclasses.replace(load_run(path), config=config)
 

@@ -9,11 +9,10 @@ import numpy as np
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_json
 from vqa_rnn.metrics.accuracy import Scores
-from vqa_rnn.metrics.intervals import bootstrap_interval, bootstrap_means, bootstrap_p
+from vqa_rnn.metrics.intervals import bootstrap_interval, paired_difference
 from vqa_rnn.records import Split
 
 BOOTSTRAP_SAMPLES = 10_000
-FEWEST_IMAGES = 5  # a bootstrap over fewer says nothing
 
 
 def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
         ``signature``, ``split``, ``num_questions``, ``num_images``, ``baseline`` (the first run) and ``runs``: for each run by
         metric its ``value`` with an ``interval``, and for all but the first the ``difference`` to it with an ``interval``,
         both 95% by bootstrap over images, and a two-sided ``p`` from the same resamples, not corrected for many comparisons;
-        None with fewer than ``FEWEST_IMAGES`` images.
+        None with few images.
 
     Raises:
         UserError: Fewer than two runs, one twice, one that was not evaluated on the split, unlike signatures, or other
@@ -63,20 +62,12 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
 
 
 def _compare(scores: Scores, before: Scores | None, images: Sequence[str]) -> dict[str, Any]:
-    applies = np.flatnonzero(~np.isnan(scores))
-    some = [images[i] for i in applies.tolist()]
-    if len(applies) == 0:
+    if np.isnan(scores).all():
         return {"value": None}
-    found: dict[str, Any] = {"value": float(scores[applies].mean()), "interval": bootstrap_interval(scores[applies], some)}
-    if before is not None:
-        differences = (scores - before)[applies]
-        means = bootstrap_means(differences, some, BOOTSTRAP_SAMPLES)
-        low, high = np.quantile(means, [0.025, 0.975])
-        found |= {
-            "difference": float(differences.mean()),
-            "difference_interval": [float(low), float(high)],
-            "p": bootstrap_p(means) if len(set(some)) >= FEWEST_IMAGES else None,
-        }
+    found: dict[str, Any] = {"value": float(np.nanmean(scores)), "interval": bootstrap_interval(scores, images)}
+    difference = None if before is None else paired_difference(scores, before, images, BOOTSTRAP_SAMPLES)
+    if difference is not None:
+        found |= {"difference": difference.mean, "difference_interval": list(difference.interval), "p": difference.p}
     return found
 
 

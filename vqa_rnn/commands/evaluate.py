@@ -169,8 +169,7 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
     image_ids = [question.image_id for question in measured.questions]
 
     def interval(values: Scores) -> list[float]:
-        applies = np.flatnonzero(~np.isnan(values))
-        return list(bootstrap_interval(values[applies], [image_ids[i] for i in applies], bootstrap_samples))
+        return list(bootstrap_interval(values, image_ids, bootstrap_samples))
 
     metrics = _means(measured.metrics)
     headline = measured.headline

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from preprocessing.extract_features import ExtractionReport
+from vqa_rnn.metrics.intervals import FEWEST_IMAGES
 
-FEWEST_IMAGES = 5  # a bootstrap over fewer says nothing
 FLOOR_NAMES = {
     "chance": "a blind guess",
     "most_frequent_answer": "most frequent answer",

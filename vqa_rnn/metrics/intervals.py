@@ -1,11 +1,13 @@
 """95% intervals by bootstrap over images: the questions of an image are drawn together, since they are not independent."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Interval = tuple[float, float]
+FEWEST_IMAGES = 5  # a bootstrap over fewer says nothing
 
 
 def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000, seed: int = 0) -> Interval:
@@ -14,7 +16,7 @@ def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], sa
     For a paired comparison give the differences of two models' scores on the same questions.
 
     Args:
-        scores: (N,) one score a question, or one difference.
+        scores: (N,) one score a question, or one difference; NaN where it does not apply.
         image_ids: (N,) the image of each.
         samples: Resamples of the images.
         seed: Seed of the resampling.
@@ -22,8 +24,44 @@ def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], sa
     Returns:
         Lower and upper end. With one image both are the mean: it tells nothing.
     """
-    low, high = np.quantile(bootstrap_means(scores, image_ids, samples, seed), [0.025, 0.975])
-    return float(low), float(high)
+    return _middle(bootstrap_means(scores, image_ids, samples, seed))
+
+
+class Difference(NamedTuple):
+    """By how much one model's scores are above another's on the same questions.
+
+    Attributes:
+        mean: The mean over the questions.
+        interval: 95%, by bootstrap over images.
+        p: Two-sided, from the same resamples (``bootstrap_p``); None with fewer than ``FEWEST_IMAGES`` images.
+    """
+
+    mean: float
+    interval: Interval
+    p: float | None
+
+
+def paired_difference(
+    scores: NDArray[np.float64], others: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000
+) -> Difference | None:
+    """Compare two models, question by question.
+
+    Args:
+        scores: (N,) one score a question; NaN where it does not apply.
+        others: (N,) the other's.
+        image_ids: (N,) the image of each.
+        samples: Resamples of the images.
+
+    Returns:
+        The difference, or None where it applies to no question.
+    """
+    differences = scores - others
+    applies = np.flatnonzero(~np.isnan(differences))
+    if not len(applies):
+        return None
+    means = bootstrap_means(differences, image_ids, samples)
+    few = len({image_ids[place] for place in applies.tolist()}) < FEWEST_IMAGES
+    return Difference(float(differences[applies].mean()), _middle(means), None if few else bootstrap_p(means))
 
 
 def bootstrap_p(means: NDArray[np.float64]) -> float:
@@ -45,7 +83,7 @@ def bootstrap_means(
     """The means over questions of images drawn with replacement.
 
     Args:
-        scores: (N,) one score a question, or one difference.
+        scores: (N,) one score a question, or one difference; NaN where it does not apply.
         image_ids: (N,) the image of each.
         samples: Resamples of the images, S.
         seed: Seed of the resampling.
@@ -53,7 +91,9 @@ def bootstrap_means(
     Returns:
         (S,) float64.
     """
-    _, image = np.unique(np.asarray(image_ids, dtype=str), return_inverse=True)
+    applies = ~np.isnan(scores)
+    scores = scores[applies]
+    _, image = np.unique(np.asarray(image_ids, dtype=str)[applies], return_inverse=True)
     num_images = int(image.max(initial=-1)) + 1
     sums = np.bincount(image, weights=scores, minlength=num_images)
     counts = np.bincount(image, minlength=num_images)
@@ -64,3 +104,8 @@ def bootstrap_means(
         # not times @ sums: a product of so many short vectors spends its time waiting for the threads of BLAS
         means[i] = (times * sums).sum() / (times * counts).sum()
     return means
+
+
+def _middle(means: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

@@ -24,7 +24,6 @@ class Cell(nn.Module):
 
     Attributes:
         num_states: How many vectors its state has; the first is its output.
-        input_size: E.
         hidden_size: H.
         fused: The same cell as torch's kernel for whole sequences, where there is one. It then holds the weights.
     """
@@ -33,14 +32,13 @@ class Cell(nn.Module):
     fused: nn.RNN | nn.LSTM | nn.GRU | None
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        """Hold the sizes.
+        """Hold the size; what a cell makes of its inputs is its own.
 
         Args:
             input_size: E.
             hidden_size: H.
         """
         super().__init__()
-        self.input_size = input_size
         self.hidden_size = hidden_size
         self.fused = None
 
@@ -78,6 +76,12 @@ class Cell(nn.Module):
 
 class _TorchCell(Cell):
     """A cell of torch, whose layer of the same name holds the weights."""
+
+    kernel: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.fused = self.kernel(input_size, hidden_size)
 
     def weight(self, kind: str) -> Tensor:
         """``weight_ih``, ``weight_hh``, ``bias_ih`` or ``bias_hh``."""
@@ -119,9 +123,7 @@ class _OwnCell(Cell):
 class Elman(_TorchCell):
     """``h' = tanh(W x + U h + b)`` (Elman 1990), as ``torch.nn.RNN``: the lecture's "vanilla" network."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.fused = nn.RNN(input_size, hidden_size)
+    kernel = nn.RNN
 
     def step(self, projected_NP: Tensor, state: State) -> State:
         return (torch.addmm(projected_NP, state[0], self.weight("weight_hh").t()).tanh(),)
@@ -135,10 +137,7 @@ class Lstm(_TorchCell):
     """
 
     num_states = 2
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.fused = nn.LSTM(input_size, hidden_size)
+    kernel = nn.LSTM
 
     def set_forget_bias(self, value: float) -> None:
         """Start with forget gates that are open, or closed.
@@ -164,9 +163,7 @@ class Gru(_TorchCell):
     ``r, z = σ(W x + U h + b)``, ``n = tanh(W x + b + r ∘ (U h + b_n))``, ``h' = (1 - z) ∘ n + z ∘ h``.
     """
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.fused = nn.GRU(input_size, hidden_size)
+    kernel = nn.GRU
 
     def project(self, inputs_ME: Tensor) -> Tensor:
         return functional.linear(inputs_ME, self.weight("weight_ih"), self.weight("bias_ih"))
