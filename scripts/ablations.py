@@ -31,6 +31,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from repeats import Repeats, repeat
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -143,14 +144,15 @@ def compare(mean: Mapping[str, Scores], others: Mapping[str, Scores], images: Se
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """A table of the headline metric; the JSON has the others and the breakdowns."""
-    console = Console()
+    """A table of the headline metric, in Markdown, to stand in a report; the JSON has the others and the breakdowns."""
+    console = Console(width=None if sys.stdout.isatty() else 200)
     first = next(iter(report["variants"].values()))
     metric = next(iter(first["metrics"]))
     how = f"{report['folds']} folds" if report["folds"] else f"{report['split']} split"
-    title = f"{report['grid']}, {how}, {report['seeds']} seeds, {first['num_questions']:,} questions"
-    columns = [metric, "95% interval", "to the first", "95% interval", "weights", "minutes"]
-    table = Table("variant", *columns, title=title, title_justify="left")
+    often = f"mean of {report['seeds']} seeds" if report["seeds"] > 1 else "one seed"
+    console.print(f"{report['grid']}: {how}, {often}, {first['num_questions']:,} questions", highlight=False)
+    columns = [metric, "each seed", "95% interval", "to the first", "95% interval", "weights", "minutes"]
+    table = Table("variant", *columns, box=MARKDOWN)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for label, result in report["variants"].items():
@@ -160,10 +162,11 @@ def print_report(report: dict[str, Any]) -> None:
         if gain is not None:
             cells = [f"{100 * gain['gain']:+.2f}", f"{100 * gain['interval'][0]:+.2f} to {100 * gain['interval'][1]:+.2f}"]
         mean = f"{100 * result['metrics'][metric]:.2f}%"
+        seeds = ", ".join(f"{100 * score:.1f}" for score in result["by_seed"])
         minutes = f"{result['training_seconds'] / 60:.1f}"
-        table.add_row(label, mean, f"{100 * low:.2f} to {100 * high:.2f}", *cells, f"{result['weights']:,}", minutes)
+        table.add_row(label, mean, seeds, f"{100 * low:.2f} to {100 * high:.2f}", *cells, f"{result['weights']:,}", minutes)
     for name, floor in first["floors"].items():
-        table.add_row(f"floor: {name}", f"{100 * floor[metric]:.2f}%", "", "", "", "", "")
+        table.add_row(f"floor: {name}", f"{100 * floor[metric]:.2f}%", *[""] * 6)
     console.print(table)
     strongest = max((floor[metric], name) for name, floor in first["floors"].items() if name not in MADE_BY_A_MODEL)[1]
     for label, result in report["variants"].items():

@@ -19,7 +19,7 @@ from repeats import repeat
 
 from vqa_rnn.cli import print_error
 from vqa_rnn.data.sampler import ImageGroupedBatches
-from vqa_rnn.errors import UserError
+from vqa_rnn.errors import Interrupted, UserError
 from vqa_rnn.metrics.intervals import bootstrap_interval
 
 
@@ -45,6 +45,8 @@ def main() -> int:
             apart = repeat("ungrouped", *how, with_floors=False)
     except UserError as error:
         return print_error(error)
+    except Interrupted as error:
+        return error.exit_code
     gain = grouped.measured.scores - apart.measured.scores
     report = {
         "grouped": float(grouped.measured.scores.mean()),
