@@ -3,6 +3,7 @@
     FOLDER/visdial_1.0_{train,val,test}.json                    answers in all splits; each round also has ``needs_history`` and
                                                                 ``coreference_distance``
     FOLDER/visdial_1.0_{val,test}_dense_annotations.json        graded relevance of one round a dialog
+    FOLDER/visdial_1.0_train_dense_sample.json                  the same of every tenth training dialog
     FOLDER/visdial_1.0_test_withheld.json                       test as the official file is: dialogs stop at the asked round
     FOLDER/scenes_{train,val,test}.json                         the things of each image
     FOLDER/answers.txt                                          all that is ever answered: candidates for vqa-rnn ask --choices
@@ -66,6 +67,8 @@ from vqa_rnn.records import Split
 
 NUM_ROUNDS = 10
 NUM_CHOICES = 100
+JUDGED_EVERY = 10
+"""Of so many training dialogs one has graded relevance: few have it in VisDial too."""
 
 _PLACES = ("top left", "top right", "bottom left", "bottom right")
 _SAME_IN_ALL = ("colour", "shape", "size", "place", "count")
@@ -77,6 +80,8 @@ _IMAGE_NAMES = {
     "val": "VisualDialog_val2018/VisualDialog_val2018_{:012d}.jpg",
     "test": "VisualDialog_test2018/VisualDialog_test2018_{:012d}.jpg",
 }
+
+_DENSE_NAMES = {"train": "train_dense_sample", "val": "val_dense_annotations", "test": "test_dense_annotations"}
 
 # How each kind of thing is asked for, and what is said then.
 _WORDINGS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -739,13 +744,19 @@ def _write_split(folder: Path, split: Split, dialogs: Mapping[int, SceneDialog])
     _write_dialogs(folder / f"visdial_1.0_{split}.json", split, dialogs, withheld=False)
     if split == "test":
         _write_dialogs(folder / "visdial_1.0_test_withheld.json", split, dialogs, withheld=True)
-    if split != "train":
-        dense = []
-        for image_id, dialog in dialogs.items():
-            turn = dialog.turns[dialog.graded]
-            grades = [relevance(choice, turn.answer) for choice in turn.choices]
-            dense.append({"image_id": image_id, "round_id": dialog.graded + 1, "gt_relevance": grades})
-        write_text(folder / f"visdial_1.0_{split}_dense_annotations.json", json.dumps(dense))
+    judged = {image_id: dialog for image_id, dialog in dialogs.items() if split != "train" or image_id % JUDGED_EVERY == 0}
+    _write_relevance(folder / f"visdial_1.0_{_DENSE_NAMES[split]}.json", split, judged)
+
+
+def _write_relevance(path: Path, split: Split, dialogs: Mapping[int, SceneDialog]) -> None:
+    """Write the relevance of each dialog's graded round, under the key that its split has in the official files."""
+    key = "relevance" if split == "train" else "gt_relevance"
+    dense = []
+    for image_id, dialog in dialogs.items():
+        turn = dialog.turns[dialog.graded]
+        grades = [relevance(choice, turn.answer) for choice in turn.choices]
+        dense.append({"image_id": image_id, "round_id": dialog.graded + 1, key: grades})
+    write_text(path, json.dumps(dense))
 
 
 def _write_dialogs(path: Path, split: Split, dialogs: Mapping[int, SceneDialog], *, withheld: bool) -> None:

@@ -22,13 +22,14 @@ from vqa_rnn.rnn import CELLS
 ROOT = Path(__file__).parents[1]
 OURS = ("vqa_rnn", "preprocessing")
 
-LEAVES = {"errors", "files", "progress"}
+LEAVES = {"errors", "files", "progress", "precision"}
 PLAIN = LEAVES | {"config", "records"}
 STAGES = PLAIN | {"config_files", "batch", "text", "answers", "features", "rnn"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "progress": set(),
+    "precision": set(),
     "config": LEAVES | {"records"},
     "config_files": LEAVES | {"config"},
     "records": LEAVES,

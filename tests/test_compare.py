@@ -1,6 +1,8 @@
 """``vqa-rnn compare``: over evaluations written by hand, and over two runs."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,9 @@ RIGHT = [float(n % 4 != 0) for n in range(40)]
 def write_run(path: Path, scores: dict[str, list[float | None]], signature: str = SIGNATURE, split: str = "test") -> Path:
     (path / "evaluation").mkdir(parents=True, exist_ok=True)
     (path / "run.json").write_text("{}")
-    (path / "evaluation" / f"{split}.json").write_text(json.dumps({"signature": signature}))
+    (path / "model.safetensors").write_text("weights")
+    report = {"signature": signature, "weights_sha256": hashlib.sha256(b"weights").hexdigest()}
+    (path / "evaluation" / f"{split}.json").write_text(json.dumps(report))
     rows = [
         {"question_id": f"q{n}", "image_id": f"i{n // 2}", "scores": {name: values[n] for name, values in scores.items()}}
         for n in range(40)
@@ -64,7 +68,10 @@ def test_chance_is_found_surprising_as_often_as_it_should_be():
     assert 0.05 < np.mean(surprising) < 0.17
 
 
-@pytest.mark.parametrize("case", ["signature", "questions", "missing", "old", "report", "one", "twice", "not a run", "split"])
+CASES = ["signature", "questions", "missing", "elsewhere", "trained", "old", "report", "one", "twice", "not a run", "split"]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_what_cannot_be_compared_is_refused_in_one_line(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     first, second = (write_run(tmp_path / name, {"accuracy": RIGHT}) for name in "ab")
     arguments, words = [str(first), str(second)], ""
@@ -79,6 +86,13 @@ def test_what_cannot_be_compared_is_refused_in_one_line(case: str, tmp_path: Pat
     elif case == "missing":
         predictions.unlink()
         words = f"run vqa-rnn evaluate {second} --split test"
+    elif case == "elsewhere":
+        shutil.rmtree(second / "evaluation")
+        write_run(second, {"accuracy": RIGHT}, split="val")
+        words = f"run vqa-rnn evaluate {second} --split test"
+    elif case == "trained":
+        (second / "model.safetensors").write_text("other weights")
+        words = f"is not what was evaluated: run vqa-rnn evaluate {second} --split test again"
     elif case == "report":
         (second / "evaluation" / "test.json").write_text("{}")
         words = "of an earlier version"

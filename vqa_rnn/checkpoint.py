@@ -13,7 +13,6 @@
 Weights are safetensors and checkpoints load with ``weights_only=True``: nothing here unpickles what a user downloads.
 """
 
-import hashlib
 import logging
 import os
 import platform
@@ -38,7 +37,7 @@ from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.config_files import config_changes, config_yaml, validate_config
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import atomic_path, read_json, write_json, write_text
+from vqa_rnn.files import atomic_path, file_hash, read_json, write_json, write_text
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.records import Split
 from vqa_rnn.text import WordTokenizer
@@ -426,7 +425,7 @@ def _weights(start: Run | None) -> dict[str, str] | None:
     """Which weights a run begins with."""
     if start is None:
         return None
-    return {"run": str(start.path), "weights_sha256": hashlib.sha256(start.model_path.read_bytes()).hexdigest()}
+    return {"run": str(start.path), "weights_sha256": file_hash(start.model_path)}
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Writing files so that nothing is ever half-written, and guessing what a misspelt name meant."""
 
 import difflib
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -55,6 +56,19 @@ def write_text(path: Path, text: str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def file_hash(path: Path) -> str:
+    """Hash what is in a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its SHA-256, in hexadecimal digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def append_line(path: Path, line: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from preprocessing.scenes import COLOURS, SHAPES, SIDE, SIZES, sample_scene
-from preprocessing.shapes_dialog import ANSWERS, SceneDialog, Turn, make_dialog, relevance, write_shapes_dialog
+from preprocessing.shapes_dialog import ANSWERS, JUDGED_EVERY, SceneDialog, Turn, make_dialog, relevance, write_shapes_dialog
 from tests.preprocessing.contents import contents
 from vqa_rnn.annotations.visdial import read_visdial
 from vqa_rnn.cli import main
@@ -331,6 +331,15 @@ def test_the_reader_serves_all_splits(made: Path):
         assert [i for i, grade in enumerate(question.relevance) if grade == 1.0] == [question.correct_choice]
 
 
+def test_a_tenth_of_the_training_dialogs_has_graded_relevance_too(made: Path):
+    dataset = VisdialDataset(root=made, train_dense_file="visdial_1.0_train_dense_sample.json")
+    graded = [question for question in read_visdial(dataset, ["train"]).questions if question.relevance]
+    assert len(graded) == IMAGES["train"] // JUDGED_EVERY > 0
+    for question in graded:
+        assert question.correct_choice is not None
+        assert [i for i, grade in enumerate(question.relevance) if grade == 1.0] == [question.correct_choice]
+
+
 def test_the_withheld_file_is_as_the_official_one(made: Path):
     dataset = VisdialDataset(root=made, test_file="visdial_1.0_test_withheld.json")
     questions = read_visdial(dataset, ["test"]).questions
@@ -402,9 +411,10 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path):
     few: dict[Split, int] = {"train": 3, "val": 2, "test": 2}
     for name, seed in (("one", 5), ("again", 5), ("other", 6)):
         write_shapes_dialog(tmp_path / name, few, seed)
+    same = ["answers.txt", "visdial_1.0_train_dense_sample.json"]  # nothing is judged of so few
     assert contents(tmp_path / "one") == contents(tmp_path / "again")
     shared = set(contents(tmp_path / "one").items()) & set(contents(tmp_path / "other").items())
-    assert [name for name, _ in shared] == ["answers.txt"]
+    assert sorted(name for name, _ in shared) == same
     said = {text for _, _, turns in read(tmp_path / "one", "train") for turn in turns for text in turn["answer_options"]}
     assert said <= set((tmp_path / "one/answers.txt").read_text().splitlines())
 

@@ -222,13 +222,14 @@ def test_all_states_are_those_of_every_layer_and_direction_and_then_the_cells(ca
         close(joined[n], torch.cat([part.flatten() for part in ended]), 1e-10)
 
 
+@pytest.mark.parametrize("lengths", [torch.tensor(LENGTHS), None], ids=["padded", "whole"])
 @pytest.mark.parametrize("name", CELLS)
-def test_half_precision_stays_near(name: str):
+def test_half_precision_stays_near(name: str, lengths: torch.Tensor | None):
     network = make(name).float()
     inputs = padded(sequences()).float()
     with torch.autocast("cpu", torch.bfloat16):
-        states, _ = network(inputs, torch.tensor(LENGTHS))
-    torch.testing.assert_close(states.float(), network(inputs, torch.tensor(LENGTHS))[0], rtol=0.05, atol=0.05)
+        states, _ = network(inputs, lengths)
+    torch.testing.assert_close(states.float(), network(inputs, lengths)[0], rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("name", CELLS)

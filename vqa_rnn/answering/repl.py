@@ -128,9 +128,13 @@ def _invitation(session: Session) -> str:
 
 
 def _ask(prompt: _Prompt, question: str) -> None:
-    if prompt.session.needs_choices and not prompt.choices:
-        raise UserError("this model chooses among answers: give some first, such as /choices yes, no or /choices @FILE")
+    _check_choices(prompt.session, prompt.choices)
     show_answer(prompt.session.ask(question, prompt.choices, prompt.top), prompt.console)
+
+
+def _check_choices(session: Session, choices: Sequence[str]) -> None:
+    if session.needs_choices and not choices:
+        raise UserError("this model chooses among answers: give some, such as /choices yes, no or /choices @FILE")
 
 
 def _obey(prompt: _Prompt, line: str) -> None:
@@ -173,6 +177,8 @@ def _choices(prompt: _Prompt, rest: str) -> None:
         choices = tuple(choice.strip() for choice in rest.split(",") if choice.strip())
         if len(choices) == 1:
             raise UserError("one choice; at least two are needed, with commas between them")
+        if not choices:
+            _check_choices(prompt.session, choices)
     prompt.choices = choices
     prompt.say(f"choosing among {_listed(choices)}" if choices else "open answers")
 
@@ -238,8 +244,8 @@ def _path(text: str) -> Path:
 
 
 _COMMANDS = {
-    "/image": _Command(_image, "FILE", "look at another image"),
-    "/choices": _Command(_choices, "A, B, …", "choose among these, or the lines of @FILE; alone: any answer"),
+    "/image": _Command(_image, "FILE", "look at another image; a dialog begins anew"),
+    "/choices": _Command(_choices, "A, B, …", "choose among these, or the lines of @FILE; alone: no longer"),
     "/top": _Command(_top, "N", "show N answers"),
     "/caption": _Command(_caption, "TEXT", "what to know about the image; alone: nothing", for_dialog=True),
     "/history": _Command(_history, "", "what was said so far", for_dialog=True),

@@ -193,7 +193,7 @@ class Session:
         if len({fold_answer(choice) for choice in choices}) < len(choices):
             raise UserError("a choice comes twice")
         if self.needs_choices and not choices:
-            raise UserError("this model chooses among answers: give at least two choices")
+            raise UserError("this model chooses among answers: give at least two choices (--choice, or --choices FILE)")
         if len(choices) == 1:
             raise UserError("one choice; at least two are needed")
         started = time.perf_counter()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import read_json
+from vqa_rnn.files import file_hash, read_json
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.metrics.intervals import bootstrap_interval, paired_difference
 from vqa_rnn.records import Split
@@ -20,7 +20,7 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
 
     Args:
         paths: Run folders that ``vqa-rnn evaluate`` measured.
-        split: Which split; by default ``test`` where all were measured on it, else ``val``.
+        split: Which split; by default ``test`` where one was measured on it, else ``val``.
 
     Returns:
         ``signature``, ``split``, ``num_questions``, ``num_images``, ``baseline`` (the first run) and ``runs``: for each run by
@@ -29,12 +29,15 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
         None with few images.
 
     Raises:
-        UserError: Fewer than two runs, one twice, one that was not evaluated on the split, unlike signatures, or other
-            questions.
+        UserError: Fewer than two runs, one twice, one that was not evaluated on the split or was trained on since, unlike
+            signatures, or other questions.
     """
     if len({path.resolve() for path in paths}) < max(len(paths), 2):
         raise UserError("compare needs at least two runs, and each once")
-    split = split or ("test" if all(_report_path(path, "test").is_file() for path in paths) else "val")
+    for path in paths:
+        if not (path / "run.json").is_file():
+            raise UserError(f"{path} is not a run folder: it has no run.json")
+    split = split or _common_split(paths)
     evaluated = [_read(path, split) for path in paths]
     first_report, first_rows = evaluated[0]
     for path, (report, rows) in zip(paths[1:], evaluated[1:], strict=True):
@@ -71,22 +74,29 @@ def _compare(scores: Scores, before: Scores | None, images: Sequence[str]) -> di
     return found
 
 
+def _common_split(paths: Sequence[Path]) -> Split:
+    """The split that all were evaluated on; else the one that some were, so that what is missing is named."""
+    common: dict[Split, int] = {split: sum(_report_path(path, split).is_file() for path in paths) for split in ("test", "val")}
+    return max(common, key=lambda split: common[split])
+
+
 def _report_path(path: Path, split: str) -> Path:
     return path / "evaluation" / f"{split}.json"
 
 
 def _read(path: Path, split: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    if not (path / "run.json").is_file():
-        raise UserError(f"{path} is not a run folder: it has no run.json")
     files = _report_path(path, split), path / "evaluation" / f"{split}_predictions.json"
     for file in files:
         if not file.is_file():
             raise UserError(f"{path} was not evaluated on its {split} split: run vqa-rnn evaluate {path} --split {split}")
     report, rows = (read_json(file, "evaluation") for file in files)
     if (
-        "signature" not in report
+        not {"signature", "weights_sha256"} <= set(report)
         or not rows
         or not all(isinstance(row, dict) and {"image_id", "scores"} <= set(row) for row in rows)
     ):
         raise UserError(f"{files[1]} is of an earlier version: run vqa-rnn evaluate {path} --split {split} again")
+    weights = path / "model.safetensors"
+    if not weights.is_file() or report["weights_sha256"] != file_hash(weights):
+        raise UserError(f"{weights} is not what was evaluated: run vqa-rnn evaluate {path} --split {split} again")
     return report, rows

@@ -15,7 +15,7 @@ from vqa_rnn.commands.shared import answer_questions, check_questions, move_run,
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines import choose_device, is_first, processes
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import write_json
+from vqa_rnn.files import file_hash, write_json
 from vqa_rnn.metrics.accuracy import Scores, by_type, chance
 from vqa_rnn.metrics.benchmarks import METRICS
 from vqa_rnn.metrics.floors import text_floors
@@ -70,17 +70,18 @@ def evaluate(
         overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
-        The object of ``summarise``.
+        The object of ``summarise``, with ``signature`` and ``weights_sha256``, the hash of the weights that were measured.
 
     Raises:
         UserError: The split is empty or its answers are withheld, features are missing, or an override is not one of those.
     """
     run = move_run(load_run(path), overrides)
+    weights = file_hash(run.model_path) if run.model_path.is_file() else None  # training may go on meanwhile
     with processes(run.config.run.device) as device:
         measured = measure(run, split, device)
         blind = None if question_only is None else _measure_blind(question_only, measured, device)
     report = summarise(measured, run.config.evaluation.bootstrap_samples, blind)
-    report["signature"] = _signature(run, measured)
+    report |= {"signature": _signature(run, measured), "weights_sha256": weights}
     if not is_first():
         return report
     folder = run.path / "evaluation"

@@ -48,6 +48,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
 from vqa_rnn.models import ModelSizes, VqaModel
+from vqa_rnn.precision import native_precision
 from vqa_rnn.records import Question, Split
 from vqa_rnn.text import WordTokenizer
 
@@ -123,6 +124,8 @@ def _prepare(
     if run is None:
         sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
         precision: str = config.training.precision
+        if precision == "bfloat16" and native_precision(device) == "float32":
+            log.warning("training.precision=bfloat16, which this processor has not: float32 would be many times faster")
         if precision == "auto":
             precision = _faster_precision(config, sizes, encoded["train"], store, device)
         description = {**store.description, "fingerprint": store.fingerprint, "compute": store.attributes["compute"]}

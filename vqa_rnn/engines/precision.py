@@ -1,20 +1,18 @@
 """Whether bfloat16 autocast is faster for a model on this machine."""
 
 import time
-from typing import Literal
 
 import torch
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.models import VqaModel
-
-Precision = Literal["float32", "bfloat16"]
+from vqa_rnn.precision import Precision, native_precision
 
 
 def faster_precision(model: VqaModel, batch: Batch, device: torch.device) -> Precision:
     """Time a training step both ways, best of three, and take the faster one; float32 unless bfloat16 wins by a tenth.
 
-    Weights and random state are left as they were.
+    A processor without bfloat16 is not timed. Weights and random state are left as they were.
 
     Args:
         model: The model, on ``device``.
@@ -24,6 +22,8 @@ def faster_precision(model: VqaModel, batch: Batch, device: torch.device) -> Pre
     Returns:
         The precision.
     """
+    if native_precision(device) == "float32":
+        return "float32"
     batch = batch.to(device)
     seconds: dict[Precision, float] = {}
     devices = [device] if device.type == "cuda" else []

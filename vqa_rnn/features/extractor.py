@@ -10,7 +10,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import timm
@@ -27,8 +27,7 @@ from torchvision.ops import roi_align
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
-
-Precision = Literal["float32", "bfloat16"]
+from vqa_rnn.precision import Precision, native_precision
 
 
 def _efficientnet_lite0_file() -> Path:
@@ -108,7 +107,7 @@ class Extractor:
         }
         self.fingerprint = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:16]
         chosen = precision or (config.precision if config.precision != "auto" else None)
-        self.precision: Precision = chosen or _native_precision(self._device)
+        self.precision: Precision = chosen or native_precision(self._device)
         self.num_regions, self.feature_size = self._try_out()
 
     @property
@@ -308,16 +307,6 @@ def _as_grid(output: Tensor) -> Tensor:
     side = int(output.shape[1] ** 0.5)  # a vision transformer's class and register tokens come first
     tokens = output[:, output.shape[1] - side * side :]
     return tokens.transpose(1, 2).unflatten(2, (side, side))
-
-
-def _native_precision(device: torch.device) -> Precision:
-    """Say bfloat16 where the processor computes in it. Not timed: a machine must give the same features at every run."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not tell
-        native = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    return "bfloat16" if native else "float32"
 
 
 def _load_backbone(config: FeaturesConfig) -> tuple[nn.Module, Sequence[float], Sequence[float]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from vqa_rnn.precision import native_precision
 from vqa_rnn.rnn.cells import CELLS, Cell, Lstm, State
 
 
@@ -270,9 +271,14 @@ def _is_faster_fused(data_ME: Tensor, sizes: list[int]) -> bool:
     """Whether torch's kernel is the faster.
 
     On a CPU it is for several steps without padding. With padding, its backward pass fills a matrix as large as all elements
-    of all sequences for each step, and a single step begins with a new layout of the weights.
+    of all sequences for each step, and a single step begins with a new layout of the weights. Under bfloat16 autocast on a
+    processor without it there is no such kernel.
     """
-    return sizes[0] > 0 and (data_ME.is_cuda or (len(sizes) > 1 and sizes[-1] == sizes[0]))
+    if data_ME.is_cuda or sizes[0] == 0:
+        return sizes[0] > 0
+    if torch.is_autocast_enabled("cpu") and native_precision(data_ME.device) == "float32":
+        return False
+    return len(sizes) > 1 and sizes[-1] == sizes[0]
 
 
 def _run_fused(network: nn.RNNBase, data_ME: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
