@@ -8,7 +8,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def native_precision(device: torch.device) -> Precision:
-    """Say bfloat16 where the processor has it. Where it has not, bfloat16 is computed by detours, many times slower than float32.
+    """Say bfloat16 where the processor has it; where it has not, bfloat16 is many times slower than float32.
 
     Not timed: a machine says the same every time.
 
