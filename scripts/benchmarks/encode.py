@@ -31,7 +31,7 @@ from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.text import WordTokenizer
 
-ROUNDS, OPTIONS, POPULAR = 10, 100, 1000
+ROUNDS, OPTIONS, POPULAR, NUM_POPULAR = 10, 100, 1000, 30
 NUM_QUESTIONS, NUM_ANSWERS, NUM_WORDS = 380_000, 340_000, 10_000
 DIALOGS_A_BATCH, BATCHES = 32, 20
 FILE = "visdial_1.0_train.json"
@@ -59,18 +59,24 @@ def make_file(folder: Path, num_dialogs: int, strings: Path | None) -> None:
         file.write('{"version": "1.0", "split": "train", "data": {"questions": ')
         file.write(f'{json.dumps(questions)}, "answers": {json.dumps(answers)}, "dialogs": [')
         for number in range(num_dialogs):
-            options = draws.integers(len(answers), size=(ROUNDS, OPTIONS))
-            options[:, :30] = draws.integers(POPULAR, size=(ROUNDS, 30))
+            options = [_draw_options(draws, len(answers)) for _ in range(ROUNDS)]
             truth = draws.integers(OPTIONS, size=ROUNDS)
             rounds = [
                 {"question": question, "answer": row[correct], "gt_index": correct, "answer_options": row}
                 for question, row, correct in zip(
-                    draws.integers(len(questions), size=ROUNDS).tolist(), options.tolist(), truth.tolist(), strict=True
+                    draws.integers(len(questions), size=ROUNDS).tolist(), options, truth.tolist(), strict=True
                 )
             ]
             caption = f"{generator.choice(questions)} {generator.choice(answers)}"
             file.write(", " * (number > 0) + json.dumps({"image_id": number, "caption": caption, "dialog": rounds}))
         file.write("]}}")
+
+
+def _draw_options(draws: np.random.Generator, num_answers: int) -> list[int]:
+    """Some popular answers and some others, none twice."""
+    popular = draws.choice(POPULAR, NUM_POPULAR, replace=False)
+    others = POPULAR + draws.choice(num_answers - POPULAR, OPTIONS - NUM_POPULAR, replace=False)
+    return [*popular.tolist(), *others.tolist()]
 
 
 def encode(folder: Path) -> dict[str, float]:

@@ -1,0 +1,26 @@
+"""The benchmarks still run, at a size where their figures mean nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "scripts" / "benchmarks"
+SMALL = {
+    "cells": ["--batch", "4", "--input", "4", "--hidden", "4", "--rounds", "1"],
+    "dialog": ["--dialogs", "20", "--hidden", "8"],
+    "encode": ["--dialogs", "640"],
+    "loader": ["--images", "60", "--workers", "0"],
+    "score_visdial": ["--dialogs", "4"],
+    "score_vqa": ["--questions", "200", "--rounds", "1"],
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_runs_and_prints_one_object(name: str, tmp_path: Path):
+    command = [sys.executable, FOLDER / f"{name}.py", *SMALL[name], "--json"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)
