@@ -20,7 +20,7 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
 
     Args:
         paths: Run folders that ``vqa-rnn evaluate`` measured.
-        split: Which split; by default ``test`` where one was measured on it, else ``val``.
+        split: Which split; by default that on which most were measured, ``test`` before ``val``.
 
     Returns:
         ``signature``, ``split``, ``num_questions``, ``num_images``, ``baseline`` (the first run) and ``runs``: for each run by
@@ -75,7 +75,7 @@ def _compare(scores: Scores, before: Scores | None, images: Sequence[str]) -> di
 
 
 def _common_split(paths: Sequence[Path]) -> Split:
-    """The split that all were evaluated on; else the one that some were, so that what is missing is named."""
+    """The split on which most were evaluated: where it is not all, the one that is missing is named."""
     common: dict[Split, int] = {split: sum(_report_path(path, split).is_file() for path in paths) for split in ("test", "val")}
     return max(common, key=lambda split: common[split])
 
