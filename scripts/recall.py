@@ -27,12 +27,12 @@ SYMBOLS, SIZE, BATCH = 8, 64, 64
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", metavar="CELL", help=f"of {', '.join(CELLS)}; by default all")
-    parser.add_argument("--delay", type=int, default=50, help="blanks after the symbol")
-    parser.add_argument("--steps", type=int, default=1000, help="training steps")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--delay", type=_count, default=50, help="blanks after the symbol (50)")
+    parser.add_argument("--steps", type=_count, default=1000, help="training steps (1000)")
+    parser.add_argument("--seeds", type=_count, default=3, help="trainings of each cell (3)")
     parser.add_argument("--start", choices=["uniform", "orthogonal"], default="uniform", help="of the recurrent matrices")
     parser.add_argument("--forget-bias", type=float, default=3.0, help="of the LSTM; 3 remembers for about 20 steps at first")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     unknown = set(arguments.cells) - set(CELLS)
     if unknown:
@@ -55,6 +55,13 @@ def main() -> int:
         table.add_row(cell, f"{100 * sum(scores) / len(scores):.1f}%", *(f"{100 * score:.1f}%" for score in scores))
     Console().print(table, f"chance {100 / SYMBOLS:.1f}%; delay {arguments.delay}, {arguments.steps} steps", highlight=False)
     return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1 is needed")
+    return number
 
 
 def recall(cell: str, task: argparse.Namespace, seed: int) -> float:

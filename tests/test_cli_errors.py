@@ -209,6 +209,14 @@ USAGE = {
     "unknown_section": ([*TRAIN, "trainin.max_epochs=3"], ["'trainin'", "did you mean 'training'"]),
     "unknown_fusion": ([*TRAIN, "model.fusion.name=prodct"], ["fusion", "'prodct'", "did you mean 'product'"]),
     "unknown_dataset": ([*TRAIN, "dataset.name=daqar"], ["dataset", "'daqar'", "did you mean 'daquar'"]),
+    "unknown_cell_of_an_optional_network": (
+        [*TRAIN, "model.head.name=choice", "model.head.cell=lstmm"],
+        [
+            "model.head.cell",
+            "did you mean 'lstm'?",
+            "(known: elman, gru, gru_reset_before, highway, lstm, mut1, mut2, mut3, nas, residual)",
+        ],
+    ),
     "unknown_choice": ([*TRAIN, "features.resize=crp"], ["features.resize", "'crp'", "did you mean 'crop'"]),
     "wrong_type": ([*TRAIN, "training.max_epochs=many"], ["training.max_epochs", "integer", "'many'"]),
     "out_of_range": ([*TRAIN, "training.max_epochs=0"], ["training.max_epochs", "greater than or equal to 1"]),

@@ -230,7 +230,9 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "literal_error":
         section = _section_at(first["loc"][:-1])
         literal = section.model_fields[str(first["loc"][-1])].annotation
-        return unknown_name(f"value for {key}", str(first["input"]), map(str, get_args(literal)))
+        members = get_args(literal)  # of the values, or of a union with None
+        values = [value for member in members for value in (get_args(member) or (member,)) if value is not type(None)]
+        return unknown_name(f"value for {key}", str(first["input"]), map(str, values))
     if first["type"] == "union_tag_not_found":
         return f"{key}: a section with a name is needed, not {first['input']!r}"
     if first["type"] in ("model_type", "model_attributes_type"):

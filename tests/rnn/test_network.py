@@ -274,6 +274,8 @@ def test_dropout_is_between_layers_alone():
         ({"cell": "lstmm"}, r"no recurrent cell 'lstmm'; there are elman, lstm,"),
         ({"layers": 0}, "at least one layer, not 0"),
         ({"cell": "gru", "forget_bias": 1.0}, "'gru' has no forget gate"),
+        ({"first_state": "zeros"}, "first_state is 'zeros'; it can be zero or learned"),
+        ({"recurrent_start": "eye"}, "recurrent_start is 'eye'; it can be uniform or orthogonal"),
     ],
 )
 def test_what_cannot_be_made_is_said_in_one_line(options: dict[str, Any], message: str):
@@ -307,6 +309,23 @@ def test_final_states_alone_are_those_of_the_whole(case: tuple[str, RecurrentNet
         expected = network(padded(sequences()), lengths)[1]
         for part, alone in zip(expected, network.final_state(padded(sequences()), lengths), strict=True):
             assert torch.equal(part, alone)
+
+
+def test_a_bare_tensor_for_a_state_is_refused():
+    with pytest.raises(ValueError, match="is a tuple of tensors"):
+        make("gru")(padded(sequences()), first=torch.zeros(1, 5, 7, dtype=torch.float64))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(0, 7), (5, 0)])
+def test_an_empty_network_is_refused(size: tuple[int, int]):
+    with pytest.raises(ValueError, match="both are at least 1"):
+        RecurrentNetwork("mut1", *size)
+
+
+@pytest.mark.parametrize("count", [1, 4, 6])
+def test_lengths_of_fewer_or_more_sequences_are_refused(count: int):
+    with pytest.raises(ValueError, match="for 5 sequences"):
+        make("lstm")(padded(sequences()), torch.ones(count, dtype=torch.int64))
 
 
 def test_lengths_beyond_the_sequence_are_refused():

@@ -61,13 +61,22 @@ class RecurrentNetwork(nn.Module):
             forget_bias: The bias in an LSTM's forget gates at the start; None leaves it to torch, which draws it around 0.
 
         Raises:
-            ValueError: For an unknown cell, no layer, or a forget bias for a cell that has no forget gate.
+            ValueError: For an unknown cell, no layer, a size below 1, an unknown start, or a forget bias for a cell that has no
+                forget gate.
         """
         super().__init__()
         if cell not in CELLS:
             raise ValueError(f"there is no recurrent cell {cell!r}; there are {', '.join(CELLS)}")
         if num_layers < 1:
             raise ValueError(f"a recurrent network has at least one layer, not {num_layers}")
+        if hidden_size < 1 or input_size < 1:
+            raise ValueError(f"input_size {input_size} and hidden_size {hidden_size}; both are at least 1")
+        for name, value, known in (
+            ("first_state", first_state, ("zero", "learned")),
+            ("recurrent_start", recurrent_start, ("uniform", "orthogonal")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; it can be {' or '.join(known)}")
         if forget_bias is not None and CELLS[cell] is not Lstm:
             raise ValueError(f"forget_bias is for the cell 'lstm'; {cell!r} has no forget gate")
         self.num_states = CELLS[cell].num_states
@@ -114,7 +123,7 @@ class RecurrentNetwork(nn.Module):
             sequence's last element (for a backward direction, its first), in the form of ``first``.
 
         Raises:
-            ValueError: If the first state has another shape.
+            ValueError: If the first state has another shape, or the lengths do not fit the inputs.
         """
         N, T, _ = inputs_NTE.shape
         data_MH, state, order = self._read(inputs_NTE, lengths_N, first)
@@ -184,6 +193,8 @@ class RecurrentNetwork(nn.Module):
         return len(self.layers) * self.num_directions, sequences, self.hidden_size
 
     def _check(self, first: State, sequences: int) -> None:
+        if isinstance(first, Tensor):
+            raise ValueError("a first state is a tuple of tensors, also where a cell has but one: (h,) or (h, c)")
         shape, found = self._state_shape(sequences), [tuple(part.shape) for part in first]
         if found != [shape] * self.num_states:
             raise ValueError(
@@ -200,6 +211,8 @@ class RecurrentNetwork(nn.Module):
         if lengths_N is None:
             data_MH, state = self._run(inputs_NTE.transpose(0, 1).flatten(0, 1), [N] * T, state)
             return data_MH, state, None
+        if lengths_N.shape != (N,):
+            raise ValueError(f"lengths of shape {tuple(lengths_N.shape)} for {N} sequences")
         order = _Order(lengths_N, T)
         by_length = tuple(part[:, order.sequence_N] for part in state)
         data_MH, state = self._run(inputs_NTE.flatten(0, 1)[order.element_M], order.sizes, by_length)
