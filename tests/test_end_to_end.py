@@ -152,6 +152,7 @@ def test_evaluate_writes_and_returns_the_object_of_the_design(features: Path) ->
         "per_type",
         "floors",
         "image_gain",
+        "weights_sha256",
         "signature",
     }
     assert set(report["floors"]) == {"most_frequent_answer", "question_prefix", "question_string", "images_shuffled"}

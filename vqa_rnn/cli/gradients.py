@@ -23,7 +23,7 @@ def gradients(
     clip: Annotated[
         float | None, typer.Option(min=1e-12, help="Show also what clipping the gradient in the weights to this norm leaves.")
     ] = None,
-    forget_bias: Annotated[float, typer.Option(help="Bias of an LSTM's forget gate.")] = 1.0,
+    forget_bias: Annotated[float | None, typer.Option(help="Bias of an LSTM's forget gate; by default 1.")] = None,
     length: Annotated[int, typer.Option(min=2, help="Elements of the sequence.")] = 121,
     seed: Annotated[int, typer.Option(min=0, help="Of weights and inputs.")] = 0,
     moved: Annotated[
@@ -38,18 +38,22 @@ def gradients(
     """
     from vqa_rnn.commands.gradients import check_picture, draw, flow_of_cells, flow_of_run
 
-    if run is not None and (cells or singular_value is not None or clip is not None):
-        raise UserError("--run measures the run's own cell as it was trained: leave out cells, --singular-value and --clip")
+    if run is not None and (cells or any(option is not None for option in (singular_value, clip, forget_bias))):
+        raise UserError(
+            "--run measures the run's own cell as it was trained: leave out cells, --singular-value, --clip and --forget-bias"
+        )
     if run is None and moved:
         raise UserError("--moved says where the data of a run are: give --run")
     if singular_value is not None and cells and "elman" not in cells:
         raise UserError("--singular-value is of the one matrix of an Elman cell: add elman to the cells")
+    if forget_bias is not None and cells and "lstm" not in cells:
+        raise UserError("--forget-bias is of an LSTM's forget gate: add lstm to the cells")
     check_picture(picture)
     if run is not None:
         found = flow_of_run(run, moved or [])
         title, unit = f"Gradient of the loss at the words of a question, {run}", "words"
     else:
-        found = flow_of_cells(cells or [], length, singular_value, clip, forget_bias, seed)
+        found = flow_of_cells(cells or [], length, singular_value, clip, 1.0 if forget_bias is None else forget_bias, seed)
         title, unit = "Gradient of a loss on the last output, small inputs, orthogonal matrices", "steps"
     draw(found, picture, title, unit)
     if json_:

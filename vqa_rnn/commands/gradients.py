@@ -1,5 +1,6 @@
 """``vqa-rnn gradients``: how far back a loss reaches, for the cells as they start and for a trained question encoder."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def flow_of_cells(
         For each cell the norms at the distances 0, 1, … from the end.
 
     Raises:
-        UserError: A cell is not known.
+        UserError: A cell is not known, or a gradient grows without bounds.
     """
     for cell in cells:
         if cell not in CELLS:
@@ -66,6 +67,8 @@ def flow_of_cells(
             variants |= {f"{cell} {value}": value for value in SINGULAR_VALUES}
         for label, value in variants.items():
             flow = measure_flow(make_network(cell, SIZE, value, forget_bias, seed), inputs, seed)
+            if not all(map(math.isfinite, flow.norms)):
+                raise UserError(f"the gradient of {label} outgrows all numbers within {length} steps: take a shorter --length")
             flows[label] = flow
             if clip is not None and flow.total > clip:
                 flows[f"{label} clipped"] = flow.clipped(clip)
