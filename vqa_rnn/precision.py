@@ -1,5 +1,6 @@
 """What a processor computes in."""
 
+from functools import cache
 from typing import Literal
 
 import torch
@@ -7,6 +8,7 @@ import torch
 Precision = Literal["float32", "bfloat16"]
 
 
+@cache
 def native_precision(device: torch.device) -> Precision:
     """Say bfloat16 where the processor has it; where it has not, bfloat16 is many times slower than float32.
 

@@ -50,9 +50,9 @@ def make_file(folder: Path, num_dialogs: int, strings: Path | None) -> None:
     """Write the official format, dialog by dialog."""
     generator = random.Random(0)
     if strings is None:
-        rounds = num_dialogs * ROUNDS  # a small file has fewer texts
-        questions = make_texts(min(NUM_QUESTIONS, rounds), 6, generator)
-        answers = make_texts(min(NUM_ANSWERS, POPULAR + rounds * OPTIONS), 4, generator)
+        num_rounds = num_dialogs * ROUNDS  # a small file has fewer texts
+        questions = make_texts(min(NUM_QUESTIONS, num_rounds), 6, generator)
+        answers = make_texts(min(NUM_ANSWERS, POPULAR + num_rounds * OPTIONS), 4, generator)
     else:
         data = json.loads(strings.read_text(encoding="utf-8"))["data"]
         questions, answers = data["questions"], data["answers"]

@@ -177,8 +177,7 @@ def _choices(prompt: _Prompt, rest: str) -> None:
         choices = tuple(choice.strip() for choice in rest.split(",") if choice.strip())
         if len(choices) == 1:
             raise UserError("one choice; at least two are needed, with commas between them")
-        if not choices:
-            _check_choices(prompt.session, choices)
+        _check_choices(prompt.session, choices)
     prompt.choices = choices
     prompt.say(f"choosing among {_listed(choices)}" if choices else "open answers")
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pooch
-
 from vqa_rnn.datasets.catalogue import OfficialFile, Wanted, find_dataset
 from vqa_rnn.datasets.records import ArchiveRecord, Downloads, FileRecord, read_downloads
 from vqa_rnn.datasets.unpack import IMAGE_SUFFIXES
 from vqa_rnn.errors import UserError
+from vqa_rnn.files import file_hash
 
 _LAST_BYTES = 64
 
@@ -125,7 +124,7 @@ def _look_at_recorded(path: Path, wanted: Wanted, record: FileRecord) -> FileSta
     size = path.stat().st_size
     if size != record.size:
         return FileState(wanted.path, "damaged", f"{size:,} bytes, {record.size:,} came")
-    if pooch.file_hash(str(path), alg="sha256") != record.sha256:
+    if file_hash(path) != record.sha256:
         return FileState(wanted.path, "damaged", "not the content that came (sha256)")
     return FileState(wanted.path, "there", "as it came")
 
@@ -146,7 +145,7 @@ def _look_at_unknown(path: Path, wanted: Wanted) -> FileState:
 
 
 def _look_at_archive(folder: Path, file: OfficialFile, record: ArchiveRecord) -> FileState:
-    right = pooch.file_hash(str(folder / file.name), alg="sha256") == record.sha256
+    right = file_hash(folder / file.name) == record.sha256
     detail = f"sha256 of {record.verified_by}" if file.sha256 else "as it came, unverified"
     return FileState(
         file.name, "there" if right else "damaged", detail if right else "not the content that came (sha256)", file.images

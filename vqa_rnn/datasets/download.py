@@ -18,6 +18,7 @@ from vqa_rnn.datasets.records import ArchiveRecord, Downloads, FileRecord, read_
 from vqa_rnn.datasets.transfer import Unavailable, fetch, forget, part_of
 from vqa_rnn.datasets.unpack import DamagedArchive, unpack
 from vqa_rnn.errors import UserError
+from vqa_rnn.files import file_hash
 
 pooch.get_logger().setLevel(logging.WARNING)  # it announces each file and prints hashes to copy
 
@@ -124,7 +125,7 @@ def _fetch(file: OfficialFile, folder: Path, workplace: Path, page: str) -> str:
         except Unavailable as error:
             reasons.append(str(error))
         except ValueError:  # the hash
-            found = pooch.file_hash(str(part), alg="sha256") if part.is_file() else "another"
+            found = file_hash(part) if part.is_file() else "another"
             forget(part)
             reasons.append(f"{url} is not the published file: sha256 expected {file.sha256} ({file.hash_source}), got {found}")
         else:
@@ -147,7 +148,7 @@ def _lend(part: Path, output: Path) -> None:
 
 
 def _record(file: OfficialFile, archive: Path, url: str | None) -> ArchiveRecord:
-    found = pooch.file_hash(str(archive), alg="sha256")
+    found = file_hash(archive)
     if file.sha256 and found != file.sha256:  # only one that was put there by hand can be wrong
         raise UserError(
             f"{archive} is not the published file: sha256 expected {file.sha256} ({file.hash_source}), got {found}; "
