@@ -185,12 +185,14 @@ def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str
 
 
 def _label_ends(axes: pyplot.Axes, ends: Sequence[tuple[float, str, tuple[float, ...]]]) -> None:
-    """Write each name beside the end of its line, moved up where names would touch."""
+    """Write each name beside the end of its line, moved up where names would touch; lines that left the picture come below it."""
     to_axes = axes.transAxes.inverted()
-    lowest = 0.0
+    lowest = -0.16
     for value, label, colour in sorted(ends):
-        height = to_axes.transform(axes.transData.transform((0, max(value, SMALLEST_SHOWN))))[1]
-        lowest = max(float(height), lowest)
+        if value >= axes.get_ylim()[0]:
+            lowest = max(float(to_axes.transform(axes.transData.transform((0, value)))[1]), lowest)
+        else:
+            label = f"{label}: {value:.0e}"
         axes.annotate(
             label, (1.01, lowest), xycoords="axes fraction", color=colour, fontsize=9, va="center", annotation_clip=False
         )
