@@ -31,13 +31,15 @@ def main() -> int:
     parser.add_argument("--steps", type=_count, default=1000, help="training steps (1000)")
     parser.add_argument("--seeds", type=_count, default=3, help="trainings of each cell (3)")
     parser.add_argument("--start", choices=["uniform", "orthogonal"], default="uniform", help="of the recurrent matrices")
-    parser.add_argument("--forget-bias", type=float, default=3.0, help="of the LSTM; 3 remembers for about 20 steps at first")
+    parser.add_argument("--forget-bias", type=float, help="of the LSTM (3, which remembers for about 20 steps at first)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     unknown = set(arguments.cells) - set(CELLS)
     if unknown:
         parser.error(f"unknown cells {', '.join(sorted(unknown))}; there are {', '.join(CELLS)}")
     cells = arguments.cells or list(CELLS)
+    if arguments.forget_bias is not None and "lstm" not in cells:
+        parser.error("--forget-bias is for lstm, which is not among the cells")
     found: dict[str, list[float]] = {cell: [] for cell in cells}
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("training", total=len(cells) * arguments.seeds)
@@ -68,7 +70,8 @@ def recall(cell: str, task: argparse.Namespace, seed: int) -> float:
     """Train a cell, and say how often it is right."""
     torch.manual_seed(seed)
     embedding = nn.Embedding(SYMBOLS + 1, SIZE)
-    bias = task.forget_bias if cell == "lstm" else None
+    forget_bias = 3.0 if task.forget_bias is None else task.forget_bias
+    bias = forget_bias if cell == "lstm" else None
     network = RecurrentNetwork(cell, SIZE, SIZE, recurrent_start=task.start, forget_bias=bias)
     output = nn.Linear(SIZE, SYMBOLS)
     parameters = [*embedding.parameters(), *network.parameters(), *output.parameters()]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
 
-from vqa_rnn.checkpoint import Run, load_run
+from vqa_rnn.checkpoint import Run, load_model, load_run
 from vqa_rnn.commands.evaluate import Measurement, measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import MAY_CHANGE, train
@@ -27,7 +26,7 @@ class Repeats:
     Attributes:
         measured: All questions, each with the mean of its scores over the seeds; predictions and floors of the first seed.
         by_seed: The headline, over all questions, of each seed.
-        weights: Numbers that a run's model has.
+        weights: Numbers that a run's model learned.
         seconds: Of training and no more, the mean of a run.
     """
 
@@ -109,16 +108,15 @@ def train_once(config: Config) -> Run:
 
 
 def count_weights(run: Run) -> int:
-    """How many numbers a run's model has, buffers included.
+    """How many numbers a run's model learned.
 
     Args:
         run: The run.
 
     Returns:
-        Their number.
+        Their number, without buffers.
     """
-    with safe_open(run.model_path, "numpy") as file:
-        return sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
+    return sum(weight.numel() for weight in load_model(run).parameters())
 
 
 def training_seconds(path: Path) -> float:

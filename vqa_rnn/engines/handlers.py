@@ -142,7 +142,9 @@ class Training:
                 self._progress.stop()
         if self._stop:
             step = self.trainer.state.iteration
-            log.info("stopped after step %d, the state is saved: the same command with --resume goes on from there", step)
+            log.info(
+                "stopped after step %d, the state is saved: the same command goes on from there (train: with --resume)", step
+            )
             raise Interrupted(f"stopped after step {step}", self._stop)
 
     def _start_epoch(self, engine: Engine) -> None:
