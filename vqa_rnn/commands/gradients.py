@@ -185,7 +185,7 @@ def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str
 
 
 def _label_ends(axes: pyplot.Axes, ends: Sequence[tuple[float, str, tuple[float, ...]]]) -> None:
-    """Write each name beside the end of its line, moved up where names would touch; lines that left the picture come below it."""
+    """Write each name beside its line's end, moved up where names would touch; lines that left the picture come below it."""
     to_axes = axes.transAxes.inverted()
     lowest = -0.16
     for value, label, colour in sorted(ends):
