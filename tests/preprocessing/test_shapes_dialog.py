@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from preprocessing.dialog_answers import ANSWERS, relevance
+from preprocessing.dialogs import SceneDialog, Turn, make_dialog
 from preprocessing.scenes import COLOURS, SHAPES, SIDE, SIZES, sample_scene
-from preprocessing.shapes_dialog import ANSWERS, JUDGED_EVERY, SceneDialog, Turn, make_dialog, relevance, write_shapes_dialog
+from preprocessing.shapes_dialog import JUDGED_EVERY, write_shapes_dialog
 from tests.preprocessing.contents import contents
 from vqa_rnn.annotations.visdial import read_visdial
 from vqa_rnn.cli import main
