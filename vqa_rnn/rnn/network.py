@@ -116,7 +116,8 @@ class RecurrentNetwork(nn.Module):
         Args:
             inputs_NTE: (N, T, E) float, padded on the right with anything; N and T at least 1.
             lengths_N: (N,) int64, each from 0 to T; None where all are T. A sequence of length 0 keeps its state.
-            first: The states to begin with: for each vector of a cell's state (L, N, H).
+            first: The states to begin with: for each vector of a cell's state (L, N, H). A sequence read in chunks equals the
+                whole in one direction; a backward direction would have to begin with the last chunk.
 
         Returns:
             (N, T, H) the last layer's outputs, both directions side by side, 0 in the padding; and the states after each
