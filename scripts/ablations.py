@@ -13,10 +13,11 @@ A grid is a YAML file:
     variants:                          # the first is what the others are compared with
       - model.question.cell: lstm
       - model.question.cell: [elman, gru]        # lists span a grid: here four variants
-        model.question.num_layers: [1, 2]
+        model.question.num_layers: [1, 2]        # (an option whose value is a list is a list in a list)
 
 Runs lie in runs/GRID/. What is finished is not trained again, so a grid that was stopped goes on where it was. Intervals are
-95%, by bootstrap over images; differences are paired by question.
+95%, by bootstrap over images; differences are paired by question. They do not hold what another seed would change. Minutes
+are of training alone, and of the median epoch: pauses do not count.
 """
 
 import argparse
@@ -29,10 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from repeats import Repeats, repeat
 from rich.box import MARKDOWN
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vqa_rnn.cli import print_error
@@ -43,6 +45,14 @@ from vqa_rnn.metrics.intervals import paired_difference
 from vqa_rnn.records import Split
 
 BOOTSTRAP_SAMPLES = 1000
+TAKEN = {
+    "run.folder": "runs lie in runs/GRID, the name of its file",
+    "run.name": "a run is called by what its variant sets",
+    "run.seed": "set seeds to repeat",
+    "dataset.folds": "set folds",
+    "dataset.fold": "set folds",
+}
+Value = str | int | float | bool | None | list[str | int | float | bool]
 MADE_BY_A_MODEL = {"images_shuffled"}  # by the first variant's, so that it says nothing of the others
 Variant = tuple[str, list[str]]  # a config, and its overrides
 
@@ -57,7 +67,17 @@ class Grid(BaseModel):
     folds: int | None = Field(None, ge=2)
     split: Split | None = None
     seeds: int = Field(1, ge=1)
-    variants: list[dict[str, Any]] = Field(min_length=1)
+    variants: list[dict[str, Value | list[Value]]] = Field(min_length=1)
+
+    @field_validator("variants")
+    @classmethod
+    def _check(cls, variants: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for key, value in (pair for variant in variants for pair in variant.items()):
+            if key in TAKEN:
+                raise ValueError(f"{key} is given by the grid itself: {TAKEN[key]}")
+            if value == []:
+                raise ValueError(f"{key} has an empty list of values")
+        return variants
 
     def spread(self) -> dict[str, Variant]:
         """Every variant by its label, the values that it sets."""
@@ -71,7 +91,7 @@ class Grid(BaseModel):
             if label in spread:
                 raise UserError(f"two variants are called {label}: set them apart by a value")
             options = [f"{key}={json.dumps(value)}" for key, value in variant.items() if key != "config"]
-            spread[label] = variant.get("config", self.config), [*self.overrides, *options]
+            spread[label] = str(variant.get("config", self.config)), [*self.overrides, *options]
         return spread
 
 
@@ -97,7 +117,7 @@ def main() -> int:
 
 def read_grid(path: Path) -> Grid:
     try:
-        return Grid.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Grid.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except OSError as error:
         raise UserError(f"no grid at {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
@@ -109,6 +129,10 @@ def read_grid(path: Path) -> Grid:
 
 def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Train and measure every variant, then set each beside the first and beside the floors."""
+    for option in [*grid.overrides, *overrides]:
+        key = option.partition("=")[0]
+        if key in TAKEN:
+            raise UserError(f"{key} is given by the grid itself: {TAKEN[key]}")
     if grid.folds is not None and grid.split is not None:
         raise UserError(f"the grid {name} has both folds and a split: folds measure the folds")
     split = grid.split or "test"
@@ -164,7 +188,9 @@ def print_report(report: dict[str, Any]) -> None:
         mean = f"{100 * result['metrics'][metric]:.2f}%"
         seeds = ", ".join(f"{100 * score:.1f}" for score in result["by_seed"])
         minutes = f"{result['training_seconds'] / 60:.1f}"
-        table.add_row(label, mean, seeds, f"{100 * low:.2f} to {100 * high:.2f}", *cells, f"{result['weights']:,}", minutes)
+        table.add_row(
+            escape(label), mean, seeds, f"{100 * low:.2f} to {100 * high:.2f}", *cells, f"{result['weights']:,}", minutes
+        )
     for name, floor in first["floors"].items():
         table.add_row(f"floor: {name}", f"{100 * floor[metric]:.2f}%", *[""] * 6)
     console.print(table)
@@ -172,7 +198,7 @@ def print_report(report: dict[str, Any]) -> None:
     for label, result in report["variants"].items():
         gain = result["above_floors"][strongest][metric]
         low, high = (f"{100 * end:+.2f}" for end in gain["interval"])
-        console.print(f"{label} above {strongest}: {100 * gain['gain']:+.2f} ({low} to {high})", highlight=False)
+        console.print(f"{label} above {strongest}: {100 * gain['gain']:+.2f} ({low} to {high})", highlight=False, markup=False)
 
 
 if __name__ == "__main__":

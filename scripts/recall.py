@@ -4,8 +4,8 @@
     python scripts/recall.py elman lstm --delay 100 --start orthogonal
 
 Sequences are one of eight symbols, then so many blanks; the answer is read from the last state (as Hochreiter and Schmidhuber
-1997, section 5, and Arjovsky et al. 2016, section 5.1, made as small as it gets). Chance is 1 in 8. Each cell is trained on
-fresh sequences and measured on 2,000 others.
+1997, section 5, and Arjovsky et al. 2016, section 5.1, made as small as it gets). Chance is 1 in 8. There are only eight
+sequences: each cell is trained on draws of them and measured on 2,000 others. The task is to remember, not to generalise.
 """
 
 import argparse
@@ -60,10 +60,9 @@ def main() -> int:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1 is needed")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, not '{text}'")
+    return int(text)
 
 
 def recall(cell: str, task: argparse.Namespace, seed: int) -> float:

@@ -120,7 +120,9 @@ def count_weights(run: Run) -> int:
 
 
 def training_seconds(path: Path) -> float:
-    """How long a run's epochs took, validation apart.
+    """How long a run's epochs take, validation apart: as many steps as there were, each as long as in the median epoch.
+
+    A machine that stood still for a while, or an epoch that was taken up again in its middle, does not count.
 
     Args:
         path: The run folder.
@@ -128,8 +130,8 @@ def training_seconds(path: Path) -> float:
     Returns:
         Seconds.
     """
-    lines = (path / "timings.jsonl").read_text(encoding="utf-8").splitlines()
-    return float(sum(json.loads(line)["seconds"] for line in lines))
+    epochs = [json.loads(line) for line in (path / "timings.jsonl").read_text(encoding="utf-8").splitlines()]
+    return float(epochs[-1]["step"] * np.median([epoch["seconds"] / epoch["steps"] for epoch in epochs]))
 
 
 def _pool(parts: list[Measurement]) -> Measurement:

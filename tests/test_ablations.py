@@ -1,5 +1,6 @@
 """``scripts/ablations.py``: a grid over seeds and over folds, gone on with where it stopped."""
 
+import datetime
 import json
 import subprocess
 import sys
@@ -81,6 +82,12 @@ def test_folds_are_pooled_so_that_every_question_counts_once(features: Path):
         ),
         ({"config": "jsonl", "variants": [{"model.question.cell": "lstm"}, {"model.question.cell": ["lstm"]}]}, "called lstm"),
         ({"config": "jsonl", "variants": [{"model.question.cell": "lst"}]}, "did you mean 'lstm'"),
+        ({"config": "jsonl", "variants": [{"model.question.cell": []}]}, "an empty list"),
+        ({"config": "jsonl", "variants": [{"model.question.cell": datetime.date(2020, 1, 1)}]}, "variants"),
+        ({"config": "jsonl", "variants": [{"run.seed": [1, 2]}]}, "run.seed is given by the grid itself: set seeds"),
+        ({"config": "jsonl", "overrides": ["dataset.folds=3"], "variants": [{}]}, "dataset.folds is given by the grid itself"),
+        ({"config": 3, "variants": [{}]}, "config"),
+        ({}, "config"),
     ],
 )
 def test_a_grid_that_is_wrong_gets_one_line(grid: dict[str, Any], words: str, features: Path):

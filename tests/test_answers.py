@@ -283,6 +283,27 @@ def test_targets_are_the_classes_that_score():
     assert vocabulary.targets([]) == {}
 
 
+def test_a_choice_is_known_in_any_form_in_which_an_answer_scores():
+    humans = ["the dog"] * 3 + ["two"] + ["in the sky"] * 4 + ["T-shirt"] * 2
+    vocabulary = AnswerVocabulary.build([humans, ["Red"], ["a cat"]], min_count=0)
+    assert {"dog", "2", "in sky", "t shirt", "red", "a cat"} <= set(vocabulary.answers)
+    known = {
+        text: vocabulary.class_of(text) for text in ("the dog", "A Dog", "two", "2", "in the sky", "t-shirt", "RED", "a cat")
+    }
+    said = {text: None if number is None else vocabulary.answers[number] for text, number in known.items()}
+    assert said == {
+        "the dog": "dog",
+        "A Dog": "dog",
+        "two": "2",
+        "2": "2",
+        "in the sky": "in sky",
+        "t-shirt": "t shirt",
+        "RED": "red",
+        "a cat": "a cat",
+    }
+    assert vocabulary.class_of("zebra") is None
+
+
 def test_saving_and_loading_keeps_every_class(tmp_path: Path):
     vocabulary = AnswerVocabulary(["rot", "grün", "青い", '"quoted"', ""])
     vocabulary.save(tmp_path / "answers.json")

@@ -1,14 +1,16 @@
 """What ``evaluate`` reports, from made-up scores, and how it is printed."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from preprocessing.extract_features import ExtractionReport
 from vqa_rnn.commands.evaluate import Measurement, summarise
-from vqa_rnn.commands.tables import print_evaluation
+from vqa_rnn.commands.tables import print_evaluation, print_extraction
 from vqa_rnn.metrics.benchmarks import visdial_metrics
 from vqa_rnn.metrics.floors import text_floors
 from vqa_rnn.records import Prediction, Question
@@ -99,6 +101,16 @@ def test_tables_show_the_headline_by_kind_and_the_other_metrics_beside_the_floor
     assert "floor r@5 r@10 mean_rank mrr ndcg" in lines
     assert any(line.startswith("most frequent answer of the question 100.00% 100.00% 1.00 100.00% ") for line in lines)
     assert not any(line.startswith("a blind guess 100.00%") for line in lines)  # of one metric alone
+
+
+def test_what_comes_from_files_is_no_markup(report: dict[str, Any]):
+    printed = io.StringIO()
+    console = Console(file=printed, width=100)
+    report["per_type"] = {"question_type": {"what [/b]": report["per_type"]["round"]["1"]}}
+    print_evaluation(report, console)
+    print_extraction(ExtractionReport(Path("features[old]/a.h5"), 2, 1, {"photos[/x]/a.png": "is [cut]"}, 1.0), console)
+    for words in ("what [/b]", "features[old]/a.h5: 2 images", "skipped photos[/x]/a.png: is [cut]"):
+        assert words in printed.getvalue()
 
 
 def test_a_benchmark_with_one_metric_has_one_table_of_floors(report: dict[str, Any]):

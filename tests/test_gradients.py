@@ -35,6 +35,10 @@ def test_cells_are_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "elman clipped" in printed
     assert "lstm clipped" in printed
     assert "gru" not in printed
+    assert main(["gradients", "elman", "lstm", "--start", "uniform", "--length", "40", "--json"]) == 0
+    drawn_small = json.loads(capsys.readouterr().out)["cells"]
+    assert list(drawn_small) == ["elman", "lstm"]
+    assert drawn_small["elman"][39] < 1e-6 < cells["elman"][11]
 
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -49,6 +53,13 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureF
         (["gradients", "--moved", "dataset.root=x"], "give --run"),
         (["gradients", "--picture", str(tmp_path / "picture")], "name it with a format"),
         (["gradients", "--picture", str(tmp_path / "picture.xyz")], "name it with a format"),
+        (["gradients", "--picture", str(tmp_path / "picture.pgf")], "known: png, pdf, svg, jpg"),
+        (["gradients", "--run", str(tmp_path), "--length", "50"], "leave out cells"),
+        (["gradients", "--run", str(tmp_path), "--seed", "0"], "leave out cells"),
+        (["gradients", "--forget-bias", "nan"], "--forget-bias is nan"),
+        (["gradients", "--seed", "9" * 30], "--seed"),
+        (["gradients", "--start", "uniform", "--singular-value", "0.9"], "leave out --start uniform"),
+        (["gradients", "--start", "orthogonl"], "--start"),
         (["gradients", "--clip", "0"], "--clip"),
         (["gradients", "--run", str(tmp_path / "none")], "no run folder"),
         (["gradients", "--length", "1"], "--length"),

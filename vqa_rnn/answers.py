@@ -205,6 +205,19 @@ def _leave_equals_out(said: str, humans: list[str], identities: Sequence[Hashabl
     return (left_out_agrees + (people - matches) * min(1.0, matches / 3)) / people
 
 
+@lru_cache(maxsize=_CACHED)
+def answer_forms(answer: str) -> tuple[str, ...]:
+    """The forms in which an answer may stand among those that score: as it was said or, where people differ, as VQA has it.
+
+    Args:
+        answer: Any text.
+
+    Returns:
+        One or two texts; a vocabulary may have either.
+    """
+    return tuple(dict.fromkeys((fold_answer(answer), _flatten_and_normalise(answer))))
+
+
 class AnswerVocabulary:
     """The classes of the classifier head, the most frequent first.
 
@@ -256,6 +269,17 @@ class AnswerVocabulary:
         """
         scores = answer_scores(human_answers)
         return {self._ids[answer]: score for answer, score in scores.items() if answer in self._ids}
+
+    def class_of(self, answer: str) -> int | None:
+        """The class that stands for an answer.
+
+        Args:
+            answer: Any text, such as a choice.
+
+        Returns:
+            The class of its first form that has one; None where the vocabulary does not know it.
+        """
+        return next((self._ids[form] for form in answer_forms(answer) if form in self._ids), None)
 
     def save(self, path: Path) -> None:
         """Write the answers as a JSON list.

@@ -18,8 +18,8 @@ def _visual7w(question: Question, prediction: Prediction) -> dict[str, Any]:
 
 def _visdial(question: Question, prediction: Prediction) -> dict[str, Any]:
     image_id, _, round_index = question.question_id.rpartition("-")
-    ranks = [] if prediction.ranks is None else prediction.ranks.tolist()
-    return {"image_id": int(image_id), "round_id": int(round_index) + 1, "ranks": ranks}
+    assert prediction.ranks is not None, "every round has options"
+    return {"image_id": int(image_id), "round_id": int(round_index) + 1, "ranks": prediction.ranks.tolist()}
 
 
 def _clevr(question: Question, prediction: Prediction) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 
 Sequences of one length, as torch's kernel likes them best, and of lengths from 3 to the longest, where torch packs. In float32.
 Each round times all of them one after the other, and torch's again; a ratio is the median over the rounds of a cell's time by
-that of torch.nn.LSTM in the same round. The second torch column of the ratios is what the measurement itself is worth.
+that of torch.nn.LSTM in the same round. The row of torch's second time says what the measurement itself is worth.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--length", type=int, default=15)
     parser.add_argument("--input", type=int, default=300)
     parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, choices=range(1, 100), metavar="N")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -117,6 +117,11 @@ def test_blank_lines_at_the_end_do_not_count(tmp_path: Path):
     assert len(read_daquar(dataset, ["train"]).questions) == 1
 
 
+def test_other_marks_than_line_ends_end_no_line(tmp_path: Path):
+    answer = "a\x0ccup\u2028board"
+    assert one(tmp_path, "what is on the table in the image3 ?", answer).human_answers == (answer,)
+
+
 def test_windows_line_ends_are_read(tmp_path: Path):
     dataset = folder(tmp_path, "")
     (tmp_path / dataset.train_file).write_bytes(b"what is left in the image3 ?\r\ndesk\r\n")
@@ -133,6 +138,7 @@ def test_windows_line_ends_are_read(tmp_path: Path):
         ("what is in the image3 ?\n   \nwhat is in the image4 ?\nbed\n", 2, "the answer is empty"),
         ("what is in the image3 ?\n, ,\n", 2, "the answer is empty"),
         ("in the image3 ?\ndesk\n", 1, "the question is empty"),
+        (f"what is in the image{'3' * 5000} ?\ndesk\n", 1, "names no image"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, content: str, line: int | None, words: str):

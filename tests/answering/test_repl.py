@@ -1,6 +1,7 @@
 """The prompt, typed into as a person would, through a pipe and through a terminal: questions, and dialogs."""
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.conftest import configure, draw, draw_questions
 from vqa_rnn.answering.repl import run_repl
 from vqa_rnn.answering.session import Session
 from vqa_rnn.checkpoint import Run
+from vqa_rnn.cli import main
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
 
@@ -63,7 +65,7 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch,
     )
     lines = [line.strip() for line in output.splitlines()]
-    start = lines.index("error: there is no image yet: give one first, in the prompt with /image FILE")
+    start = lines.index("error: there is no image yet: give one first with --image FILE, in the prompt with /image FILE")
     assert lines[start + 1] == "error: no image at nowhere.png"
     assert lines[start + 2].startswith("red ")
     assert "(words that training never met: 'the', 'zebra')" in lines
@@ -157,7 +159,9 @@ def test_wrong_commands_are_one_line_each_and_nothing_is_lost(dialog: Session, m
         "/choices @nowhere.txt": "no file of choices at nowhere.txt",
         "/choices @one.txt": "one.txt has one choice: at least two are needed",
         "/choices @": "give a file with one answer a line",
+        "/choices red, blue, Red": "a choice comes twice",
         "/top ²": "give a number: /top 3",
+        f"/top {'9' * 5000}": "give a number: /top 3",
         "/corect red": "unknown command /corect; /help lists them",
         "?": "the question is empty",
     }
@@ -167,6 +171,30 @@ def test_wrong_commands_are_one_line_each_and_nothing_is_lost(dialog: Session, m
     for line, words in zip(errors, filter(None, wrong.values()), strict=True):
         assert words in line
     assert (dialog.caption, [turn.answer for turn in dialog.rounds]) == ("this is dora", ["green"])
+
+
+def test_a_byte_that_is_no_text_is_an_unknown_word(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = b"/image images/0.png\n/top 1\nWhat colour is the caf\xe9?\nWhat colour is it?\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), "utf-8"))
+    output = io.StringIO()
+    run_repl(session, Console(file=output, width=100))
+    *_, first, unknown, second = output.getvalue().splitlines()
+    assert [first.split()[0], second.split()[0]] == ["red", "red"]
+    assert "caf\N{REPLACEMENT CHARACTER}" in unknown
+
+
+def test_a_model_of_text_alone_is_asked_without_an_image(
+    features: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blind = configure(features, "features.library=none", "features.store=blanks.h5", "training.max_epochs=2", "run.name=blind")
+    preprocess(blind)
+    run = train(blind)
+    assert main(["ask", str(run.path), "--question", "Which shape is it?", "--json"]) == 0
+    assert {"circle", "square"} <= {answer["answer"] for answer in json.loads(capsys.readouterr().out)["answers"]}
+    session = Session(run.path)
+    said = converse(session, ["Which shape is it?", "/image images/0.png"], monkeypatch).splitlines()
+    assert "%" in said[-6]
+    assert said[-1] == f"error: {run.path} reads text alone (features.library=none): leave the image out"
 
 
 def test_a_hundred_candidates_from_a_file(dialog: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,7 @@ def test_the_command_asks_a_dialog(talker: Run, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--caption", "this is dora"], "a caption needs an image"),
+        (["--caption", "this is dora"], "there is no image yet: give one first with --image FILE"),
         (["--choices", "none.txt"], "no file of choices at none.txt"),
         (["--choices", "answers.txt", "--choice", "red"], "give one of them"),
     ],

@@ -1,9 +1,12 @@
+import errno
+import http.client
 import io
 import json
 import os
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -90,6 +93,21 @@ def test_a_cut_connection_is_taken_up_again_and_only_the_rest_is_fetched(toy: To
         ("bytes=1000-", 2000),
         ("bytes=3000-", len(ZIP) - 3000),
     ]
+    assert toy.listing == ["downloads.json", "questions.json"]
+
+
+def test_a_network_that_fails_in_the_middle_is_not_the_disc_and_is_tried_again(toy: Toy, monkeypatch) -> None:
+    toy.only("questions.zip", Served(ZIP), PLAIN, sha=sha256(ZIP))
+    failures = iter([OSError(errno.EHOSTUNREACH, "No route to host"), ssl.SSLError("decryption failed")])
+    read = http.client.HTTPResponse.read
+
+    def fail_first(self, *arguments):
+        if failure := next(failures, None):
+            raise failure
+        return read(self, *arguments)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", fail_first)
+    download("toy")
     assert toy.listing == ["downloads.json", "questions.json"]
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.models.test_model import ENCODED, Regions4, build
+from tests.models.test_model import ANSWERS, ENCODED, Regions4, build, make_questions
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.loader import build_loader
@@ -50,6 +50,21 @@ def test_a_split_reads_each_choice_text_once_and_scores_as_a_batch_does(head: st
     for row, scores in enumerate(alone):
         expected = scores.detach().numpy()
         assert found.choice_scores[row, : len(expected)] == pytest.approx(expected, abs=1e-6)  # collected in float32
+
+
+def test_a_classifier_is_scored_by_the_best_of_the_choices_and_not_of_all_answers():
+    model = build("top_down", "product", "classifier").double()
+    evaluator = build_evaluator(model, ENCODED, device=CPU)
+    evaluator.run(build_loader(ENCODED, Regions4(), ImageGroupedBatches(ENCODED.image, 2, shuffle=False)))
+    questions = make_questions()
+    logits = torch.cat([model(make_batch(ENCODED, np.array([row]), Regions4())) for row in range(9)]).detach().numpy()
+    among, of_all = 0, 0
+    for question, scores in zip(questions, logits, strict=True):
+        best = max(question.choices, key=lambda choice: scores[ANSWERS.answers.index(choice)])
+        among += best == question.human_answers[0]
+        of_all += ANSWERS.answers[scores.argmax()] == question.human_answers[0]
+    assert among != of_all, "else this shows nothing"
+    assert evaluator.state.metrics["accuracy"] == pytest.approx(among / 9)
 
 
 def test_the_table_follows_the_weights_and_is_not_kept(monkeypatch: pytest.MonkeyPatch):

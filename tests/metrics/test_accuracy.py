@@ -110,3 +110,5 @@ def test_chance():
     assert chance(ask("1", choices=("a", "b", "c"))) == pytest.approx(1 / 3)
     assert chance(ask("1", choice_regions=(1, 2))) == 0.5
     assert chance(ask("1", "red")) == 0.0
+    said = ["yes"] * 5 + ["no"] * 3 + ["maybe"] * 2
+    assert chance(ask("1", *said, choices=("yes", "no", "maybe", "red"))) == pytest.approx((1.0 + 0.9 + 0.6) / 4)

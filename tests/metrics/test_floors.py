@@ -1,5 +1,7 @@
 """What scores without the image."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -169,6 +171,20 @@ def test_answers_of_several_people_earn_fractions():
     found = text_floors(train, [ask("q", "what ?")], 2)["most_frequent_answer"]["q"]
     assert found.answer == "dog"
     assert found.probability == pytest.approx(1.3 / 2.3)
+
+
+def test_choices_are_looked_up_as_several_people_answers_score():
+    train = [ask(str(i), "where is it ?", *["in the sky"] * 6, *["up"] * 4) for i in range(5)]
+    asked = Question(
+        question_id="q", image_id="1", question="where is it ?", split="val", choices=("a dog", "in the sky", "t-shirt", "up")
+    )
+    found = text_floors(train, [asked], 2)["question_string"]["q"]
+    assert (found.answer, found.choice) == ("in the sky", 1)
+    assert found.ranks is not None
+    assert found.ranks.tolist()[1::2] == [1, 2]
+    single = [ask("1", "where is it ?", "sky"), ask("2", "where is it ?", "sky"), ask("3", "where is it ?", "up")]
+    other = dataclasses.replace(asked, choices=("the sky", "up"))
+    assert text_floors(single, [other], 2)["question_string"]["q"].answer == "up", "one person's words count as they are"
 
 
 def test_without_training_questions_the_answer_is_empty():

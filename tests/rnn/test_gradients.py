@@ -59,6 +59,6 @@ def test_clipping_scales_everything_to_the_norm_and_leaves_smaller_gradients_alo
 
 
 def test_distances_are_from_the_end_of_each_sequence():
-    gradients = [torch.tensor([[[3.0, 4.0], [1.0, 0.0]], [[2.0, 0.0], [9.0, 9.0]]]), torch.tensor([[[6.0, 8.0]]])]
-    found = by_distance(gradients, [torch.tensor([2, 1]), torch.tensor([1])])
+    norms = [torch.tensor([[5.0, 1.0], [2.0, 99.0]]), torch.tensor([[10.0]])]
+    found = by_distance(norms, [torch.tensor([2, 1]), torch.tensor([1])])
     assert found == pytest.approx([(1 + 2 + 10) / 3, 5.0])

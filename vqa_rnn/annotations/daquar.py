@@ -16,7 +16,7 @@ from vqa_rnn.config import DaquarDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Question, Split, is_empty
 
-_IMAGE = re.compile(r"\bimage\s*(\d+)\b", re.IGNORECASE)
+_IMAGE = re.compile(r"\bimage\s*(\d{1,12})\b", re.IGNORECASE)
 _MENTION = re.compile(
     r"(?:\b(?:in|on|of|at|from|inside|within)\s+)?(?:\b(?:the|this|that|an?)\s+)?\bimage\s*\d+\b\s*", re.IGNORECASE
 )
@@ -71,7 +71,7 @@ def read_lines(path: Path) -> list[str]:
         UserError: The file is missing, cannot be read, or has a question line without an answer line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # and not splitlines: a form feed ends no line
     except FileNotFoundError:
         raise UserError(f"no DAQUAR question file at {path}") from None
     except (OSError, UnicodeDecodeError) as error:

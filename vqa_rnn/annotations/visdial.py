@@ -28,6 +28,7 @@ from vqa_rnn.records import Annotations, Question, Round, Split
 
 WHAT = "VisDial dialogs"
 MOST_ROUNDS = 10
+OFFICIAL_OPTIONS = 100
 
 _Place = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _ImageId = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -176,7 +177,10 @@ def _fault(turn: DialogRound, data: _Data, num_options: int) -> str | None:
         place = next(i for i, option in enumerate(options) if option >= len(data.answers))
         return f".answer_options[{place}]: {options[place]}, {answers}"
     if len(options) != num_options:
-        return f".answer_options: {len(options)} options, but the first round of the file has {num_options}"
+        return (
+            f".answer_options: {len(options)} options, but the first round of the file has {num_options} "
+            f"(official files have {OFFICIAL_OPTIONS} in every round)"
+        )
     if len(set(options)) < len(options):
         place = next(i for i, option in enumerate(options) if option in options[:i])
         first = options.index(options[place])

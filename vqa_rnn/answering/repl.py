@@ -1,5 +1,7 @@
 """Questions and answers at a prompt; with a dialog model, a dialog."""
 
+import io
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from vqa_rnn.answering.candidates import read_choices
 from vqa_rnn.answering.session import Answer, Session
+from vqa_rnn.answers import fold_answer
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Round
 
@@ -118,12 +121,14 @@ def _reader() -> Callable[[str], str]:
     if sys.stdin.isatty():
         terminal: PromptSession[str] = PromptSession(history=InMemoryHistory())
         return lambda invitation: terminal.prompt(invitation)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a byte that is no text becomes an unknown word, and ends nothing
     return lambda invitation: input()
 
 
 def _invitation(session: Session) -> str:
     """The image and, in a dialog, which round comes next."""
-    image = session.image_path.name if session.image_path else "no image"
+    image = session.image_path.name if session.image_path else "no image" if session.sees_images else "text alone"
     return f"{image}, round {len(session.rounds) + 1}> " if session.is_dialog else f"{image}> "
 
 
@@ -178,12 +183,14 @@ def _choices(prompt: _Prompt, rest: str) -> None:
         if len(choices) == 1:
             raise UserError("one choice; at least two are needed, with commas between them")
         _check_choices(prompt.session, choices)
+        if len(set(map(fold_answer, choices))) < len(choices):
+            raise UserError("a choice comes twice")
     prompt.choices = choices
     prompt.say(f"choosing among {_listed(choices)}" if choices else "open answers")
 
 
 def _top(prompt: _Prompt, rest: str) -> None:
-    if not rest.isdecimal() or int(rest) < 1:
+    if not re.fullmatch("[1-9][0-9]{0,5}", rest):
         raise UserError("give a number: /top 3")
     prompt.top = int(rest)
 

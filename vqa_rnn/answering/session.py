@@ -14,7 +14,7 @@ import torch
 
 from vqa_rnn.answers import AnswerVocabulary, fold_answer
 from vqa_rnn.batch import Batch
-from vqa_rnn.checkpoint import load_model, load_run
+from vqa_rnn.checkpoint import Run, load_model, load_run
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.sources import MemoryFeatures
@@ -69,21 +69,16 @@ class Session:
                 f"{path} looks at given boxes of an image, which cannot be given here: use vqa-rnn predict or evaluate"
             )
         self._model = load_model(self.run)
-        features = self.run.config.features
-        if weights is not None:
-            features = features.model_copy(update={"weights": weights})
-        trained = self.run.features
-        self._extractor = Extractor(features, precision=trained["compute"]["precision"])
-        if self._extractor.fingerprint != trained["fingerprint"]:
-            differing = [key for key, value in self._extractor.description.items() if value != trained.get(key)]
-            raise UserError(
-                f"{path} was trained on other features than this backbone gives ({', '.join(differing)} differ): "
-                "give the weights of training with --weights"
-            )
+        self._extractor = _open_extractor(self.run, weights) if self.sees_images else None
         self.image_path: Path | None = None
         self.caption: str | None = None
         self.rounds: tuple[Round, ...] = ()
-        self._features: MemoryFeatures | None = None
+        self._features = None if self.sees_images else MemoryFeatures(np.zeros((1, 1, 1), dtype=np.float32))
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether the model looks at an image; one of ``features.library=none`` reads text alone and needs none."""
+        return self.run.config.features.library != "none"
 
     @property
     def is_dialog(self) -> bool:
@@ -102,8 +97,10 @@ class Session:
             path: The image file.
 
         Raises:
-            UserError: It cannot be read; the image before stays, and its dialog.
+            UserError: It cannot be read, or the model sees none; the image before stays, and its dialog.
         """
+        if self._extractor is None:
+            raise UserError(f"{self.run.path} reads text alone (features.library=none): leave the image out")
         features = self._extractor.regions([self._extractor.load(path)])
         self.image_path, self._features = path, MemoryFeatures(features)
         self.caption, self.rounds = None, ()
@@ -214,7 +211,7 @@ class Session:
 
     def _check_image(self) -> None:
         if self._features is None:
-            raise UserError("there is no image yet: give one first, in the prompt with /image FILE")
+            raise UserError("there is no image yet: give one first with --image FILE, in the prompt with /image FILE")
 
     def _last_round(self) -> Round:
         self.check_dialog()
@@ -253,11 +250,28 @@ class Session:
         return [(question.choices[i], p) for i, p in zip(order, self._probabilities(question), strict=True)]
 
     def _classify(self, question: Question, choices: Sequence[str]) -> tuple[list[tuple[str, float]], tuple[str, ...]]:
-        every = dict(zip(self.run.answers.answers, self._probabilities(question), strict=True))
+        probabilities = self._probabilities(question)
         if not choices:
-            return list(every.items()), ()
-        outside = tuple(choice for choice in choices if fold_answer(choice) not in every)
+            return list(zip(self.run.answers.answers, probabilities, strict=True)), ()
+        classes = {choice: self.run.answers.class_of(choice) for choice in choices}
+        outside = tuple(choice for choice, known in classes.items() if known is None)
         if len(outside) == len(choices):
             raise UserError("none of the choices is an answer that this model knows; ask without choices to see some")
-        total = sum(every.get(fold_answer(choice), 0.0) for choice in choices)
-        return [(choice, every.get(fold_answer(choice), 0.0) / total) for choice in choices], outside
+        among = {choice: 0.0 if known is None else probabilities[known] for choice, known in classes.items()}
+        total = sum(among.values()) or 1.0  # a model may be so sure of another answer that all of these come to 0
+        return [(choice, probability / total) for choice, probability in among.items()], outside
+
+
+def _open_extractor(run: Run, weights: str | None) -> Extractor:
+    """The extractor of training, with its weights where they are or where they were moved to."""
+    features = run.config.features
+    if weights is not None:
+        features = features.model_copy(update={"weights": weights})
+    extractor = Extractor(features, precision=run.features["compute"]["precision"])
+    if extractor.fingerprint != run.features["fingerprint"]:
+        differing = [key for key, value in extractor.description.items() if value != run.features.get(key)]
+        raise UserError(
+            f"{run.path} was trained on other features than this backbone gives ({', '.join(differing)} differ): "
+            "give the weights of training with --weights"
+        )
+    return extractor

@@ -195,17 +195,13 @@ def ask(
         if choices:
             raise UserError("--choice and --choices both name candidate answers: give one of them")
         choices = read_choices(choices_file)
-    if caption is not None and image is None:
-        raise UserError("a caption needs an image: give --image FILE")
     if not questions:
         if json_:
-            raise UserError("--json answers a question: give --question and --image")
+            raise UserError("--json answers a question: give --question, and --image if the model sees any")
         from vqa_rnn.commands.ask import converse
 
         converse(run, image, choices, top, weights, caption)
         return
-    if image is None:
-        raise UserError("a question needs an image: give --image FILE")
     from vqa_rnn.commands.ask import ask, print_answers
 
     answers = ask(run, image, questions, choices, top, weights, caption)

@@ -1,7 +1,8 @@
 """``vqa-rnn gradients``: how far back a loss reaches."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,8 +25,12 @@ def gradients(
         float | None, typer.Option(min=1e-12, help="Show also what clipping the gradient in the weights to this norm leaves.")
     ] = None,
     forget_bias: Annotated[float | None, typer.Option(help="Bias of an LSTM's forget gate; by default 1.")] = None,
-    length: Annotated[int, typer.Option(min=2, help="Elements of the sequence.")] = 121,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights and inputs.")] = 0,
+    start: Annotated[
+        Literal["orthogonal", "uniform"] | None,
+        typer.Option(help="Of the matrices between states; by default orthogonal."),
+    ] = None,
+    length: Annotated[int | None, typer.Option(min=2, help="Elements of the sequence; by default 121.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Of weights and inputs; by default 0.")] = None,
     moved: Annotated[
         list[str] | None, typer.Option("--moved", metavar="key=value", help="With --run, where things are now: dataset.root=…")
     ] = None,
@@ -38,9 +43,13 @@ def gradients(
     """
     from vqa_rnn.commands.gradients import check_picture, draw, flow_of_cells, flow_of_run
 
-    if run is not None and (cells or any(option is not None for option in (singular_value, clip, forget_bias))):
+    for name, value in (("--singular-value", singular_value), ("--clip", clip), ("--forget-bias", forget_bias)):
+        if value is not None and not math.isfinite(value):
+            raise UserError(f"{name} is {value}; it has to be a finite number")
+    if run is not None and (cells or {singular_value, clip, forget_bias, start, length, seed} != {None}):
         raise UserError(
-            "--run measures the run's own cell as it was trained: leave out cells, --singular-value, --clip and --forget-bias"
+            "--run measures the run's own cell as it was trained, on its own questions: leave out cells, --singular-value, "
+            "--clip, --forget-bias, --start, --length and --seed"
         )
     if run is None and moved:
         raise UserError("--moved says where the data of a run are: give --run")
@@ -48,13 +57,16 @@ def gradients(
         raise UserError("--singular-value is of the one matrix of an Elman cell: add elman to the cells")
     if forget_bias is not None and cells and "lstm" not in cells:
         raise UserError("--forget-bias is of an LSTM's forget gate: add lstm to the cells")
+    if singular_value is not None and start == "uniform":
+        raise UserError("--singular-value is of an orthogonal matrix: leave out --start uniform")
     check_picture(picture)
     if run is not None:
         found = flow_of_run(run, moved or [])
         title, unit = f"Gradient of the loss at the words of a question, {run}", "words"
     else:
-        found = flow_of_cells(cells or [], length, singular_value, clip, 1.0 if forget_bias is None else forget_bias, seed)
-        title, unit = "Gradient of a loss on the last output, small inputs, orthogonal matrices", "steps"
+        start, bias = start or "orthogonal", 1.0 if forget_bias is None else forget_bias
+        found = flow_of_cells(cells or [], length or 121, singular_value, clip, bias, seed or 0, start)
+        title, unit = f"Gradient of a loss on the last output, small inputs, {start} matrices", "steps"
     draw(found, picture, title, unit)
     if json_:
         print_json({"cells": found})

@@ -12,7 +12,7 @@ from vqa_rnn.answering.session import Answer, Session
 
 def ask(
     path: Path,
-    image: Path,
+    image: Path | None,
     questions: Sequence[str],
     choices: Sequence[str] = (),
     top: int = 5,
@@ -23,7 +23,7 @@ def ask(
 
     Args:
         path: The run folder.
-        image: The image file.
+        image: The image file; None where the model reads text alone.
         questions: In the order of asking.
         choices: Candidate answers to each of them.
         top: How many answers to give, at most.

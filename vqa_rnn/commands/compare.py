@@ -40,12 +40,12 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
     split = split or _common_split(paths)
     evaluated = [_read(path, split) for path in paths]
     first_report, first_rows = evaluated[0]
-    for path, (report, rows) in zip(paths[1:], evaluated[1:], strict=True):
+    for path, (report, _) in zip(paths[1:], evaluated[1:], strict=True):
         if report["signature"] != first_report["signature"]:
             raise UserError(
                 f"{path} and {paths[0]} do not measure the same: {report['signature']} is not {first_report['signature']}"
             )
-        if [row["question_id"] for row in rows] != [row["question_id"] for row in first_rows]:
+        if report["questions_sha256"] != first_report["questions_sha256"]:
             raise UserError(f"{path} answered other questions than {paths[0]}")
     images = [row["image_id"] for row in first_rows]
     before: dict[str, Scores] = {}
@@ -91,7 +91,7 @@ def _read(path: Path, split: str) -> tuple[dict[str, Any], list[dict[str, Any]]]
             raise UserError(f"{path} was not evaluated on its {split} split: run vqa-rnn evaluate {path} --split {split}")
     report, rows = (read_json(file, "evaluation") for file in files)
     if (
-        not {"signature", "weights_sha256"} <= set(report)
+        not {"signature", "questions_sha256", "weights_sha256"} <= set(report)
         or not rows
         or not all(isinstance(row, dict) and {"image_id", "scores"} <= set(row) for row in rows)
     ):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from vqa_rnn.datasets import DATASETS, CheckReport, OfficialDataset, OfficialFile, Outcome
@@ -106,11 +107,13 @@ def print_download(name: str, folder: Path | None, outcomes: Iterable[Outcome], 
     console = Console()
     dataset = DATASETS[name]
     where = folder or dataset.folder
-    table = Table(Column("file", overflow="fold"), "", "size", "sha256", title=f"{name} in {where}", title_justify="left")
+    table = Table(
+        Column("file", overflow="fold"), "", "size", "sha256", title=escape(f"{name} in {where}"), title_justify="left"
+    )
     table.columns[2].justify = "right"
     for outcome in outcomes:
         size = "" if outcome.size is None else readable_size(outcome.size)
-        table.add_row(outcome.file, outcome.state, size, _verified(outcome))
+        table.add_row(escape(outcome.file), outcome.state, size, _verified(outcome))
     console.print(table)
     if not images and any(file.images for file in dataset.files):
         said = (
@@ -126,9 +129,11 @@ def print_check(report: CheckReport) -> None:
         report: Its report.
     """
     console = Console()
-    table = Table(Column("file", overflow="fold"), "", "", title=f"{report.dataset} in {report.folder}", title_justify="left")
+    table = Table(
+        Column("file", overflow="fold"), "", "", title=escape(f"{report.dataset} in {report.folder}"), title_justify="left"
+    )
     for file in report.files:
-        table.add_row(file.path, f"[{_STYLES[file.state]}]{file.state}", file.detail)
+        table.add_row(escape(file.path), f"[{_STYLES[file.state]}]{file.state}", escape(file.detail))
     console.print(table)
     if not report.complete:
         page = DATASETS[report.dataset].page

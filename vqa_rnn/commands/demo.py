@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from PIL import Image
 from rich.console import Console
+from rich.markup import escape
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answering.session import Answer, Session
@@ -42,7 +43,7 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
 
     def say(text: str) -> None:
         seconds = time.perf_counter() - started
-        console.print(f"\n[bold]{seconds:5.1f} s[/bold]  {text}", highlight=False, soft_wrap="\n" in text)
+        console.print(f"\n[bold]{seconds:5.1f} s[/bold]  {escape(text)}", highlight=False, soft_wrap="\n" in text)
 
     overrides = [
         "run.name=demo",

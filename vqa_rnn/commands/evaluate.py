@@ -1,5 +1,6 @@
 """``vqa-rnn evaluate``: a run to figures, with intervals, by type, and the floors beside them."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ def evaluate(
         overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
-        The object of ``summarise``, with ``signature`` and ``weights_sha256``, the hash of the weights that were measured.
+        The object of ``summarise``, with ``signature``, and the hashes of the questions and of the weights that were measured,
+        ``questions_sha256`` and ``weights_sha256``.
 
     Raises:
         UserError: The split is empty or its answers are withheld, features are missing, or an override is not one of those.
@@ -81,7 +83,7 @@ def evaluate(
         measured = measure(run, split, device)
         blind = None if question_only is None else _measure_blind(question_only, measured, device)
     report = summarise(measured, run.config.evaluation.bootstrap_samples, blind)
-    report |= {"signature": _signature(run, measured), "weights_sha256": weights}
+    report |= {"signature": _signature(run, measured), "questions_sha256": _hash(measured.questions), "weights_sha256": weights}
     if not is_first():
         return report
     folder = run.path / "evaluation"
@@ -211,20 +213,28 @@ def _measure_blind(path: Path, measured: Measurement, device: torch.device) -> S
 def _signature(run: Run, measured: Measurement) -> str:
     dataset = run.config.dataset
     several_people = any(len(question.human_answers) > 1 for question in measured.questions)
+    choices = {len(question.choices) or len(question.choice_regions) for question in measured.questions}
+    num_judged = int((~np.isnan(measured.metrics["ndcg"])).sum()) if "ndcg" in measured.metrics else None
     return signature(
         dataset.name,
         release=getattr(dataset, "version", None),
         task=getattr(dataset, "task", None),
         metric=measured.headline,
         rule="2021" if several_people else None,
-        head=None if _ranks(run, measured) else run.config.model.head.name,
+        choices="-".join(map(str, sorted({min(choices), max(choices)}))) if any(choices) else None,
+        dense=num_judged,
+        # a head that chooses among a question's choices has the same task as any other that does
+        head=None if any(choices) else run.config.model.head.name,
         split=measured.split,
         fold=f"{dataset.fold}of{dataset.folds}" if dataset.folds else None,
         n=len(measured.questions),
     )
 
 
-def _ranks(run: Run, measured: Measurement) -> bool:
-    """Whether the head chooses among a question's choices: then every head has the same task."""
-    first = measured.questions[0]
-    return bool(first.choices or first.choice_regions) and run.config.model.head.name != "classifier"
+def _hash(questions: Sequence[Question]) -> str:
+    """Tell questions of one set from those of another whose ids are the same numbers."""
+    digest = hashlib.sha256()
+    for question in questions:
+        content = (question.question_id, question.image_id, question.question, *question.human_answers, *question.choices)
+        digest.update("\0".join(content).encode() + b"\n")
+    return digest.hexdigest()

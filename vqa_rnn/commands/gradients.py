@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 
@@ -10,9 +11,11 @@ matplotlib.use("Agg")
 
 import torch
 from matplotlib import pyplot
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from vqa_rnn.annotations import load_annotations
+from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.commands.shared import check_questions, move_run, open_features
 from vqa_rnn.data.encoding import encode_questions
@@ -21,6 +24,8 @@ from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, unknown_name
+from vqa_rnn.models import VqaModel
+from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.rnn import CELLS
 from vqa_rnn.rnn.gradients import Flow, by_distance, has_one_matrix, make_network, measure_flow
 
@@ -28,6 +33,7 @@ SIZE, SEQUENCES = 64, 16
 SMALL = 1e-6  # of the inputs, so that no activation is anywhere near its ends
 SINGULAR_VALUES = (0.9, 1.1)
 SMALLEST_SHOWN = 1e-15
+FORMATS = ("png", "pdf", "svg", "jpg")  # of pictures that need no other program
 
 
 def flow_of_cells(
@@ -37,6 +43,7 @@ def flow_of_cells(
     clip: float | None = None,
     forget_bias: float = 1.0,
     seed: int = 0,
+    start: Literal["orthogonal", "uniform"] = "orthogonal",
 ) -> dict[str, list[float]]:
     """Follow the gradient of a loss on the last output back through a sequence of small random inputs.
 
@@ -48,6 +55,7 @@ def flow_of_cells(
         clip: Show also what clipping to this norm leaves, where the gradient in the weights is larger.
         forget_bias: Bias of an LSTM's forget gate.
         seed: Of weights, inputs and loss.
+        start: Of the matrices between states, ``orthogonal`` or ``uniform``.
 
     Returns:
         For each cell the norms at the distances 0, 1, … from the end.
@@ -63,10 +71,10 @@ def flow_of_cells(
     flows: dict[str, Flow] = {}
     for cell in cells or list(CELLS):
         variants = {cell: singular_value}
-        if singular_value is None and has_one_matrix(cell):
+        if singular_value is None and start == "orthogonal" and has_one_matrix(cell):
             variants |= {f"{cell} {value}": value for value in SINGULAR_VALUES}
         for label, value in variants.items():
-            flow = measure_flow(make_network(cell, SIZE, value, forget_bias, seed), inputs, seed)
+            flow = measure_flow(make_network(cell, SIZE, value, forget_bias, seed, start), inputs, seed)
             if not all(map(math.isfinite, flow.norms)):
                 raise UserError(f"the gradient of {label} outgrows all numbers within {length} steps: take a shorter --length")
             flows[label] = flow
@@ -100,7 +108,8 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its val split")
     check_questions(config, questions)
-    encoded = encode_questions(questions, run.tokenizer, run.answers)
+    writes = config.model.head.name == "generative"
+    encoded = encode_questions(questions, run.tokenizer, run.answers, answers_as_text=writes)
     device = choose_device(config.run.device)
     model = load_model(run, device)
     batches = ImageGroupedBatches(encoded.image, config.training.batch_size, shuffle=False)
@@ -109,13 +118,20 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
         for (batch,) in build_loader(encoded, open_features(config, encoded, run), batches):
             batch = batch.to(device)
             with _WordVectors(model.question_encoder.embedding) as words:
-                losses_N, counts_N = model.losses(model(batch), batch)
+                losses_N, counts_N = model.losses(_outputs(model, batch), batch)
             (gradient_NTE,) = torch.autograd.grad(losses_N.sum(), [words.vectors])
-            gradients.append(gradient_NTE[counts_N].cpu())
+            gradients.append(gradient_NTE[counts_N].norm(dim=2).cpu())
             lengths.append(batch.question_lengths[counts_N].clamp(min=1).cpu())
     if not any(map(len, lengths)):
         raise UserError(f"none of the validation questions has an answer that {path} knows")
     return {config.model.question.cell: by_distance(gradients, lengths)}
+
+
+def _outputs(model: VqaModel, batch: Batch) -> Tensor:
+    """What the losses of training are of; a head that writes is asked for the true answers alone, and not for every choice."""
+    if isinstance(model.head, GenerativeHead):
+        return model.head.answer_log_p(model.encode(batch).joint, batch)
+    return model(batch)
 
 
 class _WordVectors:
@@ -146,10 +162,8 @@ def check_picture(path: Path) -> None:
     Raises:
         UserError: Its name says no format that can be drawn.
     """
-    formats = sorted(pyplot.figure().canvas.get_supported_filetypes())
-    pyplot.close()
-    if path.suffix.removeprefix(".").lower() not in formats:
-        raise UserError(f"--picture {path}: name it with a format, such as gradients.png (known: {', '.join(formats)})")
+    if path.suffix.removeprefix(".").lower() not in FORMATS:
+        raise UserError(f"--picture {path}: name it with a format, such as gradients.png (known: {', '.join(FORMATS)})")
 
 
 def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str) -> None:
@@ -173,6 +187,7 @@ def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, SMALLEST_SHOWN), high)
     _label_ends(axes, ends)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"{unit} back from the end")
     axes.set_ylabel("norm of the loss's gradient")
     axes.set_title(title, fontsize=12, loc="left")

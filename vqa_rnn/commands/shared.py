@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqa_rnn.answers import AnswerVocabulary, fold_answer
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.config import Config, DaquarDataset, Dataset, store_path
 from vqa_rnn.config_files import change_config
@@ -169,10 +168,10 @@ def answer_questions(
     rank, world_size = launched()
     batch_size = run.config.evaluation.batch_size
     batches = ImageGroupedBatches(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
-    evaluator = build_evaluator(model, encoded, device=device)
     num_choices = max((len(_labels(question)) for question in questions), default=0)
     is_classifier = run.config.model.head.name == "classifier"
-    classes = _classes(questions, run.answers, num_choices) if is_classifier and num_choices else None
+    classes = encoded.choice_classes(np.arange(len(encoded))) if is_classifier and num_choices else None
+    evaluator = build_evaluator(model, encoded, device=device)
     found = CollectAnswers(model, len(encoded), num_choices, classes)
     found.attach(evaluator)
     evaluator.run(build_loader(encoded, features, batches, pin_memory=device.type == "cuda"))
@@ -193,16 +192,6 @@ def answer_questions(
 
 def _labels(question: Question) -> tuple[str, ...]:
     return question.choices or question.choice_labels
-
-
-def _classes(questions: Sequence[Question], answers: AnswerVocabulary, num_choices: int) -> NDArray[np.int64]:
-    """(N, C) the class of each choice in the order in which choices are scored, -1 where it is no class."""
-    classes = np.full((len(questions), num_choices), -1, dtype=np.int64)
-    class_of = {answer: number for number, answer in enumerate(answers.answers)}
-    for row, question in zip(classes, questions, strict=True):
-        for place, choice in enumerate(choice_order(question.question_id, len(question.choices))):
-            row[place] = class_of.get(fold_answer(question.choices[choice]), -1)
-    return classes
 
 
 def _choose(question: Question, labels: Sequence[str], scores: NDArray, probabilities: NDArray) -> Prediction:

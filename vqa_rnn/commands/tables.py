@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from preprocessing.extract_features import ExtractionReport
@@ -54,9 +55,9 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
             column.justify = "right"
         for kind, row in kinds.items():
             extra = [_percent(row["chance"])] if has_chance else []
-            table.add_row(kind, _percent(row[headline]), f"{row['num_questions']:,}", *extra)
+            table.add_row(escape(kind), _percent(row[headline]), f"{row['num_questions']:,}", *extra)
         console.print(table)
-    console.print(f"signature {report['signature']}", highlight=False, style="dim", soft_wrap=True)
+    console.print(f"signature {report['signature']}", highlight=False, markup=False, style="dim", soft_wrap=True)
 
 
 def _print_others(report: dict[str, Any], names: list[str], console: Console) -> None:
@@ -90,9 +91,9 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
         rate = f"{report.num_done} images in {report.seconds:.1f} s, {report.num_done / report.seconds:.0f} a second"
     else:
         rate = "nothing left to do"
-    console.print(f"{report.store}: {report.num_images} images ({rate})", highlight=False, soft_wrap=True)
+    console.print(f"{report.store}: {report.num_images} images ({rate})", highlight=False, markup=False, soft_wrap=True)
     for image_id, reason in report.failed.items():
-        console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+        console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_comparison(report: dict[str, Any], console: Console | None = None) -> None:
@@ -115,7 +116,7 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
         for name, metrics in runs.items():
             row = metrics[metric]
             ends = " to ".join(_show(metric, end).rstrip("%") for end in row["interval"])
-            cells = [name, _show(metric, row["value"]), ends]
+            cells = [escape(name), _show(metric, row["value"]), ends]
             if "difference" in row:
                 low, high = row["difference_interval"]
                 clear = row["p"] is not None and (low > 0 or high < 0)
@@ -128,7 +129,7 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
             table.add_row(*cells)
         console.print(table)
     console.print("differences are to the first run; bold where the interval leaves out 0; p is not corrected for many runs")
-    console.print(f"signature {report['signature']}", highlight=False, style="dim", soft_wrap=True)
+    console.print(f"signature {report['signature']}", highlight=False, markup=False, style="dim", soft_wrap=True)
 
 
 def _signed(metric: str, value: float) -> str:

@@ -161,6 +161,7 @@ class EncodedQuestions:
         image_ids: The distinct images.
         image: (N,) index into ``image_ids``.
         tokens: Token ids of each distinct text.
+        text_class: (texts,) the class that stands for each distinct text, -1 where none does.
         question: (N,) the question's text.
         dialog: (N,) the question's dialog.
         dialog_facts: Texts of each dialog's facts in order.
@@ -178,6 +179,7 @@ class EncodedQuestions:
     image_ids: Texts
     image: Ints
     tokens: Ragged
+    text_class: Ints
     question: Ints
     dialog: Ints
     dialog_facts: Ragged
@@ -192,6 +194,18 @@ class EncodedQuestions:
 
     def __len__(self) -> int:
         return len(self.question_ids)
+
+    def choice_classes(self, rows: Ints) -> Ints:
+        """What a classifier takes the choices among texts for.
+
+        Args:
+            rows: (n,) which questions.
+
+        Returns:
+            (n, C) classes, -1 where there is no such choice or no class stands for it.
+        """
+        texts = self.choices.padded(rows, -1)
+        return np.where(texts < 0, -1, self.text_class[texts])
 
     def without_choices(self) -> "EncodedQuestions":
         """The same questions as if they had no choices among texts: nothing of them goes into a batch.

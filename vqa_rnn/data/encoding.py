@@ -3,7 +3,7 @@
 VisDial's training questions have 123 million choices: what is done to each choice is done by numpy or inside one ``map``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, islice
 
 import numpy as np
@@ -110,6 +110,7 @@ def encode_questions(
         image_ids=Texts.of(images),
         image=image,
         tokens=_tokenise(texts, tokenizer),
+        text_class=_classes(texts, answers),
         question=question,
         dialog=dialog,
         dialog_facts=dialog_facts,
@@ -166,6 +167,13 @@ def _put_in_order(ragged: Ragged, rows: Ints, order: Ints) -> None:
     filled = ragged.lengths(rows) > 0
     first = ragged.offsets[rows[filled], None]
     ragged.values[first + np.arange(order.shape[1])] = ragged.values[first + order[filled]]
+
+
+def _classes(texts: Collection[str], answers: AnswerVocabulary) -> Ints:
+    if not len(answers):
+        return np.full(len(texts), -1, dtype=np.int64)
+    known = map(answers.class_of, texts)
+    return _column(-1 if number is None else number for number in known)
 
 
 def _tokenise(texts: Iterable[str], tokenizer: WordTokenizer) -> Ragged:

@@ -155,12 +155,19 @@ def _fetch_rest(url: str, part: Path, shown: _Shown) -> None:
         _refuse_full_disc(part, now.size, have)
         shown.begin(have, now.size)
         with _open(part, goes_on) as file:
-            while chunk := response.read(_CHUNK_BYTES):
+            while chunk := _read(response):
                 write_chunk(file, chunk, part)
                 have += len(chunk)
                 shown.move(have)
     if now.size is not None and have < now.size:
         raise _Cut("the answer ended too early")
+
+
+def _read(response: Any) -> bytes:
+    try:
+        return bytes(response.read(_CHUNK_BYTES))
+    except OSError as error:  # of many kinds: no route to the host, a broken encryption; the disc is not among them
+        raise _Cut(str(error) or type(error).__name__) from error
 
 
 def _request(url: str, begun: _Begun | None, have: int) -> Request:

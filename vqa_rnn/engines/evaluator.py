@@ -11,12 +11,14 @@ from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.engines.choice_table import ChoiceTable
 from vqa_rnn.metrics.ignite import QuestionScores
 from vqa_rnn.models import VqaModel
+from vqa_rnn.models.heads import ClassifierHead
 
 
 def build_evaluator(model: VqaModel, encoded: EncodedQuestions, *, device: torch.device) -> Engine:
     """Wire the evaluation engine. It computes in the precision of the weights, as answering does, without autocast.
 
-    Texts that are choices are read once a run of the engine and not once a batch.
+    Texts that are choices are read once a run of the engine and not once a batch. Of a classifier that is asked for choices
+    the best of these is scored, and not the best of all classes.
 
     Args:
         model: The model, on ``device``.
@@ -36,14 +38,28 @@ def build_evaluator(model: VqaModel, encoded: EncodedQuestions, *, device: torch
             batch = choices.put_into(part.to(device, non_blocking=True))
             return model(batch), batch
 
+    has_classes = isinstance(model.head, ClassifierHead)
+
     def scores(output: tuple[torch.Tensor, Batch]) -> tuple[torch.Tensor, torch.Tensor]:
-        return output[1].question_index, model.question_scores(*output)
+        logits, batch = output
+        if has_classes:
+            classes_NC = torch.from_numpy(encoded.choice_classes(batch.question_index.cpu().numpy()))
+            logits = _among(logits, classes_NC.to(logits.device))
+        return batch.question_index, model.question_scores(logits, batch)
 
     evaluator = Engine(step)
     evaluator.add_event_handler(Events.STARTED, choices.fill)
     evaluator.add_event_handler(Events.COMPLETED, choices.clear)
     QuestionScores(len(encoded), scores).attach(evaluator, "accuracy")
     return evaluator
+
+
+def _among(logits_NA: torch.Tensor, classes_NC: torch.Tensor) -> torch.Tensor:
+    """Leave the classes that are choices of each question; all where none is."""
+    if classes_NC.shape[1] == 0:
+        return logits_NA
+    known_NA = torch.zeros_like(logits_NA).scatter_add_(1, classes_NC.clamp(min=0), (classes_NC >= 0).to(logits_NA.dtype))
+    return logits_NA.masked_fill((known_NA == 0) & known_NA.any(dim=1, keepdim=True), float("-inf"))
 
 
 class CollectAnswers:

@@ -94,13 +94,15 @@ def _row(questions: Sequence[Question], metrics: Mapping[str, Scores], places: S
 
 
 def chance(question: Question) -> float:
-    """How often a blind guess among the choices is right.
+    """What a blind guess among the choices earns.
 
     Args:
         question: A question.
 
     Returns:
-        1 / number of choices; 0 for an open-ended question.
+        1 / number of choices; where several people answered, the mean consensus of the choices; 0 for an open-ended question.
     """
     num_choices = len(question.choices) or len(question.choice_regions)
+    if question.choices and len(question.human_answers) > 1:
+        return sum(score_answer(choice, question.human_answers) for choice in question.choices) / num_choices
     return 1 / num_choices if num_choices else 0.0

@@ -44,21 +44,20 @@ def visdial_metrics(questions: Sequence[Question], predictions: Predictions) -> 
 
     Args:
         questions: Rounds whose answers are known.
-        predictions: By question id, one for each. One without ranks only says which choice comes first.
+        predictions: By question id, one for each, with ranks.
 
     Returns:
-        ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg``, each (N,); ``r@1`` alone where ranks are not known.
-        NDCG is NaN for rounds that were not judged.
+        ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg``, each (N,). NDCG is NaN for rounds that were not
+        judged.
     """
-    found = [predictions[q.question_id] for q in questions]
-    if any(prediction.ranks is None for prediction in found):
-        return {"r@1": np.array([float(p.choice == q.correct_choice) for p, q in zip(found, questions, strict=True)])}
-    ranks = [prediction.ranks for prediction in found if prediction.ranks is not None]
-    truth = [rank[q.correct_choice or 0] for rank, q in zip(ranks, questions, strict=True)]
+    truth = np.empty(len(questions), dtype=np.int64)
     gains = np.full(len(questions), np.nan)
     for place, question in enumerate(questions):
+        ranks = predictions[question.question_id].ranks
+        assert ranks is not None, "every round has options"
+        truth[place] = ranks[question.correct_choice or 0]
         if question.relevance:
-            gains[place] = ndcg(ranks[place][None], [question.relevance])[0]
+            gains[place] = ndcg(ranks[None], [question.relevance])[0]
     return {**rank_metrics(truth), "ndcg": gains}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from vqa_rnn.answers import answer_scores, fold_answer
+from vqa_rnn.answers import answer_forms, answer_scores, fold_answer
 from vqa_rnn.records import Prediction, Question
 
 Key = Callable[[Question], str]
@@ -51,12 +51,13 @@ def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_wor
         "question_string": [string, prefix, anything],
     }
     earned: dict[Key, Earned] = {key: _earnings(train, key) for key in (anything, prefix, string)}
+    several_people = any(len(question.human_answers) > 1 for question in train)
     floors: dict[str, dict[str, Prediction]] = {name: {} for name in looks}
     for question in asked:
         order = _hashed_order(question) if question.choices else None
         for name, keys in looks.items():
             tables = [earned[key].get(key(question), {}) for key in keys]
-            found = _answer(question, tables) if order is None else _rank(question, tables, order)
+            found = _answer(question, tables) if order is None else _rank(question, tables, order, several_people)
             floors[name][question.question_id] = found
     return floors
 
@@ -77,10 +78,16 @@ def _answer(question: Question, tables: Sequence[Mapping[str, float]]) -> Predic
     return Prediction(question_id=question.question_id, answer=answer, probability=probability)
 
 
-def _rank(question: Question, tables: Sequence[Mapping[str, float]], hashed: NDArray[np.int64]) -> Prediction:
+def _rank(
+    question: Question, tables: Sequence[Mapping[str, float]], hashed: NDArray[np.int64], several_people: bool
+) -> Prediction:
     """All choices by what they earned, the finest look-up first, then in hashed order."""
-    folded = [_fold(choice) for choice in question.choices]
-    earned = np.array([[table.get(choice, 0.0) for choice in folded] for table in tables])
+    if several_people:
+        forms = [answer_forms(choice) for choice in question.choices]
+        earned = np.array([[sum(table.get(form, 0.0) for form in said) for said in forms] for table in tables])
+    else:
+        folded = [_fold(choice) for choice in question.choices]
+        earned = np.array([[table.get(choice, 0.0) for choice in folded] for table in tables])
     order = hashed[np.lexsort(-earned[::-1, hashed])]  # the last key of lexsort counts most; it is stable
     ranks = np.empty(len(order), dtype=np.int64)
     ranks[order] = np.arange(1, len(order) + 1)

@@ -4,7 +4,7 @@ Shape letters: N sequences, T steps, E input size, H hidden size, D distances fr
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,25 +41,31 @@ class Flow(NamedTuple):
 
 
 def make_network(
-    cell: str, size: int, singular_value: float | None = None, forget_bias: float | None = 1.0, seed: int = 0
+    cell: str,
+    size: int,
+    singular_value: float | None = None,
+    forget_bias: float | None = 1.0,
+    seed: int = 0,
+    start: Literal["orthogonal", "uniform"] = "orthogonal",
 ) -> RecurrentNetwork:
-    """One layer of a cell for ``measure_flow``: orthogonal matrices between states, and biases of 0 where a cell has no other.
+    """One layer of a cell for ``measure_flow``, with biases of 0 where a cell has no other.
 
     Args:
         cell: A name from ``CELLS``.
         size: E and H.
-        singular_value: For an Elman cell: its one recurrent matrix is made an orthogonal one times this, so that all its
+        singular_value: For an Elman cell: its one recurrent matrix is multiplied by this, so that of an orthogonal one all
             singular values are this. (Of a matrix drawn at random only the largest would be, and gradients would vanish
             above 1 too: Pascanu et al. 2013, section 2.1, where a largest one below 1 is enough to vanish, and one above 1 is
             needed to explode but not enough.)
         forget_bias: Bias of an LSTM's forget gate.
         seed: Of the weights.
+        start: Of the matrices between states, ``orthogonal`` or ``uniform`` as torch draws them.
 
     Returns:
         The network, float64.
     """
     torch.manual_seed(seed)
-    network = RecurrentNetwork(cell, size, size, recurrent_start="orthogonal").double()
+    network = RecurrentNetwork(cell, size, size, recurrent_start=start).double()
     (made,) = network.cells()
     if made.fused is not None:  # torch draws them at random
         for name, parameter in made.fused.named_parameters():
@@ -112,7 +118,7 @@ def by_distance(gradients: Sequence[Tensor], lengths: Sequence[Tensor]) -> list[
     """Norms by distance from the end, over sequences of different lengths.
 
     Args:
-        gradients: (N, T, E) float each, at the elements of some sequences.
+        gradients: (N, T) float each, norms at the elements of some sequences.
         lengths: (N,) int64 each.
 
     Returns:
@@ -120,9 +126,9 @@ def by_distance(gradients: Sequence[Tensor], lengths: Sequence[Tensor]) -> list[
     """
     longest = max(int(some.max()) for some in lengths if len(some))
     total_D, count_D = torch.zeros(longest, dtype=torch.float64), torch.zeros(longest, dtype=torch.float64)
-    for gradient_NTE, lengths_N in zip(gradients, lengths, strict=True):
-        distance_NT = lengths_N[:, None] - 1 - torch.arange(gradient_NTE.shape[1])
+    for norms_NT, lengths_N in zip(gradients, lengths, strict=True):
+        distance_NT = lengths_N[:, None] - 1 - torch.arange(norms_NT.shape[1])
         exists_NT = distance_NT >= 0
-        total_D.index_add_(0, distance_NT[exists_NT], gradient_NTE.norm(dim=2).double()[exists_NT])
+        total_D.index_add_(0, distance_NT[exists_NT], norms_NT.double()[exists_NT])
         count_D.index_add_(0, distance_NT[exists_NT], torch.ones(int(exists_NT.sum()), dtype=torch.float64))
     return (total_D / count_D.clamp(min=1)).tolist()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 PLAIN_NUMBERS = {"mean_rank"}  # all other metrics are fractions
@@ -31,9 +32,9 @@ def print_scores(report: dict[str, Any], console: Console | None = None) -> None
             table = Table(key.removeprefix("per_").replace("_", " "), "accuracy")
             _right(table)
             for kind, value in kinds.items():
-                table.add_row(kind, _number("accuracy", value))
+                table.add_row(escape(kind), _number("accuracy", value))
             console.print(table)
-    console.print(f"signature {report['signature']}", highlight=False, style="dim", soft_wrap=True)
+    console.print(f"signature {report['signature']}", highlight=False, markup=False, style="dim", soft_wrap=True)
 
 
 def _right(table: Table) -> None:
