@@ -24,6 +24,7 @@ def make_questions(num_images: int, num_questions: int) -> EncodedQuestions:
         image_ids=Texts.of(f"image{i}" for i in range(num_images)),
         image=generator.permutation(image),
         tokens=rows(generator.integers(2, VOCABULARY, (num_questions, WORDS), dtype=np.int32)),
+        text_class=np.full(num_questions, -1),
         question=each,
         dialog=each,
         dialog_facts=none,
