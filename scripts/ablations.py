@@ -8,16 +8,19 @@ A grid is a YAML file:
     config: daquar                     # what all variants share; a variant may name another config
     overrides: [training.max_epochs=5] # optional, as on the command line
     folds: 5                           # cross-validate by image; or
-    split: test                        # train on the training split and measure on this one
+    split: test                        # train on the training split and measure on this one (the default)
     seeds: 3                           # optional: repeat, and average a question's scores over the seeds
     variants:                          # the first is what the others are compared with
       - model.question.cell: lstm
       - model.question.cell: [elman, gru]        # lists span a grid: here four variants
         model.question.num_layers: [1, 2]        # (an option whose value is a list is a list in a list)
 
-Runs lie in runs/GRID/. What is finished is not trained again, so a grid that was stopped goes on where it was. Intervals are
-95%, by bootstrap over images; differences are paired by question. They do not hold what another seed would change. Minutes
-are of training alone, and of the median epoch: pauses do not count.
+Name a precision (training.precision=float32): where it is left to a measurement, two variants may get different ones.
+
+Runs lie in runs/GRID/VARIANT-seedN; vqa-rnn evaluate and compare take them as any other run. What is finished is not trained
+again, so a grid that was stopped goes on where it was. Intervals are 95%, by bootstrap over images; differences are paired by
+question. They do not hold what another seed would change. Minutes are of training alone, and of the median epoch: pauses do
+not count.
 """
 
 import argparse
@@ -39,6 +42,7 @@ from rich.table import Table
 
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.evaluate import summarise
+from vqa_rnn.config_files import load_config
 from vqa_rnn.errors import Interrupted, UserError
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.metrics.intervals import paired_difference
@@ -124,7 +128,7 @@ def read_grid(path: Path) -> Grid:
         raise UserError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -138,8 +142,15 @@ def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
     split = grid.split or "test"
     report: dict[str, Any] = {"grid": name, "folds": grid.folds, "split": split, "seeds": grid.seeds, "variants": {}}
     baseline: Repeats | None = None
-    for label, (config, options) in grid.spread().items():
-        options = [*options, *overrides, f"run.folder=runs/{name}"]
+    variants = {
+        label: (config, [*options, *overrides, f"run.folder=runs/{name}"]) for label, (config, options) in grid.spread().items()
+    }
+    for label, (config, options) in variants.items():  # before hours go into those that come first
+        try:
+            load_config(config, options)
+        except UserError as error:
+            raise UserError(f"variant {label}: {str(error).removeprefix('command line: ')}") from error
+    for label, (config, options) in variants.items():
         done = repeat(label, config, options, grid.folds, grid.seeds, split, with_floors=baseline is None)
         result = describe(done)
         baseline = baseline or done

@@ -82,7 +82,11 @@ def test_folds_are_pooled_so_that_every_question_counts_once(features: Path):
         ),
         ({"config": "jsonl", "variants": [{"model.question.cell": "lstm"}, {"model.question.cell": ["lstm"]}]}, "called lstm"),
         ({"config": "jsonl", "variants": [{"model.question.cell": "lst"}]}, "did you mean 'lstm'"),
-        ({"config": "jsonl", "variants": [{"model.question.cell": []}]}, "an empty list"),
+        (
+            {"config": "jsonl", "split": "val", "variants": [{"model.question.cell": ["gru", "elmann"]}]},
+            "error: variant elmann: unknown value for model.question.cell 'elmann': did you mean 'elman'?",
+        ),
+        ({"config": "jsonl", "variants": [{"model.question.cell": []}]}, "variants: model.question.cell has an empty list"),
         ({"config": "jsonl", "variants": [{"model.question.cell": datetime.date(2020, 1, 1)}]}, "variants"),
         ({"config": "jsonl", "variants": [{"run.seed": [1, 2]}]}, "run.seed is given by the grid itself: set seeds"),
         ({"config": "jsonl", "overrides": ["dataset.folds=3"], "variants": [{}]}, "dataset.folds is given by the grid itself"),
@@ -96,3 +100,5 @@ def test_a_grid_that_is_wrong_gets_one_line(grid: dict[str, Any], words: str, fe
     assert line.startswith("error: ")
     assert "Traceback" not in said
     assert words in line
+    if "variant elmann" in words:
+        assert not Path(features.parent / "runs").exists(), "nothing is trained before all variants are checked"
