@@ -77,8 +77,6 @@ class Grid(BaseModel):
     @classmethod
     def _check(cls, variants: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for key, value in (pair for variant in variants for pair in variant.items()):
-            if key in TAKEN:
-                raise ValueError(f"{key} is given by the grid itself: {TAKEN[key]}")
             if value == []:
                 raise ValueError(f"{key} has an empty list of values")
         return variants
@@ -133,24 +131,23 @@ def read_grid(path: Path) -> Grid:
 
 def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Train and measure every variant, then set each beside the first and beside the floors."""
-    for option in [*grid.overrides, *overrides]:
-        key = option.partition("=")[0]
-        if key in TAKEN:
-            raise UserError(f"{key} is given by the grid itself: {TAKEN[key]}")
     if grid.folds is not None and grid.split is not None:
         raise UserError(f"the grid {name} has both folds and a split: folds measure the folds")
     split = grid.split or "test"
     report: dict[str, Any] = {"grid": name, "folds": grid.folds, "split": split, "seeds": grid.seeds, "variants": {}}
     baseline: Repeats | None = None
-    variants = {
-        label: (config, [*options, *overrides, f"run.folder=runs/{name}"]) for label, (config, options) in grid.spread().items()
-    }
+    variants = {label: (config, [*options, *overrides]) for label, (config, options) in grid.spread().items()}
+    for option in (option for _, options in variants.values() for option in options):
+        key = option.partition("=")[0]
+        if key in TAKEN:
+            raise UserError(f"{key} is given by the grid itself: {TAKEN[key]}")
     for label, (config, options) in variants.items():  # before hours go into those that come first
         try:
             load_config(config, options)
         except UserError as error:
             raise UserError(f"variant {label}: {str(error).removeprefix('command line: ')}") from error
     for label, (config, options) in variants.items():
+        options = [*options, f"run.folder=runs/{name}"]
         done = repeat(label, config, options, grid.folds, grid.seeds, split, with_floors=baseline is None)
         result = describe(done)
         baseline = baseline or done

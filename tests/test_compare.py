@@ -72,7 +72,20 @@ def test_chance_is_found_surprising_as_often_as_it_should_be():
     assert 0.05 < np.mean(surprising) < 0.17
 
 
-CASES = ["signature", "questions", "missing", "elsewhere", "trained", "old", "report", "one", "twice", "not a run", "split"]
+CASES = [
+    "signature",
+    "questions",
+    "data",
+    "missing",
+    "elsewhere",
+    "trained",
+    "old",
+    "report",
+    "one",
+    "twice",
+    "not a run",
+    "split",
+]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -85,6 +98,9 @@ def test_what_cannot_be_compared_is_refused_in_one_line(case: str, tmp_path: Pat
         write_run(second, {"accuracy": RIGHT}, "made|n:41|version:0")
         words = "made|n:41|version:0 is not made|n:40|version:0"
     elif case == "questions":
+        predictions.write_text(json.dumps([row | {"question_id": row["question_id"] + "x"} for row in rows]))
+        words = "answered other questions"
+    elif case == "data":
         report = json.loads((second / "evaluation" / "test.json").read_text())
         (second / "evaluation" / "test.json").write_text(json.dumps(report | {"questions_sha256": "others"}))
         words = "answered other questions"

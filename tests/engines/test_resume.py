@@ -189,8 +189,8 @@ def test_a_signal_saves_the_state_and_says_how_to_go_on(features: Path, number: 
     process = in_a_process(told, AT_STEP.format(step=7, number=number))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == code
-    assert errors.splitlines()[-1].startswith("stopped after step 8, the state is saved: the same command goes on")
-    assert "--resume" in errors
+    said = "stopped after step 8, the state is saved: the same command goes on from there (train: with --resume)"
+    assert errors.splitlines()[-1] == said
     assert load_run(told.run.folder / "told").checkpoints[0].name == "step-00000008.pt"
     assert equal(result(train(told, resume=True).path), result(whole.path))
 

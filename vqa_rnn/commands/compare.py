@@ -40,12 +40,14 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
     split = split or _common_split(paths)
     evaluated = [_read(path, split) for path in paths]
     first_report, first_rows = evaluated[0]
-    for path, (report, _) in zip(paths[1:], evaluated[1:], strict=True):
+    ids = [row["question_id"] for row in first_rows]
+    for path, (report, rows) in zip(paths[1:], evaluated[1:], strict=True):
         if report["signature"] != first_report["signature"]:
             raise UserError(
                 f"{path} and {paths[0]} do not measure the same: {report['signature']} is not {first_report['signature']}"
             )
-        if report["questions_sha256"] != first_report["questions_sha256"]:
+        same_questions = report["questions_sha256"] == first_report["questions_sha256"]
+        if not same_questions or [row["question_id"] for row in rows] != ids:
             raise UserError(f"{path} answered other questions than {paths[0]}")
     images = [row["image_id"] for row in first_rows]
     before: dict[str, Scores] = {}
