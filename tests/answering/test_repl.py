@@ -71,7 +71,7 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
     assert "(words that training never met: 'the', 'zebra')" in lines
     assert "choosing among blue, red, mauve" in lines
     assert "(answers this model cannot give: 'mauve')" in lines
-    assert "error: one choice; at least two are needed, with commas between them" in lines
+    assert "error: one choice; at least two are needed, in the prompt with commas between them" in lines
     assert lines[-3].startswith("circle ")
     assert lines[-2:] == ["error: unknown command /jump; /help lists them", "error: the question is empty"]
 

@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 def evaluate(model: VqaModel, encoded=ENCODED) -> CollectAnswers:
     evaluator = build_evaluator(model, encoded, device=CPU)
-    found = CollectAnswers(model, len(encoded), num_choices=4)
+    found = CollectAnswers(model, encoded)
     found.attach(evaluator)
     batches = ImageGroupedBatches(encoded.image, 2, shuffle=False)
     evaluator.run(build_loader(encoded, Regions4(), batches))

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from vqa_rnn.answering.candidates import read_choices
 from vqa_rnn.answering.session import Answer, Session
-from vqa_rnn.answers import fold_answer
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Round
 
@@ -133,13 +132,7 @@ def _invitation(session: Session) -> str:
 
 
 def _ask(prompt: _Prompt, question: str) -> None:
-    _check_choices(prompt.session, prompt.choices)
     show_answer(prompt.session.ask(question, prompt.choices, prompt.top), prompt.console)
-
-
-def _check_choices(session: Session, choices: Sequence[str]) -> None:
-    if session.needs_choices and not choices:
-        raise UserError("this model chooses among answers: give some, such as /choices yes, no or /choices @FILE")
 
 
 def _obey(prompt: _Prompt, line: str) -> None:
@@ -180,11 +173,7 @@ def _choices(prompt: _Prompt, rest: str) -> None:
         choices = read_choices(_path(file))
     else:
         choices = tuple(choice.strip() for choice in rest.split(",") if choice.strip())
-        if len(choices) == 1:
-            raise UserError("one choice; at least two are needed, with commas between them")
-        _check_choices(prompt.session, choices)
-        if len(set(map(fold_answer, choices))) < len(choices):
-            raise UserError("a choice comes twice")
+        prompt.session.check_choices(choices)
     prompt.choices = choices
     prompt.say(f"choosing among {_listed(choices)}" if choices else "open answers")
 

@@ -187,12 +187,7 @@ class Session:
         self._check_image()
         if is_empty(question):
             raise UserError("the question is empty")
-        if len({fold_answer(choice) for choice in choices}) < len(choices):
-            raise UserError("a choice comes twice")
-        if self.needs_choices and not choices:
-            raise UserError("this model chooses among answers: give at least two choices (--choice, or --choices FILE)")
-        if len(choices) == 1:
-            raise UserError("one choice; at least two are needed")
+        self.check_choices(choices)
         started = time.perf_counter()
         outside: tuple[str, ...] = ()
         if self.run.config.model.head.name == "classifier":
@@ -208,6 +203,25 @@ class Session:
             self.rounds = (*self.rounds, Round(question.strip(), answers[0][0]))
         seconds = time.perf_counter() - started
         return Answer(tuple(answers[:top]), tuple(dict.fromkeys(unknown)), tuple(outside), seconds)
+
+    def check_choices(self, choices: Sequence[str]) -> None:
+        """See that the model can choose among answers.
+
+        Args:
+            choices: The candidates.
+
+        Raises:
+            UserError: The model needs some, there is only one, or one comes twice.
+        """
+        if self.needs_choices and not choices:
+            raise UserError(
+                "this model chooses among answers: give at least two, with --choice or --choices FILE, in the prompt with "
+                "/choices yes, no or /choices @FILE"
+            )
+        if len(choices) == 1:
+            raise UserError("one choice; at least two are needed, in the prompt with commas between them")
+        if len({fold_answer(choice) for choice in choices}) < len(choices):
+            raise UserError("a choice comes twice")
 
     def _check_image(self) -> None:
         if self._features is None:

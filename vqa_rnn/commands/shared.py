@@ -168,16 +168,13 @@ def answer_questions(
     rank, world_size = launched()
     batch_size = run.config.evaluation.batch_size
     batches = ImageGroupedBatches(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
-    num_choices = max((len(_labels(question)) for question in questions), default=0)
-    is_classifier = run.config.model.head.name == "classifier"
-    classes = encoded.choice_classes(np.arange(len(encoded))) if is_classifier and num_choices else None
     evaluator = build_evaluator(model, encoded, device=device)
-    found = CollectAnswers(model, len(encoded), num_choices, classes)
+    found = CollectAnswers(model, encoded)
     found.attach(evaluator)
     evaluator.run(build_loader(encoded, features, batches, pin_memory=device.type == "cuda"))
     predictions = {}
     for place, question in enumerate(questions):
-        labels = _labels(question)
+        labels = question.choices or question.choice_labels
         if labels:
             prediction = _choose(question, labels, found.choice_scores[place], found.choice_probabilities[place])
         else:
@@ -188,10 +185,6 @@ def answer_questions(
             )
         predictions[question.question_id] = prediction
     return predictions
-
-
-def _labels(question: Question) -> tuple[str, ...]:
-    return question.choices or question.choice_labels
 
 
 def _choose(question: Question, labels: Sequence[str], scores: NDArray, probabilities: NDArray) -> Prediction:

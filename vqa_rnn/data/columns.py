@@ -195,6 +195,12 @@ class EncodedQuestions:
     def __len__(self) -> int:
         return len(self.question_ids)
 
+    @property
+    def num_choices(self) -> int:
+        """The most choices, among texts or regions, that a question has; 0 where none has any."""
+        rows = np.arange(len(self))
+        return int(max(self.choices.lengths(rows).max(initial=0), self.choice_regions.lengths(rows).max(initial=0)))
+
     def choice_classes(self, rows: Ints) -> Ints:
         """What a classifier takes the choices among texts for.
 

@@ -43,8 +43,7 @@ def build_evaluator(model: VqaModel, encoded: EncodedQuestions, *, device: torch
     def scores(output: tuple[torch.Tensor, Batch]) -> tuple[torch.Tensor, torch.Tensor]:
         logits, batch = output
         if has_classes:
-            classes_NC = torch.from_numpy(encoded.choice_classes(batch.question_index.cpu().numpy()))
-            logits = _among(logits, classes_NC.to(logits.device))
+            logits = _among(logits, _choice_classes(encoded, batch))
         return batch.question_index, model.question_scores(logits, batch)
 
     evaluator = Engine(step)
@@ -52,6 +51,12 @@ def build_evaluator(model: VqaModel, encoded: EncodedQuestions, *, device: torch
     evaluator.add_event_handler(Events.COMPLETED, choices.clear)
     QuestionScores(len(encoded), scores).attach(evaluator, "accuracy")
     return evaluator
+
+
+def _choice_classes(encoded: EncodedQuestions, batch: Batch) -> torch.Tensor:
+    """(N, C) int64 on the batch's device: what a classifier takes each question's choices for, -1 where for nothing."""
+    classes_NC = encoded.choice_classes(batch.question_index.cpu().numpy())
+    return torch.from_numpy(classes_NC).to(batch.question_index.device)
 
 
 def _among(logits_NA: torch.Tensor, classes_NC: torch.Tensor) -> torch.Tensor:
@@ -73,19 +78,16 @@ class CollectAnswers:
         choice_probabilities: (N, C) float32, 0 there.
     """
 
-    def __init__(
-        self, model: VqaModel, num_questions: int, num_choices: int = 0, classes: NDArray[np.int64] | None = None
-    ) -> None:
+    def __init__(self, model: VqaModel, encoded: EncodedQuestions) -> None:
         """Make room.
 
         Args:
             model: The model that the evaluator runs.
-            num_questions: N, of the whole split.
-            num_choices: C, the most that a question has; 0 where none has any.
-            classes: (N, C) for a classifier that is asked for choices: the class of each, -1 where it has none.
+            encoded: The N questions of the whole split; C is the most choices that one has, 0 where none has any.
         """
         self._model = model
-        self._classes = None if classes is None else torch.from_numpy(classes)
+        self._encoded = encoded
+        num_questions, num_choices = len(encoded), encoded.num_choices
         self.best = np.full(num_questions, -1, dtype=np.int64)
         self.probability = np.zeros(num_questions, dtype=np.float32)
         self.choice_scores = np.full((num_questions, num_choices), -np.inf, dtype=np.float32)
@@ -104,19 +106,19 @@ class CollectAnswers:
         logits, batch = engine.state.output  # type: ignore[misc]
         if batch.num_questions == 0:
             return
-        questions = batch.question_index.cpu()
+        questions = batch.question_index.cpu().numpy()
         probabilities = self._model.probabilities(logits)
         probability, best = probabilities.max(dim=1)
-        self.best[questions.numpy()] = best.cpu().numpy()
-        self.probability[questions.numpy()] = probability.cpu().numpy()
+        self.best[questions] = best.cpu().numpy()
+        self.probability[questions] = probability.cpu().numpy()
         if self.choice_scores.shape[1] == 0:
             return
-        if self._classes is not None:
-            classes = self._classes[questions].to(logits.device)
+        if isinstance(self._model.head, ClassifierHead):
+            classes = _choice_classes(self._encoded, batch)
             probabilities = probabilities.gather(1, classes.clamp(min=0)).masked_fill(classes < 0, 0.0)
             logits = logits.gather(1, classes.clamp(min=0)).masked_fill(classes < 0, float("-inf"))
-        self.choice_scores[questions.numpy(), : logits.shape[1]] = logits.cpu().numpy()
-        self.choice_probabilities[questions.numpy(), : logits.shape[1]] = probabilities.cpu().numpy()
+        self.choice_scores[questions, : logits.shape[1]] = logits.cpu().numpy()
+        self.choice_probabilities[questions, : logits.shape[1]] = probabilities.cpu().numpy()
 
     def _exchange(self) -> None:
         """Every question was answered by one process: the others hold the smallest of each for it."""
