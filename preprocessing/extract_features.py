@@ -1,5 +1,7 @@
 """Images to a feature store: resumable, in the fastest way found on this machine, with a bar that shows the true rate."""
 
+import logging
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +17,11 @@ from vqa_rnn.config import Config, store_path
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import BoxedImage, Extractor
 from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
+from vqa_rnn.files import hold
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
+
+log = logging.getLogger("vqa_rnn")
 
 _READ_AHEAD = 3  # batches
 NO_BOXES = np.zeros((0, 4), dtype=np.float32)
@@ -53,23 +58,52 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
         device: Where the backbone runs.
 
     Returns:
-        What was done. A finished store is left alone; one that lacks images is made anew with its rows taken over.
+        What was done. A finished store is left alone; one that lacks images, or has features of images that were replaced
+        since, is made anew with its other rows taken over.
 
     Raises:
-        UserError: An image cannot be read (and ``features.skip_damaged`` is off), or a store made with other settings or
-            for other images is in the way.
+        UserError: An image cannot be read (and ``features.skip_damaged`` is off), a store made with other settings or
+            for other images is in the way, another process makes this one, or the disk has not the space.
     """
     image_ids = sorted(annotations.images)
     if not image_ids:
         raise UserError(f"{config.dataset.name}: there are no images to extract features from")
     path = store_path(config)
-    if path.is_dir():
-        raise UserError(f"features.store={path} is a folder: give the path of a file")
-    finished = FeatureStore(path) if path.is_file() else None
-    if finished is not None:
-        check_store(finished, config.features)
-        if set(image_ids) <= set(finished.image_ids):
-            return ExtractionReport(path, len(finished.image_ids), 0, {}, 0.0)
+    finished = _take_finished(path, config, annotations)
+    if finished is not None and set(image_ids) <= finished.row_of.keys() | finished.skipped:
+        return _report_finished(finished, image_ids)
+    busy = f"another process is making {path}: wait for it, or set features.store to another path"
+    with hold(partial_path(path).with_suffix(".lock"), busy):
+        return _extract(config, annotations, path, image_ids, device)
+
+
+def _take_finished(path: Path, config: Config, annotations: Annotations) -> FeatureStore | None:
+    """The finished store, as if it had no features of images that were replaced since."""
+    if not path.is_file():
+        return None
+    store = FeatureStore(path)
+    check_store(store, config.features)
+    if config.features.library != "none":
+        made = path.stat().st_mtime
+        newer = [image_id for image_id in store.row_of if _touched(annotations.images.get(image_id)) > made]
+        for image_id in newer:
+            if xxhash.xxh64_intdigest(annotations.images[image_id].read_bytes()) != store.source_hash[store.row_of[image_id]]:
+                del store.row_of[image_id]
+    return store
+
+
+def _touched(image: Path | None) -> float:
+    """When a file was written, or put where it is: the later of the two."""
+    if image is None or not image.is_file():
+        return -math.inf
+    times = image.stat()
+    return max(times.st_mtime, times.st_ctime)
+
+
+def _extract(config: Config, annotations: Annotations, path: Path, image_ids: list[str], device: str) -> ExtractionReport:
+    finished = _take_finished(path, config, annotations)  # again, as another process may have made it before this one's turn
+    if finished is not None and set(image_ids) <= finished.row_of.keys() | finished.skipped:
+        return _report_finished(finished, image_ids)
     if config.features.library == "none":
         return _write_blanks(path, config, image_ids)
     absent = [image_id for image_id in image_ids if not annotations.images[image_id].is_file()]
@@ -127,6 +161,11 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
 
 
+def _report_finished(store: FeatureStore, image_ids: list[str]) -> ExtractionReport:
+    failed = {image_id: f"could not be read when {store.path} was made" for image_id in image_ids if image_id in store.skipped}
+    return ExtractionReport(store.path, len(store.image_ids), 0, failed, 0.0)
+
+
 def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> ExtractionReport:
     """A store in which each image is one region of zeros: a model that reads text alone goes the same way as any other."""
     features = config.features
@@ -157,6 +196,7 @@ def _open_writer(
                 "delete it, or set features.store to another path"
             )
         if writer.image_ids == image_ids:
+            writer.forget_failures()
             return writer
     compute = {
         "precision": extractor.precision,
@@ -166,7 +206,11 @@ def _open_writer(
     }
     if earlier:
         compute = earlier[0].attributes["compute"]
-    writer = StoreWriter.create(
+    for store in earlier:
+        if store.fingerprint != extractor.fingerprint:
+            raise UserError(f"{store.path} was made with other weights: delete it, or set features.store to another path")
+        log.info("taking over the features of %d images from %s", len(store.row_of), store.path)
+    return StoreWriter.create(
         path,
         image_ids,
         num_regions=num_regions,
@@ -174,22 +218,8 @@ def _open_writer(
         dtype=config.features.dtype,
         boxes=extractor.sees_boxes,
         attributes={**extractor.description, "compute": compute, "fingerprint": extractor.fingerprint},
+        earlier=earlier,
     )
-    for store in earlier:
-        _copy_rows(store, writer)
-    return writer
-
-
-def _copy_rows(finished: FeatureStore, writer: StoreWriter) -> None:
-    """Take over the finished rows of another store, when the data set's images have changed since."""
-    if finished.fingerprint != writer.attributes["fingerprint"]:
-        raise UserError(f"{finished.path} was made with other weights: delete it, or set features.store to another path")
-    shared = [row for row, image_id in enumerate(writer.image_ids) if image_id in finished.row_of]
-    for row in shared:
-        old = finished.row_of[writer.image_ids[row]]
-        count = int(finished.num_regions[old])
-        boxes = None if finished.boxes is None else [finished.boxes[old, :count]]
-        writer.write([row], [finished.features[old, :count]], [int(finished.source_hash[old])], boxes)
 
 
 def _read_ahead(

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from vqa_rnn.errors import UserError
 
 
@@ -23,8 +25,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         The temporary path to write to, with the same suffix as ``path``.
 
     Raises:
-        UserError: The folder cannot be made or the file cannot be put in place (no permission, disk full).
+        UserError: It is a folder, its folder cannot be made or the file cannot be put in place (no permission, disk full).
     """
+    if not path.name or path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +43,37 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def hold(lock: Path, busy: str) -> Iterator[None]:
+    """Keep other processes out while the block runs.
+
+    Args:
+        lock: A file that stands for what is held; it is removed at the end. Its folder is made if it is missing.
+        busy: What to say to the others.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        UserError: Another process holds it, or the file cannot be written.
+    """
+    held = FileLock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire(timeout=0)
+    except Timeout:
+        raise UserError(busy) from None
+    except OSError as error:
+        said = os.strerror(error.errno) if error.errno else error
+        raise UserError(f"cannot write {error.filename or lock}: {said}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        held.release()
 
 
 def _umask() -> int:

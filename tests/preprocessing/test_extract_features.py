@@ -3,6 +3,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -15,7 +16,8 @@ from vqa_rnn.cli import main
 from vqa_rnn.config import Config, FeaturesConfig, JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.features.store import FeatureStore, check_store, partial_path
+from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
+from vqa_rnn.files import hold
 from vqa_rnn.records import Annotations
 
 
@@ -279,6 +281,81 @@ def test_a_store_begun_for_other_images_hands_over_its_rows(tmp_path: Path) -> N
     assert ours.image_ids == whole.image_ids
     np.testing.assert_allclose(ours.features.astype(float), whole.features.astype(float), rtol=2e-2, atol=2e-2)
     np.testing.assert_array_equal(ours.source_hash, whole.source_hash)
+
+
+def test_a_job_stopped_while_it_takes_rows_over_loses_none(tmp_path: Path, monkeypatch) -> None:
+    config = config_for(tmp_path / "store.h5")
+    extract_features(config, draw_pictures(tmp_path / "images", numbered(10)))
+    before = content(tmp_path / "store.h5")
+    more = draw_pictures(tmp_path / "images", numbered(12))
+    write = StoreWriter.write
+
+    def write_or_stop(self, rows, *rest):
+        if rows == [6]:
+            raise KeyboardInterrupt
+        write(self, rows, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StoreWriter, "write", write_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(config, more)
+    assert content(tmp_path / "store.h5") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "store.h5"]
+    assert extract_features(config, more).num_done == 2
+    assert set(FeatureStore(tmp_path / "store.h5").row_of) == set(numbered(12))
+
+
+def test_an_image_that_was_replaced_is_extracted_anew(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    config = config_for(tmp_path / "store.h5")
+    extract_features(config, annotations)
+    before = FeatureStore(tmp_path / "store.h5").source_hash.copy()
+    later = time.time() + 10
+    for image_id in ("002", "007"):
+        os.utime(annotations.images[image_id], (later, later))  # touched, but the same
+    assert extract_features(config, annotations).num_done == 0
+    Image.new("RGB", (24, 24), "red").save(annotations.images["007"])
+    os.utime(annotations.images["007"], (later, later))
+    assert extract_features(config, annotations).num_done == 1
+    after = FeatureStore(tmp_path / "store.h5").source_hash
+    np.testing.assert_array_equal(np.flatnonzero(before != after), [7])
+
+
+def test_a_mended_image_is_tried_again_when_the_job_goes_on(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    extract_features(config_for(tmp_path / "whole.h5"), annotations)
+    truncate(annotations.images["001"])
+    config = config_for(tmp_path / "store.h5", skip_damaged=True)
+    begin(config, annotations, "006")
+    draw_pictures(tmp_path / "images", ["001"])
+    assert extract_features(config, annotations).failed == {}
+    assert content(tmp_path / "store.h5") == content(tmp_path / "whole.h5")
+
+
+def test_a_finished_store_still_says_what_could_not_be_read(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(6))
+    truncate(annotations.images["001"])
+    config = config_for(tmp_path / "store.h5", skip_damaged=True)
+    extract_features(config, annotations)
+    report = extract_features(config, annotations)
+    assert (report.num_done, set(report.failed)) == (0, {"001"})
+
+
+def test_two_processes_do_not_make_the_same_store(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(6))
+    config = config_for(tmp_path / "store.h5")
+    with hold(tmp_path / "store.partial.lock", "busy"):
+        assert f"another process is making {tmp_path / 'store.h5'}" in refusal(config, annotations)
+    extract_features(config, annotations)
+    with hold(tmp_path / "store.partial.lock", "busy"):
+        assert extract_features(config, annotations).num_done == 0  # what is finished needs nobody's leave
+
+
+def test_a_disk_without_the_space_is_refused_at_once(tmp_path: Path, monkeypatch) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(6))
+    monkeypatch.setattr("vqa_rnn.features.store.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert "0.0 GB are free" in refusal(config_for(tmp_path / "store.h5"), annotations)
+    assert not list(tmp_path.glob("*.h5"))
 
 
 def test_a_missing_image_is_named_before_anything_is_written(tmp_path: Path) -> None:

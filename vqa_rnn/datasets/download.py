@@ -4,13 +4,12 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pooch
-from filelock import FileLock, Timeout
 
 from vqa_rnn.datasets.catalogue import UNVERIFIED, OfficialFile, find_dataset
 from vqa_rnn.datasets.check import look_at
@@ -18,7 +17,7 @@ from vqa_rnn.datasets.records import ArchiveRecord, Downloads, FileRecord, read_
 from vqa_rnn.datasets.transfer import Unavailable, fetch, forget, part_of
 from vqa_rnn.datasets.unpack import DamagedArchive, unpack
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import file_hash
+from vqa_rnn.files import file_hash, hold
 
 pooch.get_logger().setLevel(logging.WARNING)  # it announces each file and prints hashes to copy
 
@@ -71,20 +70,14 @@ def download(
 def _workplace(folder: Path) -> Iterator[Path]:
     """A temporary folder beside the files, for one process at a time; what a killed one left in it goes."""
     workplace = folder / ".downloading"
-    lock = FileLock(folder / ".downloading.lock")
+    busy = f"another process is downloading into {folder}: wait for it, or give another --folder"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-        try:
+        with hold(folder / ".downloading.lock", busy):
             shutil.rmtree(workplace, ignore_errors=True)
-            yield workplace
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
-            with suppress(OSError):
-                Path(lock.lock_file).unlink()
-            lock.release()
-    except Timeout:
-        raise UserError(f"another process is downloading into {folder}: wait for it, or give another --folder") from None
+            try:
+                yield workplace
+            finally:
+                shutil.rmtree(workplace, ignore_errors=True)
     except OSError as error:
         said = os.strerror(error.errno) if error.errno else error
         raise UserError(f"cannot write {error.filename or folder}: {said}") from error

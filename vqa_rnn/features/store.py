@@ -10,13 +10,15 @@
     /row_hash     (I,)      uint64, xxh64 of the row's features and boxes
     attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint
 
-All space is allocated when the file is made, so that every data set has a fixed place. From then on HDF5's own
+All space is laid out when the file is made, so that every data set has a fixed place. From then on HDF5's own
 metadata is never touched: rows go in through the mapping and ``/written`` is set last, so a kill at any moment leaves a
 good file. An unfinished store is called ``NAME.partial.h5`` and is renamed when every row is written or failed.
 """
 
 import json
+import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +73,11 @@ class FeatureStore:
         self.row_hash, self.source_hash = columns["row_hash"], columns["source_hash"]
         self.row_of = {image_id: row for row, image_id in enumerate(self.image_ids) if self.written[row]}
 
+    @property
+    def skipped(self) -> set[str]:
+        """Images that could not be read when it was made."""
+        return {self.image_ids[row] for row in np.flatnonzero(self.failed)}
+
     def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
         return FeatureStore, (self.path,)  # a loader process that is spawned maps the file anew
 
@@ -107,7 +114,7 @@ class FeatureStore:
             UserError: An image is not in the store, or could not be read when it was made.
         """
         missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in self.row_of]
-        skipped = sorted({self.image_ids[row] for row in np.flatnonzero(self.failed)}.intersection(missing))
+        skipped = sorted(self.skipped.intersection(missing))
         if skipped:
             more = ", …" if len(skipped) > 1 else ""
             raise UserError(
@@ -162,14 +169,15 @@ class StoreWriter:
         attributes: The file's attributes; ``transform`` and ``compute`` parsed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, partial: Path | None = None) -> None:
         """Open the unfinished store of ``path``, which ``create`` made.
 
         Args:
             path: Where the finished store will lie.
+            partial: Where the unfinished one lies, if it has another name than ``partial_path`` says.
         """
         self.path = path
-        self._partial = partial_path(path)
+        self._partial = partial or partial_path(path)
         self.image_ids, self.attributes, self._columns = _map(self._partial, "r+")
 
     @classmethod
@@ -183,8 +191,9 @@ class StoreWriter:
         dtype: str,
         attributes: Mapping[str, Any],
         boxes: bool = False,
+        earlier: Sequence[FeatureStore] = (),
     ) -> "StoreWriter":
-        """Make an empty unfinished store.
+        """Make an unfinished store; one that is stopped while it is being made leaves nothing, and what was there before.
 
         Args:
             path: Where the finished store will lie.
@@ -195,12 +204,13 @@ class StoreWriter:
             attributes: ``backbone``, ``weights_sha256``, ``layer``, ``transform``, ``compute``, ``fingerprint``; mappings
                 are stored as JSON.
             boxes: Make room for boxes.
+            earlier: Stores made the same way, whose rows are taken over.
 
         Returns:
             The writer.
 
         Raises:
-            UserError: An image id comes twice, or the file cannot be written.
+            UserError: An image id comes twice, the disk has not the space, or the file cannot be written.
         """
         _refuse_duplicates(image_ids, "the image list")
         partial = partial_path(path)
@@ -211,6 +221,7 @@ class StoreWriter:
         shapes |= {name: ((len(image_ids),), kind) for name, kind in _COLUMNS.items()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _check_space(partial, sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in shapes.values()))
             with h5py.File(unnamed, "w") as file:
                 file.create_dataset("image_id", data=list(image_ids), dtype=h5py.string_dtype("utf-8"))
                 for name, (shape, kind) in shapes.items():
@@ -218,14 +229,18 @@ class StoreWriter:
                 file.attrs["format_version"] = FORMAT_VERSION
                 for key, value in attributes.items():
                     file.attrs[key] = json.dumps(value) if isinstance(value, Mapping | list | tuple) else value
+            writer = cls(path, unnamed)
+            for store in earlier:
+                writer._take_over(store)
             os.replace(unnamed, partial)
+            writer._partial = partial
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else error  # HDF5 says much more
             raise UserError(f"cannot write {partial}: {why}") from error
         finally:
             with suppress(OSError):
                 unnamed.unlink(missing_ok=True)
-        return cls(path)
+        return writer
 
     @property
     def written(self) -> NDArray[np.bool_]:
@@ -277,6 +292,19 @@ class StoreWriter:
             columns["row_hash"][row] = xxhash.xxh64_intdigest(b"".join(content))
         columns["written"][np.asarray(rows)] = True
 
+    def _take_over(self, store: FeatureStore) -> None:
+        """Write the rows that another store has of the same images."""
+        for row, image_id in enumerate(self.image_ids):
+            old = store.row_of.get(image_id)
+            if old is not None:
+                count = int(store.num_regions[old])
+                boxes = None if store.boxes is None else [store.boxes[old, :count]]
+                self.write([row], [store.features[old, :count]], [int(store.source_hash[old])], boxes)
+
+    def forget_failures(self) -> None:
+        """Let images that could not be read be tried again."""
+        self._columns["failed"][:] = False
+
     def fail(self, row: int) -> None:
         """Mark an image that cannot be read.
 
@@ -306,8 +334,20 @@ def partial_path(path: Path) -> Path:
 
     Returns:
         ``NAME.partial.h5``.
+
+    Raises:
+        UserError: It is the name of a folder.
     """
+    if not path.name or path.is_dir():
+        raise UserError(f"features.store={path} is a folder: give the path of a file")
     return path.with_name(f"{path.stem}.partial.h5")
+
+
+def _check_space(path: Path, needed: int) -> None:
+    """Refuse now what would end hours later: a write through a mapping to a full disk kills the process without a word."""
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise UserError(f"{path} needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free there")
 
 
 def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
