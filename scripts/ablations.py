@@ -57,7 +57,7 @@ TAKEN = {
     "dataset.fold": "set folds",
 }
 Value = str | int | float | bool | None | list[str | int | float | bool]
-MADE_BY_A_MODEL = {"images_shuffled"}  # by the first variant's, so that it says nothing of the others
+MADE_BY_A_MODEL = {"images_shuffled"}  # by the first that sees any, so that it says nothing of the others
 Variant = tuple[str, list[str]]  # a config, and its overrides
 
 
@@ -89,12 +89,16 @@ class Grid(BaseModel):
             chosen += [dict(zip(variant, some, strict=True)) for some in itertools.product(*values)]
         spread = {}
         for variant in chosen:
-            label = "-".join(str(value).replace("/", "-") for value in variant.values()) or "default"
+            label = "-".join(_name(value) for value in variant.values()) or "default"
             if label in spread:
                 raise UserError(f"two variants are called {label}: set them apart by a value")
             options = [f"{key}={json.dumps(value)}" for key, value in variant.items() if key != "config"]
             spread[label] = str(variant.get("config", self.config)), [*self.overrides, *options]
         return spread
+
+
+def _name(value: Any) -> str:
+    return "+".join(map(_name, value)) if isinstance(value, list) else str(value).replace("/", "-")
 
 
 def main() -> int:
@@ -136,6 +140,7 @@ def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
     split = grid.split or "test"
     report: dict[str, Any] = {"grid": name, "folds": grid.folds, "split": split, "seeds": grid.seeds, "variants": {}}
     baseline: Repeats | None = None
+    floors: dict[str, tuple[str, Mapping[str, Scores]]] = {}  # each by the first variant that has it
     variants = {label: (config, [*options, *overrides]) for label, (config, options) in grid.spread().items()}
     for option in (option for _, options in variants.values() for option in options):
         key = option.partition("=")[0]
@@ -148,15 +153,18 @@ def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"variant {label}: {str(error).removeprefix('command line: ')}") from error
     for label, (config, options) in variants.items():
         options = [*options, f"run.folder=runs/{name}"]
-        done = repeat(label, config, options, grid.folds, grid.seeds, split, with_floors=baseline is None)
+        done = repeat(label, config, options, grid.folds, grid.seeds, split, with_floors=not floors.keys() >= MADE_BY_A_MODEL)
         result = describe(done)
         baseline = baseline or done
         if [q.question_id for q in done.measured.questions] != [q.question_id for q in baseline.measured.questions]:
             raise UserError(f"{label} answers other questions than the first variant: they cannot be paired")
-        floors = {
-            floor: each for floor, each in baseline.measured.floors.items() if floor not in MADE_BY_A_MODEL or done is baseline
+        for floor, scores in done.measured.floors.items():
+            floors.setdefault(floor, (label, scores))
+        result["above_floors"] = {
+            floor: compare(done.mean, scores, done.images)
+            for floor, (who, scores) in floors.items()
+            if floor not in MADE_BY_A_MODEL or who == label
         }
-        result["above_floors"] = {name: compare(done.mean, scores, done.images) for name, scores in floors.items()}
         if done is not baseline:
             result["difference"] = compare(done.mean, baseline.mean, done.images)
         report["variants"][label] = result
@@ -199,8 +207,12 @@ def print_report(report: dict[str, Any]) -> None:
         table.add_row(
             escape(label), mean, seeds, f"{100 * low:.2f} to {100 * high:.2f}", *cells, f"{result['weights']:,}", minutes
         )
-    for name, floor in first["floors"].items():
-        table.add_row(f"floor: {name}", f"{100 * floor[metric]:.2f}%", *[""] * 6)
+    floors: dict[str, tuple[str, float]] = {}
+    for label, result in report["variants"].items():
+        for name, floor in result["floors"].items():
+            floors.setdefault(name, (f"{name} of {label}" if name in MADE_BY_A_MODEL else name, floor[metric]))
+    for name, value in floors.values():
+        table.add_row(f"floor: {escape(name)}", f"{100 * value:.2f}%", *[""] * 6)
     console.print(table)
     strongest = max((floor[metric], name) for name, floor in first["floors"].items() if name not in MADE_BY_A_MODEL)[1]
     for label, result in report["variants"].items():

@@ -70,7 +70,7 @@ def repeat(
         for fold in range(folds or 1):
             name = f"{label}-seed{seed}" + (f"-fold{fold}of{folds}" if folds else "")
             cut = [f"dataset.folds={folds}", f"dataset.fold={fold}"] if folds else []
-            run = train_once(load_config(config, [*options, *cut, f"run.seed={seed}", f"run.name={name}"]))
+            run = train_once(load_config(config, [*options, *cut, f"run.seed={seed}", f"run.name={json.dumps(name)}"]))
             runs.append(run)
             parts.append(measure(run, "test" if folds else split, with_floors=with_floors and seed == 0))
         seed_measured.append(_pool(parts))

@@ -15,12 +15,16 @@ from tests.conftest import TINY
 SCRIPT = Path(__file__).parents[1] / "scripts" / "ablations.py"
 
 
-def run(grid: dict[str, Any], questions: Path, *, code: int = 0) -> tuple[str, str]:
+def run(grid: dict[str, Any], questions: Path, *, code: int = 0, output: str = "--json") -> tuple[str, str]:
     path = questions.parent / "small.yaml"
     path.write_text(yaml.safe_dump(grid, sort_keys=False))
     options = [*TINY, f"dataset.path={questions}", "training.max_epochs=1"]
     found = subprocess.run(
-        [sys.executable, SCRIPT, path, *options, "--json"], cwd=questions.parent, capture_output=True, text=True, check=False
+        [sys.executable, SCRIPT, path, *options, *output.split()],
+        cwd=questions.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == code, found.stderr
     return found.stdout, found.stderr
@@ -62,11 +66,23 @@ def test_a_grid_over_seeds_is_set_beside_its_first_and_is_not_trained_again(feat
     assert after == changed
 
 
+def test_a_value_may_be_a_list(features: Path):
+    grid = {"config": "jsonl", "split": "val", "variants": [{"features.mean": [[0.5, 0.5, 0.25]]}]}
+    assert list(json.loads(run(grid, features)[0])["variants"]) == ["0.5+0.5+0.25"]
+    assert (features.parent / "runs/small/0.5+0.5+0.25-seed0").is_dir()
+
+
 def test_folds_are_pooled_so_that_every_question_counts_once(features: Path):
     grid = {"config": "jsonl", "folds": 2, "variants": [{"model.ablate": "none"}, {"model.ablate": "question_only"}]}
     report = json.loads(run(grid, features)[0])
     for variant in report["variants"].values():
         assert (variant["num_questions"], variant["num_images"]) == (20, 10)
+    blind_first = {**grid, "variants": grid["variants"][::-1]}
+    again = json.loads(run(blind_first, features)[0])["variants"]
+    assert "images_shuffled" not in again["question_only"]["floors"], "it sees none"
+    shuffled = again["none"]["floors"]["images_shuffled"]
+    assert shuffled == report["variants"]["none"]["floors"]["images_shuffled"]
+    assert f"{100 * shuffled['accuracy']:.2f}%" in run(blind_first, features, output="")[0]
     assert (features.parent / "runs/small/question_only-seed0-fold1of2").is_dir()
 
 

@@ -227,6 +227,9 @@ USAGE = {
         ["training.precision=float16", "GPU", "bfloat16"],
     ),
     "value_for_a_section": ([*TRAIN, "training=5"], ["training", "5"]),
+    "seed_below_zero": ([*TRAIN, "run.seed=-1"], ["run.seed", "-1"]),
+    "seed_beyond_measure": ([*TRAIN, "run.seed=4294967296"], ["run.seed", "4294967296"]),
+    "predict_into_a_folder": (["predict", "runs/open", "--split", "val", "--output", "."], ["--output .", "folder"]),
     "unknown_device": ([*TRAIN, "run.device=abacus"], ["run.device=abacus"]),
     "unknown_backbone": (
         [*PREPROCESS, "features.store=new.h5", "features.backbone=tf_efficientnet_lit0"],

@@ -164,6 +164,13 @@ def test_what_does_not_fit_is_refused_in_one_line(overrides: tuple[str, ...], me
     assert not Path("runs/tuned/run.json").exists()
 
 
+def test_a_run_does_not_begin_with_itself():
+    before = Path("runs/base/model.safetensors").read_bytes()
+    with pytest.raises(UserError, match=r"start_from=runs/base is the run that would be replaced: set run\.name"):
+        train(configure(*TUNED, "run.name=base"), overwrite=True)
+    assert Path("runs/base/model.safetensors").read_bytes() == before
+
+
 def test_a_run_without_weights_is_refused():
     shutil.copytree("runs/base", "runs/other")
     Path("runs/other/model.safetensors").unlink()

@@ -13,6 +13,7 @@ from vqa_rnn.answering.session import Session
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model
 from vqa_rnn.commands.evaluate import evaluate, measure
+from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.shared import open_store
 from vqa_rnn.commands.train import train
 from vqa_rnn.data.collate import make_batch
@@ -160,8 +161,28 @@ def test_evaluate_writes_and_returns_the_object_of_the_design(features: Path) ->
     assert json.loads((run.path / "evaluation/val.json").read_text()) == report
     low, high = report["intervals"]["accuracy"]
     assert 0 <= low <= report["metrics"]["accuracy"] <= high <= 1
+    assert set(evaluate(blind.path)["floors"]) == set(report["floors"]) - {"images_shuffled"}, "it sees none"
     with pytest.raises(UserError, match="sees images"):
         evaluate(run.path, question_only=run.path)
+
+
+def test_the_image_gain_is_over_the_same_questions_wherever_they_lie_now(features: Path, tmp_path: Path) -> None:
+    blind_options = ("training.max_epochs=1", "model.ablate=question_only")
+    run = train(configure(features, "training.max_epochs=1"))
+    blind = train(configure(features, *blind_options, "run.name=blind"))
+    lines = [json.loads(line) for line in features.read_text().splitlines()]
+    other = features.with_name("other.jsonl")  # other answers under the same ids
+    other.write_text("".join(json.dumps(line | {"answer": str(n % 3)}) + "\n" for n, line in enumerate(lines)))
+    preprocess(configure(other))
+    unlike = train(configure(other, *blind_options, "run.name=unlike"))
+    with pytest.raises(UserError, match=r"unlike was trained on other data: its val split has other questions"):
+        evaluate(run.path, question_only=unlike.path)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (features.parent / "images").rename(moved / "images")
+    features.rename(moved / "questions.jsonl")
+    overrides = [f"dataset.path={moved / 'questions.jsonl'}"]
+    assert "image_gain" in evaluate(run.path, question_only=blind.path, overrides=overrides)
 
 
 def test_asking_gives_the_evaluators_answers(features: Path) -> None:

@@ -60,7 +60,7 @@ class Run:
         tokenizer: For all texts.
         answers: The classes of the classifier head; empty for the others.
         sizes: What the data fixed about the model.
-        features: The extractor's ``description`` with its ``fingerprint`` and ``precision``.
+        features: The extractor's ``description`` with its ``fingerprint`` and how they were computed.
         precision: How training computes, settled when it began.
         launcher: What started the process that made it.
     """
@@ -168,7 +168,7 @@ def create_run(
         tokenizer: For all texts.
         answers: The classes of the classifier head.
         sizes: What the data fixed about the model.
-        features: The extractor's ``description`` with its ``fingerprint`` and ``precision``.
+        features: The extractor's ``description`` with its ``fingerprint`` and how they were computed.
         precision: How training computes.
         device: Where it computes.
         launcher: What started the process, to tell its own restart from another job.

@@ -22,7 +22,7 @@ class DatasetOptions(Section):
 
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """Share of the training images kept apart for validation, where the source has no validation split of its own."""
-    split_seed: int = 0
+    split_seed: int = Field(0, ge=0)
     """Seed of the split by image, and of the folds."""
     folds: int | None = Field(None, ge=2)
     """Cut the training images into this many parts for cross-validation; part `fold` then is the test split."""
@@ -684,7 +684,7 @@ class RunConfig(Section):
     """Name of the run folder; by default the name of the config."""
     folder: Path = Path("runs")
     """Folder that holds the run folders."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the weights, the order of batches and dropout."""
     device: str = "auto"
     """`auto`: a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, … Under torchrun or SLURM each process takes its own GPU."""

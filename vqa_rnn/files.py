@@ -66,8 +66,7 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
     except Timeout:
         raise UserError(busy) from None
     except OSError as error:
-        said = os.strerror(error.errno) if error.errno else error
-        raise UserError(f"cannot write {error.filename or lock}: {said}") from error
+        raise UserError(f"cannot write {lock}: {error.strerror or error}") from error
     try:
         yield
     finally:

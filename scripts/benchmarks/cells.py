@@ -5,6 +5,10 @@
 Sequences of one length, as torch's kernel likes them best, and of lengths from 3 to the longest, where torch packs. In float32.
 Each round times all of them one after the other, and torch's again; a ratio is the median over the rounds of a cell's time by
 that of torch.nn.LSTM in the same round. The row of torch's second time says what the measurement itself is worth.
+
+The limit is the time of the cell's matrix products alone at the rate of torch.matmul, timed in the same round at the size of a
+step. torch.nn.LSTM can be below it: on some processors its kernel multiplies twice as fast as torch.matmul, which the other
+cells are made of.
 """
 
 import argparse
@@ -23,7 +27,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from vqa_rnn.engines import keep_freed_memory
 from vqa_rnn.rnn import CELLS, RecurrentNetwork
 
-TORCH, AGAIN = "torch.nn.LSTM", "torch.nn.LSTM again"
+TORCH, AGAIN, PRODUCT = "torch.nn.LSTM", "torch.nn.LSTM again", "product"
 
 
 def main() -> int:
@@ -58,18 +62,28 @@ def main() -> int:
     for cell in CELLS:
         equal[cell], unequal[cell] = run(cell, None), run(cell, lengths)
     equal[AGAIN], unequal[AGAIN] = equal[TORCH], packed
+    step = nn.Linear(arguments.hidden, 4 * arguments.hidden, bias=False)
+    states = torch.randn(arguments.batch, arguments.hidden, requires_grad=True)
+
+    def product() -> Tensor:
+        return torch.stack([step(states).sum() for _ in range(arguments.length)])
+
+    equal[PRODUCT] = product
     found = {"equal": measure(equal, arguments.rounds), "unequal": measure(unequal, arguments.rounds)}
+    seconds_per_weight = found["equal"].pop(PRODUCT)["seconds"] / step.weight.numel()
+    for name, times in found["equal"].items():
+        weights = ours.get(name, theirs).parameters()
+        times["limit"] = seconds_per_weight * sum(weight.numel() for weight in weights if weight.dim() == 2)
     if arguments.json:
         print(json.dumps(found))
         return 0
-    table = Table("", "equal lengths", "ms", "unequal lengths", "ms")
+    table = Table("", "equal lengths", "ms", "limit, ms", "unequal lengths", "ms")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name in equal:
-        cells = [
-            cell for kind in found.values() for cell in (f"{kind[name]['ratio']:.2f}", f"{1000 * kind[name]['seconds']:.0f}")
-        ]
-        table.add_row(name, *cells)
+    for name, times in found["equal"].items():
+        others = found["unequal"][name]
+        columns = [f"{times['ratio']:.2f}", *(f"{1000 * times[key]:.0f}" for key in ("seconds", "limit"))]
+        table.add_row(name, *columns, f"{others['ratio']:.2f}", f"{1000 * others['seconds']:.0f}")
     Console().print(table)
     return 0
 

@@ -105,6 +105,12 @@ def test_what_is_wrong_is_refused_with_file_record_and_key(tmp_path: Path, conte
     assert "\n" not in str(caught.value)
 
 
+def test_a_name_with_other_braces_is_a_file_that_is_not_there(tmp_path: Path):
+    for name in ("q_{}.json", "q_{part}.json", "q_{split.json"):
+        with pytest.raises(UserError, match="no CLEVR questions at"):
+            read_clevr(ClevrDataset(root=tmp_path, questions=name), ["val"])
+
+
 VALID = {"questions": [record(), record(question_index=1, program=[{"function": "count"}])]}
 
 

@@ -98,6 +98,17 @@ def test_several_answers_stay_one_text_or_are_left_out(tmp_path: Path):
     assert [(q.question_id, q.human_answers) for q in single] == [("train/1", ("tape_dispenser",))]
 
 
+def test_a_question_with_one_answer_has_the_same_choices_whether_those_with_several_are_there_or_not(tmp_path: Path):
+    answers = ["red", "blue", "red, green", "black", "white", "blue, black", "pink", "brown"]
+    lines = (f"what colour is it in the image{n} ?\n{answer}\n" for n, answer in enumerate(answers, start=1))
+    dataset = folder(tmp_path, "".join(lines)).model_copy(update={"multiple_choice": True})
+    every = read_daquar(dataset, ["train"]).questions
+    alone = read_daquar(dataset.model_copy(update={"single_word": True}), ["train"]).questions
+    assert [q.question_id for q in every] == [f"train/{n}" for n in range(8)]
+    assert all(len(set(q.choices)) == 4 for q in every)
+    assert [q for q in every if "," not in q.human_answers[0]] == list(alone)
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [

@@ -7,12 +7,14 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from tests.conftest import configure
 from vqa_rnn.checkpoint import load_model, load_run, lock_run
@@ -21,6 +23,7 @@ from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.engines import handlers
+from vqa_rnn.engines.interruption import Interruption
 from vqa_rnn.errors import Interrupted, UserError
 
 # 18 training questions, 5 steps an epoch, 15 in all; every kind of randomness is on, and the state is saved after each step
@@ -215,6 +218,36 @@ def test_a_signal_during_validation_is_obeyed_before_it_ends(features: Path, mon
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_after_a_sigterm_a_loader_process_may_end() -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    with Interruption() as interruption:
+        batches = iter(DataLoader(range(8), batch_size=None, num_workers=1))  # type: ignore[arg-type]
+        next(batches)
+        signal.raise_signal(signal.SIGTERM)
+        worker = batches._workers[0]  # type: ignore[attr-defined]
+        worker.kill()
+        worker.join()
+        time.sleep(0.1)  # torch's handler would have raised here
+        assert interruption.number == signal.SIGTERM
+    assert signal.getsignal(signal.SIGCHLD) not in (signal.SIG_DFL, None)
+    signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_run_goes_on_though_its_questions_were_moved(features: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = configure(features, *RANDOM)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "_finish_step", 7, before=False)
+        with pytest.raises(Killed):
+            train(config)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (features.parent / "images").rename(moved / "images")
+    features.rename(moved / "questions.jsonl")
+    elsewhere = [*RANDOM, f"run.folder={config.run.folder}"]
+    run = train(configure(moved / "questions.jsonl", *elsewhere), resume=True)
+    assert run.checkpoints
+
+
 def test_a_second_process_is_refused(features: Path) -> None:
     config = configure(features, *RANDOM)
     run = train(config)
@@ -395,6 +428,17 @@ def test_deterministic_algorithms_are_asked_for(features: Path) -> None:
     assert torch.are_deterministic_algorithms_enabled()
     train(configure(features, *RANDOM, "run.name=two"))
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_place_that_may_not_be_looked_into_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied", "/home/somebody/runs")
+
+    monkeypatch.setattr("vqa_rnn.commands.train.train", refused)
+    assert main(["train", "easy_vqa"]) == 2
+    assert capsys.readouterr().err == "error: /home/somebody/runs: Permission denied\n"
 
 
 def test_the_command_line_gives_the_code_of_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:

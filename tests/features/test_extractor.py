@@ -184,6 +184,16 @@ def test_the_tokens_of_a_vision_transformer_are_a_grid_without_the_class_token(v
     close(build(**options).regions(images), cells(expected))
 
 
+def test_a_grid_with_channels_last_is_turned(tmp_path: Path) -> None:
+    model, weights = saved(lambda: timm.create_model("swin_tiny_patch4_window7_224"), tmp_path)
+    images = noise(2, 224)
+    options = {"backbone": "swin_tiny_patch4_window7_224", "weights": str(weights), "layers": ("norm",), "image_size": 224}
+    with torch.inference_mode():
+        expected = model.forward_features(normalised(images))
+    assert expected.shape == (2, 7, 7, 768)
+    close(build(**options).regions(images), cells(expected.permute(0, 3, 1, 2)))
+
+
 def test_an_image_size_that_the_backbone_cannot_take_is_refused(vit) -> None:
     _, weights = vit
     text = refusal(build, backbone="vit_tiny_patch16_224", weights=str(weights), layers=("blocks.1",), image_size=64)

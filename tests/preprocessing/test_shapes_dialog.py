@@ -463,6 +463,7 @@ def test_the_command_says_what_is_next(tmp_path: Path, monkeypatch: pytest.Monke
         (["shapes_dialog", "--folder", "made"], "made is there already: give another --folder, or --overwrite to replace it"),
         (["shapes_vqa", "--folder", "mine", "--overwrite"], "mine is there and was not generated: give another --folder"),
         (["shapes_vqa", "--folder", "mine/notes.txt/here"], "cannot write mine/notes.txt/here"),
+        (["shapes_vqa", "--folder", "."], "--folder . has no name"),
         (["shapes_vqa", "--images", "0"], "Invalid value for '--images'"),
     ],
 )

@@ -69,14 +69,14 @@ def read_clevr(dataset: ClevrDataset, splits: Sequence[Split]) -> Annotations:
     questions: list[Question] = []
     images = {}
     for split in splits:
-        path = dataset.root / dataset.questions.format(split=split)
+        path = dataset.root / dataset.questions.replace("{split}", split)
         if split == "test" and not path.is_file():
             continue
         if not path.is_file():
             raise UserError(
                 f"no CLEVR questions at {path}: put them there (vqa-rnn datasets download clevr), or set dataset.root"
             )
-        folder = dataset.root / dataset.images.format(split=split)
+        folder = dataset.root / dataset.images.replace("{split}", split)
         read = read_official(path, _File, "CLEVR question file").questions
         if not read:
             raise UserError(f"{path}: questions is empty")

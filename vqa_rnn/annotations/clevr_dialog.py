@@ -82,12 +82,12 @@ def read_clevr_dialog(dataset: ClevrDialogDataset, splits: Sequence[Split]) -> A
     questions: list[Question] = []
     images: dict[str, Path] = {}
     for split in splits:
-        path = dataset.root / dataset.dialogs.format(split=split)
+        path = dataset.root / dataset.dialogs.replace("{split}", split)
         if split == "test" and not path.is_file():
             continue
         if not path.is_file():
             raise UserError(f"no {WHAT} at {path}: put the {split} file there, or set dataset.root or dataset.dialogs")
-        folder = dataset.root / dataset.images.format(split=split)
+        folder = dataset.root / dataset.images.replace("{split}", split)
         for image in _checked_images(path, withheld=split == "test"):
             image_id = f"{split}/{image.image_filename}"
             images[image_id] = folder / image.image_filename

@@ -47,11 +47,25 @@ def read_daquar(dataset: DaquarDataset, splits: Sequence[Split]) -> Annotations:
             continue
         read = _read_file(dataset.root / file, split)
         if dataset.single_word:
-            read = [question for question in read if "," not in question.human_answers[0]]
-        questions += draw_choices(read) if dataset.multiple_choice else read
+            read = list(filter(_has_one_answer, read))
+        questions += _with_choices(read) if dataset.multiple_choice else read
     folder = dataset.root / "images"
     images = {q.image_id: _image_path(folder, q.image_id) for q in questions}
     return Annotations(benchmark="daquar", questions=tuple(questions), images=images)
+
+
+def _has_one_answer(question: Question) -> bool:
+    return "," not in question.human_answers[0]
+
+
+def _with_choices(questions: list[Question]) -> list[Question]:
+    """Questions with one answer have the same choices whether those with several are there or not."""
+    alone = list(filter(_has_one_answer, questions))
+    drawn = draw_choices(alone)
+    if len(alone) < len(questions):
+        drawn = [*draw_choices(questions), *drawn]
+    with_choices = {question.question_id: question for question in drawn}
+    return [with_choices[question.question_id] for question in questions]
 
 
 def _read_file(path: Path, split: Split) -> list[Question]:

@@ -147,7 +147,8 @@ def predict(
     overrides: MovedOverrides = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file to write; by default evaluation/SPLIT_submission in the run.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The file to write; by default evaluation/SPLIT_submission.json in the run."),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -256,6 +257,8 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()
+    except PermissionError as error:
+        return print_error(UserError(f"{error.filename}: {error.strerror}"), debug=debug)
     except Exception as error:
         usage = getattr(error, "format_message", None)  # Typer's usage errors
         if usage is not None and not usage():  # a group of commands without one: its help was printed

@@ -11,7 +11,7 @@ from vqa_rnn.cli.options import Json, check_split, print_json
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Evaluated run folders; the first is the baseline.")],
     split: Annotated[
-        str | None, typer.Option(help="train, val or test; by default test where all were evaluated on it, else val.")
+        str | None, typer.Option(help="train, val or test; by default that on which most were evaluated, test before val.")
     ] = None,
     json_: Json = False,
 ) -> None:

@@ -68,7 +68,7 @@ def evaluate(
         split: Which split; by default ``test`` where there is one with answers, else ``val``.
         question_only: A run that was trained without images (``model.ablate=question_only``) on the same data; adds
             ``image_gain``, how much better this run is, with a paired interval.
-        overrides: ``section.key=value`` each, of ``MAY_MOVE``.
+        overrides: ``section.key=value`` each, of ``MAY_MOVE``, for both runs.
 
     Returns:
         The object of ``summarise``, with ``signature``, and the hashes of the questions and of the weights that were measured,
@@ -81,7 +81,7 @@ def evaluate(
     weights = file_hash(run.model_path) if run.model_path.is_file() else None  # training may go on meanwhile
     with processes(run.config.run.device) as device:
         measured = measure(run, split, device)
-        blind = None if question_only is None else _measure_blind(question_only, measured, device)
+        blind = None if question_only is None else _measure_blind(question_only, run, measured, device, overrides)
     report = summarise(measured, run.config.evaluation.bootstrap_samples, blind)
     report |= {"signature": _signature(run, measured), "questions_sha256": _hash(measured.questions), "weights_sha256": weights}
     if not is_first():
@@ -145,9 +145,9 @@ def measure(
         if not questions[0].choice_regions:  # a box comes once: what was said of others tells nothing
             for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
                 floors[name] = score(answers)
-        exchanged = features.shuffled(SHUFFLE_SEED)
-        shuffled = answer_questions(run, model, questions, encoded, exchanged, device)
-        floors["images_shuffled"] = score(shuffled)
+        if model.sees_image:
+            exchanged = features.shuffled(SHUFFLE_SEED)
+            floors["images_shuffled"] = score(answer_questions(run, model, questions, encoded, exchanged, device))
     return Measurement(
         benchmark=annotations.benchmark,
         split=split,
@@ -197,16 +197,20 @@ def _means(metrics: Mapping[str, Scores]) -> dict[str, Any]:
     return {name: float(np.nanmean(scores)) for name, scores in metrics.items() if not np.isnan(scores).all()}
 
 
-def _measure_blind(path: Path, measured: Measurement, device: torch.device) -> Scores:
-    other = load_run(path)
+def _measure_blind(path: Path, run: Run, measured: Measurement, device: torch.device, overrides: Sequence[str]) -> Scores:
+    other = move_run(load_run(path), overrides)
     if other.config.model.ablate not in ("question_only", "choices_only"):
         raise UserError(
             f"{path} sees images (model.ablate={other.config.model.ablate}): the image gain needs a run trained with "
             "model.ablate=question_only"
         )
     blind = measure(other, measured.split, device, with_floors=False)
-    if [q.question_id for q in blind.questions] != [q.question_id for q in measured.questions]:
+    if _hash(blind.questions) != _hash(measured.questions):
         raise UserError(f"{path} was trained on other data: its {measured.split} split has other questions")
+    if _signature(other, blind) != _signature(run, measured):
+        raise UserError(
+            f"{path} and {run.path} do not measure the same: {_signature(other, blind)} is not {_signature(run, measured)}"
+        )
     return blind.scores
 
 

@@ -94,6 +94,8 @@ def generate(
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
+    if not folder.name:
+        raise UserError(f"--folder {folder} has no name: give that of a folder to be made")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / MARK).is_file():

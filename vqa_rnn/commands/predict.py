@@ -45,8 +45,10 @@ def predict(path: Path, split: Split, output: Path, overrides: Sequence[str] = (
         What was done.
 
     Raises:
-        UserError: The split is empty, features are missing, or the file cannot be written.
+        UserError: The split is empty, features are missing, or the file is a folder or cannot be written.
     """
+    if not output.name or output.is_dir():
+        raise UserError(f"--output {output} is a folder: give the name of a file")
     run = move_run(load_run(path), overrides)
     dataset = with_all_questions(run.config.dataset)
     questions = load_annotations(dataset, [split]).split(split)

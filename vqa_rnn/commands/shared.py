@@ -54,10 +54,23 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
     if not overrides:
         return run
     changed = change_config(run.config, overrides, MAY_MOVE, str(run.path))
-    if changed.features.store is None:  # its default name depends on where the data set lies
-        features = changed.features.model_copy(update={"store": store_path(run.config)})
-        changed = changed.model_copy(update={"features": features})
-    return dataclasses.replace(run, config=changed)
+    return dataclasses.replace(run, config=keep_store(changed, run.config))
+
+
+def keep_store(changed: Config, before: Config) -> Config:
+    """A config whose features stay where they were, though their default name depends on where the data set lies.
+
+    Args:
+        changed: What a run is used with now.
+        before: What it was trained with.
+
+    Returns:
+        ``changed``, with a name for the store if it has none and the default is another now.
+    """
+    if changed.features.store is not None or store_path(changed) == store_path(before):
+        return changed
+    features = changed.features.model_copy(update={"store": store_path(before)})
+    return changed.model_copy(update={"features": features})
 
 
 def open_store(config: Config, run: Run | None = None) -> FeatureStore:

@@ -47,7 +47,7 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
         table.add_row("image gain (full minus question-only)", _percent(gain[headline]), interval(gain["interval"]))
     console.print(table)
     if others:
-        _print_others(report, others, console)
+        _print_others(report, others, console, few=few)
     for field, kinds in report["per_type"].items():
         has_chance = any("chance" in row for row in kinds.values())
         table = Table(field.replace("_", " "), headline, "questions", *(["chance"] if has_chance else []))
@@ -60,13 +60,13 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     console.print(f"signature {report['signature']}", highlight=False, markup=False, style="dim", soft_wrap=True)
 
 
-def _print_others(report: dict[str, Any], names: list[str], console: Console) -> None:
+def _print_others(report: dict[str, Any], names: list[str], console: Console, *, few: bool) -> None:
     table = Table("metric", "this model", "95% interval")
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names:
-        low, high = (_show(name, end) for end in report["intervals"][name])
-        table.add_row(name, _show(name, report["metrics"][name]), f"{low} to {high}")
+        ends = "-" if few else " to ".join(_show(name, end) for end in report["intervals"][name])
+        table.add_row(name, _show(name, report["metrics"][name]), ends)
     console.print(table)
     floors = {name: floor for name, floor in report["floors"].items() if set(names) <= set(floor)}
     if not floors:
@@ -105,6 +105,7 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
     """
     console = console or Console()
     runs = report["runs"]
+    few = report["num_images"] < FEWEST_IMAGES
     for metric in next(iter(runs.values())):
         if runs[report["baseline"]][metric]["value"] is None:
             continue
@@ -115,7 +116,7 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
         table.columns[0].overflow = "fold"
         for name, metrics in runs.items():
             row = metrics[metric]
-            ends = " to ".join(_show(metric, end).rstrip("%") for end in row["interval"])
+            ends = "-" if few else " to ".join(_show(metric, end).rstrip("%") for end in row["interval"])
             cells = [escape(name), _show(metric, row["value"]), ends]
             if "difference" in row:
                 low, high = row["difference_interval"]
@@ -123,7 +124,7 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
                 difference = _signed(metric, row["difference"])
                 cells += [
                     f"[bold]{difference}" if clear else difference,
-                    f"{_signed(metric, low)} to {_signed(metric, high)}",
+                    "-" if few else f"{_signed(metric, low)} to {_signed(metric, high)}",
                     "-" if row["p"] is None else "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}",
                 ]
             table.add_row(*cells)

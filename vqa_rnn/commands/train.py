@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
-from vqa_rnn.commands.shared import MAY_MOVE, check_questions, open_features, open_store
+from vqa_rnn.commands.shared import MAY_MOVE, check_questions, keep_store, open_features, open_store
 from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, run_path
 from vqa_rnn.config_files import check_changes, config_changes
 from vqa_rnn.data.collate import make_batch
@@ -85,16 +85,19 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
             data do not fit the config, or the loss was not finite.
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
+    if config.run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, before its first product
     with processes(config.run.device) as device, ExitStack() as stack:
         path = run_path(config)
         checkpoint = on_first(lambda: _prepare(config, device, stack, resume=resume, overwrite=overwrite))
-        run = dataclasses.replace(load_run(path), config=config)
+        run = load_run(path)
+        run = dataclasses.replace(run, config=keep_store(config, run.config))
         if not is_first():
             checkpoint = load_checkpoint(run)
         with _log_file(run) if is_first() else ExitStack():
             _fit(run, device, checkpoint)
         if is_first():
-            shutil.rmtree(run.path / "questions")
+            shutil.rmtree(run.path / "questions", ignore_errors=True)  # a network disk keeps files that are still mapped
     return run
 
 
@@ -109,9 +112,12 @@ def _prepare(
     if config.training.precision == "float16" and device.type != "cuda":
         raise UserError("training.precision=float16 needs a GPU: a CPU has no recurrent networks in it; take bfloat16")
     run = _run_to_resume(config) if resume else None
+    config = keep_store(config, run.config) if run else config
     checkpoint = load_checkpoint(run) if run else None
     questions = {} if run and all(run.questions_path(split).is_file() for split in SPLITS) else _read_questions(config)
     start = None if run else open_start(config)
+    if start is not None and start.path.resolve() == path.resolve():
+        raise UserError(f"training.start_from={start.path} is the run that would be replaced: set run.name to another name")
     known = run or start
     store = open_store(config, known)
     tokenizer, answers = (known.tokenizer, known.answers) if known else _build_vocabularies(config, questions["train"])
@@ -179,8 +185,16 @@ def _faster_precision(
 ) -> str:
     manual_seed(config.run.seed)
     model = VqaModel(config.model, sizes).to(device)
-    (first,) = next(iter(ImageGroupedBatches(encoded.image, config.training.batch_size, shuffle=True, seed=config.run.seed)))
-    return faster_precision(model, make_batch(encoded, first, StoreFeatures(store, encoded.image_ids)), device)
+    batches = ImageGroupedBatches(
+        encoded.image,
+        config.training.batch_size,
+        shuffle=True,
+        seed=config.run.seed,
+        accumulation=config.training.accumulation,
+        world_size=launched()[1],
+    )
+    part = max(next(iter(batches)), key=len)  # what one process computes at once
+    return faster_precision(model, make_batch(encoded, part, StoreFeatures(store, encoded.image_ids)), device)
 
 
 def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -> None:
@@ -190,8 +204,6 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     store = open_store(run.config, run)
     features = {split: StoreFeatures(store, data[split].image_ids) for split in SPLITS}
 
-    if run.config.run.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS has no deterministic algorithm
     torch.use_deterministic_algorithms(run.config.run.deterministic)
     if device.type == "cpu":
         keep_freed_memory()

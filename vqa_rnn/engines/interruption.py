@@ -8,7 +8,8 @@ from types import FrameType, TracebackType
 class Interruption:
     """Within its block, Ctrl-C and SIGTERM (what a cluster sends before it takes a machine away) are noted, not obeyed at once.
 
-    A second Ctrl-C is obeyed at once.
+    A second Ctrl-C is obeyed at once. Loader processes hear of a SIGTERM too, and end before long: from then on that is no
+    error, as no further batch is needed.
 
     Attributes:
         number: The signal that came, or 0.
@@ -31,3 +32,5 @@ class Interruption:
         if number == signal.SIGINT and self.number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = number
+        if number == signal.SIGTERM and signal.SIGCHLD not in self._before:  # torch's handler raises where a worker ends
+            self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL) or signal.SIG_DFL

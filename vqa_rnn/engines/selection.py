@@ -1,10 +1,7 @@
 """The best model on validation, and when to stop."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
-
-log = logging.getLogger("vqa_rnn")
 
 
 class KeepBest:

@@ -299,9 +299,13 @@ class _EnoughError(Exception):
 
 
 def _as_grid(output: Tensor) -> Tensor:
-    """Bring a layer's output to (B, D, H, W): grids as they are, vectors as one cell, tokens as a square without prefix."""
+    """Bring a layer's output to (B, D, H, W): vectors as one cell, tokens as a square without prefix, channels second.
+
+    Images are square, so their grids are: of the three sizes, that which is unlike the others is the channels'.
+    """
     if output.dim() == 4:
-        return output
+        is_channels_last = output.shape[1] == output.shape[2] != output.shape[3]  # as in Swin transformers
+        return output.permute(0, 3, 1, 2) if is_channels_last else output
     if output.dim() == 2:
         return output[:, :, None, None]
     side = int(output.shape[1] ** 0.5)  # a vision transformer's class and register tokens come first

@@ -27,8 +27,8 @@ class GenerativeHead(nn.Module):
     the first word is a learned vector. Neither padding nor anything after the end has a probability.
 
     ``first_state``: states are ``tanh(W z)`` of the joint vector z, and cells ``W' z``. The paper takes z as it stands.
-    ``every_step``: the network reads ``[word; z]``, which is the ``W_ih v`` that Karpathy and Fei-Fei 2015
-    (https://arxiv.org/abs/1412.2306, section 3.2) add for an image, at every step.
+    ``every_step``: the network reads ``[word; z]``, which adds ``W_ih v`` at every step, as the lecture writes captioning;
+    Karpathy and Fei-Fei 2015 (https://arxiv.org/abs/1412.2306, section 3.2) add it at the first step alone.
 
     The loss of a question is the negative log-probability of the true answer with its end, **summed** over the words and not
     averaged, so that long answers weigh more; the mean is over questions. Choices are ranked by the same sum, without

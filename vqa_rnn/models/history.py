@@ -7,8 +7,9 @@ Every encoder gives question vectors of the same size, the history worked in; wh
 know whether there was one. All differ in three ways from Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4):
 
 - There question, history and image meet in one layer; here the history may already lead the look at the image.
-- Facts are read by the question's own network and not by another: most of them are earlier questions, and what was learned of
-  "the red star" in a question serves a caption that says it.
+- Facts are read by the question's own network and not by another (but for late fusion, whose one long text is read by one
+  layer of its own): most of them are earlier questions, and what was learned of "the red star" in a question serves a caption
+  that says it.
 - What the history says is added to the question through a gate (``_Join``) and not joined by a layer over both: a question that
   stands alone lets nothing in, and "it" starts out as what "it" is.
 
