@@ -1,7 +1,6 @@
 """Images to a feature store: resumable, in the fastest way found on this machine, with a bar that shows the true rate."""
 
 import logging
-import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -58,8 +57,8 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
         device: Where the backbone runs.
 
     Returns:
-        What was done. A finished store is left alone; one that lacks images, or has features of images that were replaced
-        since, is made anew with its other rows taken over.
+        What was done. A finished store is left alone; one that lacks images is made anew with its rows taken over, but for
+        those of images that were replaced or mended since.
 
     Raises:
         UserError: An image cannot be read (and ``features.skip_damaged`` is off), a store made with other settings or
@@ -69,40 +68,49 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     if not image_ids:
         raise UserError(f"{config.dataset.name}: there are no images to extract features from")
     path = store_path(config)
-    finished = _take_finished(path, config, annotations)
-    if finished is not None and set(image_ids) <= finished.row_of.keys() | finished.skipped:
+    finished, lacking = _open_finished(path, config, annotations, image_ids)
+    if finished is not None and not lacking:
         return _report_finished(finished, image_ids)
     busy = f"another process is making {path}: wait for it, or set features.store to another path"
     with hold(partial_path(path).with_suffix(".lock"), busy):
         return _extract(config, annotations, path, image_ids, device)
 
 
-def _take_finished(path: Path, config: Config, annotations: Annotations) -> FeatureStore | None:
-    """The finished store, as if it had no features of images that were replaced since."""
+def _open_finished(
+    path: Path, config: Config, annotations: Annotations, image_ids: list[str]
+) -> tuple[FeatureStore | None, list[str]]:
+    """The finished store, and which images it lacks: new ones, and those that were replaced or mended since."""
     if not path.is_file():
-        return None
+        return None, image_ids
     store = FeatureStore(path)
     check_store(store, config.features)
-    if config.features.library != "none":
-        made = path.stat().st_mtime
-        newer = [image_id for image_id in store.row_of if _touched(annotations.images.get(image_id)) > made]
-        for image_id in newer:
-            if xxhash.xxh64_intdigest(annotations.images[image_id].read_bytes()) != store.source_hash[store.row_of[image_id]]:
-                del store.row_of[image_id]
-    return store
+    made = path.stat().st_mtime
+
+    def is_there(image_id: str) -> bool:
+        if image_id not in store.row_of and image_id not in store.skipped:
+            return False
+        image = annotations.images[image_id]
+        if config.features.library == "none" or not image.is_file() or _touched(image) <= made:
+            return True
+        row = store.row_of.get(image_id)
+        return row is not None and xxhash.xxh64_intdigest(image.read_bytes()) == store.source_hash[row]
+
+    lacking = [image_id for image_id in image_ids if not is_there(image_id)]
+    for image_id in lacking:
+        store.row_of.pop(image_id, None)
+    return store, lacking
 
 
-def _touched(image: Path | None) -> float:
+def _touched(image: Path) -> float:
     """When a file was written, or put where it is: the later of the two."""
-    if image is None or not image.is_file():
-        return -math.inf
     times = image.stat()
     return max(times.st_mtime, times.st_ctime)
 
 
 def _extract(config: Config, annotations: Annotations, path: Path, image_ids: list[str], device: str) -> ExtractionReport:
-    finished = _take_finished(path, config, annotations)  # again, as another process may have made it before this one's turn
-    if finished is not None and set(image_ids) <= finished.row_of.keys() | finished.skipped:
+    # once more, as another process may have made it before this one's turn
+    finished, lacking = _open_finished(path, config, annotations, image_ids)
+    if finished is not None and not lacking:
         return _report_finished(finished, image_ids)
     if config.features.library == "none":
         return _write_blanks(path, config, image_ids)

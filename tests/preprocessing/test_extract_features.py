@@ -339,6 +339,12 @@ def test_a_finished_store_still_says_what_could_not_be_read(tmp_path: Path) -> N
     extract_features(config, annotations)
     report = extract_features(config, annotations)
     assert (report.num_done, set(report.failed)) == (0, {"001"})
+    draw_pictures(tmp_path / "images", ["001"])  # mended
+    later = time.time() + 10
+    os.utime(annotations.images["001"], (later, later))
+    report = extract_features(config, annotations)
+    assert (report.num_done, report.failed) == (1, {})
+    assert set(FeatureStore(report.store).row_of) == set(numbered(6))
 
 
 def test_two_processes_do_not_make_the_same_store(tmp_path: Path) -> None:

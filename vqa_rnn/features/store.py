@@ -44,6 +44,7 @@ class FeatureStore:
         path: The file.
         image_ids: (I,) ids in row order.
         row_of: Row by image id, for images that were written.
+        skipped: Images that could not be read when it was made.
         features: (I, K, D) mapped.
         num_regions: (I,) int32 mapped.
         boxes: (I, K, 4) float32 mapped, or None.
@@ -72,11 +73,7 @@ class FeatureStore:
         self.written, self.failed = columns["written"], columns["failed"]
         self.row_hash, self.source_hash = columns["row_hash"], columns["source_hash"]
         self.row_of = {image_id: row for row, image_id in enumerate(self.image_ids) if self.written[row]}
-
-    @property
-    def skipped(self) -> set[str]:
-        """Images that could not be read when it was made."""
-        return {self.image_ids[row] for row in np.flatnonzero(self.failed)}
+        self.skipped = {self.image_ids[row] for row in np.flatnonzero(self.failed)}
 
     def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
         return FeatureStore, (self.path,)  # a loader process that is spawned maps the file anew
@@ -120,7 +117,7 @@ class FeatureStore:
             raise UserError(
                 f"{self.path}: {len(skipped)} of the images asked about could not be read when it was made "
                 f"({skipped[0]}{more}): "
-                "mend them and delete the store to make it anew, or leave their questions out"
+                "mend them and run vqa-rnn preprocess again, or leave their questions out"
             )
         if missing:
             few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
