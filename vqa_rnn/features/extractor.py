@@ -5,7 +5,6 @@ The same extractor serves offline extraction and answering. Transfer learning as
 """
 
 import hashlib
-import io
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ import timm
 import torch
 import torchvision
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_data_config
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from torchvision.ops import roi_align
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.images import read_image
 from vqa_rnn.files import unknown_name
 from vqa_rnn.precision import Precision, native_precision
 
@@ -128,7 +128,7 @@ class Extractor:
         Raises:
             UserError: The file is missing, is no image, or is damaged.
         """
-        return self._scale(_read_image(path, content))
+        return self._scale(read_image(path, content))
 
     def load_boxed(self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None) -> BoxedImage:
         """Read an image file and what is needed of the boxes in it.
@@ -144,7 +144,7 @@ class Extractor:
         Raises:
             UserError: As ``load``; or a box does not touch the image.
         """
-        image = _read_image(path, content)
+        image = read_image(path, content)
         fractions = (boxes / np.array([image.width, image.height] * 2, dtype=np.float32)).clip(0, 1)
         empty = np.flatnonzero((fractions[:, 2:] <= fractions[:, :2]).any(axis=1))
         if empty.size:
@@ -252,46 +252,11 @@ class Extractor:
         return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
 
 
-def _read_image(path: Path, content: bytes | None) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(path.read_bytes() if content is None else content)) as image:
-            image.load()
-            return _upright_rgb(image)
-    except FileNotFoundError:
-        raise UserError(f"no image at {path}") from None
-    except UnidentifiedImageError:
-        raise UserError(f"{path} is not an image that can be read (PNG, JPEG, WebP, …)") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"cannot read the image {path}: {reason}") from error
-
-
 def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
     """The pixels that a box touches: at least one each way, however thin it is."""
     left, top = np.floor(box[:2]).astype(int).tolist()
     right, bottom = np.ceil(box[2:]).astype(int).tolist()
     return left, top, max(right, left + 1), max(bottom, top + 1)
-
-
-# How to undo each EXIF orientation.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    # Only the orientation is read: ImageOps.exif_transpose fails on photos with other EXIF entries that are odd.
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    turned: Image.Image = image if turn is None else image.transpose(turn)
-    if turned.mode.startswith("I;16"):  # convert would clip 16 bits to white
-        turned = Image.fromarray((np.asarray(turned) // 257).astype(np.uint8))
-    return turned.convert("RGB")
 
 
 class _EnoughError(Exception):
