@@ -282,6 +282,11 @@ def test_the_cells_of_a_grid_lie_row_by_row():
     torch.testing.assert_close(boxes[1, 3], torch.tensor([0, third, third, 2 * third]))
 
 
+def test_regions_that_are_no_square_have_no_grid():
+    with pytest.raises(ValueError, match="8 regions are no square grid"):
+        grid_boxes(torch.zeros(2, 8, 1))
+
+
 def test_geometry_says_where_a_region_lies():
     model = build("none", "concat", "classifier", geometry=True)
     batch = batch_of(0)

@@ -1,6 +1,7 @@
 """What several commands do: open the data of a config or a run, and answer its questions."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,16 +85,29 @@ def open_store(config: Config, run: Run | None = None) -> FeatureStore:
         The store, checked to be made as the config says.
 
     Raises:
-        UserError: It was made otherwise, or is not the one that the run was trained on.
+        UserError: It was made otherwise, is not the one that the run was trained on, or does not say where regions lie and
+            ``model.geometry`` needs it.
     """
     store = FeatureStore(store_path(config))
     check_store(store, config.features)
+    if config.model.geometry and store.boxes is None and not _is_grid(store):
+        count = store.num_regions_max
+        raise UserError(
+            f"{store.path} has {count} region{'s' if count > 1 else ''} without boxes, which are no grid of an image: make "
+            "features with features.output=grid or boxes, or set model.geometry=false"
+        )
     if run is not None and store.fingerprint != run.features["fingerprint"]:
         raise UserError(
             f"{store.path} holds other features than {run.path} was trained on (fingerprint {store.fingerprint}, not "
             f"{run.features['fingerprint']}): were other weights used?"
         )
     return store
+
+
+def _is_grid(store: FeatureStore) -> bool:
+    """Whether regions are the cells of a square grid; a store of ``features.library=none`` has seen no image."""
+    has_cells = store.attributes["transform"].get("output") == "grid" and not store.attributes["backbone"].startswith("none/")
+    return has_cells and math.isqrt(store.num_regions_max) ** 2 == store.num_regions_max
 
 
 def open_features(config: Config, encoded: EncodedQuestions, run: Run | None = None) -> StoreFeatures:

@@ -250,9 +250,14 @@ def grid_boxes(features_BKD: Tensor) -> Tensor:
 
     Returns:
         (B, K, 4) x1 y1 x2 y2 as fractions of the image.
+
+    Raises:
+        ValueError: K is no square number.
     """
     num_images, num_regions = features_BKD.shape[:2]
     side = math.isqrt(num_regions)
+    if side * side != num_regions:
+        raise ValueError(f"{num_regions} regions are no square grid: where they lie must be given as boxes")
     cell = torch.arange(num_regions, device=features_BKD.device)
     corner_K2 = torch.stack([cell % side, cell // side], dim=1).to(features_BKD.dtype)
     return (torch.cat([corner_K2, corner_K2 + 1], dim=1) / side).expand(num_images, -1, -1)

@@ -1,0 +1,63 @@
+"""``model.geometry`` needs to know where regions lie: boxes, or a square grid of an image."""
+
+import json
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tests.conftest import configure
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.commands.shared import open_store
+from vqa_rnn.commands.train import train
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store import StoreWriter
+
+GEOMETRY = "model.geometry=true"
+ADVICE = "make features with features.output=grid or boxes, or set model.geometry=false"
+
+
+def refusal(call, *arguments) -> str:
+    with pytest.raises(UserError) as caught:
+        call(*arguments)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_the_cells_of_a_grid_need_no_boxes(features: Path):
+    config = configure(features, GEOMETRY, "training.max_epochs=1")
+    assert open_store(config).num_regions_max == 16
+    train(config)
+
+
+@pytest.mark.parametrize("option", ["features.output=pooled", "features.library=none"])
+def test_one_region_without_a_place_is_refused(own_questions: Path, monkeypatch: pytest.MonkeyPatch, option: str):
+    monkeypatch.chdir(own_questions.parent)
+    config = configure(own_questions, option)
+    preprocess(config)
+    assert open_store(config).num_regions_max == 1
+    text = refusal(train, configure(own_questions, option, GEOMETRY))
+    assert "has 1 region without boxes" in text
+    assert str(open_store(config).path) in text
+    assert text.endswith(ADVICE)
+    assert not (own_questions.parent / "runs").exists()
+
+
+@pytest.mark.parametrize(("output", "num_regions"), [("boxes", 36), ("grid", 35)])
+def test_regions_that_are_no_grid_are_refused(features: Path, output: str, num_regions: int):
+    config = configure(features)
+    grid = open_store(config)
+    attributes = {key: value for key, value in grid.attributes.items() if key != "format_version"}
+    attributes["transform"] = {**attributes["transform"], "output": output, "box_method": "roi"}
+    path = features.parent / "detected.h5"
+    StoreWriter.create(
+        path, grid.image_ids, num_regions=num_regions, feature_size=8, dtype="float16", attributes=attributes
+    ).finish()
+    with h5py.File(path) as file:
+        assert json.loads(file.attrs["transform"])["output"] == output
+    options = (f"features.store={path}", f"features.output={output}")
+    open_store(configure(features, *options))
+    text = refusal(open_store, configure(features, *options, GEOMETRY))
+    assert f"{path} has {num_regions} regions without boxes" in text
+    assert text.endswith(ADVICE)
