@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 from PIL.Image import Image
 
-from vqa_rnn.config import Config, store_path
+from vqa_rnn.config import PRESET_OPTIONS, Config, store_path
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import BoxedImage, Extractor
 from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
@@ -177,8 +177,14 @@ def _report_finished(store: FeatureStore, image_ids: list[str]) -> ExtractionRep
 def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> ExtractionReport:
     """A store in which each image is one region of zeros: a model that reads text alone goes the same way as any other."""
     features = config.features
-    transform = {name: getattr(features, name) for name in ("image_size", "resize", "output", "grid_size", "mean", "std")}
-    description = {"backbone": f"none/{features.backbone}", "weights_sha256": "", "layer": list(features.layers)}
+    settings = ("image_size", "resize", "output", "grid_size", "intensity", *PRESET_OPTIONS)
+    transform = {name: getattr(features, name) for name in settings}
+    description = {
+        "backbone": f"none/{features.backbone}",
+        "weights": "none",
+        "weights_sha256": "",
+        "layer": list(features.layers),
+    }
     compute = {"precision": "float32", "layout": "none", "compiled": False, "batch_rows": features.batch_rows}
     writer = StoreWriter.create(
         path,
@@ -225,7 +231,12 @@ def _open_writer(
         feature_size=extractor.feature_size,
         dtype=config.features.dtype,
         boxes=extractor.sees_boxes,
-        attributes={**extractor.description, "compute": compute, "fingerprint": extractor.fingerprint},
+        attributes={
+            **extractor.description,
+            "weights": extractor.weights,
+            "compute": compute,
+            "fingerprint": extractor.fingerprint,
+        },
         earlier=earlier,
     )
 

@@ -184,6 +184,11 @@ class JsonlDataset(DatasetOptions):
         return str(self.path.resolve())
 
 
+Intensity = Literal["full", "image"]
+# Options of FeaturesConfig that are the backbone's own where they are null.
+PRESET_OPTIONS = ("mean", "std", "interpolation", "crop_share")
+
+
 class FeaturesConfig(Section):
     """The CNN that turns an image into region features."""
 
@@ -194,7 +199,8 @@ class FeaturesConfig(Section):
     backbone: str = "tf_efficientnet_lite0"
     """Its name there, such as `resnet152`."""
     weights: str = "package"
-    """`package`: from an installed Python package (the embedded default); `hub`: the library's own download; else a file."""
+    """`package`: from an installed Python package (the embedded default); `hub`: a download, the library's own choice;
+    `hub:NAME`: those of this name, such as `hub:IMAGENET1K_V1` of torchvision or `hub:tv_in1k` of timm; else a file."""
     layers: tuple[str, ...] = Field(("bn2",), min_length=1)
     """Names of the modules whose output is taken; several are pooled to one grid and joined by channel."""
     output: Literal["grid", "pooled", "boxes"] = "grid"
@@ -207,6 +213,13 @@ class FeaturesConfig(Section):
     """Height and width that images are scaled to, in pixels."""
     resize: Literal["squash", "crop", "pad"] = "squash"
     """`squash`: ignore the shape of the image; `crop`: the middle square; `pad`: the whole image on a grey square."""
+    interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] | None = None
+    """How images are scaled; by default as the backbone was trained."""
+    crop_share: float | None = Field(None, gt=0, le=1)
+    """`resize=crop`: how much of the short side is kept, 1 is all of it; by default as the backbone was evaluated."""
+    intensity: Intensity = "full"
+    """Images of more than 8 bits. `full`: by the range of the pixels' type; `image`: each by its own darkest and lightest
+    pixel, as medical images need, which use a small part of 16 bits."""
     mean: tuple[float, float, float] | None = None
     """Channel means for normalisation; by default the backbone's own."""
     std: tuple[Positive, Positive, Positive] | None = None
@@ -224,6 +237,12 @@ class FeaturesConfig(Section):
     def _boxes_fit(self) -> "FeaturesConfig":
         if self.output == "boxes" and self.resize != "squash":
             raise ValueError("output=boxes needs resize=squash: a box must lie in the scaled image where it lay before")
+        return self
+
+    @model_validator(mode="after")
+    def _crop_share_is_for_crop(self) -> "FeaturesConfig":
+        if self.crop_share is not None and self.resize != "crop":
+            raise ValueError(f"crop_share is for resize=crop; resize={self.resize} keeps the whole image")
         return self
 
 

@@ -196,9 +196,10 @@ def test_a_grid_with_channels_last_is_turned(tmp_path: Path) -> None:
 
 def test_an_image_size_that_the_backbone_cannot_take_is_refused(vit) -> None:
     _, weights = vit
-    text = refusal(build, backbone="vit_tiny_patch16_224", weights=str(weights), layers=("blocks.1",), image_size=64)
+    text = refusal(build, backbone="vit_tiny_patch16_224", weights=str(weights), layers=("blocks.1",), image_size=72)
     assert "vit_tiny_patch16_224" in text
-    assert "224" in text
+    assert "features.image_size=72" in text
+    assert "16" in text  # pixels a side of a patch
 
 
 def test_the_configured_mean_and_deviation_replace_those_of_the_backbone(squeezenet) -> None:
@@ -528,6 +529,15 @@ def test_a_folder_is_no_picture(loaders, tmp_path: Path) -> None:
     assert str(tmp_path) in refusal(loaders["squash"].load, tmp_path)
 
 
+def test_intensity_is_an_option_of_loading(squeezenet, tmp_path: Path) -> None:
+    options = {"library": "torchvision", "backbone": "squeezenet1_1", "weights": str(squeezenet[1]), "layers": ("features.0",)}
+    Image.fromarray(ramp().astype(np.uint16) * 16).save(tmp_path / "12_bits.png")
+    assert np.asarray(build(**options).load(tmp_path / "12_bits.png")).max() == 16  # 255 * 16 / 257
+    np.testing.assert_array_equal(build(intensity="image", **options).load(tmp_path / "12_bits.png"), as_rgb(ramp()))
+    boxes = build(intensity="image", output="boxes", **options)
+    np.testing.assert_array_equal(boxes.load_boxed(tmp_path / "12_bits.png", np.zeros((0, 4))).views[0], as_rgb(ramp()))
+
+
 def test_the_fingerprint_depends_on_what_the_features_are_alone(squeezenet, tmp_path: Path) -> None:
     model, weights = squeezenet
     base = {"library": "torchvision", "backbone": "squeezenet1_1", "weights": str(weights), "layers": ("features.4",)}
@@ -545,6 +555,7 @@ def test_the_fingerprint_depends_on_what_the_features_are_alone(squeezenet, tmp_
         {"store": Path("elsewhere.h5")},
         {"weights": str(tmp_path / "same.pth")},
         {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+        {"interpolation": "bilinear"},
     ]
     for options in same:
         assert build(**{**base, **options}).fingerprint == fingerprint, options
@@ -553,6 +564,10 @@ def test_the_fingerprint_depends_on_what_the_features_are_alone(squeezenet, tmp_
         {"layers": ("features.4", "features.3")},
         {"image_size": 48},
         {"resize": "pad"},
+        {"resize": "crop"},
+        {"resize": "crop", "crop_share": 1},
+        {"interpolation": "bicubic"},
+        {"intensity": "image"},
         {"output": "pooled"},
         {"grid_size": 2},
         {"mean": (0.1, 0.1, 0.1)},

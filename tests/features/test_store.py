@@ -26,6 +26,8 @@ ATTRIBUTES = {
         "std": [0.2, 0.2, 0.1],
         "output": "grid",
         "grid_size": None,
+        "interpolation": "bicubic",
+        "intensity": "full",
     },
     "compute": {"precision": "float32", "layout": "channels_last", "compiled": False, "batch_rows": 3},
     "fingerprint": "0123456789abcdef",
@@ -387,6 +389,8 @@ def test_a_store_made_as_the_config_says_is_accepted(tmp_path: Path) -> None:
         ("grid_size", 3, "grid_size=None", "3"),
         ("mean", (0.1, 0.1, 0.1), "mean=", "0.1"),
         ("std", (0.9, 0.9, 0.9), "std=", "0.9"),
+        ("interpolation", "bilinear", "interpolation=bicubic", "bilinear"),
+        ("intensity", "image", "intensity=full", "image"),
         ("dtype", "float32", "dtype=float16", "float32"),
     ],
 )
@@ -397,7 +401,26 @@ def test_a_store_made_with_another_setting_is_refused(tmp_path: Path, option, va
     assert wanted in text.split("not", 1)[1]
 
 
-@pytest.mark.parametrize("option", [{"mean": (0.5, 0.4, 0.3)}, {"batch_rows": 5}, {"precision": "bfloat16"}])
+def test_a_store_of_an_older_version_is_refused(tmp_path: Path) -> None:
+    transform = {name: value for name, value in ATTRIBUTES["transform"].items() if name not in ("intensity", "interpolation")}
+    make_store(tmp_path / "store.h5", ["a"], transform=transform)
+    text = message(check_store, FeatureStore(tmp_path / "store.h5"), FeaturesConfig())
+    assert "was made by an older version, which had no features.intensity" in text
+    assert "run vqa-rnn preprocess again" in text
+
+
+def test_the_weights_have_a_name_that_the_fingerprint_does_not_hold(tmp_path: Path) -> None:
+    make_store(tmp_path / "named.h5", ["a"], weights="resnet50.a1_in1k")
+    make_store(tmp_path / "plain.h5", ["a"])
+    named, plain = FeatureStore(tmp_path / "named.h5"), FeatureStore(tmp_path / "plain.h5")
+    assert (named.weights, plain.weights) == ("resnet50.a1_in1k", "")
+    assert named.description == plain.description
+
+
+SAME = [{"mean": (0.5, 0.4, 0.3)}, {"interpolation": "bicubic"}, {"batch_rows": 5}, {"precision": "bfloat16"}]
+
+
+@pytest.mark.parametrize("option", SAME)
 def test_settings_that_change_nothing_in_the_store_are_accepted(tmp_path: Path, option) -> None:
     make_store(tmp_path / "store.h5", ["a"])
     check_store(FeatureStore(tmp_path / "store.h5"), FeaturesConfig(**option))

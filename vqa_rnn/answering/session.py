@@ -15,6 +15,7 @@ import torch
 from vqa_rnn.answers import AnswerVocabulary, fold_answer
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import Run, load_model, load_run
+from vqa_rnn.config import PRESET_OPTIONS
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.sources import MemoryFeatures
@@ -278,14 +279,20 @@ class Session:
 
 def _open_extractor(run: Run, weights: str | None) -> Extractor:
     """The extractor of training, with its weights where they are or where they were moved to."""
-    features = run.config.features
+    # a file of weights does not say how images are scaled and normalised, so all of that is as it was in training
+    settled = {name: value for name, value in run.features["transform"].items() if name in PRESET_OPTIONS}
     if weights is not None:
-        features = features.model_copy(update={"weights": weights})
+        settled["weights"] = weights
+    features = run.config.features.model_copy(update=settled)
     extractor = Extractor(features, precision=run.features["compute"]["precision"])
     if extractor.fingerprint != run.features["fingerprint"]:
         differing = [key for key, value in extractor.description.items() if value != run.features.get(key)]
+        if "weights_sha256" in differing:
+            name = f" ({run.features['weights']})" if run.features.get("weights") else ""
+            advice = f"give the weights of training{name} with --weights"
+        else:
+            advice = "an older version made them; run vqa-rnn preprocess and train again"
         raise UserError(
-            f"{run.path} was trained on other features than this backbone gives ({', '.join(differing)} differ): "
-            "give the weights of training with --weights"
+            f"{run.path} was trained on other features than this backbone gives ({', '.join(differing)} differ): {advice}"
         )
     return extractor

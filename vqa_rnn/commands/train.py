@@ -134,7 +134,12 @@ def _prepare(
             log.warning("training.precision=bfloat16, which this processor has not: float32 would be many times faster")
         if precision == "auto":
             precision = _faster_precision(config, sizes, encoded["train"], store, device)
-        description = {**store.description, "fingerprint": store.fingerprint, "compute": store.attributes["compute"]}
+        description = {
+            **store.description,
+            "weights": store.weights,
+            "fingerprint": store.fingerprint,
+            "compute": store.attributes["compute"],
+        }
         stack.callback(lock_run(path).release)
         run = create_run(
             config,

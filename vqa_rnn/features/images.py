@@ -1,12 +1,20 @@
 """Image files to upright 8-bit RGB."""
 
 import io
+import logging
+import threading
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from vqa_rnn.config import Intensity
 from vqa_rnn.errors import UserError
+
+log = logging.getLogger("vqa_rnn")
+
+CONSTANT = 128
+_dim_image_is_new = threading.Lock()  # taken once and never given back: threads that read images warn once in all
 
 # How to undo each EXIF orientation.
 _TURNS = {
@@ -20,23 +28,26 @@ _TURNS = {
 }
 
 
-def read_image(path: Path, content: bytes | None = None) -> Image.Image:
+def read_image(path: Path, content: bytes | None = None, intensity: Intensity = "full") -> Image.Image:
     """Read an image file.
 
     Args:
         path: The file.
         content: Its bytes, if they were read before.
+        intensity: What is black and white where pixels have more than 8 bits. ``full``: 0 and the largest value of 16 bits;
+            in files of floats 0 and 1, or 0 and 255 if there is a larger value than 1. ``image``: the smallest and largest
+            value of this image; an image of one value alone is mid grey.
 
     Returns:
-        An RGB image, turned as its EXIF data says.
+        An RGB image, turned as its EXIF data says, on white where it is transparent.
 
     Raises:
-        UserError: The file is missing, is no image, or is damaged.
+        UserError: The file is missing, is no image, is damaged, or has values outside of the range of ``full``.
     """
     try:
         with Image.open(io.BytesIO(path.read_bytes() if content is None else content)) as image:
             image.load()
-            return _upright_rgb(image)
+            return _eight_bit_rgb(_upright(image), intensity, path)
     except FileNotFoundError:
         raise UserError(f"no image at {path}") from None
     except UnidentifiedImageError:
@@ -46,10 +57,56 @@ def read_image(path: Path, content: bytes | None = None) -> Image.Image:
         raise UserError(f"cannot read the image {path}: {reason}") from error
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     # Only the orientation is read: ImageOps.exif_transpose fails on photos with other EXIF entries that are odd.
     turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    turned: Image.Image = image if turn is None else image.transpose(turn)
-    if turned.mode.startswith("I;16"):  # convert would clip 16 bits to white
-        turned = Image.fromarray((np.asarray(turned) // 257).astype(np.uint8))
-    return turned.convert("RGB")
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bit_rgb(image: Image.Image, intensity: Intensity, path: Path) -> Image.Image:
+    """Bring the pixels to RGB. What is transparent shows the white page behind it."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scale_to_eight_bits(image, intensity, path).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def _scale_to_eight_bits(image: Image.Image, intensity: Intensity, path: Path) -> Image.Image:
+    """Grey of 16 or 32 bits to grey of 8."""
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UserError(f"the image {path} has pixels that are no numbers (NaN or infinite)")
+    low, high = float(values.min()), float(values.max())
+    if intensity == "image":
+        scaled = (values - low) * (255 / (high - low)) if high > low else np.full_like(values, CONSTANT)
+    else:
+        scaled = values * (255 / _full_range(image.mode, low, high, path))
+    grey = np.rint(scaled).astype(np.uint8)
+    transparent = image.info.get("transparency")  # a grey value of a PNG file
+    if transparent is not None:
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
+
+
+def _full_range(mode: str, low: float, high: float, path: Path) -> float:
+    """The value that is white, where 0 is black.
+
+    Floats go to 1 or to 255. Integers are taken for 16 bits, as Pillow opens some files of 16 bits as 32.
+    """
+    limits, kind = ((1, 255), "floats from 0 to 1 or from 0 to 255") if mode == "F" else ((65535,), "integers from 0 to 65535")
+    white = next((limit for limit in limits if low >= 0 and high <= limit), None)
+    if white is None:
+        raise UserError(
+            f"the image {path} has pixels from {low:g} to {high:g}, not {kind}: set features.intensity=image to scale each "
+            "image by its own range"
+        )
+    if mode != "F" and 0 < high < 4096 and _dim_image_is_new.acquire(blocking=False):
+        log.warning(
+            "%s holds 12 bits or fewer (its largest value is %d of 65535) and looks nearly black: set features.intensity=image "
+            "to scale each image by its own range; other images are not reported",
+            path,
+            high,
+        )
+    return white

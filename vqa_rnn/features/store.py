@@ -8,7 +8,8 @@
     /failed       (I,)      bool, the image could not be read and was skipped
     /source_hash  (I,)      uint64, xxh64 of the image file's bytes
     /row_hash     (I,)      uint64, xxh64 of the row's features and boxes
-    attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint
+    attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint;
+                  weights, what the backbone's weights are called
 
 All space is laid out when the file is made, so that every data set has a fixed place. From then on HDF5's own
 metadata is never touched: rows go in through the mapping and ``/written`` is set last, so a kill at any moment leaves a
@@ -29,11 +30,12 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from vqa_rnn.config import FeaturesConfig
+from vqa_rnn.config import PRESET_OPTIONS, FeaturesConfig
 from vqa_rnn.errors import UserError
 
 FORMAT_VERSION = 1
 _ATTRIBUTES = ("format_version", "backbone", "weights_sha256", "layer", "transform", "compute", "fingerprint")
+_SETTINGS = ("image_size", "resize", "output", "grid_size", "intensity")  # of the transform, as in the config
 _COLUMNS = {"num_regions": "int32", "written": "bool", "failed": "bool", "source_hash": "uint64", "row_hash": "uint64"}
 
 
@@ -89,6 +91,11 @@ class FeatureStore:
         return {key: self.attributes[key] for key in ("backbone", "weights_sha256", "layer", "transform")}
 
     @property
+    def weights(self) -> str:
+        """What the backbone's weights are called; the fingerprint holds their hash alone."""
+        return str(self.attributes.get("weights", ""))
+
+    @property
     def num_regions_max(self) -> int:
         """K."""
         return self.features.shape[1]
@@ -140,16 +147,22 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
     """
     transform = store.attributes["transform"]
     made = {"backbone": store.attributes["backbone"], "layers": tuple(store.attributes["layer"])}
-    made |= {name: transform[name] for name in ("image_size", "resize", "output", "grid_size")}
+    made |= {name: transform[name] for name in _SETTINGS if name in transform}
     made |= {"dtype": str(store.features.dtype)}
     wanted = {"backbone": f"{config.library}/{config.backbone}", "layers": config.layers}
-    wanted |= {name: getattr(config, name) for name in ("image_size", "resize", "output", "grid_size", "dtype")}
+    wanted |= {name: getattr(config, name) for name in (*_SETTINGS, "dtype")}
     if config.output == "boxes":
         made["box_method"], wanted["box_method"] = transform.get("box_method"), config.box_method
-    for name in ("mean", "std"):
+    for name in PRESET_OPTIONS:
         if getattr(config, name) is not None:
-            made[name], wanted[name] = tuple(transform[name]), getattr(config, name)
+            value = transform.get(name)
+            made[name], wanted[name] = tuple(value) if isinstance(value, list) else value, getattr(config, name)
     for name, value in wanted.items():
+        if name not in made:
+            raise UserError(
+                f"{store.path} was made by an older version, which had no features.{name}: delete it and run vqa-rnn "
+                "preprocess again"
+            )
         if made[name] != value:
             raise UserError(
                 f"{store.path} was made with features.{name}={made[name]}, not {value}: "
@@ -198,8 +211,8 @@ class StoreWriter:
             num_regions: K, the most regions an image has.
             feature_size: D.
             dtype: ``float16`` or ``float32``.
-            attributes: ``backbone``, ``weights_sha256``, ``layer``, ``transform``, ``compute``, ``fingerprint``; mappings
-                are stored as JSON.
+            attributes: ``backbone``, ``weights_sha256``, ``layer``, ``transform``, ``compute``, ``fingerprint`` and
+                ``weights``; mappings are stored as JSON.
             boxes: Make room for boxes.
             earlier: Stores made the same way, whose rows are taken over.
 
