@@ -15,8 +15,6 @@ A grid is a YAML file:
       - model.question.cell: [elman, gru]        # lists span a grid: here four variants
         model.question.num_layers: [1, 2]        # (an option whose value is a list is a list in a list)
 
-Name a precision (training.precision=float32): where it is left to a measurement, two variants may get different ones.
-
 Runs lie in runs/GRID/VARIANT-seedN; vqa-rnn evaluate and compare take them as any other run. What is finished is not trained
 again, so a grid that was stopped goes on where it was. Intervals are 95%, by bootstrap over images; differences are paired by
 question. They do not hold what another seed would change. Minutes are of training alone, and of the median epoch: pauses do

@@ -664,7 +664,7 @@ class TrainingConfig(Section):
     clip_value: float | None = Field(None, gt=0)
     """Largest size of each number in the gradient, before `clip_norm`; null switches it off."""
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
-    """`auto` times bfloat16 autocast, and may choose otherwise next time: name one where figures are to come again."""
+    """`auto`: float32 on a CPU; on a GPU bfloat16 by autocast where the GPU has it, else float32."""
     compile: bool = False
     """Compile the model with torch.compile. The first steps take minutes."""
     ema_decay: float | None = Field(None, gt=0, lt=1)

@@ -8,6 +8,18 @@ import torch
 Precision = Literal["float32", "bfloat16"]
 
 
+def auto_precision(device: torch.device) -> Precision:
+    """What ``training.precision=auto`` stands for. A rule and not a measurement: the same in every run on a machine.
+
+    Args:
+        device: Where to compute.
+
+    Returns:
+        float32 on a CPU; on a GPU bfloat16 where it has it.
+    """
+    return "float32" if device.type == "cpu" else native_precision(device)
+
+
 @cache
 def native_precision(device: torch.device) -> Precision:
     """Say bfloat16 where the processor has it; where it has not, bfloat16 is many times slower than float32.

@@ -35,7 +35,6 @@ def main() -> int:
             f"run.folder={folder}",
             f"training.max_epochs={arguments.epochs}",
             "training.checkpoint_minutes=0.017",
-            "training.precision=float32",  # auto would measure, and might choose otherwise the second time
             "training.ema_decay=0.99",
             *arguments.overrides,
         ]

@@ -7,39 +7,29 @@ import pytest
 import torch
 
 from tests.conftest import configure
+from vqa_rnn import precision
 from vqa_rnn.commands.train import train
-from vqa_rnn.engines import precision
-from vqa_rnn.engines.precision import faster_precision
-from vqa_rnn.precision import Precision
-
-CPU = torch.device("cpu")
+from vqa_rnn.precision import Precision, auto_precision
 
 
-class Model(torch.nn.Module):
-    """Counts the steps in each precision, and draws a random number a step, as dropout does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(()))
-        self.steps: dict[bool, int] = {False: 0, True: 0}
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        self.steps[torch.is_autocast_enabled("cpu")] += 1
-        return self.weight * batch * torch.rand(())
-
-    def loss(self, logits: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
-        return logits
-
-
-@pytest.mark.parametrize(("native", "steps"), [("float32", 0), ("bfloat16", 4)])
-def test_both_are_timed_where_the_processor_has_both(native: Precision, steps: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("device", "native", "chosen"),
+    [
+        ("cpu", "bfloat16", "float32"),
+        ("cpu", "float32", "float32"),
+        ("cuda", "bfloat16", "bfloat16"),
+        ("cuda", "float32", "float32"),
+    ],
+)
+def test_auto_is_a_rule(device: str, native: Precision, chosen: Precision, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(precision, "native_precision", lambda device: native)
-    model, before = Model(), torch.get_rng_state()
-    found = faster_precision(model, torch.ones(()), CPU)  # type: ignore[arg-type]
-    assert found == "float32" or native == "bfloat16"
-    assert model.steps == {False: steps, True: steps}
-    assert model.weight.grad is None
-    assert torch.equal(torch.get_rng_state(), before)
+    assert auto_precision(torch.device(device)) == chosen
+
+
+def test_auto_trains_in_float32_on_a_cpu_that_has_bfloat16(features: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(precision, "native_precision", lambda device: "bfloat16")
+    run = train(configure(features, "training.precision=auto", "training.max_epochs=1", "run.device=cpu"))
+    assert run.precision == "float32"
 
 
 def test_a_precision_that_the_processor_has_not_is_taken_and_said_to_be_slow(

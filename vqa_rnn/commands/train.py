@@ -22,8 +22,6 @@ from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, 
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, keep_store, open_features, open_store
 from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, run_path
 from vqa_rnn.config_files import check_changes, config_changes
-from vqa_rnn.data.collate import make_batch
-from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.question_file import open_questions, save_questions
@@ -36,7 +34,6 @@ from vqa_rnn.engines import (
     build_schedule,
     build_trainer,
     copy_for_average,
-    faster_precision,
     is_first,
     keep_freed_memory,
     launched,
@@ -48,7 +45,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
 from vqa_rnn.models import ModelSizes, VqaModel
-from vqa_rnn.precision import native_precision
+from vqa_rnn.precision import auto_precision, native_precision
 from vqa_rnn.records import Question, Split
 from vqa_rnn.text import WordTokenizer
 
@@ -133,7 +130,7 @@ def _prepare(
         if precision == "bfloat16" and native_precision(device) == "float32":
             log.warning("training.precision=bfloat16, which this processor has not: float32 would be many times faster")
         if precision == "auto":
-            precision = _faster_precision(config, sizes, encoded["train"], store, device)
+            precision = auto_precision(device)
         description = {
             **store.description,
             "weights": store.weights,
@@ -183,23 +180,6 @@ def _judged(questions: Sequence[Question], config: Config, name: str) -> Sequenc
             "set the files of dense annotations, such as dataset.train_dense_file"
         )
     return judged
-
-
-def _faster_precision(
-    config: Config, sizes: ModelSizes, encoded: EncodedQuestions, store: FeatureStore, device: torch.device
-) -> str:
-    manual_seed(config.run.seed)
-    model = VqaModel(config.model, sizes).to(device)
-    batches = ImageGroupedBatches(
-        encoded.image,
-        config.training.batch_size,
-        shuffle=True,
-        seed=config.run.seed,
-        accumulation=config.training.accumulation,
-        world_size=launched()[1],
-    )
-    part = max(next(iter(batches)), key=len)  # what one process computes at once
-    return faster_precision(model, make_batch(encoded, part, StoreFeatures(store, encoded.image_ids)), device)
 
 
 def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -> None:

@@ -7,7 +7,6 @@ from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
 from vqa_rnn.engines.handlers import Training, copy_for_average
 from vqa_rnn.engines.memory import keep_freed_memory
 from vqa_rnn.engines.optimization import build_optimizer, build_schedule
-from vqa_rnn.engines.precision import faster_precision
 from vqa_rnn.engines.trainer import build_trainer
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "build_trainer",
     "choose_device",
     "copy_for_average",
-    "faster_precision",
     "is_first",
     "keep_freed_memory",
     "launched",
