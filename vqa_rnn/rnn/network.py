@@ -296,7 +296,15 @@ def _is_faster_fused(data_ME: Tensor, sizes: list[int]) -> bool:
 
 
 def _run_fused(network: nn.RNNBase, data_ME: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
-    """The same in one call of torch."""
+    """The same in one call of torch.
+
+    Under bfloat16 autocast on a GPU the kernel runs in the precision of the weights: autocast casts ``_cudnn_rnn`` to float16,
+    whatever its own dtype, and without a loss scaler gradients are lost there. float16 autocast has a scaler and stays.
+    """
+    if data_ME.is_cuda and torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") == torch.bfloat16:
+        dtype = cast(Tensor, network.weight_hh_l0).dtype
+        with torch.autocast("cuda", enabled=False):
+            return _run_fused(network, data_ME.to(dtype), sizes, tuple(part.to(dtype) for part in state))
     going = sizes[0]
     first = tuple(part[:going].unsqueeze(0).contiguous() for part in state)
     read: Tensor | PackedSequence
