@@ -2,31 +2,20 @@
 
     python scripts/grouping.py daquar dataset.root=data/daquar [--seeds 3] [--json]
 
-Ungrouped, every question is shuffled on its own, as in most public code; all else is equal. Finished folds are not trained
-again.
+Ungrouped (training.group_by_image=false), every question is shuffled by itself, as in most public code; all else is equal.
+Finished folds are not trained again.
 """
 
 import argparse
-import functools
 import json
 import logging
 import sys
-from typing import Any
-from unittest.mock import patch
 
-import numpy as np
-from repeats import repeat
+from repeats import Repeats, repeat
 
 from vqa_rnn.cli import print_error
-from vqa_rnn.data.sampler import ImageGroupedBatches
 from vqa_rnn.errors import Interrupted, UserError
 from vqa_rnn.metrics.intervals import bootstrap_interval
-
-
-@functools.wraps(ImageGroupedBatches)
-def ungrouped(image: Any, *arguments: Any, shuffle: bool, **options: Any) -> ImageGroupedBatches:
-    """Every question its own group, in training."""
-    return ImageGroupedBatches(np.arange(len(image)) if shuffle else image, *arguments, shuffle=shuffle, **options)
 
 
 def main() -> int:
@@ -38,11 +27,15 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    how = (arguments.config, [*arguments.overrides, "run.folder=runs/grouping"], arguments.folds, arguments.seeds, "test")
+    options = [*arguments.overrides, "run.folder=runs/grouping"]
+
+    def train(label: str, *option: str) -> Repeats:
+        folds, seeds = arguments.folds, arguments.seeds
+        return repeat(label, arguments.config, [*options, *option], folds, seeds, "test", with_floors=False)
+
     try:
-        grouped = repeat("grouped", *how, with_floors=False)
-        with patch("vqa_rnn.commands.train.ImageGroupedBatches", ungrouped):
-            apart = repeat("ungrouped", *how, with_floors=False)
+        grouped = train("grouped")
+        apart = train("ungrouped", "training.group_by_image=false")
     except UserError as error:
         return print_error(error)
     except Interrupted as error:

@@ -649,6 +649,9 @@ class TrainingConfig(Section):
     """Questions an optimizer step, over all processes."""
     accumulation: int = Field(1, ge=1)
     """Compute a step's questions in this many parts, one after the other, to save memory. The gradient stays the same."""
+    group_by_image: bool = True
+    """Keep the questions of an image together in a batch, which is quicker; `false` shuffles every question by itself, as most
+    published code does, so that a batch holds many more images."""
     max_epochs: int = Field(20, ge=1)
     """Passes over the training questions."""
     learning_rate: float = Field(2e-3, gt=0)

@@ -43,7 +43,7 @@ from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.engines import build_evaluator, build_optimizer, build_schedule, build_trainer, keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel
@@ -171,7 +171,7 @@ def training_step(
         device=CPU,
         question_ids=encoded.question_ids,
     )
-    batches = ImageGroupedBatches(encoded.image, len(encoded), shuffle=False, accumulation=parts)
+    batches = QuestionSampler(encoded.image, len(encoded), shuffle=False, accumulation=parts)
     loader = build_loader(encoded, source, batches)
 
     def step() -> float:
@@ -218,7 +218,7 @@ def measure_evaluation(
 
     def ours() -> float:
         started = time.perf_counter()
-        evaluator.run(build_loader(encoded, source, ImageGroupedBatches(encoded.image, ROUNDS_A_BATCH, shuffle=False)))
+        evaluator.run(build_loader(encoded, source, QuestionSampler(encoded.image, ROUNDS_A_BATCH, shuffle=False)))
         return time.perf_counter() - started
 
     def scaled(count: int, change: Callable[[Batch], Batch]) -> tuple[float, torch.Tensor]:

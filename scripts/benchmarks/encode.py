@@ -27,7 +27,7 @@ from vqa_rnn.config import VisdialDataset
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.question_file import open_questions, save_questions
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.text import WordTokenizer
 
@@ -108,7 +108,7 @@ def open_and_gather(folder: Path) -> dict[str, float]:
     encoded = open_questions(folder / "train.h5")
     seconds, opened = time.perf_counter() - started, anonymous_mb()
     source = MemoryFeatures(np.zeros((len(encoded.image_ids), 1, 1), dtype=np.float16))
-    batches = iter(ImageGroupedBatches(encoded.image, DIALOGS_A_BATCH * ROUNDS, shuffle=True))
+    batches = iter(QuestionSampler(encoded.image, DIALOGS_A_BATCH * ROUNDS, shuffle=True))
     started = time.perf_counter()
     for _, (questions,) in zip(range(BATCHES), batches, strict=False):
         make_batch(encoded, questions, source)

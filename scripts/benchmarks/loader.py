@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.question_file import open_questions, save_questions
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.features.store import FeatureStore, StoreWriter
 
@@ -150,7 +150,7 @@ def main() -> None:
         features = StoreFeatures(store, encoded.image_ids)
         result: dict[str, Any] = {"store_gb": store_path.stat().st_size / 1e9, "num_questions": num_questions}
         for workers in arguments.workers:
-            batches = ImageGroupedBatches(encoded.image, BATCH, shuffle=True)
+            batches = QuestionSampler(encoded.image, BATCH, shuffle=True)
             loader = build_loader(encoded, features, batches, num_workers=workers)
             drop_from_page_cache(store_path)
             result[f"cold_{workers}_workers"] = one_pass(loader, num_questions)

@@ -6,7 +6,7 @@ The model has the sizes of Anderson et al. 2018 (36 regions x 2048, hidden 1024,
 questions come 5.4 to an image, as in VQA v2. Three loops take turns on the same module, weights, questions and features, all in
 memory:
 
-* ours: `ImageGroupedBatches`, the loader and `build_trainer`, in bfloat16, freed memory kept (`engines/memory.py`);
+* ours: `QuestionSampler`, the loader and `build_trainer`, in bfloat16, freed memory kept (`engines/memory.py`);
 * reference: the loop that public code has, in a process of its own: shuffled questions, features repeated for each, float32;
 * the same under bfloat16 autocast.
 
@@ -34,7 +34,7 @@ from vqa_rnn.config import ModelConfig, TrainingConfig
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.engines import build_optimizer, build_schedule, build_trainer, keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel
@@ -75,7 +75,7 @@ class Ours:
     def __init__(self, encoded: EncodedQuestions, features: np.ndarray) -> None:
         model = new_model()
         optimizer = build_optimizer(model, TRAINING)
-        self._batches = ImageGroupedBatches(encoded.image, BATCH, shuffle=True)
+        self._batches = QuestionSampler(encoded.image, BATCH, shuffle=True)
         self._loader = build_loader(encoded, MemoryFeatures(features), self._batches)
         self.trainer = build_trainer(
             model,

@@ -11,7 +11,7 @@ from vqa_rnn.batch import Batch
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore, StoreWriter
@@ -70,7 +70,7 @@ def store(tmp_path: Path) -> FeatureStore:
 
 
 def run(encoded: EncodedQuestions, store: FeatureStore, num_workers: int) -> list[Batch]:
-    sampler = ImageGroupedBatches(encoded.image, 4, shuffle=True, seed=3)
+    sampler = QuestionSampler(encoded.image, 4, shuffle=True, seed=3)
     loader = build_loader(encoded, StoreFeatures(store, encoded.image_ids), sampler, num_workers=num_workers)
     found = []
     for epoch in (0, 1):

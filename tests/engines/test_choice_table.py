@@ -9,7 +9,7 @@ from tests.models.test_model import ANSWERS, ENCODED, Regions4, build, make_ques
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.engines import CollectAnswers, build_evaluator, choice_table
 from vqa_rnn.models import VqaModel
 from vqa_rnn.models.heads import TextChoices
@@ -21,7 +21,7 @@ def evaluate(model: VqaModel, encoded=ENCODED) -> CollectAnswers:
     evaluator = build_evaluator(model, encoded, device=CPU)
     found = CollectAnswers(model, encoded)
     found.attach(evaluator)
-    batches = ImageGroupedBatches(encoded.image, 2, shuffle=False)
+    batches = QuestionSampler(encoded.image, 2, shuffle=False)
     evaluator.run(build_loader(encoded, Regions4(), batches))
     return found
 
@@ -55,7 +55,7 @@ def test_a_split_reads_each_choice_text_once_and_scores_as_a_batch_does(head: st
 def test_a_classifier_is_scored_by_the_best_of_the_choices_and_not_of_all_answers():
     model = build("top_down", "product", "classifier").double()
     evaluator = build_evaluator(model, ENCODED, device=CPU)
-    evaluator.run(build_loader(ENCODED, Regions4(), ImageGroupedBatches(ENCODED.image, 2, shuffle=False)))
+    evaluator.run(build_loader(ENCODED, Regions4(), QuestionSampler(ENCODED.image, 2, shuffle=False)))
     questions = make_questions()
     logits = torch.cat([model(make_batch(ENCODED, np.array([row]), Regions4())) for row in range(9)]).detach().numpy()
     among, of_all = 0, 0
@@ -71,7 +71,7 @@ def test_the_table_follows_the_weights_and_is_not_kept(monkeypatch: pytest.Monke
     model = build("none", "product", "choice").double()
     read = counted(monkeypatch)
     evaluator = build_evaluator(model, ENCODED, device=CPU)
-    loader = build_loader(ENCODED, Regions4(), ImageGroupedBatches(ENCODED.image, 9, shuffle=False))
+    loader = build_loader(ENCODED, Regions4(), QuestionSampler(ENCODED.image, 9, shuffle=False))
     evaluator.run(loader)
     first, batch = evaluator.state.output
     assert batch.choice_vectors is not None

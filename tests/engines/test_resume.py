@@ -80,8 +80,9 @@ def equal(one: Any, other: Any) -> bool:
         ("training.ema_decay=0.9",),
         ("training.accumulation=2", "training.optimizer.name=sgd", "training.schedule.name=steps"),
         ("training.precision=bfloat16",),
+        ("training.group_by_image=false",),
     ],
-    ids=["plain", "average", "accumulation", "bfloat16"],
+    ids=["plain", "average", "accumulation", "bfloat16", "shuffled"],
 )
 @pytest.mark.parametrize(
     ("method", "step", "before"),

@@ -20,7 +20,7 @@ from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.commands.shared import check_questions, move_run, open_features
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, unknown_name
@@ -112,7 +112,7 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
     encoded = encode_questions(questions, run.tokenizer, run.answers, answers_as_text=writes)
     device = choose_device(config.run.device)
     model = load_model(run, device)
-    batches = ImageGroupedBatches(encoded.image, config.training.batch_size, shuffle=False)
+    batches = QuestionSampler(encoded.image, config.training.batch_size, shuffle=False)
     gradients, lengths = [], []
     with torch.backends.cudnn.flags(enabled=False):  # which cannot go back through a network that does not train
         for (batch,) in build_loader(encoded, open_features(config, encoded, run), batches):

@@ -14,7 +14,7 @@ from vqa_rnn.config_files import change_config
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import choice_order
 from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.engines import CollectAnswers, build_evaluator, launched
 from vqa_rnn.errors import UserError
@@ -194,7 +194,7 @@ def answer_questions(
     """
     rank, world_size = launched()
     batch_size = run.config.evaluation.batch_size
-    batches = ImageGroupedBatches(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
+    batches = QuestionSampler(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
     evaluator = build_evaluator(model, encoded, device=device)
     found = CollectAnswers(model, encoded)
     found.attach(evaluator)

@@ -25,7 +25,7 @@ from vqa_rnn.config_files import check_changes, config_changes
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.question_file import open_questions, save_questions
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.engines import (
     Training,
@@ -205,16 +205,17 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         model.compile_parts()
 
     batches = {
-        "train": ImageGroupedBatches(
+        "train": QuestionSampler(
             data["train"].image,
             config.batch_size,
             shuffle=True,
+            group_by_image=config.group_by_image,
             seed=run.config.run.seed,
             accumulation=config.accumulation,
             rank=rank,
             world_size=world_size,
         ),
-        "val": ImageGroupedBatches(
+        "val": QuestionSampler(
             data["val"].image, run.config.evaluation.batch_size, shuffle=False, rank=rank, world_size=world_size
         ),
     }

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.columns import EncodedQuestions
-from vqa_rnn.data.sampler import ImageGroupedBatches, Parts
+from vqa_rnn.data.sampler import Parts, QuestionSampler
 from vqa_rnn.data.sources import FeatureSource
 
 SECONDS_AFTER_SIGTERM = 5
@@ -35,7 +35,7 @@ class QuestionBatches(Dataset[tuple[Batch, ...]]):
 def build_loader(
     encoded: EncodedQuestions,
     source: FeatureSource,
-    batches: ImageGroupedBatches,
+    batches: QuestionSampler,
     *,
     num_workers: int = 0,
     pin_memory: bool = False,

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import Run, save_model
-from vqa_rnn.data.sampler import ImageGroupedBatches
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.engines.distributed import is_first, largest, on_first
 from vqa_rnn.engines.interruption import Interruption
 from vqa_rnn.engines.logs import METRICS, TIMINGS, EpochLoss, RunLog, Timer, attach_progress
@@ -44,7 +44,7 @@ class Training:
         optimizer: torch.optim.Optimizer,
         schedule: LambdaLR,
         scaler: torch.amp.GradScaler,
-        train_batches: ImageGroupedBatches,
+        train_batches: QuestionSampler,
         train_loader: DataLoader[tuple[Batch, ...]],
         val_loader: DataLoader[tuple[Batch, ...]],
         device: torch.device,
