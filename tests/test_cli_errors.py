@@ -229,6 +229,10 @@ USAGE = {
     "value_for_a_section": ([*TRAIN, "training=5"], ["training", "5"]),
     "seed_below_zero": ([*TRAIN, "run.seed=-1"], ["run.seed", "-1"]),
     "seed_beyond_measure": ([*TRAIN, "run.seed=4294967296"], ["run.seed", "4294967296"]),
+    "history_where_there_is_none": (
+        [*TRAIN, "model.history.name=memory"],
+        ["no training question has a caption or a history for model.history.name=memory", "set model.history.name=none"],
+    ),
     "predict_into_a_folder": (["predict", "runs/open", "--split", "val", "--output", "."], ["--output .", "folder"]),
     "unknown_device": ([*TRAIN, "run.device=abacus"], ["run.device=abacus"]),
     "unknown_backbone": (

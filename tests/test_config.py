@@ -24,6 +24,57 @@ def message_of(source: str, *overrides: str) -> str:
     return message
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ["model.head.loss=sigmoid", "model.head.label_smoothing=0.1"],
+            "model.head: label_smoothing is for loss=softmax; loss=sigmoid does not use it",
+        ),
+        (
+            ["model.head={name: mlp_choice, label_smoothing: 0.1}"],
+            "model.head: label_smoothing is for loss=softmax; loss=sigmoid does not use it",
+        ),
+        (
+            ["model.head={name: choice, loss: sigmoid, label_smoothing: 0.1}"],
+            "model.head: label_smoothing is for loss=softmax; loss=sigmoid does not use it",
+        ),
+        (
+            ["model.head.hidden_size=null", "model.head.dropout=0.5"],
+            "model.head: dropout is for the hidden layer, and hidden_size=null leaves it out: set one of them",
+        ),
+        (
+            ["features.output=pooled", "model.attention.name=stacked"],
+            "features.output=pooled gives one region an image: there is nothing to attend to; set model.attention.name=none "
+            "(given: stacked)",
+        ),
+        (
+            ["features.library=none", "model.attention.name=none", "model.geometry=true"],
+            "features.library=none gives one region an image: set model.geometry=false (given: true)",
+        ),
+        (
+            ["training.batch_size=8", "training.accumulation=9"],
+            "training: accumulation=9 cuts a batch of batch_size=8 into empty parts",
+        ),
+        (
+            ["training.schedule={name: steps, milestones: [10, 5]}"],
+            "training.schedule.milestones: each milestone must lie after the one before it (given: [10, 5])",
+        ),
+        (
+            ["training.schedule={name: steps, milestones: [5, 5]}"],
+            "training.schedule.milestones: each milestone must lie after the one before it (given: [5, 5])",
+        ),
+        (
+            ["training.optimizer={name: sgd, momentum: 0, nesterov: true}"],
+            "training.optimizer: nesterov needs a momentum above 0",
+        ),
+        (["dataset.fold=2"], "dataset: fold=2 needs folds, the number of parts"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(overrides: list[str], expected: str):
+    assert message_of("easy_vqa", *overrides) == f"command line: {expected}"
+
+
 @pytest.fixture
 def empty(tmp_path: Path) -> str:
     return write(tmp_path / "empty.yaml", "")
@@ -384,7 +435,8 @@ def test_changes_are_told_by_dotted_key():
     ],
 )
 def test_what_changes_features_changes_the_store(override: str):
-    assert store_path(load_config("easy_vqa", [override])) != store_path(load_config("easy_vqa"))
+    mean = "model.attention.name=none"  # goes with every output
+    assert store_path(load_config("easy_vqa", [mean, override])) != store_path(load_config("easy_vqa", [mean]))
 
 
 @pytest.mark.parametrize(

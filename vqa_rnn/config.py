@@ -1,6 +1,7 @@
 """All options: typed, frozen, validated. The defaults live here and nowhere else. `config_files.py` composes them."""
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +37,8 @@ class DatasetOptions(Section):
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "DatasetOptions":
+        if self.folds is None and self.fold > 0:
+            raise ValueError(f"fold={self.fold} needs folds, the number of parts")
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} does not exist: folds are numbered 0 to {self.folds - 1}")
         return self
@@ -432,6 +435,18 @@ class ClassifierHead(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """`softmax`: share of the target spread evenly over all answers."""
 
+    @model_validator(mode="after")
+    def _options_are_used(self) -> "ClassifierHead":
+        _check_label_smoothing(self.label_smoothing, self.loss)
+        if self.dropout > 0 and self.hidden_size is None:
+            raise ValueError("dropout is for the hidden layer, and hidden_size=null leaves it out: set one of them")
+        return self
+
+
+def _check_label_smoothing(label_smoothing: float, loss: str) -> None:
+    if label_smoothing > 0 and loss != "softmax":
+        raise ValueError(f"label_smoothing is for loss=softmax; loss={loss} does not use it")
+
 
 def _check_target(target: str, loss: str, choices: str) -> None:
     if target == "relevance" and (loss != "softmax" or choices != "texts"):
@@ -463,6 +478,7 @@ class ChoiceHead(Section):
     def _target_fits(self) -> "ChoiceHead":
         _check_target(self.target, self.loss, self.choices)
         _check_cell(self.cell, self.choices)
+        _check_label_smoothing(self.label_smoothing, self.loss)
         return self
 
 
@@ -490,6 +506,7 @@ class MlpChoiceHead(Section):
     def _target_fits(self) -> "MlpChoiceHead":
         _check_target(self.target, self.loss, self.choices)
         _check_cell(self.cell, self.choices)
+        _check_label_smoothing(self.label_smoothing, self.loss)
         return self
 
 
@@ -551,6 +568,12 @@ class SgdOptimizer(Section):
     nesterov: bool = False
     """Look ahead along the momentum."""
 
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> "SgdOptimizer":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
 
 class CosineSchedule(Section):
     """Warm-up, then down to 0 along a cosine."""
@@ -560,14 +583,20 @@ class CosineSchedule(Section):
     """Share of all steps in which the learning rate rises along a line."""
 
 
+def _rising(milestones: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in itertools.pairwise(milestones)):
+        raise ValueError("each milestone must lie after the one before it")
+    return milestones
+
+
 class StepSchedule(Section):
     """Warm-up, then a drop at each milestone."""
 
     name: Literal["steps"] = "steps"
     warmup_fraction: Share = 0.05
     """Share of all steps in which the learning rate rises along a line."""
-    milestones: tuple[Positive, ...] = (10.0, 15.0)
-    """Epochs after which it drops; fractions are allowed."""
+    milestones: Annotated[tuple[Positive, ...], AfterValidator(_rising)] = (10.0, 15.0)
+    """Epochs after which it drops, in rising order; fractions are allowed."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """What it is multiplied by."""
 
@@ -687,6 +716,12 @@ class TrainingConfig(Section):
     profile_steps: Annotated[tuple[int, int], AfterValidator(_in_order)] | None = None
     """Record these steps, such as [20, 30], with torch's profiler into the run folder's `profile/`."""
 
+    @model_validator(mode="after")
+    def _parts_have_questions(self) -> "TrainingConfig":
+        if self.accumulation > self.batch_size:
+            raise ValueError(f"accumulation={self.accumulation} cuts a batch of batch_size={self.batch_size} into empty parts")
+        return self
+
 
 class EvaluationConfig(Section):
     """How a model is measured."""
@@ -731,6 +766,21 @@ class Config(Section):
     """Weights to figures."""
     run: RunConfig = RunConfig()
     """Where it all lies."""
+
+    @model_validator(mode="after")
+    def _one_region_needs_no_attention(self) -> "Config":
+        pooled = self.features.output == "pooled"
+        if not pooled and self.features.library != "none":
+            return self
+        source = "features.output=pooled" if pooled else "features.library=none"
+        if self.model.attention.name != "none":
+            raise ValueError(
+                f"{source} gives one region an image: there is nothing to attend to; set model.attention.name=none "
+                f"(given: {self.model.attention.name})"
+            )
+        if self.model.geometry:
+            raise ValueError(f"{source} gives one region an image: set model.geometry=false (given: true)")
+        return self
 
 
 def store_path(config: Config) -> Path:

@@ -239,7 +239,8 @@ def _explain(error: ValidationError) -> str:
         return f"{key}: a section with options is needed, not {first['input']!r}{_meant_name(key, first)}"
     message = first["msg"].removeprefix("Value error, ")
     is_told = "given" in message or isinstance(first["input"], Mapping)
-    return f"{key}: {message}" if is_told else f"{key}: {message} (given: {first['input']!r})"
+    where = f"{key}: " if key else ""  # a mistake between sections is in none of them
+    return f"{where}{message}" if is_told else f"{where}{message} (given: {first['input']!r})"
 
 
 def _meant_name(key: str, error: Mapping[str, Any]) -> str:

@@ -186,7 +186,8 @@ def test_a_byte_that_is_no_text_is_an_unknown_word(session: Session, monkeypatch
 def test_a_model_of_text_alone_is_asked_without_an_image(
     features: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blind = configure(features, "features.library=none", "features.store=blanks.h5", "training.max_epochs=2", "run.name=blind")
+    text_alone = ("features.library=none", "features.store=blanks.h5", "model.attention.name=none")
+    blind = configure(features, *text_alone, "training.max_epochs=2", "run.name=blind")
     preprocess(blind)
     run = train(blind)
     assert main(["ask", str(run.path), "--question", "Which shape is it?", "--json"]) == 0

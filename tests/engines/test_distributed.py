@@ -25,6 +25,8 @@ from vqa_rnn.config import Config
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
+from vqa_rnn.engines import processes
+from vqa_rnn.errors import UserError
 
 # 18 questions about 9 images; batches of 5 leave 3 over, cut images in two, and give the processes unlike parts
 EXACT = (
@@ -221,6 +223,14 @@ def test_a_preempted_job_saves_leaves_and_goes_on(features: Path, undisturbed: d
     assert "the state is saved" in errors
     finish(launch(features.parent, told, "", "--resume"))
     assert equal(result(told.run.folder / "told"), undisturbed)
+
+
+def test_one_gpu_cannot_be_named_for_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    expected = "run.device=cuda:1 names one GPU, and each of 2 processes takes its own: set run.device=cuda"
+    with pytest.raises(UserError, match=f"^{expected}$"), processes("cuda:1"):
+        pass
 
 
 def test_a_mistake_is_said_once(features: Path) -> None:

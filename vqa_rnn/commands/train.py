@@ -168,6 +168,12 @@ def _read_questions(config: Config) -> dict[Split, Sequence[Question]]:
         head = config.model.head
         if isinstance(head, ChoiceHead | MlpChoiceHead) and head.target == "relevance":
             questions[split] = _judged(questions[split], config, name)  # type: ignore[index]
+    history = config.model.history.name
+    if history != "none" and not any(question.facts for question in questions["train"]):
+        raise UserError(
+            f"{config.dataset.name}: no training question has a caption or a history for model.history.name={history} to read: "
+            "set model.history.name=none"
+        )
     return questions
 
 

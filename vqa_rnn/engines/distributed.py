@@ -53,6 +53,10 @@ def processes(device_name: str) -> Iterator[torch.device]:
     if world_size == 1 or idist.get_world_size() > 1:  # alone, or joined by a caller
         yield idist.device() if idist.get_world_size() > 1 else choose_device(device_name)
         return
+    if device_name.startswith("cuda:"):
+        raise UserError(
+            f"run.device={device_name} names one GPU, and each of {world_size} processes takes its own: set run.device=cuda"
+        )
     on_gpus = device_name.startswith("cuda") or (device_name == "auto" and torch.cuda.is_available())
     local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
     if on_gpus and local_rank >= torch.cuda.device_count():
