@@ -62,6 +62,7 @@ class Run:
         sizes: What the data fixed about the model.
         features: The extractor's ``description`` with its ``fingerprint`` and how they were computed.
         precision: How training computes, settled when it began.
+        annotations: Hashes of the files that its questions were read from, by ``annotations.unchanged``.
         launcher: What started the process that made it.
     """
 
@@ -72,6 +73,7 @@ class Run:
     sizes: ModelSizes
     features: Mapping[str, Any]
     precision: str
+    annotations: Mapping[str, str]
     launcher: str = ""
 
     @property
@@ -156,6 +158,7 @@ def create_run(
     features: Mapping[str, Any],
     precision: str,
     *,
+    annotations: Mapping[str, str],
     device: torch.device,
     launcher: str,
     start: Run | None = None,
@@ -170,6 +173,7 @@ def create_run(
         sizes: What the data fixed about the model.
         features: The extractor's ``description`` with its ``fingerprint`` and how they were computed.
         precision: How training computes.
+        annotations: Hashes of the files that its questions were read from.
         device: Where it computes.
         launcher: What started the process, to tell its own restart from another job.
         start: The run whose weights it begins with.
@@ -188,6 +192,7 @@ def create_run(
         sizes=sizes,
         features=features,
         precision=precision,
+        annotations=annotations,
         launcher=launcher,
     )
     write_text(path / "config.yaml", config_yaml(config))
@@ -197,6 +202,7 @@ def create_run(
     description = {
         "format_version": FORMAT_VERSION,
         "launcher": launcher,
+        "annotations": dict(annotations),
         "features": dict(features),
         "sizes": asdict(sizes),
         "precision": precision,
@@ -260,6 +266,7 @@ def load_run(path: Path) -> Run:
         sizes=sizes,
         features=features,
         precision=precision,
+        annotations=description.get("annotations", {}),
         launcher=description.get("launcher", ""),
     )
 

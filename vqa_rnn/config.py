@@ -31,9 +31,14 @@ class DatasetOptions(Section):
     """Which of the `folds` parts is the test split."""
 
     @property
+    def place(self) -> Path | None:
+        """The folder, or the one file, that holds the data set; None for one that is installed as a package."""
+        return getattr(self, "root", None)
+
+    @property
     def source(self) -> str:
         """Where the images come from, to tell feature stores apart."""
-        return ""
+        return "" if self.place is None else str(self.place.resolve())
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "DatasetOptions":
@@ -67,11 +72,6 @@ class DaquarDataset(DatasetOptions):
     multiple_choice: bool = False
     """Give each question four choices, the decoys drawn so that the text alone says little."""
 
-    @property
-    def source(self) -> str:
-        """The folder."""
-        return str(self.root.resolve())
-
 
 class VqaDataset(DatasetOptions):
     """VQA v1 and v2: COCO photographs, ten answers a question (Antol et al. 2015; Goyal et al. 2017)."""
@@ -85,11 +85,6 @@ class VqaDataset(DatasetOptions):
     """Folder with the official question and annotation files, and with `train2014/`, `val2014/` and `test2015/`."""
     test_split: Literal["test2015", "test-dev2015"] = "test2015"
     """Which official questions are the test split."""
-
-    @property
-    def source(self) -> str:
-        """The folder."""
-        return str(self.root.resolve())
 
     @model_validator(mode="after")
     def _choices_exist(self) -> "VqaDataset":
@@ -110,7 +105,7 @@ class Visual7wDataset(DatasetOptions):
     @property
     def source(self) -> str:
         """The folder and what the regions are made of."""
-        return f"{self.root.resolve()}/{self.task}"
+        return f"{super().source}/{self.task}"
 
 
 class VisdialDataset(DatasetOptions):
@@ -134,11 +129,6 @@ class VisdialDataset(DatasetOptions):
     train_dense_file: str | None = None
     """Graded relevance of some training rounds; by default none is read."""
 
-    @property
-    def source(self) -> str:
-        """The folder."""
-        return str(self.root.resolve())
-
 
 class ClevrDataset(DatasetOptions):
     """CLEVR: rendered scenes, compositional questions (Johnson et al. 2017)."""
@@ -150,11 +140,6 @@ class ClevrDataset(DatasetOptions):
     """Where the questions of a split lie, inside `root`."""
     images: str = "images/{split}"
     """Where the images of a split lie, inside `root`."""
-
-    @property
-    def source(self) -> str:
-        """The folder."""
-        return str(self.root.resolve())
 
 
 class ClevrDialogDataset(DatasetOptions):
@@ -168,11 +153,6 @@ class ClevrDialogDataset(DatasetOptions):
     images: str = "images/{split}"
     """Where the images of a split lie, inside `root`."""
 
-    @property
-    def source(self) -> str:
-        """The folder."""
-        return str(self.root.resolve())
-
 
 class JsonlDataset(DatasetOptions):
     """Your own images and questions: one JSON object a line."""
@@ -182,9 +162,9 @@ class JsonlDataset(DatasetOptions):
     """The file. Image paths in it are relative to its folder."""
 
     @property
-    def source(self) -> str:
+    def place(self) -> Path:
         """The file."""
-        return str(self.path.resolve())
+        return self.path
 
 
 Intensity = Literal["full", "image"]

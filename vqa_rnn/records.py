@@ -97,6 +97,7 @@ class Annotations:
         benchmark: Its name, as in ``dataset.name``.
         questions: In the order of the source.
         images: Path of every image that a question names, by image id.
+        files: The files that the questions were read from; none for a data set that is installed as a package.
         boxes: Pointing: (n, 4) float32 x1 y1 x2 y2 in pixels of each image's given boxes, by image id. Box i is region
             i + 1 of the image: region 0 is the whole of it.
     """
@@ -104,6 +105,7 @@ class Annotations:
     benchmark: str
     questions: tuple[Question, ...]
     images: dict[str, Path] = field(repr=False)
+    files: tuple[Path, ...] = field(default=(), repr=False)
     boxes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def split(self, name: Split) -> tuple[Question, ...]:

@@ -249,6 +249,23 @@ def test_a_run_goes_on_though_its_questions_were_moved(features: Path, monkeypat
     assert run.checkpoints
 
 
+def test_a_run_does_not_go_on_after_its_questions_were_edited(features: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = configure(features, *RANDOM)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "_finish_step", 7, before=False)
+        with pytest.raises(Killed):
+            train(config)
+    as_it_was = features.read_text()
+    features.write_text(as_it_was.replace('"red"', '"blue"'))
+    expected = rf"^{features} has changed since {config.run.folder}/jsonl began: put it back as it was, or train anew with"
+    with pytest.raises(UserError, match=expected):
+        train(config, resume=True)
+    features.unlink()
+    train(config, resume=True)  # the encoded questions are in the run folder
+    assert f"{features} is gone: going on with the questions that {config.run.folder}/jsonl holds" in caplog.messages
+    assert not (config.run.folder / "jsonl/questions").exists()
+
+
 def test_a_second_process_is_refused(features: Path) -> None:
     config = configure(features, *RANDOM)
     run = train(config)

@@ -1,6 +1,7 @@
 """One reader a benchmark: official files to questions. No tensors, no tokenising."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vqa_rnn.annotations.clevr import read_clevr
@@ -66,4 +67,4 @@ def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
     kept = tuple(question for question in questions if question.split in splits)
     images = {question.image_id: annotations.images[question.image_id] for question in kept}
     boxes = {image_id: annotations.boxes[image_id] for image_id in images if image_id in annotations.boxes}
-    return Annotations(benchmark=annotations.benchmark, questions=kept, images=images, boxes=boxes)
+    return replace(annotations, questions=kept, images=images, boxes=boxes)

@@ -8,6 +8,7 @@ add ``relational`` (true or false) to a question: whether it picks things out by
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -67,7 +68,8 @@ def read_clevr(dataset: ClevrDataset, splits: Sequence[Split]) -> Annotations:
         UserError: A file is missing or wrong: file, record and key.
     """
     questions: list[Question] = []
-    images = {}
+    images: dict[str, Path] = {}
+    files: list[Path] = []
     for split in splits:
         path = dataset.root / dataset.questions.replace("{split}", split)
         if split == "test" and not path.is_file():
@@ -76,6 +78,7 @@ def read_clevr(dataset: ClevrDataset, splits: Sequence[Split]) -> Annotations:
             raise UserError(
                 f"no CLEVR questions at {path}: put them there (vqa-rnn datasets download clevr), or set dataset.root"
             )
+        files.append(path)
         folder = dataset.root / dataset.images.replace("{split}", split)
         read = read_official(path, _File, "CLEVR question file").questions
         if not read:
@@ -101,7 +104,7 @@ def read_clevr(dataset: ClevrDataset, splits: Sequence[Split]) -> Annotations:
                 relational=record.relational,
             )
             questions.append(question)
-    return Annotations(benchmark="clevr", questions=tuple(questions), images=images)
+    return Annotations(benchmark="clevr", questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _type(program: Sequence[_Function]) -> str | None:

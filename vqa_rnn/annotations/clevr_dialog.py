@@ -81,19 +81,21 @@ def read_clevr_dialog(dataset: ClevrDialogDataset, splits: Sequence[Split]) -> A
     """
     questions: list[Question] = []
     images: dict[str, Path] = {}
+    files: list[Path] = []
     for split in splits:
         path = dataset.root / dataset.dialogs.replace("{split}", split)
         if split == "test" and not path.is_file():
             continue
         if not path.is_file():
             raise UserError(f"no {WHAT} at {path}: put the {split} file there, or set dataset.root or dataset.dialogs")
+        files.append(path)
         folder = dataset.root / dataset.images.replace("{split}", split)
         for image in _checked_images(path, withheld=split == "test"):
             image_id = f"{split}/{image.image_filename}"
             images[image_id] = folder / image.image_filename
             for dialog_index, dialog in enumerate(image.dialogs):
                 questions += _questions(dialog, f"{split}/{image.image_index}-{dialog_index}", image_id, split)
-    return Annotations(benchmark="clevr_dialog", questions=tuple(questions), images=images)
+    return Annotations(benchmark="clevr_dialog", questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _checked_images(path: Path, *, withheld: bool) -> Iterator[_Image]:

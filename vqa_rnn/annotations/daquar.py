@@ -41,17 +41,20 @@ def read_daquar(dataset: DaquarDataset, splits: Sequence[Split]) -> Annotations:
             "(vqa-rnn datasets download daquar), or set dataset.root"
         )
     questions: list[Question] = []
-    files: dict[Split, str] = {"train": dataset.train_file, "test": dataset.test_file}
-    for split, file in files.items():
-        if split not in splits or (split == "test" and not (dataset.root / file).is_file()):
+    files: list[Path] = []
+    names: dict[Split, str] = {"train": dataset.train_file, "test": dataset.test_file}
+    for split, name in names.items():
+        path = dataset.root / name
+        if split not in splits or (split == "test" and not path.is_file()):
             continue
-        read = _read_file(dataset.root / file, split)
+        files.append(path)
+        read = _read_file(path, split)
         if dataset.single_word:
             read = list(filter(_has_one_answer, read))
         questions += _with_choices(read) if dataset.multiple_choice else read
     folder = dataset.root / "images"
     images = {q.image_id: _image_path(folder, q.image_id) for q in questions}
-    return Annotations(benchmark="daquar", questions=tuple(questions), images=images)
+    return Annotations(benchmark="daquar", questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _has_one_answer(question: Question) -> bool:

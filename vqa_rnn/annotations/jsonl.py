@@ -109,7 +109,7 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
         questions.append(_question(parsed, question_id))
     if not line_of:
         raise UserError(f"{path} is empty: it holds one JSON object a line, with image, question and answer")
-    return Annotations(benchmark="jsonl", questions=tuple(questions), images=images)
+    return Annotations(benchmark="jsonl", questions=tuple(questions), images=images, files=(path,))
 
 
 def _parse(line: str, where: str) -> _Line:

@@ -97,12 +97,14 @@ def read_visdial(dataset: VisdialDataset, splits: Sequence[Split]) -> Annotation
     """
     questions: list[Question] = []
     images: dict[str, Path] = {}
+    files: list[Path] = []
     for split in splits:
         path = _dialog_path(dataset, split)
         if path is None:
             continue
         file = read_official(path, DialogFile, WHAT)
         dense_path = _dense_path(dataset, split)
+        files += [path, dense_path] if dense_path else [path]
         dense = read_dense(dense_path) if dense_path else {}
         num_options: dict[int, Sequence[int]] = {}
         for number, dialog in enumerate(checked_dialogs(file, path, withheld=split == "test")):
@@ -117,7 +119,7 @@ def read_visdial(dataset: VisdialDataset, splits: Sequence[Split]) -> Annotation
             questions += _questions(dialog, file.data, split, dense)
         if dense_path:
             check_dense(dense, num_options, dense_path)
-    return Annotations(benchmark="visdial", questions=tuple(questions), images=images)
+    return Annotations(benchmark="visdial", questions=tuple(questions), images=images, files=tuple(files))
 
 
 def checked_dialogs(file: DialogFile, path: Path, *, withheld: bool) -> Iterator[Dialog]:

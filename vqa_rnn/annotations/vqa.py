@@ -223,10 +223,12 @@ def read_vqa(dataset: VqaDataset, splits: Sequence[Split]) -> Annotations:
         )
     questions: list[Question] = []
     images: dict[str, Path] = {}
+    files: list[Path] = []
     for split in SPLITS:
         if split not in splits or (split == "test" and not _question_file(dataset, dataset.test_split).is_file()):
             continue
         read, paths = _read_split(dataset, split)
+        files += _files(dataset, split)
         both = images.keys() & paths.keys()
         if both:
             raise UserError(
@@ -235,7 +237,7 @@ def read_vqa(dataset: VqaDataset, splits: Sequence[Split]) -> Annotations:
             )
         questions += read
         images |= paths
-    return Annotations(benchmark="vqa", questions=tuple(questions), images=images)
+    return Annotations(benchmark="vqa", questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _subset(dataset: VqaDataset, split: Split) -> str:
@@ -252,20 +254,25 @@ def _annotation_file(dataset: VqaDataset, subset: str) -> Path:
     return dataset.root / f"{prefix}mscoco_{subset}_annotations.json"
 
 
+def _files(dataset: VqaDataset, split: Split) -> list[Path]:
+    """The questions of a split and, but for those of the test split, their answers."""
+    subset = _subset(dataset, split)
+    return [_question_file(dataset, subset)] + ([] if split == "test" else [_annotation_file(dataset, subset)])
+
+
 def _read_split(dataset: VqaDataset, split: Split) -> tuple[list[Question], dict[str, Path]]:
     """The questions of one split and the paths of their images."""
     subset = _subset(dataset, split)
-    path = _question_file(dataset, subset)
+    path, *answer_path = _files(dataset, split)
     annotations: Sequence[VqaAnnotation | None]
-    if split == "test":
+    if not answer_path:
         content = read_question_file(path)
         annotations = [None] * len(content.questions)
     else:
-        answer_path = _annotation_file(dataset, subset)
-        for file in (path, answer_path):
+        for file in (path, *answer_path):
             if not file.is_file():
                 raise UserError(f"no VQA file at {file}: put it there ({_download(dataset)}), or set dataset.root")
-        content, annotations = read_questions_and_answers(path, answer_path)
+        content, annotations = read_questions_and_answers(path, *answer_path)
     folder = _image_folder(dataset, content.data_subtype or subset, path)
     questions: list[Question] = []
     images: dict[str, Path] = {}

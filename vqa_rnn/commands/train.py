@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from vqa_rnn.annotations import load_annotations
+from vqa_rnn.annotations.unchanged import changed_files, hash_files
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, keep_store, open_features, open_store
@@ -46,7 +47,7 @@ from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.precision import auto_precision, native_precision
-from vqa_rnn.records import Question, Split
+from vqa_rnn.records import Annotations, Question, Split
 from vqa_rnn.text import WordTokenizer
 
 log = logging.getLogger("vqa_rnn")
@@ -111,7 +112,9 @@ def _prepare(
     run = _run_to_resume(config) if resume else None
     config = keep_store(config, run.config) if run else config
     checkpoint = load_checkpoint(run) if run else None
-    questions = {} if run and all(run.questions_path(split).is_file() for split in SPLITS) else _read_questions(config)
+    is_encoded = run is not None and all(run.questions_path(split).is_file() for split in SPLITS)
+    annotations = None if is_encoded else load_annotations(config.dataset, SPLITS)
+    questions = {} if annotations is None else _questions(config, annotations)
     start = None if run else open_start(config)
     if start is not None and start.path.resolve() == path.resolve():
         raise UserError(f"training.start_from={start.path} is the run that would be replaced: set run.name to another name")
@@ -125,6 +128,7 @@ def _prepare(
     for split in encoded:
         open_features(config, encoded[split], run)  # every image has the features that its questions need
     if run is None:
+        assert annotations is not None, "only a run that is resumed has encoded questions"
         sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
         precision: str = config.training.precision
         if precision == "bfloat16" and native_precision(device) == "float32":
@@ -145,6 +149,7 @@ def _prepare(
             sizes,
             description,
             precision,
+            annotations=hash_files(config.dataset, annotations.files),
             device=device,
             launcher=_launcher(),
             start=start,
@@ -158,8 +163,8 @@ def _prepare(
     return checkpoint
 
 
-def _read_questions(config: Config) -> dict[Split, Sequence[Question]]:
-    annotations = load_annotations(config.dataset, SPLITS)
+def _questions(config: Config, annotations: Annotations) -> dict[Split, Sequence[Question]]:
+    """The questions to train and to validate on, seen to suit the model."""
     questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in SPLITS}
     for split, name in (("train", "training"), ("val", "validation")):
         if not questions[split]:  # type: ignore[index]
@@ -358,6 +363,13 @@ def _run_to_resume(config: Config) -> Run:
     """Open the run to go on with; refuse changes to what is learned."""
     run = load_run(run_path(config))
     check_changes(run.config, config, MAY_CHANGE, str(run.path), "a resume")
+    changed, gone = changed_files(config.dataset, run.annotations)
+    if changed:
+        raise UserError(
+            f"{changed[0]} has changed since {run.path} began: put it back as it was, or train anew with --overwrite"
+        )
+    if gone:
+        log.warning("%s is gone: going on with the questions that %s holds", gone[0], run.path)
     return run
 
 
