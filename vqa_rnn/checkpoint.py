@@ -44,7 +44,7 @@ from vqa_rnn.text import WordTokenizer
 
 log = logging.getLogger("vqa_rnn")
 
-FORMAT_VERSION = 2  # 2: the weights of recurrent networks have other names
+FORMAT_VERSION = 3  # 3: texts are split into other words
 LOCK = "lock"
 # What fine-tuning may do otherwise than the run it starts from: the weights mean the same.
 MAY_DIFFER_FROM_START = ("target", "label_smoothing", "dropout", "word_dropout", "feature_dropout")
@@ -248,7 +248,7 @@ def load_run(path: Path) -> Run:
             f"{path} has format version {version}; this program knows versions up to {FORMAT_VERSION}: install a newer vqa-rnn"
         )
     if version < FORMAT_VERSION:
-        raise UserError(f"{path} was made by an earlier vqa-rnn, whose weights this one does not read: train it anew")
+        raise UserError(f"{path} was made by an earlier vqa-rnn, whose words and weights this one does not read: train it anew")
     try:
         values = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
     except Exception as error:  # a YAML error of any kind, or no file

@@ -1,14 +1,21 @@
 """Words: from a text to token ids.
 
-A text is put in Unicode form NFKC and lower case, then split at white space and punctuation, and the punctuation is
-dropped. Id 0 is padding, id 1 the unknown word.
+A text is put in Unicode form NFKC and lower case. Its words are what ``_WORD`` finds, and what lies between them is dropped:
+
+- a number with its sign, decimals and thousands: ``-1``, ``3.5``, ``1,000``, ``2nd``;
+- a run of letters: ``t-shirt`` is ``t``, ``shirt``;
+- what English contracts after an apostrophe, a word of its own: ``it's`` is ``it``, ``'s``;
+- each letter of a script that puts no spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar);
+- a run of symbols that are no punctuation: emoji, currencies.
+
+Id 0 is padding, id 1 the unknown word.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers.trainers import WordLevelTrainer
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path
@@ -25,13 +32,43 @@ def split_words(text: str) -> list[str]:
         text: Any text.
 
     Returns:
-        Lower-case words without punctuation; empty if there are none.
+        Lower-case words; empty if there are none.
     """
     return [word for word, _ in _PRE_TOKENIZER.pre_tokenize_str(_NORMALIZER.normalize_str(text))]
 
 
-_NORMALIZER = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-_PRE_TOKENIZER = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="removed")])
+_NORMALIZER = normalizers.Sequence(
+    [
+        normalizers.NFKC(),
+        normalizers.Lowercase(),
+        normalizers.Replace(Regex("[\u2019\u02bc]"), "'"),
+        normalizers.Replace("\u2212", "-"),  # the minus sign
+    ]
+)
+_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}&&[^{_SPACELESS}]]"
+_SIGN = r"(?:(?<![^\s(\[{=<>:])[+\-])?"  # where nothing stands before it: 3-4 is 3, 4
+_POINT = r"(?:(?<![^\s(\[{=<>:+\-])\.)?"
+_WORD = "|".join(
+    (
+        rf"{_SIGN}{_POINT}\p{{Nd}}+(?:[.,]\p{{Nd}}+)*{_LETTER}*",
+        rf"[\p{{L}}&&[{_SPACELESS}]]\p{{M}}*",
+        r"(?<=[\p{L}\p{M}\p{N}])'(?:s|t|d|m|re|ve|ll)(?![\p{L}\p{M}\p{N}])",
+        rf"{_LETTER}+",
+        r"[^\s\p{P}\p{L}\p{M}\p{N}\p{C}$+<=>^`|~]+",
+    )
+)
+_PRE_TOKENIZER = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
+
+
+_ALL = 2**31  # words a vocabulary may have
+
+
+def _tokenizer(model: models.WordLevel) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = _NORMALIZER
+    tokenizer.pre_tokenizer = _PRE_TOKENIZER
+    return tokenizer
 
 
 class WordTokenizer:
@@ -53,28 +90,21 @@ class WordTokenizer:
 
     @classmethod
     def build(cls, texts: Iterable[str], min_count: int, max_tokens: int) -> "WordTokenizer":
-        """Collect the words of the training texts, the most frequent first.
+        """Collect the words of the training texts, the most frequent first, then by the alphabet.
 
         Args:
-            texts: Every training text once, or as often as it should count.
+            texts: Every training text as often as it should count.
             min_count: Rarer words are left to the unknown word.
             max_tokens: Longer texts are cut.
 
         Returns:
             The tokenizer.
         """
-        counts: Counter[str] = Counter()
-        for text, times in Counter(texts).items():
-            for word in split_words(text):
-                counts[word] += times
-        words = sorted((word for word, n in counts.items() if n >= min_count), key=lambda word: (-counts[word], word))
-        vocabulary = {PADDING: PADDING_ID, UNKNOWN: UNKNOWN_ID}
-        for word in words:
-            vocabulary.setdefault(word, len(vocabulary))
-        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-        tokenizer.normalizer = _NORMALIZER
-        tokenizer.pre_tokenizer = _PRE_TOKENIZER
-        return cls(tokenizer, max_tokens)
+        counter = _tokenizer(models.WordLevel())
+        counter.train_from_iterator(texts, WordLevelTrainer(vocab_size=_ALL, min_frequency=min_count, show_progress=False))
+        words = sorted(counter.get_vocab().items(), key=lambda item: item[1])
+        vocabulary = {PADDING: PADDING_ID, UNKNOWN: UNKNOWN_ID} | {word: number + 2 for word, number in words}
+        return cls(_tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN)), max_tokens)
 
     @property
     def vocabulary_size(self) -> int:
@@ -100,7 +130,7 @@ class WordTokenizer:
             ids: Token ids, without padding.
 
         Returns:
-            The words with a space between them.
+            The words with a space between them, but before a contraction: ``it's 3.5``. Other punctuation is lost.
 
         Raises:
             ValueError: An id is not in the vocabulary.
@@ -110,8 +140,8 @@ class WordTokenizer:
             word = self._tokenizer.id_to_token(number)
             if word is None:
                 raise ValueError(f"token ids go up to {self.vocabulary_size - 1}, and this is {number}")
-            words.append(word)
-        return " ".join(words)
+            words.append(word if word.startswith("'") else f" {word}")
+        return "".join(words).strip()
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that are not in the vocabulary.
