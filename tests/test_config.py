@@ -44,6 +44,10 @@ def message_of(source: str, *overrides: str) -> str:
             "model.head: dropout is for the hidden layer, and hidden_size=null leaves it out: set one of them",
         ),
         (
+            ["model.head.unknown_answers=zero_target"],
+            "model.head: unknown_answers=zero_target needs loss=sigmoid: a softmax says that one of the answers is right",
+        ),
+        (
             ["features.output=pooled", "model.attention.name=stacked"],
             "features.output=pooled gives one region an image: there is nothing to attend to; set model.attention.name=none "
             "(given: stacked)",

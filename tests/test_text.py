@@ -99,6 +99,13 @@ def test_long_texts_are_cut():
     assert tokenizer.encode(["a b c d e", "e"]) == [[2, 3, 4], [6]]
 
 
+def test_of_a_long_round_the_question_is_cut_and_the_answer_stays():
+    tokenizer = build("a b c d e", max_tokens=3)
+    rounds = [("a b c d", "e"), ("a b", "c d e"), ("a", "b c d e"), ("a", "b"), ("", "e"), ("?", "!")]
+    assert tokenizer.encode_rounds(rounds) == [[2, 3, 6], [4, 5, 6], [3, 4, 5], [2, 3], [6], [UNKNOWN_ID]]
+    assert tokenizer.encode_rounds([]) == []
+
+
 def test_encoding_nothing_gives_nothing():
     assert build("cat").encode([]) == []
 

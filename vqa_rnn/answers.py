@@ -190,6 +190,21 @@ def answer_scores(human_answers: Sequence[str]) -> dict[str, float]:
     return {answer: score for answer, score in scores.items() if score > 0}
 
 
+def most_frequent_answer(human_answers: Sequence[str]) -> str:
+    """The answer that most people gave to a question.
+
+    Args:
+        human_answers: What people answered, at least one text.
+
+    Returns:
+        The answer in the form in which it scores; of several given equally often, the one that was said first.
+    """
+    if len(human_answers) == 1:
+        return fold_answer(human_answers[0])
+    humans, _ = _compared(human_answers, RULES["2021"])
+    return Counter(humans).most_common(1)[0][0]
+
+
 def _compared(human_answers: Sequence[str], forms: ConsensusRule) -> tuple[list[str], bool]:
     """Human answers in the form they are compared in, and whether people differ."""
     humans = list(map(forms.agreed, human_answers))
@@ -241,21 +256,22 @@ class AnswerVocabulary:
     def build(
         cls, human_answers: Iterable[Sequence[str]], min_count: int = 1, max_answers: int | None = None
     ) -> "AnswerVocabulary":
-        """Keep the answers that earn most on the training questions.
+        """Keep the answers that most training questions have as their most frequent one.
+
+        Published systems count so: Antol et al. 2015 for their 1,000 answers, the bottom-up top-down model for those given to
+        nine questions or more.
 
         Args:
             human_answers: The human answers of each training question.
-            min_count: An answer must earn at least this much, summed over the questions.
+            min_count: Of so many questions at least an answer must be the most frequent one.
             max_answers: Keep at most this many; None keeps all.
 
         Returns:
             The vocabulary; ties in alphabetical order.
         """
-        earned: Counter[str] = Counter()
-        for answers in human_answers:
-            earned.update(answer_scores(answers))  # type: ignore[arg-type]  # Counter adds fractions as well
-        kept = [answer for answer, total in earned.items() if total >= min_count - 1e-9]
-        kept.sort(key=lambda answer: (-earned[answer], answer))
+        counts = Counter(most_frequent_answer(answers) for answers in human_answers if answers)
+        kept = [answer for answer, count in counts.items() if count >= min_count]
+        kept.sort(key=lambda answer: (-counts[answer], answer))
         return cls(kept[:max_answers])
 
     def targets(self, human_answers: Sequence[str]) -> dict[int, float]:

@@ -233,13 +233,14 @@ class TextConfig(Section):
     """Words and answers."""
 
     min_count: int = Field(1, ge=1)
-    """Words seen less often in the training split become the unknown word."""
+    """Words seen less often in the training split become the unknown word. A caption and each round count once a dialog, a
+    choice once in all."""
     max_tokens: int = Field(64, ge=1)
-    """Longer texts are cut."""
+    """Longer texts are cut at their end; of an earlier question with its answer the question is cut."""
     min_answer_count: int = Field(1, ge=1)
-    """Answers given less often in the training split are left out of the answer vocabulary."""
+    """Answers are left out of the answer vocabulary if fewer training questions than this have them as their most frequent."""
     max_answers: int | None = Field(None, ge=2)
-    """Keep only this many answers, the most frequent."""
+    """Keep only this many answers, counted likewise."""
 
 
 CellName = Literal["elman", "lstm", "gru", "gru_reset_before", "mut1", "mut2", "mut3", "nas", "highway", "residual"]
@@ -412,12 +413,17 @@ class ClassifierHead(Section):
     """Dropout on that layer."""
     loss: Literal["softmax", "sigmoid"] = "softmax"
     """`softmax`: one answer is right, its share given by what people said; `sigmoid`: each is right or not by itself."""
+    unknown_answers: Literal["skip", "zero_target"] = "skip"
+    """Training questions without an answer in the vocabulary. `skip`: they are left out; `zero_target`, for `sigmoid`: no
+    answer is right."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """`softmax`: share of the target spread evenly over all answers."""
 
     @model_validator(mode="after")
     def _options_are_used(self) -> "ClassifierHead":
         _check_label_smoothing(self.label_smoothing, self.loss)
+        if self.unknown_answers == "zero_target" and self.loss != "sigmoid":
+            raise ValueError("unknown_answers=zero_target needs loss=sigmoid: a softmax says that one of the answers is right")
         if self.dropout > 0 and self.hidden_size is None:
             raise ValueError("dropout is for the hidden layer, and hidden_size=null leaves it out: set one of them")
         return self

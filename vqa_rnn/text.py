@@ -123,6 +123,21 @@ class WordTokenizer:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids[: self.max_tokens] or [UNKNOWN_ID] for encoding in encodings]
 
+    def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[list[int]]:
+        """Turn questions with their answers into token ids; where both are too long, the question is cut.
+
+        Args:
+            rounds: Question and answer.
+
+        Returns:
+            Ids of each question and then of its answer, at most ``max_tokens``; a round without words is one unknown word.
+        """
+        texts = [text for pair in rounds for text in pair]
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        pairs = zip(ids[::2], ids[1::2], strict=True)
+        joined = [question[: max(0, self.max_tokens - len(answer))] + answer for question, answer in pairs]
+        return [each[: self.max_tokens] or [UNKNOWN_ID] for each in joined]
+
     def decode(self, ids: Iterable[int]) -> str:
         """Turn token ids back into words.
 

@@ -47,6 +47,14 @@ def test_ragged_rows_without_elements_have_no_columns():
     assert ragged.padded(np.array([], dtype=np.int64), 0).shape == (0, 0)
 
 
+def test_a_long_fact_keeps_its_answer():
+    question = ask("1", caption="a b c d e f", history=(Round("a b c d e f", "yes"), Round("a b", "no")))
+    tokenizer = WordTokenizer.build(["a b c d e f yes no what is it"], min_count=1, max_tokens=4)
+    encoded = encode_questions([question], tokenizer, ANSWERS)
+    facts = [tokenizer.decode(row(encoded.tokens, fact)) for fact in row(encoded.dialog_facts, 0)]
+    assert facts == ["a b c d", "a b c yes", "a b no"]
+
+
 def test_every_distinct_text_is_tokenised_once():
     encoded = encode(
         ask("1", "is it a cat ?"),

@@ -247,6 +247,18 @@ def test_an_mlp_scores_each_triplet_of_question_image_and_choice():
             assert logits[n, c].item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
 
 
+def test_questions_whose_answer_is_unknown_can_have_a_target_of_zeros():
+    config = ClassifierHead(hidden_size=None, loss="sigmoid", unknown_answers="zero_target")
+    head = Classifier(config, 5, 3, 3, TextEncoder(TextEncoderConfig(), 9))
+    found, counts = head.losses(LOGITS, batch_of(3, **TARGETS))
+    assert counts.tolist() == [True, True, True]
+    assert found[2].item() == pytest.approx(sum(math.log1p(math.exp(value)) for value in (5, -1, 0)), rel=1e-6)
+    before, _ = Classifier(ClassifierHead(loss="sigmoid"), 5, 3, 3, TextEncoder(TextEncoderConfig(), 9)).losses(
+        LOGITS, batch_of(3, **TARGETS)
+    )
+    assert before.tolist() == pytest.approx([*found[:2].tolist(), 0.0])
+
+
 def test_the_sigmoid_loss_of_choices_is_the_mean_over_those_that_exist():
     found, counts = mlp_choice().losses(CHOICE_LOGITS, batch_of(4, **CHOICES))
     first = (cross_entropy(1, 0) + cross_entropy(2, 1) + cross_entropy(3, 0)) / 3

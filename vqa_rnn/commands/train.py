@@ -28,6 +28,7 @@ from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.question_file import open_questions, save_questions
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
+from vqa_rnn.data.vocabulary import build_answers, build_tokenizer
 from vqa_rnn.engines import (
     Training,
     build_evaluator,
@@ -312,13 +313,10 @@ def _log_file(run: Run) -> Iterator[None]:
 
 def _build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:
     """Words and answers, from the training split alone."""
-    texts = (text for q in questions for text in (q.question, *q.choices, *q.facts))
-    tokenizer = WordTokenizer.build(texts, config.text.min_count, config.text.max_tokens)
+    tokenizer = build_tokenizer(questions, config.text)
     if config.model.head.name != "classifier":
         return tokenizer, AnswerVocabulary([])
-    answers = AnswerVocabulary.build(
-        (question.human_answers for question in questions), config.text.min_answer_count, config.text.max_answers
-    )
+    answers = build_answers(questions, config.text)
     if len(answers) < 2:
         raise UserError(
             f"{config.dataset.name}: the training questions have {len(answers)} distinct answers that are frequent "

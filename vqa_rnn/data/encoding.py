@@ -5,6 +5,7 @@ VisDial's training questions have 123 million choices: what is done to each choi
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, islice
+from typing import TypeVar
 
 import numpy as np
 import xxhash
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.data.columns import EncodedQuestions, Ints, Ragged, Texts
 from vqa_rnn.errors import UserError
-from vqa_rnn.records import Question, is_empty
+from vqa_rnn.records import Question, Round, is_empty
 from vqa_rnn.text import WordTokenizer
 
 QUESTIONS_AT_ONCE = 8192  # whose choices are put in order together
@@ -52,11 +53,18 @@ def choice_orders(question_ids: Sequence[str], num_choices: int) -> Ints:
     return np.argsort(drawn ^ (drawn >> np.uint64(31)), axis=1)
 
 
-class _Numbers(dict[str, int]):
-    """Texts by the order in which they were first looked up."""
+Text = str | Round
+"""A text to be tokenised; of an earlier round the question is cut before the answer."""
 
-    def __missing__(self, text: str) -> int:
-        self[text] = number = len(self)
+
+Key = TypeVar("Key", str, Text)
+
+
+class _Numbers(dict[Key, int]):
+    """Keys by the order in which they were first looked up."""
+
+    def __missing__(self, key: Key) -> int:
+        self[key] = number = len(self)
         return number
 
 
@@ -96,7 +104,7 @@ def encode_questions(
             raise UserError(f"question {q.question_id}: the question is empty")
         if len(q.choices) == 1 or len(q.choice_regions) == 1:
             raise UserError(f"question {q.question_id}: one choice; at least two are needed")
-    texts, images, dialogs = _Numbers(), _Numbers(), _Numbers()
+    texts, images, dialogs = _Numbers[Text](), _Numbers[str](), _Numbers[str]()
     question = _column(texts[q.question] for q in questions)
     image = _column(images[q.image_id] for q in questions)
     dialog = _column(dialogs[q.dialog_id or q.question_id] for q in questions)
@@ -129,18 +137,19 @@ def _column(values: Iterable[int]) -> Ints:
     return np.fromiter(values, dtype=np.int64)
 
 
-def _encode_facts(questions: Sequence[Question], dialog: Ints, texts: _Numbers) -> tuple[Ints, Ragged]:
+def _encode_facts(questions: Sequence[Question], dialog: Ints, texts: _Numbers[Text]) -> tuple[Ints, Ragged]:
     """How many facts came before each question, and each dialog's facts: rounds of one dialog share the longest history."""
     facts: list[list[int]] = [[] for _ in range(dialog.max(initial=-1) + 1)]
     lengths = np.empty(len(questions), dtype=np.int64)
     for i, (row, q) in enumerate(zip(dialog.tolist(), questions, strict=True)):
-        came_before, known = q.facts, facts[row]
+        caption: tuple[Text, ...] = (q.caption,) if q.caption else ()
+        came_before, known = (*caption, *q.history), facts[row]
         known += map(texts.__getitem__, came_before[len(known) :])
         lengths[i] = len(came_before)
     return lengths, Ragged.of(facts, "int32")
 
 
-def _encode_choices(questions: Sequence[Question], texts: _Numbers) -> tuple[Ragged, Ragged, Ragged, Ints]:
+def _encode_choices(questions: Sequence[Question], texts: _Numbers[Text]) -> tuple[Ragged, Ragged, Ragged, Ints]:
     """Choices, regions and relevance in the order of ``choice_order``, and the place of the true choice, -1 if unknown."""
     lengths = _column(len(q.choices) for q in questions)
     flat = map(texts.__getitem__, chain.from_iterable(q.choices for q in questions))
@@ -169,16 +178,18 @@ def _put_in_order(ragged: Ragged, rows: Ints, order: Ints) -> None:
     ragged.values[first + np.arange(order.shape[1])] = ragged.values[first + order[filled]]
 
 
-def _classes(texts: Collection[str], answers: AnswerVocabulary) -> Ints:
+def _classes(texts: Collection[Text], answers: AnswerVocabulary) -> Ints:
     if not len(answers):
         return np.full(len(texts), -1, dtype=np.int64)
-    known = map(answers.class_of, texts)
+    known = (answers.class_of(text) if isinstance(text, str) else None for text in texts)
     return _column(-1 if number is None else number for number in known)
 
 
-def _tokenise(texts: Iterable[str], tokenizer: WordTokenizer) -> Ragged:
+def _tokenise(texts: Iterable[Text], tokenizer: WordTokenizer) -> Ragged:
     remaining = iter(texts)
     parts = []
     while block := list(islice(remaining, TEXTS_AT_ONCE)):
-        parts.append(Ragged.of(tokenizer.encode(block), "int32"))
+        plain = iter(tokenizer.encode([text for text in block if isinstance(text, str)]))
+        rounds = iter(tokenizer.encode_rounds([(text.question, text.answer) for text in block if isinstance(text, Round)]))
+        parts.append(Ragged.of((next(plain if isinstance(text, str) else rounds) for text in block), "int32"))
     return Ragged.join(parts, "int32")

@@ -22,7 +22,8 @@ class ClassifierHead(nn.Module):
     """A hidden layer, or none, then a logit for every answer of the vocabulary.
 
     ``softmax``: cross-entropy with the answer scores, made to sum to 1, as the target. ``sigmoid``: binary cross-entropy of
-    each answer with its score as the target (Teney et al. 2018, https://arxiv.org/abs/1708.02711, section 3.6).
+    each answer with its score as the target (Teney et al. 2018, https://arxiv.org/abs/1708.02711, section 3.6); there questions
+    without an answer in the vocabulary have a target of zeros (``unknown_answers: zero_target``).
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class ClassifierHead(nn.Module):
             layer = (nn.Linear(joint_size, hidden), nn.ReLU(), nn.Dropout(config.dropout))
             self.layers = nn.Sequential(*layer, nn.Linear(hidden, num_answers))
         self.loss = config.loss
+        self.keeps_unknown_answers = config.unknown_answers == "zero_target"
         self.label_smoothing = config.label_smoothing
 
     def forward(self, joint_NJ: Tensor, regions_BKD: Tensor, batch: Batch) -> Tensor:
@@ -59,13 +61,14 @@ class ClassifierHead(nn.Module):
             batch: Its ``answer_ids`` and ``answer_scores``.
 
         Returns:
-            (N,) float32, 0 for questions without an answer in the vocabulary, and (N,) bool, the questions that have one.
+            (N,) float32, 0 for questions without an answer in the vocabulary, and (N,) bool, the questions that have one; with
+            ``unknown_answers: zero_target`` all questions count, as those of a training split all have answers.
         """
         totals_N = batch.answer_scores.sum(dim=1)
         if self.loss == "sigmoid":
             targets_NA = torch.zeros_like(logits_NA).scatter_add_(1, batch.answer_ids, batch.answer_scores.to(logits_NA))
             losses_NA = functional.binary_cross_entropy_with_logits(logits_NA, targets_NA, reduction="none")
-            return _where(losses_NA.sum(dim=1), totals_N > 0)
+            return _where(losses_NA.sum(dim=1), (totals_N > 0) | self.keeps_unknown_answers)
         log_p_NA = logits_NA.log_softmax(dim=1)
         targets_NS = batch.answer_scores / totals_N.clamp(min=1e-9)[:, None]
         true_N = -(targets_NS * log_p_NA.gather(1, batch.answer_ids)).sum(dim=1)
