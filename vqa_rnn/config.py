@@ -282,6 +282,8 @@ class TextEncoderConfig(RecurrentOptions):
 
     embedding_size: int = Field(128, ge=1)
     """Size of a word vector."""
+    embedding_std: float = Field(1.0, gt=0)
+    """Word vectors start normally distributed around 0 with this deviation. Smaller ones learned less (docs/ablations.md)."""
     bidirectional: bool = False
     """Read the text in both directions, each with `hidden_size`."""
     pooling: Literal["last", "mean", "max", "all_states"] = "last"

@@ -117,3 +117,12 @@ def test_padding_is_a_zero_vector_that_does_not_learn():
 
 def test_ids_mean_what_they_mean_to_the_tokenizer():
     assert (text_encoder.PADDING_ID, text_encoder.UNKNOWN_ID) == (text.PADDING_ID, text.UNKNOWN_ID)
+
+
+@pytest.mark.parametrize("std", [1.0, 0.1])
+def test_word_vectors_start_with_the_deviation_that_is_asked_for(std: float):
+    torch.manual_seed(0)
+    vectors = TextEncoder(TextEncoderConfig(embedding_size=64, embedding_std=std), 1001).embedding.weight
+    assert vectors[1:].std().item() == pytest.approx(std, rel=0.02)
+    assert vectors[1:].mean().item() == pytest.approx(0, abs=0.02 * std)
+    assert not vectors[0].any(), "padding stays 0"

@@ -43,7 +43,7 @@ class GenerativeHead(nn.Module):
         self.embedding = text_encoder.embedding
         word_size = self.embedding.embedding_dim
         self.end_id = self.embedding.num_embeddings
-        self.start = nn.Parameter(torch.randn(word_size))
+        self.start = nn.Parameter(text_encoder.embedding_std * torch.randn(word_size))  # as a word
         self.every_step = config.conditioning == "every_step"
         self.network = RecurrentNetwork(
             config.cell,

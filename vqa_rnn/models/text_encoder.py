@@ -22,6 +22,7 @@ class TextEncoder(nn.Module):
 
     Attributes:
         output_size: H.
+        embedding_std: The deviation that word vectors start with.
         cell: The kind of recurrent network.
         start: How it starts, as keyword arguments of ``RecurrentNetwork``.
     """
@@ -35,6 +36,8 @@ class TextEncoder(nn.Module):
         """
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size, padding_idx=PADDING_ID)
+        self.embedding.weight.detach().mul_(config.embedding_std)  # torch draws them with a deviation of 1
+        self.embedding_std = config.embedding_std
         self.network = RecurrentNetwork(
             config.cell,
             config.embedding_size,
