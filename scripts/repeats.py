@@ -147,4 +147,5 @@ def _pool(parts: list[Measurement]) -> Measurement:
         predictions={key: value for part in parts for key, value in part.predictions.items()},
         metrics=join([part.metrics for part in parts]),
         floors={name: join([part.floors[name] for part in parts]) for name in parts[0].floors},
+        ceilings=join([part.ceilings for part in parts]),
     )

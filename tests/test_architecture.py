@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batch": PLAIN,
     "text": PLAIN,
     "answers": PLAIN,
-    "annotations": PLAIN | {"answers"},
+    "annotations": PLAIN | {"answers", "text"},
     "datasets": PLAIN,
     "features": PLAIN,
     "rnn": PLAIN,

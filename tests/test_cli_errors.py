@@ -279,6 +279,13 @@ USAGE = {
     "json_without_question": (["ask", "runs/open", "--json"], ["--question"]),
     "empty_question": ([*ASK, ""], ["the question is empty"]),
     "question_of_a_mark_alone": ([*ASK, " ? "], ["the question is empty"]),
+    "question_with_a_byte_that_is_no_text": ([*ASK, "caf\udce9?"], ["'caf??' is not UTF-8 text"]),
+    "choice_with_a_byte_that_is_no_text": ([*ASK, "What?", "--choice", "a", "--choice", "\udce9"], ["'?' is not UTF-8 text"]),
+    "image_of_a_long_name": (["ask", "runs/open", "--image", "a" * 300, "--question", "What?"], ["a" * 300, "too long"]),
+    "choices_of_the_same_words": (
+        ["ask", "runs/choice", *ASK[2:], "What?", "--choice", "t-shirt", "--choice", "T shirt"],
+        ["'t-shirt' and 'T shirt' are the same words"],
+    ),
     "one_choice": ([*ASK, "What colour?", "--choice", "red"], ["at least two"]),
     "same_choice_twice": ([*ASK, "What colour?", "--choice", "red", "--choice", "Red "], ["twice"]),
     "choices_unknown_to_the_classifier": (
@@ -311,7 +318,10 @@ QUESTIONS = {
     "answer_not_among_choices": (add_line(answer="green"), ["questions.jsonl:7", "'green'", "choices"]),
     "no_answer": (drop_answer, ["questions.jsonl:7", "answer"]),
     "unknown_split": (add_line(split="dev"), ["questions.jsonl:7", "split"]),
-    "question_id_twice": (add_line(question_id="1"), ["'1' comes twice"]),
+    "question_id_twice": (
+        add_text("\n".join(json.dumps(line(question_id="x", image=f"images/{n}.png")) for n in range(2))),
+        ["questions.jsonl:8", "'x' comes twice (first on line 7)"],
+    ),
 }
 
 
@@ -349,7 +359,7 @@ FILES = {
     "choice_head_without_choices": (
         lambda: add_text(json.dumps({k: v for k, v in line().items() if k != "choices"}))(),
         [*TRAIN, "model.head.name=choice"],
-        ["question 7", "choices"],
+        ["question images/0.png: what colour is it?", "has 0 choices"],
     ),
     "store_that_is_text": (write("features.h5", "features"), TRAIN, ["features.h5", "HDF5"]),
     "store_of_a_newer_format": (set_attribute("format_version", 99), TRAIN, ["features.h5", "99", "newer vqa-rnn"]),

@@ -152,6 +152,7 @@ def test_evaluate_writes_and_returns_the_object_of_the_design(features: Path) ->
         "intervals",
         "per_type",
         "floors",
+        "ceilings",
         "image_gain",
         "questions_sha256",
         "weights_sha256",

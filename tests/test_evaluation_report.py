@@ -57,7 +57,13 @@ def report() -> dict[str, Any]:
     floors["chance"] = {"r@1": np.full(len(questions), 0.25)}
     metrics = visdial_metrics(questions, predictions)
     measured = Measurement(
-        benchmark="visdial", split="val", questions=questions, predictions=predictions, metrics=metrics, floors=floors
+        benchmark="visdial",
+        split="val",
+        questions=questions,
+        predictions=predictions,
+        metrics=metrics,
+        floors=floors,
+        ceilings={},
     )
     return summarise(measured, 20) | {"signature": "made up"}
 
@@ -122,3 +128,12 @@ def test_a_benchmark_with_one_metric_has_one_table_of_floors(report: dict[str, A
     print_evaluation(report | {"per_type": {}}, Console(file=printed, width=100))
     assert "mrr" not in printed.getvalue()
     assert "most frequent answer of the question" in printed.getvalue()
+
+
+def test_the_best_reachable_score_is_printed_where_it_is_below_one(report: dict[str, Any], capsys: pytest.CaptureFixture[str]):
+    report["ceilings"] = {"best_answer": {"r@1": 1.0}, "best_known_answer": {"r@1": 0.5}}
+    print_evaluation(report, Console(width=120))
+    printed = capsys.readouterr().out
+    assert "at best, by any answer" not in printed
+    assert "at best, by an answer of the vocabulary" in printed
+    assert "50.00%" in printed

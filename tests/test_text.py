@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.text import PADDING_ID, UNKNOWN_ID, WordTokenizer, split_words
+from vqa_rnn.text import PADDING_ID, UNKNOWN_ID, WordTokenizer, same_words, split_words
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,12 @@ from vqa_rnn.text import PADDING_ID, UNKNOWN_ID, WordTokenizer, split_words
 )
 def test_splitting(text: str, words: list[str]):
     assert split_words(text) == words
+
+
+def test_texts_of_the_same_words_are_found():
+    assert same_words(["+1", "-1", "1", "yes", "no"]) == []
+    assert same_words(["t-shirt", "hat", "T shirt", "t_shirt"]) == [("t-shirt", "T shirt"), ("t-shirt", "t_shirt")]
+    assert same_words(["?", "!"]) == [("?", "!")]
 
 
 def build(*texts: str, min_count: int = 1, max_tokens: int = 64) -> WordTokenizer:

@@ -7,6 +7,7 @@ comparison; one with several by the official VQA accuracy (Antol et al. 2015, eq
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ _PERIOD = re.compile(r"(?!<=\d)(\.)(?!\d)")  # the official pattern, its mistype
 _ANY_MARK = re.compile("[" + re.escape("".join(_MARKS) + ".") + "]")
 _MOST_PERIODS = int(re.UNICODE)  # the script passes this flag as the number of substitutions
 _CACHED = 1 << 18  # distinct texts; the ten answers of a question repeat each other, and so do questions
+
+_SENTENCE_ENDS = " .,;:!?…"
+_QUOTES = {('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("„", "“")}
 
 Rule = Literal["2021", "2015"]
 
@@ -93,7 +97,7 @@ RULES: dict[Rule, ConsensusRule] = {
 
 
 def fold_answer(answer: str) -> str:
-    """Put an answer in lower case with single spaces: the form in which single answers are compared.
+    """Put an answer in Unicode form NFKC and lower case with single spaces: the form in which single answers are compared.
 
     Args:
         answer: Any text.
@@ -101,7 +105,25 @@ def fold_answer(answer: str) -> str:
     Returns:
         The folded text.
     """
+    if not answer.isascii():
+        answer = unicodedata.normalize("NFKC", answer)
     return " ".join(answer.lower().split())
+
+
+def fold_own_answer(answer: str) -> str:
+    """Fold an answer that a user wrote: the marks that end a sentence and the quotes around it go as well.
+
+    Args:
+        answer: Any text, such as ``"Red."``.
+
+    Returns:
+        The folded text, such as ``red``; ``3.5``, ``-1`` and ``it's`` stay. A text of marks alone stays as it is.
+    """
+    folded = fold_answer(answer)
+    bare = folded.rstrip(_SENTENCE_ENDS)
+    while len(bare) > 1 and (bare[0], bare[-1]) in _QUOTES:
+        bare = bare[1:-1].strip().rstrip(_SENTENCE_ENDS)
+    return bare or folded
 
 
 def score_answer(answer: str, human_answers: Sequence[str]) -> float:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Run:
     sizes: ModelSizes
     features: Mapping[str, Any]
     precision: str
-    annotations: Mapping[str, str]
+    annotations: Mapping[str, str] = field(default_factory=dict)
     launcher: str = ""
 
     @property

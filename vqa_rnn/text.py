@@ -11,11 +11,11 @@ A text is put in Unicode form NFKC and lower case. Its words are what ``_WORD`` 
 Id 0 is padding, id 1 the unknown word.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
-from tokenizers.trainers import WordLevelTrainer
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path
@@ -46,7 +46,7 @@ _NORMALIZER = normalizers.Sequence(
     ]
 )
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}&&[^{_SPACELESS}]]"
+_LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}�&&[^{_SPACELESS}]]"  # U+FFFD stands for a letter that could not be read
 _SIGN = r"(?:(?<![^\s(\[{=<>:])[+\-])?"  # where nothing stands before it: 3-4 is 3, 4
 _POINT = r"(?:(?<![^\s(\[{=<>:+\-])\.)?"
 _WORD = "|".join(
@@ -55,20 +55,24 @@ _WORD = "|".join(
         rf"[\p{{L}}&&[{_SPACELESS}]]\p{{M}}*",
         r"(?<=[\p{L}\p{M}\p{N}])'(?:s|t|d|m|re|ve|ll)(?![\p{L}\p{M}\p{N}])",
         rf"{_LETTER}+",
-        r"[^\s\p{P}\p{L}\p{M}\p{N}\p{C}$+<=>^`|~]+",
+        r"[^\s\p{P}\p{L}\p{M}\p{N}\p{C}�$+<=>^`|~]+",
     )
 )
 _PRE_TOKENIZER = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
 
 
-_ALL = 2**31  # words a vocabulary may have
+def same_words(texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Find texts that no tokenizer here can tell apart, such as ``t-shirt`` and ``t shirt``.
 
+    Args:
+        texts: Different texts.
 
-def _tokenizer(model: models.WordLevel) -> Tokenizer:
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = _NORMALIZER
-    tokenizer.pre_tokenizer = _PRE_TOKENIZER
-    return tokenizer
+    Returns:
+        Each text that has the words of an earlier one, after that one.
+    """
+    first: dict[tuple[str, ...], str] = {}
+    pairs = [(first.setdefault(tuple(split_words(text)), text), text) for text in texts]
+    return [(one, other) for one, other in pairs if one != other]
 
 
 class WordTokenizer:
@@ -100,11 +104,16 @@ class WordTokenizer:
         Returns:
             The tokenizer.
         """
-        counter = _tokenizer(models.WordLevel())
-        counter.train_from_iterator(texts, WordLevelTrainer(vocab_size=_ALL, min_frequency=min_count, show_progress=False))
-        words = sorted(counter.get_vocab().items(), key=lambda item: item[1])
-        vocabulary = {PADDING: PADDING_ID, UNKNOWN: UNKNOWN_ID} | {word: number + 2 for word, number in words}
-        return cls(_tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN)), max_tokens)
+        counts: Counter[str] = Counter()
+        for text, times in Counter(texts).items():  # each distinct text is split once: the library's trainer splits them all
+            for word in split_words(text):
+                counts[word] += times
+        words = sorted((word for word, n in counts.items() if n >= min_count), key=lambda word: (-counts[word], word))
+        vocabulary = {PADDING: PADDING_ID, UNKNOWN: UNKNOWN_ID} | {word: number for number, word in enumerate(words, start=2)}
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+        tokenizer.normalizer = _NORMALIZER
+        tokenizer.pre_tokenizer = _PRE_TOKENIZER
+        return cls(tokenizer, max_tokens)
 
     @property
     def vocabulary_size(self) -> int:

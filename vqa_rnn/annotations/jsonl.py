@@ -1,71 +1,35 @@
 """Your own images and questions: UTF-8, one JSON object a line.
 
-image        path of the image, relative to the file              required
-question     text                                                 required
-answer       text                                                 this or `answers`, but for the test split
-answers      what several people answered, a list of texts; scored by the VQA consensus
-choices      candidate answers, a list of texts with the answer among them
-question_id  unique text or number                                by default the line number
-caption      a sentence about the image that opens a dialog
-history      earlier rounds, a list of {"question": …, "answer": …}
-split        train, val or test                                   by default train
+image          path of the image, relative to the file               required
+question       text                                                  required
+answer         text or number                                        this or `answers`, but for the test split
+answers        what several people answered, a list of texts; scored by the VQA consensus
+choices        candidate answers, a list of texts with the answer among them
+question_type  your own kind of question, and
+answer_type    your own kind of answer: the figures are broken down by them
+question_id    unique text or number                                 by default image and question
+caption        a sentence about the image that opens a dialog
+history        earlier rounds, a list of {"question": …, "answer": …}
+split          train, val or test                                    by default train
+
+However its path is spelled, an image is one image: its id is where the file lies, symbolic links followed, relative to the
+question file's folder. Answers are compared by ``fold_own_answer``: capitals, the form of Unicode and the marks around an
+answer do not count. Under the consensus an answer counts in full when three *other* people gave it: where two people answer and
+agree the best that any answer can score is 1/3, where three do 2/3, and 1 from four on.
 """
 
-import json
+import os
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-
-from vqa_rnn.answers import fold_answer
+from vqa_rnn.annotations.jsonl_line import EXAMPLE, Line, parse_line
+from vqa_rnn.answers import fold_answer, fold_own_answer, normalise_vqa
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import unknown_name
-from vqa_rnn.records import SPLITS, Annotations, Question, Round, Split, is_empty
+from vqa_rnn.records import Annotations, Question, Round, Split
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
-
-
-class _Turn(_Strict):
-    question: Text
-    answer: Text
-
-
-class _Line(_Strict):
-    image: Text
-    question: Text
-    answer: Text | None = None
-    answers: list[Text] | None = Field(None, min_length=1)
-    choices: list[Text] | None = None
-    question_id: Text | None = None
-    caption: Text | None = None
-    history: list[_Turn] = []
-    split: Split = "train"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "_Line":
-        if is_empty(self.question):
-            raise ValueError("question is empty")
-        if self.answer is not None and self.answers is not None:
-            raise ValueError("give answer or answers, not both")
-        if self.answer is None and self.answers is None and self.split != "test":
-            raise ValueError("an answer is needed; only questions of the test split may be without")
-        if self.choices is not None:
-            folded = [fold_answer(choice) for choice in self.choices]
-            if len(set(folded)) < 2:
-                raise ValueError(f"{len(set(folded))} distinct choices; at least two are needed")
-            if len(set(folded)) < len(folded):
-                raise ValueError("a choice comes twice")
-            if self.answers is not None:
-                raise ValueError("choices go with one answer, not with answers")
-            if self.answer is not None and fold_answer(self.answer) not in folded:
-                raise ValueError(f"the answer '{self.answer}' is not among the choices {self.choices}")
-        return self
+_ID_LENGTH = 80  # characters of a question in its id
 
 
 def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
@@ -76,83 +40,116 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
         splits: The splits wanted; lines of others are checked and left out.
 
     Returns:
-        The questions; an image's id is its path as the file gives it.
+        The questions.
 
     Raises:
-        UserError: The file is missing, or a line is wrong: file, line, key and what is expected.
+        UserError: The file is missing or of another format, or a line is wrong: file, line, key and what is expected.
     """
     path = dataset.path
-    if path.is_dir():
-        raise UserError(f"dataset.path={path} is a folder: give the path of the .jsonl file in it")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: JSON may hold U+2028
-    except FileNotFoundError:
-        raise UserError(f"no question file at {path}: set dataset.path to your .jsonl file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path} as UTF-8 text: {error}") from error
+    lines: list[tuple[int, Line]] = []
+    for number, text in enumerate(_read_lines(path), start=1):
+        if text.strip():
+            lines.append((number, parse_line(text, f"{path}:{number}")))
+    if not lines:
+        raise UserError(f"{path} is empty: it holds one JSON object a line, such as {EXAMPLE}")
+    image_ids = _image_ids(path, {line.image for _, line in lines})
+    question_ids = _question_ids(path, lines, image_ids)
     questions = []
     images: dict[str, Path] = {}
-    line_of: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        parsed = _parse(line, f"{path}:{number}")
-        question_id = parsed.question_id or str(number)
-        if question_id in line_of:
-            raise UserError(
-                f"{path}:{number}: the question id '{question_id}' comes twice (first on line {line_of[question_id]})"
-            )
-        line_of[question_id] = number
-        if parsed.split not in splits:
-            continue
-        images[parsed.image] = path.parent / parsed.image
-        questions.append(_question(parsed, question_id))
-    if not line_of:
-        raise UserError(f"{path} is empty: it holds one JSON object a line, with image, question and answer")
+    for (_, line), question_id in zip(lines, question_ids, strict=True):
+        if line.split in splits:
+            image_id = image_ids[line.image]
+            images[image_id] = path.parent / line.image
+            questions.append(_question(line, question_id, image_id))
     return Annotations(benchmark="jsonl", questions=tuple(questions), images=images, files=(path,))
 
 
-def _parse(line: str, where: str) -> _Line:
+def _read_lines(path: Path) -> list[str]:
+    if path.is_dir():
+        raise UserError(f"dataset.path={path} is a folder: give the path of the .jsonl file in it")
     try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        said = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise UserError(f"{where}: not a JSON object: {said}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: a JSON object is needed, not {type(value).__name__}")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"no question file at {path}: set dataset.path to your .jsonl file") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if content.startswith(b"\x1f\x8b"):
+        raise UserError(f"{path} is compressed: unpack it first, as gunzip does")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:100]:
+        raise UserError(f"{path} is UTF-16 text: save it as UTF-8")
     try:
-        return _Line.model_validate(value)
-    except ValidationError as error:
-        errors = error.errors()
-        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # a misspelt key is missing as well
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            in_history = len(first["loc"]) > 1
-            kind = f"key in {'.'.join(map(str, first['loc'][:-1]))}" if in_history else "key"
-            valid = (_Turn if in_history else _Line).model_fields
-            raise UserError(f"{where}: {unknown_name(kind, str(first['loc'][-1]), valid)}") from None
-        if first["type"] == "literal_error":
-            raise UserError(f"{where}: {unknown_name(key, str(first['input']), SPLITS)}") from None
-        if first["type"] == "string_too_short":
-            raise UserError(f"{where}: {key} is empty") from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{where}: {key + ': ' if key else ''}{message}") from None
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise UserError(f"{path}:{number}: not UTF-8 text (a byte 0x{byte:02X}): save the file as UTF-8") from None
+    lines = text.split("\n")  # not splitlines: JSON may hold U+2028
+    first = next((line.strip() for line in lines if line.strip()), "")
+    if first == "[" or first.replace(" ", "").startswith("[{"):
+        raise UserError(f"{path} is one JSON array: write an object a line, as jq -c '.[]' FILE does")
+    if first[:1] not in ("{", "[") and {"image", "question"} <= set(
+        first.lower().replace('"', "").replace(";", ",").split(",")
+    ):
+        raise UserError(f"{path} is a table (CSV): one JSON object a line is needed, such as {EXAMPLE}")
+    return lines
 
 
-def _question(line: _Line, question_id: str) -> Question:
-    answers = line.answers if line.answers is not None else [line.answer] if line.answer is not None else []
+def _image_ids(path: Path, spellings: set[str]) -> dict[str, str]:
+    """Each spelling's image: where the file really lies, relative to the question file's folder."""
+    folder = os.path.realpath(path.parent)
+    real = {spelling: os.path.realpath(path.parent / spelling) for spelling in spellings}
+    return {spelling: Path(os.path.relpath(place, folder)).as_posix() for spelling, place in real.items()}
+
+
+def _question_ids(path: Path, lines: Sequence[tuple[int, Line]], image_ids: dict[str, str]) -> list[str]:
+    """Ids of the lines: what is given, else image and question, numbered where a question comes again.
+
+    They do not depend on the order of lines, as the order of a question's choices is drawn by its id.
+    """
+    ids = [line.question_id or "" for _, line in lines]
+    alike: dict[str, list[int]] = defaultdict(list)
+    for place, (_, line) in enumerate(lines):
+        if not ids[place]:
+            alike[f"{image_ids[line.image]}: {fold_answer(line.question)[:_ID_LENGTH]}"].append(place)
+    for name, places in alike.items():
+        places.sort(key=lambda place: fold_answer(lines[place][1].model_dump_json(exclude={"image"})))
+        for number, place in enumerate(places, start=1):
+            ids[place] = name if len(places) == 1 else f"{name} #{number}"
+    line_of: dict[str, int] = {}
+    for (number, _), question_id in zip(lines, ids, strict=True):
+        first = line_of.setdefault(question_id, number)
+        if first != number:
+            raise UserError(f"{path}:{number}: the question id '{question_id}' comes twice (first on line {first})")
+    return ids
+
+
+def _question(line: Line, question_id: str, image_id: str) -> Question:
+    answers: tuple[str, ...] = ()
     correct = None
-    if line.choices is not None and line.answer is not None:
-        correct = [fold_answer(choice) for choice in line.choices].index(fold_answer(line.answer))
+    if line.answers is not None:
+        answers = tuple(map(_consensus_form, line.answers))
+    elif line.answer is not None:
+        answers = (fold_own_answer(line.answer),)
+        if line.choices is not None:
+            correct = list(map(fold_own_answer, line.choices)).index(answers[0])
+            answers = (line.choices[correct],)
     return Question(
         question_id=question_id,
-        image_id=line.image,
+        image_id=image_id,
         question=line.question,
         split=line.split,
-        human_answers=tuple(answers),
+        human_answers=answers,
         choices=tuple(line.choices or ()),
         correct_choice=correct,
         caption=line.caption,
         history=tuple(Round(turn.question, turn.answer) for turn in line.history),
         round_index=len(line.history) if line.caption or line.history else None,
+        question_type=line.question_type,
+        answer_type=line.answer_type,
     )
+
+
+def _consensus_form(answer: str) -> str:
+    """VQA's normal form, also where all people agree: its own rule then compares letter by letter."""
+    folded = fold_own_answer(answer)
+    return normalise_vqa(folded) or folded

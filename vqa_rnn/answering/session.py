@@ -23,6 +23,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.models.decoding import beam_search
 from vqa_rnn.records import Question, Round, is_empty
+from vqa_rnn.text import same_words
 
 BEAM_WIDTH = 5
 
@@ -117,6 +118,7 @@ class Session:
         """
         self.check_dialog()
         self._check_image()
+        _check_text(text)
         self.caption = text.strip() or None
 
     def undo(self) -> Round:
@@ -186,6 +188,8 @@ class Session:
             UserError: There is no image yet, the question is empty, or the choices do not fit the model.
         """
         self._check_image()
+        for text in (question, *choices):
+            _check_text(text)
         if is_empty(question):
             raise UserError("the question is empty")
         self.check_choices(choices)
@@ -223,6 +227,9 @@ class Session:
             raise UserError("one choice; at least two are needed, in the prompt with commas between them")
         if len({fold_answer(choice) for choice in choices}) < len(choices):
             raise UserError("a choice comes twice")
+        if self.run.config.model.head.name != "classifier":  # which does not read them
+            for one, other in same_words(choices):
+                raise UserError(f"the choices '{one}' and '{other}' are the same words to a model: write them differently")
 
     def _check_image(self) -> None:
         if self._features is None:
@@ -275,6 +282,14 @@ class Session:
         among = {choice: 0.0 if known is None else probabilities[known] for choice, known in classes.items()}
         total = sum(among.values()) or 1.0  # a model may be so sure of another answer that all of these come to 0
         return [(choice, probability / total) for choice, probability in among.items()], outside
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a byte of an argument that is no UTF-8
+        shown = text.encode(errors="replace").decode()
+        raise UserError(f"'{shown}' is not UTF-8 text: a byte of it is no character") from None
 
 
 def _open_extractor(run: Run, weights: str | None) -> Extractor:

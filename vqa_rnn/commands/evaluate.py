@@ -18,7 +18,8 @@ from vqa_rnn.engines import choose_device, is_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, write_json
 from vqa_rnn.metrics.accuracy import Scores, by_type, chance
-from vqa_rnn.metrics.benchmarks import METRICS
+from vqa_rnn.metrics.benchmarks import METRICS, answer_accuracy
+from vqa_rnn.metrics.ceilings import ceilings
 from vqa_rnn.metrics.floors import text_floors
 from vqa_rnn.metrics.intervals import bootstrap_interval
 from vqa_rnn.metrics.signature import signature
@@ -38,6 +39,7 @@ class Measurement:
         predictions: The run's answers by question id.
         metrics: (N,) scores of each question by metric, the headline first; NaN where a metric does not apply.
         floors: (N,) scores of each floor by metric, the headline among them; empty where they were not asked for.
+        ceilings: (N,) the best headline scores that can be reached, where the benchmark scores answers one by one.
     """
 
     benchmark: str
@@ -46,6 +48,7 @@ class Measurement:
     predictions: Mapping[str, Prediction]
     metrics: Mapping[str, Scores]
     floors: Mapping[str, Mapping[str, Scores]]
+    ceilings: Mapping[str, Scores]
 
     @property
     def headline(self) -> str:
@@ -127,6 +130,7 @@ def measure(
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
     check_questions(config, questions)
+    benchmark = annotations.benchmark
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     features = open_features(config, encoded, run)
     device = device or choose_device(config.run.device)
@@ -134,7 +138,7 @@ def measure(
     predictions = answer_questions(run, model, questions, encoded, features, device)
 
     def score(answers: Mapping[str, Prediction]) -> dict[str, Scores]:
-        return METRICS[annotations.benchmark](questions, answers)
+        return METRICS[benchmark](questions, answers)
 
     metrics = score(predictions)
     floors: dict[str, Mapping[str, Scores]] = {}
@@ -149,12 +153,15 @@ def measure(
             exchanged = features.shuffled(SHUFFLE_SEED)
             floors["images_shuffled"] = score(answer_questions(run, model, questions, encoded, exchanged, device))
     return Measurement(
-        benchmark=annotations.benchmark,
+        benchmark=benchmark,
         split=split,
         questions=questions,
         predictions=predictions,
         metrics=metrics,
         floors=floors,
+        ceilings=ceilings(questions, run.answers if len(run.answers) else None)
+        if METRICS[benchmark] is answer_accuracy
+        else {},
     )
 
 
@@ -167,7 +174,8 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
         blind: (N,) scores of a model without images on the same questions; adds ``image_gain``.
 
     Returns:
-        ``benchmark``, ``split``, ``num_questions``, ``metrics``, ``intervals``, ``per_type`` and ``floors``. Fractions.
+        ``benchmark``, ``split``, ``num_questions``, ``metrics``, ``intervals``, ``per_type``, ``floors`` and ``ceilings``.
+        Fractions.
     """
     image_ids = [question.image_id for question in measured.questions]
 
@@ -186,6 +194,7 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
         "per_type": by_type(measured.questions, measured.metrics),
         "floors": {name: _means(scores) | {"interval": interval(scores[headline])} for name, scores in measured.floors.items()},
     }
+    report["ceilings"] = {name: {headline: float(scores.mean())} for name, scores in measured.ceilings.items()}
     if blind is not None:
         gain = measured.scores - blind
         report["image_gain"] = {headline: float(gain.mean()), "interval": interval(gain)}

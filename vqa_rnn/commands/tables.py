@@ -17,6 +17,10 @@ FLOOR_NAMES = {
     "question_string": "most frequent answer of the question",
     "images_shuffled": "this model, images shuffled",
 }
+CEILING_NAMES = {
+    "best_answer": "at best, by any answer",
+    "best_known_answer": "at best, by an answer of the vocabulary",
+}
 
 
 def print_evaluation(report: dict[str, Any], console: Console | None = None) -> None:
@@ -41,6 +45,9 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     table.add_row("[bold]this model", f"[bold]{_percent(report['metrics'][headline])}", interval(report["intervals"][headline]))
     for name, floor in report["floors"].items():
         table.add_row(FLOOR_NAMES[name], _percent(floor[headline]), interval(floor["interval"]))
+    for name, ceiling in report["ceilings"].items():
+        if ceiling[headline] < 1:
+            table.add_row(CEILING_NAMES[name], _percent(ceiling[headline]), "")
     if "image_gain" in report:
         gain = report["image_gain"]
         table.add_section()

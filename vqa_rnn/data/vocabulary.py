@@ -1,6 +1,7 @@
 """The words and the answers of the training questions."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.config import TextConfig
@@ -21,28 +22,46 @@ def vocabulary_texts(questions: Sequence[Question]) -> Iterator[str]:
     Yields:
         The texts.
     """
-    asked: dict[str, int] = {}  # by dialog, a bit a round
-    answered: dict[str, int] = {}
+    counted: dict[str, _Counted] = {}
     choices: set[str] = set()
     for question in questions:
         choices.update(question.choices)
         if question.dialog_id is None and not question.facts:
             yield question.question
             continue
-        dialog = question.dialog_id or question.question_id
-        if dialog not in asked and question.caption:
-            yield question.caption
-        rounds = [(turn.question, turn.answer) for turn in question.history]
-        rounds.append((question.question, answer_text(question) or ""))
-        for number, (said, answer) in enumerate(rounds):
-            bit = 1 << number
-            if not asked.get(dialog, 0) & bit:
-                asked[dialog] = asked.get(dialog, 0) | bit
-                yield said
-            if answer and not answered.get(dialog, 0) & bit:
-                answered[dialog] = answered.get(dialog, 0) | bit
-                yield answer
+        name = question.dialog_id or question.question_id
+        dialog = counted.get(name)
+        if dialog is None:
+            dialog = counted[name] = _Counted()
+            if question.caption:
+                yield question.caption
+        place = len(question.history)
+        for number in range(dialog.rounds, place):
+            turn = question.history[number]
+            if number not in dialog.asked:
+                yield turn.question
+            if number not in dialog.answered:
+                yield turn.answer
+        dialog.rounds = max(dialog.rounds, place)
+        if place < dialog.rounds:  # counted with the history of a later round
+            continue
+        if place not in dialog.asked:
+            dialog.asked.add(place)
+            yield question.question
+        answer = answer_text(question)
+        if answer and place not in dialog.answered:
+            dialog.answered.add(place)
+            yield answer
     yield from choices
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What of a dialog was counted: rounds of its history, and questions and answers of rounds beyond."""
+
+    rounds: int = 0
+    asked: set[int] = field(default_factory=set)
+    answered: set[int] = field(default_factory=set)
 
 
 def build_tokenizer(questions: Sequence[Question], config: TextConfig) -> WordTokenizer:

@@ -105,6 +105,6 @@ def _rank(
 def _hashed_order(question: Question) -> NDArray[np.int64]:
     """The places of the choices by a hash of question and text; choices with one text by a hash of question and place."""
     seed = xxhash.xxh64_intdigest(question.question_id.encode())
-    texts = [xxhash.xxh64_intdigest(choice.encode(), seed) for choice in question.choices]
+    texts = [xxhash.xxh64_intdigest(_fold(choice).encode(), seed) for choice in question.choices]
     places = [xxhash.xxh64_intdigest(str(place).encode(), seed) for place in range(len(texts))]
     return np.lexsort((np.array(places, dtype=np.uint64), np.array(texts, dtype=np.uint64)))

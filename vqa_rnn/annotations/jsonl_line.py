@@ -1,0 +1,217 @@
+"""One line of the user's own questions: which keys it may have, and what is said where it is wrong."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from vqa_rnn.answers import fold_own_answer
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import unknown_name
+from vqa_rnn.records import SPLITS, Split, is_empty
+from vqa_rnn.text import same_words
+
+EXAMPLE = '{"image": "photos/kitchen.jpg", "question": "What is on the table?", "answer": "a bowl"}'
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, of Linux and macOS
+_SPLITS_ELSEWHERE = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
+_URL = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    return PydanticCustomError("own", "{message}", {"message": message})
+
+
+def _as_text(value: Any) -> Any:
+    """Numbers as people write them: 1.0 is 1."""
+    if isinstance(value, bool):
+        raise _wrong(f'{str(value).lower()} is no text: write "yes" or "no"')
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _wrong("a number is too large")
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _wrong("half of a character (a lone surrogate such as \\ud800): write the whole character") from None
+    return value
+
+
+def _one_answer(value: Any) -> Any:
+    if isinstance(value, list):
+        raise _wrong('a list of what several people said goes under "answers"')
+    return value
+
+
+def _no_object(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise _wrong('give the texts alone, such as ["red", "red", "dark red"], and not objects')
+    return value
+
+
+def _image_path(image: str) -> str:
+    if _URL.match(image):
+        raise _wrong(f"images are not fetched: download {image} and give the path of the file")
+    if image.startswith("~"):
+        raise _wrong(f"~ stands for no folder here: give the whole path in place of {image}")
+    if "\\" in image:
+        raise _wrong(f"folders are set apart by /: write {image.replace(chr(92), '/')}")
+    if "\0" in image:
+        raise _wrong("a path cannot hold a character of code 0")
+    longest = max(len(os.fsencode(part)) for part in image.split("/"))
+    if longest > _LONGEST_NAME or len(os.fsencode(image)) > _LONGEST_PATH:
+        raise _wrong(f"no file has a name of {longest} bytes; {_LONGEST_NAME} are the most")
+    return image
+
+
+def _split_name(value: Any) -> Any:
+    if isinstance(value, str) and value not in SPLITS:
+        meant = _SPLITS_ELSEWHERE.get(value.lower())
+        if meant:
+            raise _wrong(f"unknown split '{value}': did you mean '{meant}'? (known: {', '.join(SPLITS)})")
+        raise _wrong(unknown_name("split", value, SPLITS))
+    return value
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_as_text)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Turn(_Strict):
+    """An earlier round of a dialog."""
+
+    question: Text
+    answer: Annotated[Text, BeforeValidator(_one_answer)]
+
+
+class Line(_Strict):
+    """A question about an image."""
+
+    image: Annotated[Text, AfterValidator(_image_path)]
+    question: Text
+    answer: Annotated[Text, BeforeValidator(_one_answer)] | None = None
+    answers: list[Annotated[Text, BeforeValidator(_no_object)]] | None = Field(None, min_length=1)
+    choices: list[Annotated[Text, BeforeValidator(_no_object)]] | None = None
+    question_id: Text | None = None
+    question_type: Text | None = None
+    answer_type: Text | None = None
+    caption: Text | None = None
+    history: list[Turn] = []
+    split: Annotated[Split, BeforeValidator(_split_name)] = "train"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Line":
+        if is_empty(self.question):
+            raise ValueError("question is empty")
+        if self.answer is not None and self.answers is not None:
+            raise ValueError("give answer or answers, not both")
+        if self.answer is None and self.answers is None and self.split != "test":
+            raise ValueError("an answer is needed; only questions of the test split may be without")
+        if self.choices is not None:
+            _check_choices(self.choices, self.answer, self.answers)
+        return self
+
+
+def _check_choices(choices: list[str], answer: str | None, answers: list[str] | None) -> None:
+    folded = [fold_own_answer(choice) for choice in choices]
+    if len(set(folded)) < 2:
+        raise ValueError(f"{len(set(folded))} distinct choices; at least two are needed")
+    if len(set(folded)) < len(folded):
+        raise ValueError("a choice comes twice")
+    for one, other in same_words(choices):
+        raise ValueError(f"the choices '{one}' and '{other}' are the same words to a model: write them differently")
+    if answers is not None:
+        raise ValueError("choices go with one answer, not with answers")
+    if answer is not None and fold_own_answer(answer) not in folded:
+        raise ValueError(f"the answer '{answer}' is not among the choices {choices}")
+
+
+def parse_line(line: str, where: str) -> Line:
+    """Read and check a line.
+
+    Args:
+        line: JSON.
+        where: File and line number, for the error message.
+
+    Returns:
+        The line.
+
+    Raises:
+        UserError: It is no JSON object, or a key is missing, unknown or wrong: which, and what would be right.
+    """
+    try:
+        value: Any = json.loads(line, parse_constant=_refuse_constant)
+    except _ConstantError as error:
+        raise UserError(f"{where}: {error} is no JSON and no answer: write a number or a text, or leave the line out") from None
+    except (ValueError, RecursionError) as error:
+        if line.strip() == "{":
+            raise UserError(f"{where}: an object goes on over several lines: write each on one, as jq -c . FILE does") from None
+        said = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise UserError(f"{where}: not a JSON object, such as {EXAMPLE}: {said}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: a JSON object is needed, such as {EXAMPLE}, and not {_kind(value)}")
+    try:
+        return Line.model_validate(value)
+    except ValidationError as error:
+        errors = error.errors()
+        # a misspelt key is missing as well
+        first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+        raise UserError(f"{where}: {_explain(first)}") from None
+
+
+class _ConstantError(ValueError):
+    """NaN or Infinity, which Python reads though JSON has neither."""
+
+
+def _refuse_constant(name: str) -> None:
+    raise _ConstantError(name)
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    *above, last = error["loc"] or ("",)
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).removeprefix(".")
+    kind, value = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        inside = key.rpartition(".")[0]
+        valid = (Turn if above else Line).model_fields
+        return unknown_name(f"key in {inside}" if inside else "key", str(last), valid)
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind == "string_too_short":
+        return f"{key} is empty"
+    if kind == "too_short":
+        return f"{key} is an empty list: give at least one text"
+    if kind in ("string_type", "literal_error"):
+        return f"{key}: a text is needed, not {_kind(value)}"
+    if kind == "list_type":
+        return f"{key}: a list is needed, not {_kind(value)}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f'{key}: an object is needed, such as {{"question": "Is it big?", "answer": "no"}}, and not {_kind(value)}'
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+def _kind(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    kinds = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return kinds.get(type(value), type(value).__name__)
