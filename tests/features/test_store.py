@@ -12,7 +12,9 @@ import xxhash
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
+from vqa_rnn.features import store as store_module
 from vqa_rnn.features.store import FORMAT_VERSION, FeatureStore, StoreWriter, check_store, partial_path
+from vqa_rnn.features.weights import weights_file_hash
 
 NUM_REGIONS, FEATURE_SIZE = 4, 6
 ATTRIBUTES = {
@@ -194,6 +196,7 @@ def test_an_unfinished_store_is_taken_up_where_it_was_left(tmp_path: Path) -> No
     features = random_rows(5)
     first = begin(path, ids)
     first.write([0, 1], features[:2], [0, 1])
+    first.commit()
     del first
     second = StoreWriter(path)
     assert second.image_ids == ids
@@ -216,12 +219,87 @@ def test_the_store_has_its_name_only_once_finished(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["store.h5"]
 
 
-def test_written_is_false_until_a_row_is_complete(tmp_path: Path) -> None:
+def test_written_is_false_until_a_row_is_committed(tmp_path: Path) -> None:
     path = tmp_path / "store.h5"
     writer = begin(path, ["a", "b"])
     writer.write([1], random_rows(1), [0])
-    with h5py.File(partial_path(path), "r") as file:
-        np.testing.assert_array_equal(file["written"][:], [False, True])
+    for marked in (False, True):
+        with h5py.File(partial_path(path), "r") as file:
+            np.testing.assert_array_equal(file["written"][:], [False, marked])
+        assert list(writer.pending(1)) == [range(0, 1)], "it is not done twice"
+        writer.commit()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_row_is_marked_before_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """A power cut keeps what was flushed, and any of the pages that were not: the marks may survive where the rows do not."""
+    random = np.random.default_rng(seed)
+    monkeypatch.setattr(store_module, "COMMIT_SECONDS", 0.0 if seed % 2 else 1e9)
+    monkeypatch.setattr(store_module, "COMMIT_BYTES", int(random.integers(1, 10)) * NUM_REGIONS * FEATURE_SIZE * 2)
+    path, ids = tmp_path / "store.h5", [f"{i}" for i in range(40)]
+    writer = begin(path, ids, boxes=True)
+    columns = writer._columns
+    on_disk = {name: np.zeros_like(column) for name, column in columns.items()}
+    flush = np.memmap.flush
+
+    def cut_the_power() -> None:
+        for row in np.flatnonzero(columns["written"]):  # the worst case: the marks got there, and nothing else unflushed did
+            content = on_disk["features"][row].tobytes() + on_disk["boxes"][row].tobytes()
+            assert on_disk["row_hash"][row] == xxhash.xxh64_intdigest(content)
+            assert on_disk["num_regions"][row] == NUM_REGIONS
+
+    def flushed(column: np.memmap) -> None:
+        cut_the_power()
+        flush(column)
+        (name,) = (name for name, other in columns.items() if other is column)
+        on_disk[name] = np.array(column)
+        cut_the_power()
+
+    monkeypatch.setattr(np.memmap, "flush", flushed)
+    features, boxes = random_rows(40), random_boxes(40)
+    for start in range(0, 40, 4):
+        rows = range(start, start + 4)
+        writer.write(rows, features[start : start + 4], [1] * 4, boxes[start : start + 4])
+        cut_the_power()
+    writer.finish()
+    assert columns["written"].all()
+    cut_the_power()
+
+
+def test_a_damaged_row_is_found_when_a_store_is_opened(tmp_path: Path) -> None:
+    make_store(tmp_path / "store.h5", [f"{i}" for i in range(100)])
+    features = FeatureStore(tmp_path / "store.h5").features
+    np.memmap(tmp_path / "store.h5", mode="r+", dtype=np.uint8)[features.offset] ^= 1  # one bit of the first row
+    text = message(FeatureStore, tmp_path / "store.h5")
+    assert text == (
+        f"{tmp_path / 'store.h5'} is damaged: the features of image 0 are not those that were written; delete it and run "
+        "vqa-rnn preprocess again"
+    )
+    FeatureStore(tmp_path / "store.h5", check_rows=False)
+
+
+def test_a_weights_file_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    weights = tmp_path / "resnet.pth"
+    weights.write_bytes(b"one")
+    config = FeaturesConfig(weights=str(weights))
+    make_store(tmp_path / "store.h5", ["a"], weights="resnet.pth", weights_file_sha256=weights_file_hash(config))
+    check_store(FeatureStore(tmp_path / "store.h5"), config)
+    weights.write_bytes(b"two")
+    os.utime(weights, ns=(1, 1))
+    text = message(check_store, FeatureStore(tmp_path / "store.h5"), config)
+    assert text.startswith(
+        f"{tmp_path / 'store.h5'} was made with other weights (resnet.pth) than features.weights={weights} has now: use those that"
+    )
+    weights.unlink()
+    check_store(FeatureStore(tmp_path / "store.h5"), config)  # nothing to compare with
+
+
+def test_weights_of_another_name_are_refused(tmp_path: Path) -> None:
+    make_store(tmp_path / "store.h5", ["a"], weights="ResNet50_Weights.IMAGENET1K_V2")
+    check_store(FeatureStore(tmp_path / "store.h5"), FeaturesConfig(weights="hub:IMAGENET1K_V2"))
+    check_store(FeatureStore(tmp_path / "store.h5"), FeaturesConfig(weights="hub"))
+    text = message(check_store, FeatureStore(tmp_path / "store.h5"), FeaturesConfig(weights="hub:IMAGENET1K_V1"))
+    assert "made with other weights (ResNet50_Weights.IMAGENET1K_V2) than features.weights=hub:IMAGENET1K_V1" in text
 
 
 def test_failed_rows_are_not_images_of_the_store(tmp_path: Path) -> None:

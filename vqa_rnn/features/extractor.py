@@ -187,6 +187,26 @@ class Extractor:
             pooled = self._stored(torch.cat(parts))
         return np.split(pooled, np.cumsum(counts)[:-1])
 
+    def check(self, features: NDArray[Any], image: Path) -> None:
+        """See that an image's features can be stored.
+
+        Args:
+            features: (…, D), from ``regions`` or ``box_regions``.
+            image: The image, for the error message.
+
+        Raises:
+            UserError: One of them is no number, or too large for ``features.dtype``: of which layer.
+        """
+        if np.isfinite(features).all():
+            return
+        *_, channel = np.argwhere(~np.isfinite(features))[0]
+        layer = self._config.layers[int(np.searchsorted(np.cumsum(self._channels), channel, side="right"))]
+        if np.isnan(features).any() or self._config.dtype == "float32":
+            why = "a value that is no number: look at the image and at features.weights"
+        else:
+            why = f"a value beyond {np.finfo(np.float16).max:,.0f}, the largest of float16: set features.dtype=float32"
+        raise UserError(f"the layer {layer} of {self._config.backbone} gives {image} {why}")
+
     def _grid(self, images: Sequence[Image.Image]) -> Tensor:
         """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
         pixels = np.stack([np.asarray(image) for image in images])
@@ -202,6 +222,7 @@ class Extractor:
                 f"features.grid_size={size}, but {', '.join(self._config.layers)} of {self._config.backbone} gives {finest} x "
                 f"{finest} cells at features.image_size={self._config.image_size}: take a smaller grid or a larger image"
             )
+        self._channels = [output.shape[1] for output in outputs]
         return torch.cat([functional.adaptive_avg_pool2d(output.float(), size) for output in outputs], dim=1)
 
     def _as_grid(self, output: Tensor) -> Tensor:
@@ -228,7 +249,8 @@ class Extractor:
         return patches.transpose(1, 2).unflatten(2, (side, side))
 
     def _stored(self, features: Tensor) -> NDArray[Any]:
-        return features.cpu().numpy().astype(self._config.dtype)
+        with np.errstate(over="ignore"):  # ``check`` says more
+            return features.cpu().numpy().astype(self._config.dtype)
 
     def _run(self, batch: Tensor) -> list[Tensor]:
         """Run the backbone up to the last wanted layer."""

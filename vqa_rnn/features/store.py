@@ -9,18 +9,21 @@
     /source_hash  (I,)      uint64, xxh64 of the image file's bytes
     /row_hash     (I,)      uint64, xxh64 of the row's features and boxes
     attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint;
-                  weights, what the backbone's weights are called
+                  weights, what the backbone's weights are called; weights_file_sha256, of their file where there is one
 
 All space is laid out when the file is made, so that every data set has a fixed place. From then on HDF5's own
-metadata is never touched: rows go in through the mapping and ``/written`` is set last, so a kill at any moment leaves a
-good file. An unfinished store is called ``NAME.partial.h5`` and is renamed when every row is written or failed.
+metadata is never touched: rows go in through the mapping, reach the disk, and only then ``/written`` is set, so that a kill or
+a power cut at any moment leaves a good file. An unfinished store is called ``NAME.partial.h5`` and is renamed when every row is
+written or failed.
 """
 
+import functools
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,10 +35,14 @@ from numpy.typing import NDArray
 
 from vqa_rnn.config import PRESET_OPTIONS, FeaturesConfig
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.weights import weights_file_hash
+from vqa_rnn.files import sync_folder
 
 FORMAT_VERSION = 1
 _ATTRIBUTES = ("format_version", "backbone", "weights_sha256", "layer", "transform", "compute", "fingerprint")
 _SETTINGS = ("image_size", "resize", "output", "grid_size", "intensity")  # of the transform, as in the config
+ROWS_CHECKED = 16  # when a store is opened
+COMMIT_SECONDS, COMMIT_BYTES = 2.0, 2**28  # no more than this is lost by a kill or a power cut
 _COLUMNS = {"num_regions": "int32", "written": "bool", "failed": "bool", "source_hash": "uint64", "row_hash": "uint64"}
 
 
@@ -55,14 +62,15 @@ class FeatureStore:
         attributes: The file's attributes; ``transform`` and ``compute`` parsed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, check_rows: bool = True) -> None:
         """Open a finished store.
 
         Args:
             path: The file.
+            check_rows: Compare a few rows with their hashes.
 
         Raises:
-            UserError: It is missing, unfinished, not a feature store, of a newer format, or names an image twice.
+            UserError: It is missing, unfinished, not a feature store, of a newer format, damaged, or names an image twice.
         """
         self.path = path
         if not path.is_file():
@@ -76,9 +84,23 @@ class FeatureStore:
         self.row_hash, self.source_hash = columns["row_hash"], columns["source_hash"]
         self.row_of = {image_id: row for row, image_id in enumerate(self.image_ids) if self.written[row]}
         self.skipped = {self.image_ids[row] for row in np.flatnonzero(self.failed)}
+        if check_rows:
+            self._check_rows()
 
-    def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
-        return FeatureStore, (self.path,)  # a loader process that is spawned maps the file anew
+    def _check_rows(self) -> None:
+        """Compare a few rows, spread over the store, with the hashes that they were written with."""
+        rows = np.flatnonzero(self.written)
+        for row in rows[:: max(1, -(-len(rows) // ROWS_CHECKED))]:
+            if _hash_row(self.features, self.boxes, int(row)) != self.row_hash[row]:
+                raise UserError(
+                    f"{self.path} is damaged: the features of image {self.image_ids[row]} are not those that were written; "
+                    "delete it and run vqa-rnn preprocess again"
+                )
+
+    def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Path]]:
+        return functools.partial(FeatureStore, check_rows=False), (
+            self.path,
+        )  # a loader process that is spawned maps the file anew
 
     @property
     def fingerprint(self) -> str:
@@ -168,6 +190,18 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
                 f"{store.path} was made with features.{name}={made[name]}, not {value}: "
                 "use the config that made it, or another features.store"
             )
+    _check_weights(store, config)
+
+
+def _check_weights(store: FeatureStore, config: FeaturesConfig) -> None:
+    """Refuse a store of other weights than the config's, as far as a file or a name tells."""
+    made, now = str(store.attributes.get("weights_file_sha256", "")), weights_file_hash(config)
+    name = config.weights.partition(":")[2] if config.weights.startswith("hub:") else ""
+    if (made and now and made != now) or (name and store.weights and not store.weights.endswith(f".{name}")):
+        raise UserError(
+            f"{store.path} was made with other weights ({store.weights}) than features.weights={config.weights} has now: "
+            "use those that made it, or delete the store, or set features.store to another path"
+        )
 
 
 class StoreWriter:
@@ -189,6 +223,8 @@ class StoreWriter:
         self.path = path
         self._partial = partial or partial_path(path)
         self.image_ids, self.attributes, self._columns = _map(self._partial, "r+")
+        self._unmarked: list[int] = []
+        self._committed = time.monotonic()
 
     @classmethod
     def create(
@@ -242,6 +278,7 @@ class StoreWriter:
             writer = cls(path, unnamed)
             for store in earlier:
                 writer._take_over(store)
+            writer.commit()
             os.replace(unnamed, partial)
             writer._partial = partial
         except OSError as error:
@@ -267,6 +304,7 @@ class StoreWriter:
             Ranges of rows in which at least one is neither written nor failed.
         """
         done = self._columns["written"] | self._columns["failed"]
+        done[self._unmarked] = True
         for start in range(0, len(self.image_ids), batch_rows):
             rows = range(start, min(start + batch_rows, len(self.image_ids)))
             if not done[rows.start : rows.stop].all():
@@ -279,7 +317,7 @@ class StoreWriter:
         source_hash: Sequence[int],
         boxes: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
-        """Write rows and then mark them as written.
+        """Write rows. They are marked as written by the next ``commit``, which comes by itself every few seconds.
 
         Args:
             rows: The rows.
@@ -292,15 +330,31 @@ class StoreWriter:
             count = len(features[i])
             columns["features"][row, :count] = features[i]
             columns["features"][row, count:] = 0
-            content = [columns["features"][row].tobytes()]
             if boxes is not None:
                 columns["boxes"][row, :count] = boxes[i]
                 columns["boxes"][row, count:] = 0
-                content.append(columns["boxes"][row].tobytes())
             columns["num_regions"][row] = count
             columns["source_hash"][row] = source_hash[i]
-            columns["row_hash"][row] = xxhash.xxh64_intdigest(b"".join(content))
-        columns["written"][np.asarray(rows)] = True
+            columns["row_hash"][row] = _hash_row(columns["features"], columns.get("boxes"), row)
+        self._unmarked += rows
+        waiting = len(self._unmarked) * columns["features"][:1].nbytes
+        if waiting > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Mark rows as written once they are on the disk."""
+        if self._unmarked:
+            self._flush(name for name in self._columns if name != "written")
+            self._columns["written"][self._unmarked] = True
+            self._unmarked = []
+        self._flush(["written"])
+        self._committed = time.monotonic()
+
+    def _flush(self, names: Iterable[str]) -> None:
+        for name in names:
+            column = self._columns[name]
+            if isinstance(column, np.memmap):
+                column.flush()
 
     def _take_over(self, store: FeatureStore) -> None:
         """Write the rows that another store has of the same images."""
@@ -329,11 +383,16 @@ class StoreWriter:
         Returns:
             The path of the finished store.
         """
-        for column in self._columns.values():
-            if isinstance(column, np.memmap):
-                column.flush()
+        self.commit()
+        self._flush(self._columns)
         os.replace(self._partial, self.path)
+        sync_folder(self.path.parent)
         return self.path
+
+
+def _hash_row(features: NDArray[Any], boxes: NDArray[np.float32] | None, row: int) -> int:
+    content = features[row].tobytes() + (b"" if boxes is None else boxes[row].tobytes())
+    return xxhash.xxh64_intdigest(content)
 
 
 def partial_path(path: Path) -> Path:

@@ -63,7 +63,7 @@ class TopDownAttention(nn.Module):
 
         Args:
             features_BKD: (B, K, D) float.
-            region_mask_BK: (B, K) bool, at least one True a row.
+            region_mask_BK: (B, K) bool.
             question_NH: (N, H) float.
             image_index_N: (N,) int64.
 
@@ -79,12 +79,12 @@ class TopDownAttention(nn.Module):
 
         Args:
             features_BKD: (B, K, D) float.
-            region_mask_BK: (B, K) bool, at least one True a row.
+            region_mask_BK: (B, K) bool.
             question_NH: (N, H) float.
             image_index_N: (N,) int64.
 
         Returns:
-            (N, K) float, each row sums to 1, 0 where there is no region.
+            (N, K) float, each row sums to 1, 0 where there is no region; all 0 where an image has none.
         """
         image_BKA = self.project_image(features_BKD)
         both_NKA = image_BKA.index_select(0, image_index_N) + self.project_question(question_NH).unsqueeze(1)
@@ -120,7 +120,7 @@ class StackedAttention(nn.Module):
 
         Args:
             features_BKD: (B, K, D) float.
-            region_mask_BK: (B, K) bool, at least one True a row.
+            region_mask_BK: (B, K) bool.
             question_NH: (N, H) float.
             image_index_N: (N,) int64.
 
@@ -139,9 +139,10 @@ class StackedAttention(nn.Module):
 
 
 def _weights(logits_NK: Tensor, mask_NK: Tensor) -> Tensor:
-    """Softmax over the regions that exist, in float32 at least."""
+    """Softmax over the regions that exist, in float32 at least; 0 everywhere where none does."""
     logits_NK = logits_NK.to(torch.promote_types(logits_NK.dtype, torch.float32))
-    return logits_NK.masked_fill(~mask_NK, float("-inf")).softmax(dim=1)
+    lowest = torch.finfo(logits_NK.dtype).min  # not -inf: a row without any region would be NaN
+    return logits_NK.masked_fill(~mask_NK, lowest).softmax(dim=1) * mask_NK
 
 
 ATTENTIONS: dict[str, type[MeanPooling] | type[TopDownAttention] | type[StackedAttention]] = {

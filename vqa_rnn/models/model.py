@@ -23,6 +23,7 @@ from vqa_rnn.models.history import HISTORY_ENCODERS
 from vqa_rnn.models.text_encoder import TextEncoder
 
 GEOMETRY_SIZE = 5
+SMALLEST_STD = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,19 @@ class VqaModel(nn.Module):
 
         Args:
             mean_D: (D,) float.
-            std_D: (D,) float; channels that never change are left alone.
+            std_D: (D,) float; channels that never change are left alone. A channel that changed in a few regions alone has a
+                deviation near 0, and would come to hundreds of thousands where it changes again: none counts as smaller than
+                ``SMALLEST_STD`` times the median of those that change.
         """
+        changes_D = std_D > 1e-6
+        smallest = SMALLEST_STD * std_D[changes_D].median() if changes_D.any() else 1.0
         self.feature_mean.copy_(mean_D)
-        self.feature_std.copy_(torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D)))
+        self.feature_std.copy_(torch.where(changes_D, std_D.clamp(min=smallest), torch.ones_like(std_D)))
+
+    @property
+    def standardises(self) -> bool:
+        """Whether the model uses the mean and the deviation of each channel."""
+        return self.feature_scaling == "standardise" and self.sees_image
 
     def compile_parts(self) -> None:
         """Compile what does not depend on the lengths of texts, in place: the recurrent networks have kernels of their own."""

@@ -1,0 +1,35 @@
+"""What the channels of features are like."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.features.store import FeatureStore
+
+MOST_IMAGES = 10_000
+_AT_ONCE = 64  # images
+
+
+def channel_statistics(store: FeatureStore, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation of each channel over the regions of some images, or of enough of them.
+
+    Args:
+        store: The store.
+        rows: (n,) the images' rows.
+
+    Returns:
+        (D,) means and (D,) deviations.
+    """
+    total = np.zeros(store.feature_size)
+    squares = np.zeros(store.feature_size)
+    count = 0
+    rows = rows[:: -(-len(rows) // MOST_IMAGES)]
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        exists = np.arange(store.num_regions_max) < store.num_regions[some, None]
+        regions = store.features[some][exists].astype(np.float64)
+        total += regions.sum(axis=0)
+        squares += np.square(regions).sum(axis=0)
+        count += len(regions)
+    mean = total / max(count, 1)
+    deviation = np.sqrt(np.maximum(squares / max(count, 1) - np.square(mean), 0))
+    return mean.astype(np.float32), deviation.astype(np.float32)
