@@ -13,9 +13,10 @@ import numpy as np
 import xxhash
 from PIL.Image import Image
 
-from vqa_rnn.config import PRESET_OPTIONS, Config, store_path
+from vqa_rnn.config import PRESET_OPTIONS, Config
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import BoxedImage, Extractor
+from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
 from vqa_rnn.features.weights import weights_file_hash
 from vqa_rnn.files import hold
@@ -69,7 +70,7 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     image_ids = sorted(annotations.images)
     if not image_ids:
         raise UserError(f"{config.dataset.name}: there are no images to extract features from")
-    path = store_path(config)
+    path = find_store(config, annotations.images, unfinished=True)
     finished, lacking = _open_finished(path, config, annotations, image_ids)
     if finished is not None and not lacking:
         return _report_finished(finished, image_ids)

@@ -33,7 +33,7 @@ def test_every_stop_of_the_flow_gives_what_the_map_says(features: Path) -> None:
     assert all(isinstance(question, Question) for question in questions)
     assert {question.split for question in questions} == {"train", "val"}
 
-    store = open_store(run.config)
+    store = open_store(run.config, {})
     assert store.features.shape == (10, 16, 40)
     assert store.features.dtype == np.float16
 

@@ -26,7 +26,7 @@ def refusal(call, *arguments) -> str:
 
 def test_the_cells_of_a_grid_need_no_boxes(features: Path):
     config = configure(features, GEOMETRY, "training.max_epochs=1")
-    assert open_store(config).num_regions_max == 16
+    assert open_store(config, {}).num_regions_max == 16
     train(config)
 
 
@@ -39,7 +39,7 @@ def test_one_region_without_a_place_is_refused(own_questions: Path, option: str)
 @pytest.mark.parametrize(("output", "num_regions"), [("boxes", 36), ("grid", 35)])
 def test_regions_that_are_no_grid_are_refused(features: Path, output: str, num_regions: int):
     config = configure(features)
-    grid = open_store(config)
+    grid = open_store(config, {})
     attributes = {key: value for key, value in grid.attributes.items() if key != "format_version"}
     attributes["transform"] = {**attributes["transform"], "output": output, "box_method": "roi"}
     path = features.parent / "detected.h5"
@@ -49,7 +49,7 @@ def test_regions_that_are_no_grid_are_refused(features: Path, output: str, num_r
     with h5py.File(path) as file:
         assert json.loads(file.attrs["transform"])["output"] == output
     options = (f"features.store={path}", f"features.output={output}")
-    open_store(configure(features, *options))
-    text = refusal(open_store, configure(features, *options, GEOMETRY))
+    open_store(configure(features, *options), {})
+    text = refusal(open_store, configure(features, *options, GEOMETRY), {})
     assert f"{path} has {num_regions} regions without boxes" in text
     assert text.endswith(ADVICE)

@@ -786,9 +786,15 @@ def store_path(config: Config) -> Path:
     how_kept = {"store", "precision", "batch_rows", "skip_damaged"}  # these do not change what is in it
     if features.output != "boxes":
         how_kept.add("box_method")
-    settings = json.dumps([config.dataset.source, features.model_dump(mode="json", exclude=how_kept)], sort_keys=True)
+    settings = json.dumps([_movable(config.dataset.source), features.model_dump(mode="json", exclude=how_kept)], sort_keys=True)
     digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
     return Path("features") / f"{config.dataset.name}-{features.backbone}-{digest}.h5"
+
+
+def _movable(place: str) -> str:
+    """A place relative to the working directory if it lies inside: then it stays the same when all of that is moved."""
+    here = Path.cwd().resolve()
+    return Path(place).relative_to(here).as_posix() if place and Path(place).is_relative_to(here) else place
 
 
 def run_path(config: Config) -> Path:

@@ -38,7 +38,7 @@ def offline(*_: object, **__: object) -> None:
 
 
 def test_the_name_of_the_weights_travels_from_store_to_run(run: Run):
-    assert open_store(run.config).weights == "ResNet50_Weights.IMAGENET1K_V2"
+    assert open_store(run.config, {}).weights == "ResNet50_Weights.IMAGENET1K_V2"
     assert load_run(run.path).features["weights"] == "ResNet50_Weights.IMAGENET1K_V2"
     assert run.features["transform"]["crop_share"] == 224 / 232
 
@@ -50,7 +50,7 @@ def test_a_file_of_the_weights_serves_where_the_hub_is_out_of_reach(run: Run, mo
     session = Session(run.path, "weights.pth")
     session.set_image(Path("images/0.png"))
     assert session.ask("What colour is it?").answers
-    store = open_store(run.config)
+    store = open_store(run.config, {})
     (row,) = [row for image, row in store.row_of.items() if image.endswith("0.png")]
     difference = session._features.read(torch.zeros(1, dtype=torch.int64).numpy())[0][0] - store.features[row]
     assert abs(difference).max() <= 1e-3 * abs(store.features[row]).max()

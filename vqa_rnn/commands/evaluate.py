@@ -12,7 +12,15 @@ import torch
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.checkpoint import Run, load_model, load_run
-from vqa_rnn.commands.shared import answer_questions, check_questions, move_run, open_features
+from vqa_rnn.commands.shared import (
+    answer_questions,
+    check_questions,
+    images_of,
+    move_run,
+    open_features,
+    open_store,
+    readable_questions,
+)
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines import choose_device, is_first, processes
 from vqa_rnn.errors import UserError
@@ -131,8 +139,10 @@ def measure(
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
     check_questions(config, questions)
     benchmark = annotations.benchmark
+    store = open_store(config, images_of(questions, annotations), run)
+    questions = readable_questions(config, store, questions, split)
     encoded = encode_questions(questions, run.tokenizer, run.answers)
-    features = open_features(config, encoded, run)
+    features = open_features(store, encoded)
     device = device or choose_device(config.run.device)
     model = load_model(run, device)
     predictions = answer_questions(run, model, questions, encoded, features, device)

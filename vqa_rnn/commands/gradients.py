@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model, load_run
-from vqa_rnn.commands.shared import check_questions, move_run, open_features
+from vqa_rnn.commands.shared import check_questions, images_of, move_run, open_features, open_store, readable_questions
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
@@ -26,6 +26,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, unknown_name
 from vqa_rnn.models import VqaModel
 from vqa_rnn.models.generative import GenerativeHead
+from vqa_rnn.records import Question
 from vqa_rnn.rnn import CELLS
 from vqa_rnn.rnn.gradients import Flow, by_distance, has_one_matrix, make_network, measure_flow
 
@@ -104,18 +105,21 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
         raise UserError(f"{path} was trained without the question (model.ablate={config.model.ablate})")
     if config.model.question.bidirectional:
         raise UserError(f"{path} reads questions in two directions: there is no one end to count from")
-    questions = [q for q in load_annotations(config.dataset, ["val"]).split("val") if q.human_answers]
+    annotations = load_annotations(config.dataset, ["val"])
+    questions: Sequence[Question] = [q for q in annotations.split("val") if q.human_answers]
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its val split")
     check_questions(config, questions)
     writes = config.model.head.name == "generative"
+    store = open_store(config, images_of(questions, annotations), run)
+    questions = readable_questions(config, store, questions, "validation")
     encoded = encode_questions(questions, run.tokenizer, run.answers, answers_as_text=writes)
     device = choose_device(config.run.device)
     model = load_model(run, device)
     batches = QuestionSampler(encoded.image, config.training.batch_size, shuffle=False)
     gradients, lengths = [], []
     with torch.backends.cudnn.flags(enabled=False):  # which cannot go back through a network that does not train
-        for (batch,) in build_loader(encoded, open_features(config, encoded, run), batches):
+        for (batch,) in build_loader(encoded, open_features(store, encoded), batches):
             batch = batch.to(device)
             with _WordVectors(model.question_encoder.embedding) as words:
                 losses_N, counts_N = model.losses(_outputs(model, batch), batch)

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.checkpoint import load_model, load_run
-from vqa_rnn.commands.shared import answer_questions, check_questions, move_run, open_features, with_all_questions
+from vqa_rnn.commands.shared import (
+    answer_questions,
+    check_questions,
+    images_of,
+    move_run,
+    open_features,
+    open_store,
+    readable_questions,
+    with_all_questions,
+)
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines import is_first, processes
 from vqa_rnn.errors import UserError
@@ -51,12 +60,15 @@ def predict(path: Path, split: Split, output: Path, overrides: Sequence[str] = (
         raise UserError(f"--output {output} is a folder: give the name of a file")
     run = move_run(load_run(path), overrides)
     dataset = with_all_questions(run.config.dataset)
-    questions = load_annotations(dataset, [split]).split(split)
+    annotations = load_annotations(dataset, [split])
+    questions = annotations.split(split)
     if not questions:
         raise UserError(f"{dataset.name} has no questions in its {split} split: is its file there?")
     check_questions(run.config, questions)
+    store = open_store(run.config, images_of(questions, annotations), run)
+    questions = readable_questions(run.config, store, questions, split)
     encoded = encode_questions(questions, run.tokenizer, run.answers)
-    features = open_features(run.config, encoded, run)
+    features = open_features(store, encoded)
     with processes(run.config.run.device) as device:
         predictions = answer_questions(run, load_model(run, device), questions, encoded, features, device)
     if is_first():

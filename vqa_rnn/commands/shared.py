@@ -1,15 +1,17 @@
 """What several commands do: open the data of a config or a run, and answer its questions."""
 
 import dataclasses
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vqa_rnn.checkpoint import Run
-from vqa_rnn.config import Config, DaquarDataset, Dataset, store_path
+from vqa_rnn.config import Config, DaquarDataset, Dataset
 from vqa_rnn.config_files import change_config
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import choice_order
@@ -18,10 +20,13 @@ from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.engines import CollectAnswers, build_evaluator, launched
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import FeatureStore, check_store
 from vqa_rnn.metrics.visdial import rank_choices
 from vqa_rnn.models import VqaModel
-from vqa_rnn.records import Prediction, Question
+from vqa_rnn.records import Annotations, Prediction, Question
+
+log = logging.getLogger("vqa_rnn")
 
 # What may differ from the config of training wherever a run is used: where things are, where to compute, how to measure.
 MAY_MOVE = ("evaluation.", "run.device", "dataset.root", "dataset.path", "features.store")
@@ -47,7 +52,7 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
         overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
-        The run with the changed config; features stay where they were in training unless ``features.store`` says otherwise.
+        The run with the changed config.
 
     Raises:
         UserError: An override is wrong, or not one of those.
@@ -55,30 +60,28 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
     if not overrides:
         return run
     changed = change_config(run.config, overrides, MAY_MOVE, str(run.path))
-    return dataclasses.replace(run, config=keep_store(changed, run.config))
+    return dataclasses.replace(run, config=changed)
 
 
-def keep_store(changed: Config, before: Config) -> Config:
-    """A config whose features stay where they were, though their default name depends on where the data set lies.
+def images_of(questions: Sequence[Question], annotations: Annotations) -> dict[str, Path]:
+    """The files of the images that some questions ask about.
 
     Args:
-        changed: What a run is used with now.
-        before: What it was trained with.
+        questions: The questions.
+        annotations: They are of these.
 
     Returns:
-        ``changed``, with a name for the store if it has none and the default is another now.
+        Path by image id.
     """
-    if changed.features.store is not None or store_path(changed) == store_path(before):
-        return changed
-    features = changed.features.model_copy(update={"store": store_path(before)})
-    return changed.model_copy(update={"features": features})
+    return {question.image_id: annotations.images[question.image_id] for question in questions}
 
 
-def open_store(config: Config, run: Run | None = None) -> FeatureStore:
+def open_store(config: Config, images: Mapping[str, Path | None], run: Run | None = None) -> FeatureStore:
     """The feature store of a config.
 
     Args:
         config: The config.
+        images: The images wanted: their files by id, None where they are not at hand.
         run: A run that was trained on it.
 
     Returns:
@@ -88,7 +91,7 @@ def open_store(config: Config, run: Run | None = None) -> FeatureStore:
         UserError: It was made otherwise, is not the one that the run was trained on, or does not say where regions lie and
             ``model.geometry`` needs it.
     """
-    store = FeatureStore(store_path(config))
+    store = FeatureStore(find_store(config, images, run.features["fingerprint"] if run else None))
     check_store(store, config.features)
     if config.model.geometry and store.boxes is None and not _is_grid(store):
         count = store.num_regions_max
@@ -110,21 +113,45 @@ def _is_grid(store: FeatureStore) -> bool:
     return has_cells and math.isqrt(store.num_regions_max) ** 2 == store.num_regions_max
 
 
-def open_features(config: Config, encoded: EncodedQuestions, run: Run | None = None) -> StoreFeatures:
-    """The features of a set of questions.
+def readable_questions(config: Config, store: FeatureStore, questions: Sequence[Question], what: str) -> tuple[Question, ...]:
+    """Leave out the questions whose images could not be read, where ``features.skip_damaged`` lets work go on past those.
 
     Args:
         config: The config.
+        store: Its store.
+        questions: The questions.
+        what: What they are for, for the message, such as ``training``.
+
+    Returns:
+        The questions that are left; how many were left out is logged.
+
+    Raises:
+        UserError: None is left.
+    """
+    if not config.features.skip_damaged:
+        return tuple(questions)
+    kept = tuple(question for question in questions if question.image_id not in store.skipped)
+    if len(kept) < len(questions):
+        count = len(questions) - len(kept)
+        if not kept:
+            raise UserError(f"{store.path}: none of the images of the {what} questions could be read when it was made")
+        log.warning("%d of %d %s questions are left out: their images could not be read", count, len(questions), what)
+    return kept
+
+
+def open_features(store: FeatureStore, encoded: EncodedQuestions) -> StoreFeatures:
+    """The features of a set of questions.
+
+    Args:
+        store: From ``open_store``.
         encoded: The questions.
-        run: A run that was trained on the store.
 
     Returns:
         The features of their images.
 
     Raises:
-        UserError: As ``open_store``; an image has no features, or a question chooses among regions that its image has not.
+        UserError: An image has no features, or a question chooses among regions that its image has not.
     """
-    store = open_store(config, run)
     features = StoreFeatures(store, encoded.image_ids)
     lengths = encoded.choice_regions.lengths(np.arange(len(encoded)))
     if lengths.any():

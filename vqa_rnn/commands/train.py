@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
-from vqa_rnn.commands.shared import MAY_MOVE, check_questions, keep_store, open_features, open_store
+from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, open_store, readable_questions
 from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, run_path
 from vqa_rnn.config_files import check_changes, config_changes
 from vqa_rnn.data.encoding import encode_questions
@@ -60,6 +61,7 @@ MAY_CHANGE = (
     "training.profile_steps",
 )
 SPLITS: tuple[Split, ...] = ("train", "val")
+NAMES: dict[Split, str] = {"train": "training", "val": "validation"}
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
@@ -87,7 +89,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
         path = run_path(config)
         checkpoint = on_first(lambda: _prepare(config, device, stack, resume=resume, overwrite=overwrite))
         run = load_run(path)
-        run = dataclasses.replace(run, config=keep_store(config, run.config))
+        run = dataclasses.replace(run, config=config)
         if not is_first():
             checkpoint = load_checkpoint(run)
         with _log_file(run) if is_first() else ExitStack():
@@ -108,7 +110,6 @@ def _prepare(
     if config.training.precision == "float16" and device.type != "cuda":
         raise UserError("training.precision=float16 needs a GPU: a CPU has no recurrent networks in it; take bfloat16")
     run = _run_to_resume(config) if resume else None
-    config = keep_store(config, run.config) if run else config
     checkpoint = load_checkpoint(run) if run else None
     is_encoded = run is not None and all(run.questions_path(split).is_file() for split in SPLITS)
     annotations = None if is_encoded else load_annotations(config.dataset, SPLITS)
@@ -117,14 +118,20 @@ def _prepare(
     if start is not None and start.path.resolve() == path.resolve():
         raise UserError(f"training.start_from={start.path} is the run that would be replaced: set run.name to another name")
     known = run or start
-    store = open_store(config, known)
+    if annotations is None:
+        assert run is not None, "only a run that is resumed has encoded questions"
+        images: Mapping[str, Path | None] = _images_of_encoded(run)
+    else:
+        images = images_of([question for each in questions.values() for question in each], annotations)
+    store = open_store(config, images, known)
+    questions = {split: readable_questions(config, store, each, NAMES[split]) for split, each in questions.items()}
     tokenizer, answers = (known.tokenizer, known.answers) if known else _build_vocabularies(config, questions["train"])
     writes = config.model.head.name == "generative"
     encoded = {split: encode_questions(questions[split], tokenizer, answers, answers_as_text=writes) for split in questions}
     if writes and "train" in encoded:  # choices are for ranking alone
         encoded["train"] = encoded["train"].without_choices()
     for split in encoded:
-        open_features(config, encoded[split], run)  # every image has the features that its questions need
+        open_features(store, encoded[split])  # every image has the features that its questions need
     if run is None:
         assert annotations is not None, "only a run that is resumed has encoded questions"
         sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
@@ -164,13 +171,13 @@ def _prepare(
 def _questions(config: Config, annotations: Annotations) -> dict[Split, Sequence[Question]]:
     """The questions to train and to validate on, seen to suit the model."""
     questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in SPLITS}
-    for split, name in (("train", "training"), ("val", "validation")):
-        if not questions[split]:  # type: ignore[index]
+    for split, name in NAMES.items():
+        if not questions[split]:
             raise UserError(f"{config.dataset.name}: there are no {name} questions (two images at least are needed)")
-        check_questions(config, questions[split])  # type: ignore[index]
+        check_questions(config, questions[split])
         head = config.model.head
         if isinstance(head, ChoiceHead | MlpChoiceHead) and head.target == "relevance":
-            questions[split] = _judged(questions[split], config, name)  # type: ignore[index]
+            questions[split] = _judged(questions[split], config, name)
     history = config.model.history.name
     if history != "none" and not any(question.facts for question in questions["train"]):
         raise UserError(
@@ -191,11 +198,16 @@ def _judged(questions: Sequence[Question], config: Config, name: str) -> Sequenc
     return judged
 
 
+def _images_of_encoded(run: Run) -> dict[str, Path | None]:
+    """The images that a run's encoded questions ask about; where their files lie is not known."""
+    return {image_id: None for split in SPLITS for image_id in open_questions(run.questions_path(split)).image_ids}
+
+
 def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -> None:
     config = run.config.training
     rank, world_size = launched()
     data = {split: open_questions(run.questions_path(split)) for split in SPLITS}
-    store = open_store(run.config, run)
+    store = open_store(run.config, _images_of_encoded(run), run)
     features = {split: StoreFeatures(store, data[split].image_ids) for split in SPLITS}
 
     torch.use_deterministic_algorithms(run.config.run.deterministic)

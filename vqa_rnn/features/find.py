@@ -1,0 +1,75 @@
+"""Finding the store of a config: by its name, else by what it is made of."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import xxhash
+
+from vqa_rnn.config import Config, store_path
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store import FeatureStore, check_store, partial_path
+
+log = logging.getLogger("vqa_rnn")
+
+IMAGES_COMPARED = 16
+_UNFINISHED = ".partial.h5"
+
+
+def find_store(
+    config: Config, images: Mapping[str, Path | None], fingerprint: str | None = None, *, unfinished: bool = False
+) -> Path:
+    """Look for the features of some images.
+
+    The default name of a store holds where its data set lies. Where there is none of that name, as a data set was moved, the
+    other stores of the folder are looked through for one that was made with the same settings from the same pictures.
+
+    Args:
+        config: Its settings, and ``features.store`` where that is given: then nothing else is looked for.
+        images: Files of the images by id, None where they are not at hand.
+        fingerprint: Of the features that are wanted, where it is known.
+        unfinished: Take a store that is not finished too, and one that lacks some of the images.
+
+    Returns:
+        The path of the store, or the one where it should be.
+
+    Raises:
+        UserError: Several stores fit, and there are no image files to tell which of them is meant.
+    """
+    default = store_path(config)
+    if config.features.store is not None or default.is_file() or (unfinished and partial_path(default).is_file()):
+        return default
+    found: dict[Path, int] = {}
+    for path in sorted(default.parent.glob(f"{config.dataset.name}-*.h5")):
+        is_partial = path.name.endswith(_UNFINISHED)
+        if is_partial and not unfinished:
+            continue
+        try:
+            store = FeatureStore(path)
+            check_store(store, config.features)
+        except UserError:
+            continue
+        shared = store.row_of.keys() & images.keys()
+        fits = fingerprint in (None, store.fingerprint) and shared and (unfinished or len(shared) == len(images))
+        if fits and _holds_the_same(store, {image_id: images[image_id] for image_id in sorted(shared)}, fingerprint):
+            name = path.name.removesuffix(_UNFINISHED) + ".h5" if is_partial else path.name
+            found[path.with_name(name)] = len(shared)
+    if not found:
+        return default
+    most = max(found.values())
+    best = [path for path, count in found.items() if count == most]
+    if len(best) > 1 and not any(path is not None and path.is_file() for path in images.values()):
+        raise UserError(f"{best[0]} and {best[1]} may both be meant: set features.store to one of them")
+    log.info("features are in %s, which was made of the same images", best[0])
+    return best[0]
+
+
+def _holds_the_same(store: FeatureStore, images: Mapping[str, Path | None], fingerprint: str | None) -> bool:
+    """Compare the files of a few images, spread over all, with those that the store was made from."""
+    at_hand = [(image_id, path) for image_id, path in images.items() if path is not None and path.is_file()]
+    if not at_hand:
+        return fingerprint is not None
+    some = at_hand[:: max(1, -(-len(at_hand) // IMAGES_COMPARED))]
+    return all(
+        xxhash.xxh64_intdigest(path.read_bytes()) == store.source_hash[store.row_of[image_id]] for image_id, path in some
+    )
