@@ -41,11 +41,11 @@ class MeanPooling(nn.Module):
 
 
 class TopDownAttention(nn.Module):
-    """One weight a region from the question (Anderson et al. 2018, https://arxiv.org/abs/1707.07998, equations 1 to 6).
+    """One weight a region from the question (Anderson et al. 2018, https://arxiv.org/abs/1707.07998, section 3.3: the VQA model).
 
     ``a_k = w · f([v_k; q])`` with the gated tanh ``f(x) = tanh(W x + b) ∘ sigmoid(W' x + b')``; the weights are the softmax
     of ``a`` over the regions that exist. ``W [v; q]`` is computed as ``W_v v + W_q q``, the first part once an image. Differs
-    from the paper: dropout on ``f``, by option.
+    from the paper: dropout on ``f``, by option, and no weight norm.
     """
 
     def __init__(self, config: TopDownConfig, feature_size: int, question_size: int) -> None:
