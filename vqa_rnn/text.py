@@ -46,7 +46,7 @@ _NORMALIZER = normalizers.Sequence(
     ]
 )
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}�&&[^{_SPACELESS}]]"  # U+FFFD stands for a letter that could not be read
+_LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}\x{{FFFD}}&&[^{_SPACELESS}]]"  # U+FFFD stands for a letter that could not be read
 _SIGN = r"(?:(?<![^\s(\[{=<>:])[+\-])?"  # where nothing stands before it: 3-4 is 3, 4
 _POINT = r"(?:(?<![^\s(\[{=<>:+\-])\.)?"
 _WORD = "|".join(
@@ -55,7 +55,7 @@ _WORD = "|".join(
         rf"[\p{{L}}&&[{_SPACELESS}]]\p{{M}}*",
         r"(?<=[\p{L}\p{M}\p{N}])'(?:s|t|d|m|re|ve|ll)(?![\p{L}\p{M}\p{N}])",
         rf"{_LETTER}+",
-        r"[^\s\p{P}\p{L}\p{M}\p{N}\p{C}�$+<=>^`|~]+",
+        r"[^\s\p{P}\p{L}\p{M}\p{N}\p{C}\x{FFFD}$+<=>^`|~]+",
     )
 )
 _PRE_TOKENIZER = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
