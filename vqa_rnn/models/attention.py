@@ -41,7 +41,7 @@ class MeanPooling(nn.Module):
 
 
 class TopDownAttention(nn.Module):
-    """One weight a region from the question (Anderson et al. 2018, https://arxiv.org/abs/1707.07998, section 3.3: the VQA model).
+    """One weight a region from the question (Anderson et al. 2018, https://arxiv.org/abs/1707.07998, section 3.3 on VQA).
 
     ``a_k = w · f([v_k; q])`` with the gated tanh ``f(x) = tanh(W x + b) ∘ sigmoid(W' x + b')``; the weights are the softmax
     of ``a`` over the regions that exist. ``W [v; q]`` is computed as ``W_v v + W_q q``, the first part once an image. Differs
