@@ -103,8 +103,9 @@ def test_a_file_of_weights_is_recorded_by_its_name_and_the_fingerprint_holds_its
 
 def test_recipes_name_the_weights_of_the_hub():
     weights = {name: load_config(name).features.weights for name in list_recipes()}
-    assert {name for name in weights if weights[name] == "hub:IMAGENET1K_V1"} >= {"clevr", "visdial", "visual7w", "vqa"}
-    assert set(weights.values()) == {"package", "hub:IMAGENET1K_V1"}
+    assert {name for name in weights if weights[name] == "hub:IMAGENET1K_V1"} >= {"clevr", "visdial", "vqa"}
+    assert weights["visual7w"] == "hub:IMAGENET1K_FEATURES"  # VGG-16's own Caffe weights
+    assert set(weights.values()) == {"package", "hub:IMAGENET1K_V1", "hub:IMAGENET1K_FEATURES"}
 
 
 def test_the_preset_of_named_weights_is_theirs(downloads):
