@@ -3,12 +3,17 @@
 Shape letters: B images, N questions, G dialogs, R rounds (facts of a dialog), F distinct facts, T tokens, K regions,
 D feature size, C choices, U distinct choice texts, S scored answers. Texts are padded on the right with 0,
 each field with its own T.
+
+What shapes follow from stays on the CPU wherever the batch goes (``ON_HOST``), as ``torch.nn.utils.rnn`` wants lengths: a GPU
+would have to finish its work before they could be read.
 """
 
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+
+ON_HOST = ("question_lengths", "fact_lengths", "history_index", "choice_lengths", "answer_lengths")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,7 @@ class Batch:
         return self.image_index.shape[0]
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """Move every tensor.
+        """Move every tensor but those of ``ON_HOST``.
 
         Args:
             device: Where to.
@@ -83,7 +88,11 @@ class Batch:
         Returns:
             The batch there.
         """
-        moved = {name: tensor.to(device, non_blocking=non_blocking) for name, tensor in self._tensors().items()}
+        moved = {
+            name: tensor.to(device, non_blocking=non_blocking)
+            for name, tensor in self._tensors().items()
+            if name not in ON_HOST
+        }
         return replace(self, **moved)  # type: ignore[arg-type]
 
     def pin_memory(self) -> "Batch":
@@ -97,3 +106,16 @@ class Batch:
     def _tensors(self) -> dict[str, Tensor]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def beside(host: Tensor, other: Tensor) -> Tensor:
+    """Put what is on the CPU where another tensor is, without waiting for that device.
+
+    Args:
+        host: A tensor on the CPU, such as one of ``ON_HOST``.
+        other: A tensor on any device.
+
+    Returns:
+        ``host`` on that device.
+    """
+    return host.to(other.device, non_blocking=True)

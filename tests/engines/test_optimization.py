@@ -14,7 +14,7 @@ from vqa_rnn.config import (
     StepSchedule,
     TrainingConfig,
 )
-from vqa_rnn.engines.optimization import OPTIMIZERS, build_optimizer, build_schedule
+from vqa_rnn.engines.optimization import OPTIMIZERS, DeviceAdamax, build_optimizer, build_schedule, step_unless
 
 
 def rates(schedule: Schedule, num_epochs: int = 5, steps_per_epoch: int = 2) -> list[float]:
@@ -59,6 +59,49 @@ def test_every_optimizer_goes_downhill(name: str):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def train(model: torch.nn.Linear, optimizer: torch.optim.Optimizer, gradients: list[float], step) -> None:  # type: ignore[no-untyped-def]
+    for value in gradients:
+        model.weight.grad = value * torch.arange(1.0, 4.0)[None]
+        model.bias.grad = torch.full((1,), value)
+        step(optimizer, torch.tensor(not math.isfinite(value)))
+
+
+def same_state(one: torch.optim.Optimizer, other: torch.optim.Optimizer) -> bool:
+    states = [[state for _, state in sorted(each.state_dict()["state"].items())] for each in (one, other)]
+    return all(torch.equal(a[key], b[key]) for a, b in zip(*states, strict=True) for key in a)
+
+
+@pytest.mark.parametrize(("name", "momentum"), [*((name, {}) for name in OPTIMIZERS), ("sgd", {"momentum": 0.9})])
+def test_a_step_that_is_left_out_changes_nothing(name: str, momentum: dict[str, float]):
+    trained = []
+    for gradients in ([math.nan, 1.0, -2.0, math.inf, 0.5], [1.0, -2.0, 0.5]):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 1)
+        optimizer = build_optimizer(model, TrainingConfig(optimizer={"name": name, **momentum}))
+        train(model, optimizer, gradients, lambda optimizer, skip: step_unless(skip, optimizer))
+        trained.append((model, optimizer))
+    (one, of_one), (other, of_other) = trained
+    assert torch.equal(one.weight, other.weight)
+    assert same_state(of_one, of_other)
+
+
+def test_adamax_on_a_device_is_that_of_torch():
+    trained = []
+    for optimizer_class in (DeviceAdamax, torch.optim.Adamax):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 1)
+        optimizer = optimizer_class(model.parameters(), lr=0.1, weight_decay=0.1)
+        if isinstance(optimizer, DeviceAdamax):
+            train(model, optimizer, [1.0, math.nan, -2.0, 0.5], lambda o, skip: o.step_on_device(skip.float()))
+            whole = [value.clone() for state in optimizer.state.values() for value in state.values()]
+            train(model, optimizer, [math.inf], lambda o, skip: o.step_on_device(skip.float()))
+            assert all(map(torch.equal, whole, [v for state in optimizer.state.values() for v in state.values()]))
+        else:
+            train(model, optimizer, [1.0, -2.0, 0.5], lambda o, skip: o.step())
+        trained.append(model)
+    torch.testing.assert_close(trained[0].weight, trained[1].weight, rtol=1e-6, atol=1e-7)
 
 
 def test_options_reach_the_optimizer():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vqa_rnn.config import TrainingConfig
+from vqa_rnn.engines import trainer as trainer_module
 from vqa_rnn.engines.trainer import Step, build_trainer
 from vqa_rnn.errors import UserError
 
@@ -37,13 +38,19 @@ class OneNumber(torch.nn.Module):
         return logits, torch.tensor([v is not None for v in batch.values])
 
 
-def trainer_of(model: OneNumber, precision: str = "float32", **options: Any):  # type: ignore[no-untyped-def]
+def trainer_of(  # type: ignore[no-untyped-def]
+    model: OneNumber,
+    precision: str = "float32",
+    optimizer: torch.optim.Optimizer | None = None,
+    schedule: torch.optim.lr_scheduler.LambdaLR | None = None,
+    **options: Any,
+):
     config = TrainingConfig(**{"clip_norm": None, "batch_size": 4, **options})
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.1)
     return build_trainer(
         model,  # type: ignore[arg-type]
         optimizer,
-        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+        schedule or torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
         torch.amp.GradScaler("cpu", enabled=precision == "float16"),
         config=config,
         precision=precision,
@@ -69,7 +76,7 @@ def test_the_gradient_is_that_of_the_mean_over_the_questions_that_count(parts: l
     assert model.weight.item() == pytest.approx(1 - 0.1 * 3)
     output = trainer.state.output
     assert isinstance(output, Step)
-    assert output == Step(12.0, 4, sum(part.num_questions for part in parts), pytest.approx(3.0))
+    assert output == Step(12.0, 4, pytest.approx(3.0), sum(part.num_questions for part in parts))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +101,28 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change_and_names_its
     assert model.weight.item() == pytest.approx(0.9)
 
 
+def test_a_step_that_failed_is_found_later_as_on_a_gpu_and_nothing_has_changed_since(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trainer_module, "read_every", lambda device, log_steps: 7)
+    good = [(FakeBatch(1.0, 2.0), FakeBatch(3.0, first=2))] * 40
+    bad = [*good[:29], (FakeBatch(1.0, math.nan), FakeBatch(2.0, first=5)), *good[30:]]
+    weights, done = [], []
+    for batches in (good[:29], bad):
+        model = OneNumber()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.9**step)
+        trainer = trainer_of(model, optimizer=optimizer, schedule=schedule)
+        if batches is bad:
+            with pytest.raises(UserError, match=r"loss is nan at step 30: .* the questions behind it are q1;"):
+                trainer.run(batches)
+            assert trainer.state.iteration == 35
+        else:
+            trainer.run(batches)
+        weights.append(model.weight.item())
+        done.append((schedule.last_epoch, optimizer.param_groups[0]["lr"]))
+    assert weights[0] == weights[1]
+    assert done[0] == done[1]
+
+
 def test_a_gradient_that_is_not_finite_stops_and_names_the_questions_of_the_step():
     model = OneNumber()
     model.weight.register_hook(lambda gradient: gradient * math.nan)
@@ -112,7 +141,7 @@ def test_a_step_in_which_no_question_counts_leaves_the_weights():
     trainer = trainer_of(model)
     trainer.run([(FakeBatch(None, None),)])
     assert model.weight.item() == 1
-    assert trainer.state.output == Step(0.0, 0, 2, 0.0)
+    assert trainer.state.output == Step(0.0, 0, 0.0, 2)
 
 
 def test_float16_scales_the_loss_and_skips_a_step_that_overflows():

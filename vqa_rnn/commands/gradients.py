@@ -125,7 +125,7 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
                 losses_N, counts_N = model.losses(_outputs(model, batch), batch)
             (gradient_NTE,) = torch.autograd.grad(losses_N.sum(), [words.vectors])
             gradients.append(gradient_NTE[counts_N].norm(dim=2).cpu())
-            lengths.append(batch.question_lengths[counts_N].clamp(min=1).cpu())
+            lengths.append(batch.question_lengths[counts_N.cpu()].clamp(min=1))
     if not any(map(len, lengths)):
         raise UserError(f"none of the validation questions has an answer that {path} knows")
     return {config.model.question.cell: by_distance(gradients, lengths)}

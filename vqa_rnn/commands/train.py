@@ -263,6 +263,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         precision=run.precision,
         device=device,
         question_ids=data["train"].question_ids,
+        find_unused_parameters=not _uses_all_parameters(run.config, len(data["train"]), world_size),
     )
     training = Training(
         run,
@@ -305,6 +306,14 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     if config.keep == "last":
         log.info("the weights of the last epoch are kept (training.keep=last)")
     log.info("best validation accuracy %.2f%% in epoch %d", 100 * (keeper.best_score or 0), keeper.best_epoch)
+
+
+def _uses_all_parameters(config: Config, num_questions: int, world_size: int) -> bool:
+    """Whether every part of every step computes with all of the model, which several processes need not look for then."""
+    training, model = config.training, config.model
+    smallest_batch = num_questions % training.batch_size or training.batch_size
+    has_no_empty_part = smallest_batch >= world_size * training.accumulation
+    return has_no_empty_part and model.head.name == "classifier" and model.history.name == "none" and model.ablate == "none"
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class ChoiceTable:
         with torch.inference_mode():
             for rows in np.array_split(order, -(-len(order) // TEXTS_AT_ONCE) or 1):
                 tokens_UT = torch.from_numpy(self._tokens.padded(self._texts[rows], 0)).to(self._device)
-                lengths_U = torch.from_numpy(self._tokens.lengths(self._texts[rows])).to(self._device)
+                lengths_U = torch.from_numpy(self._tokens.lengths(self._texts[rows]))
                 parts.append(self._reader.encode(tokens_UT, lengths_U))
             mine_UH = torch.cat(parts)
             vectors_UH = mine_UH.new_zeros(len(self._texts), mine_UH.shape[1])

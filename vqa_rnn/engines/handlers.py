@@ -20,6 +20,7 @@ from vqa_rnn.engines.logs import METRICS, TIMINGS, EpochLoss, RunLog, Timer, att
 from vqa_rnn.engines.profiling import ProfilerWindow
 from vqa_rnn.engines.selection import KeepBest
 from vqa_rnn.engines.state import TrainingState
+from vqa_rnn.engines.trainer import read_every
 from vqa_rnn.errors import Interrupted
 from vqa_rnn.models import VqaModel
 
@@ -74,6 +75,7 @@ class Training:
         self._optimizer = optimizer
         self._batches = train_batches
         self._train_loader, self._val_loader = train_loader, val_loader
+        self._read_every = read_every(device, config.log_steps)
         self._loss = EpochLoss()
         self._log = RunLog(run)
         self._timer = Timer()
@@ -154,12 +156,14 @@ class Training:
     def _finish_step(self, engine: Engine) -> None:
         step, output = engine.state.iteration, engine.state.output
         self._loss.add(output.loss_sum, output.num_counted)  # type: ignore[union-attr]
+        if step % self._read_every:
+            return
         if step % self._run.config.training.log_steps == 0:
             line = {
                 "epoch": engine.state.epoch,
                 "step": step,
                 "loss": self._loss.read("window"),
-                "gradient_norm": output.gradient_norm,  # type: ignore[union-attr]
+                "gradient_norm": float(output.gradient_norm),  # type: ignore[union-attr]
                 "learning_rate": self._learning_rate,
             }
             on_first(lambda: self._log.write(METRICS, line))

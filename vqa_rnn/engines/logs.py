@@ -5,12 +5,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import ignite.distributed as idist
+import torch
 from ignite.engine import Engine, Events
 from rich.progress import Progress
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from vqa_rnn.checkpoint import Run
-from vqa_rnn.engines.distributed import is_first
+from vqa_rnn.engines.distributed import is_first, total
 from vqa_rnn.files import append_line
 from vqa_rnn.progress import progress_bar
 
@@ -88,21 +91,24 @@ class RunLog:
 
 
 class EpochLoss:
-    """Loss sums of the running epoch, and of the steps since the last line. Part of the state: an epoch may be interrupted."""
+    """Loss sums of the running epoch, and of the steps since the last line. Part of the state: an epoch may be interrupted.
+
+    The sums are on the device; only ``read`` and ``state_dict`` wait for it.
+    """
 
     def __init__(self) -> None:
-        self._sums = {"epoch": [0.0, 0], "window": [0.0, 0]}
+        self._sums: dict[str, Tensor | None] = {"epoch": None, "window": None}
 
-    def add(self, loss_sum: float, num_counted: int) -> None:
+    def add(self, loss_sum: Tensor, num_counted: Tensor) -> None:
         """Take in a step.
 
         Args:
-            loss_sum: Sum of losses.
-            num_counted: Of how many questions.
+            loss_sum: () float64, the sum of losses.
+            num_counted: () float64, of how many questions.
         """
-        for sums in self._sums.values():
-            sums[0] += loss_sum
-            sums[1] += num_counted
+        step = torch.stack([loss_sum, num_counted])
+        for span, sums in self._sums.items():
+            self._sums[span] = step if sums is None else sums.to(step) + step
 
     def read(self, span: str) -> float:
         """The mean, and begin anew.
@@ -113,8 +119,8 @@ class EpochLoss:
         Returns:
             Loss a question; 0 if there was none.
         """
-        loss_sum, num_counted = self._sums[span]
-        self._sums[span] = [0.0, 0]
+        loss_sum, num_counted = self._read(span)
+        self._sums[span] = None
         return loss_sum / max(num_counted, 1)
 
     def state_dict(self) -> dict[str, list[float]]:
@@ -123,7 +129,7 @@ class EpochLoss:
         Returns:
             The sums.
         """
-        return {span: list(sums) for span, sums in self._sums.items()}
+        return {span: self._read(span) for span in self._sums}
 
     def load_state_dict(self, state: Mapping[str, list[float]]) -> None:
         """Go on from ``state_dict``.
@@ -131,7 +137,11 @@ class EpochLoss:
         Args:
             state: What it gave.
         """
-        self._sums = {span: list(sums) for span, sums in state.items()}
+        self._sums = {span: torch.tensor(sums, dtype=torch.float64) for span, sums in state.items()}
+
+    def _read(self, span: str) -> list[float]:
+        sums = self._sums[span]
+        return [0.0, 0.0] if sums is None else sums.tolist()
 
 
 class Timer:
@@ -158,7 +168,7 @@ class Timer:
             ``steps`` (fewer than an epoch has where it was resumed), ``seconds``, ``questions_per_second``, ``waiting_share``.
         """
         seconds = time.perf_counter() - self._started
-        rate = self._num_questions / seconds
+        rate = total([self._num_questions])[0] / seconds
         return {
             "steps": self._num_steps,
             "seconds": seconds,
@@ -208,7 +218,8 @@ def attach_progress(trainer: Engine) -> Progress:
         now = time.perf_counter()
         begun.append(now)
         del begun[:-21]  # the last 20 steps
-        num_questions = engine.state.output.num_questions  # type: ignore[union-attr]
+        # of all processes: each has about as many
+        num_questions = engine.state.output.num_questions * idist.get_world_size()  # type: ignore[union-attr]
         rate = f"{num_questions * (len(begun) - 1) / (now - begun[0]):,.0f} questions/s" if len(begun) > 1 else ""
         progress.update(task, completed=engine.state.iteration, rate=rate)
 

@@ -5,15 +5,73 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from vqa_rnn.config import ConstantSchedule, CosineSchedule, StepSchedule, TrainingConfig
 
+
+class DeviceAdamax(Adamax):
+    """Adamax whose step can be left out on the device, by ``found_inf``, as that of torch's fused optimizers.
+
+    On a CPU it is torch's own (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, algorithm 2).
+
+    Attributes:
+        found_inf: () float, 1 leaves weights and state as they are; None is 0.
+    """
+
+    found_inf: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Take a step, or none.
+
+        Args:
+            closure: Unused.
+        """
+        if self.found_inf is None or self.found_inf.is_cpu:
+            if not self.found_inf:
+                super().step()
+        else:
+            self.step_on_device(self.found_inf)
+
+    @torch.no_grad()
+    def step_on_device(self, found_inf: Tensor) -> None:
+        """A step that reads nothing.
+
+        Args:
+            found_inf: () float, 1 leaves weights and state as they are.
+        """
+        skip = found_inf > 0
+        for group in self.param_groups:
+            parameters: list[Tensor] = []
+            gradients: list[Tensor] = []
+            means: list[Tensor] = []
+            largest: list[Tensor] = []
+            steps: list[Tensor] = []
+            self._init_group(group, parameters, gradients, means, largest, steps)  # type: ignore[attr-defined]
+            if not parameters:
+                continue
+            beta1, beta2 = group["betas"]
+            if group["weight_decay"]:
+                gradients = torch._foreach_add(gradients, parameters, alpha=group["weight_decay"])  # type: ignore[assignment]
+            gradients = [torch.where(skip, 0.0, gradient) for gradient in gradients]
+            torch._foreach_add_(steps, [1 - found_inf] * len(steps))
+            torch._foreach_mul_(means, torch.where(skip, 1.0, beta1))
+            torch._foreach_add_(means, gradients, alpha=1 - beta1)
+            sizes = torch._foreach_abs(gradients)
+            torch._foreach_add_(sizes, group["eps"])
+            torch._foreach_mul_(largest, torch.where(skip, 1.0, beta2))
+            torch._foreach_maximum_(largest, sizes)
+            changes = torch._foreach_div(means, largest)
+            torch._foreach_mul_(changes, torch.where(skip, 0.0, group["lr"] / (beta1 ** steps[0] - 1)))
+            torch._foreach_add_(parameters, changes)
+
+
 # adamw: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101; adam, adamax: Kingma and Ba 2015,
 # https://arxiv.org/abs/1412.6980. Weight decay is decoupled in adamw alone; in the others it is an L2 penalty.
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "adam": Adam, "adamax": Adamax, "sgd": SGD}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "adam": Adam, "adamax": DeviceAdamax, "sgd": SGD}
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -30,8 +88,32 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     matrices = [parameter for parameter in parameters if parameter.dim() > 1]
     others = [parameter for parameter in parameters if parameter.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    options = config.optimizer.model_dump(exclude={"name"})
-    return OPTIMIZERS[config.optimizer.name](groups, lr=config.learning_rate, **options)
+    name, options = config.optimizer.name, config.optimizer.model_dump(exclude={"name"})
+    device = parameters[0].device.type
+    if name == "adamax":
+        options["capturable"] = device != "cpu"  # steps are counted on the device
+    else:
+        options["fused"] = device in ("cpu", "cuda")
+    optimizer = OPTIMIZERS[name](groups, lr=config.learning_rate, **options)
+    if options.get("momentum"):  # a first step that is skipped would leave them as they lay in memory
+        for parameter in parameters:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
+
+
+def step_unless(skip: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Take a step or leave weights and state as they are, decided on the device.
+
+    Args:
+        skip: () bool.
+        optimizer: From ``build_optimizer``; another one reads ``skip``.
+    """
+    if optimizer.defaults.get("fused") or isinstance(optimizer, DeviceAdamax):
+        # what torch's GradScaler tells its fused optimizers
+        optimizer.grad_scale, optimizer.found_inf = None, skip.float()  # type: ignore[attr-defined]
+        optimizer.step()
+    elif not skip:
+        optimizer.step()
 
 
 def _constant(schedule: ConstantSchedule, progress: float, epoch: float) -> float:

@@ -1,4 +1,7 @@
-"""The training engine. Its step is the only place with ``backward()``."""
+"""The training engine. Its step is the only place with ``backward()``.
+
+A step never waits for the device: what it leaves behind are tensors that are read every ``read_every(device)`` steps.
+"""
 
 import math
 import warnings
@@ -8,14 +11,16 @@ from typing import NamedTuple
 
 import ignite.distributed as idist
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import TrainingConfig
-from vqa_rnn.engines.distributed import gather, total
+from vqa_rnn.engines.distributed import gather
+from vqa_rnn.engines.optimization import step_unless
 from vqa_rnn.errors import ReportedElsewhere, UserError
 from vqa_rnn.models import VqaModel
 
@@ -24,19 +29,50 @@ MOST_NAMED = 20
 
 
 class Step(NamedTuple):
-    """What a step leaves behind, over all processes.
+    """What a step leaves behind.
 
     Attributes:
-        loss_sum: Sum of the losses of the questions that count.
-        num_counted: How many those are.
-        num_questions: Questions.
-        gradient_norm: Norm of the gradient before clipping.
+        loss_sum: () float64 on the device, the sum of the losses of the questions that count, over all processes.
+        num_counted: () float64, how many those are.
+        gradient_norm: () float, the norm of the gradient before clipping.
+        num_questions: Questions of this process.
     """
 
-    loss_sum: float
-    num_counted: int
+    loss_sum: Tensor
+    num_counted: Tensor
+    gradient_norm: Tensor
     num_questions: int
-    gradient_norm: float
+
+
+class _Unread(NamedTuple):
+    """What tells which questions were behind a step that failed.
+
+    Attributes:
+        step: Its number.
+        failed: () bool, whether it or an earlier one failed.
+        output: What it left.
+        losses: (N,) float of each part.
+        questions: (N,) int64 of each part, on the CPU.
+    """
+
+    step: int
+    failed: Tensor
+    output: Step
+    losses: list[Tensor]
+    questions: list[Tensor]
+
+
+def read_every(device: torch.device, log_steps: int) -> int:
+    """How often what steps leave behind is read.
+
+    Args:
+        device: Where they compute.
+        log_steps: ``training.log_steps``.
+
+    Returns:
+        Steps: each one on a CPU, where there is nothing to wait for.
+    """
+    return 1 if device.type == "cpu" else log_steps
 
 
 def build_trainer(
@@ -49,11 +85,13 @@ def build_trainer(
     precision: str,
     device: torch.device,
     question_ids: Sequence[str],
+    find_unused_parameters: bool = True,
 ) -> Engine:
     """Wire the training engine.
 
     A step's gradient is that of the mean loss over the questions of all its parts and all processes, each question with the
-    same weight, however they are spread.
+    same weight, however they are spread. A step whose loss or gradient is not finite changes nothing, nor do those after it,
+    until it is found out.
 
     Args:
         model: The model, on ``device``.
@@ -64,27 +102,32 @@ def build_trainer(
         precision: ``float32``, ``float64``, or ``bfloat16`` or ``float16`` by autocast.
         device: Where to compute.
         question_ids: Names of the questions that ``Batch.question_index`` refers to.
+        find_unused_parameters: Of several processes: some parts of a step do not use all parameters.
 
     Returns:
-        An engine over tuples of batches, the parts of a step. ``engine.state.output`` is a ``Step``. The engine raises
-        ``UserError`` before the weights change if the loss or the gradient is not finite.
+        An engine over tuples of batches, the parts of a step. ``engine.state.output`` is a ``Step``. Every ``read_every``
+        steps and at the end of an epoch the engine raises ``UserError`` if the loss or the gradient was not finite, with
+        weights, optimizer and schedule as they were before that step.
     """
-    autocast = torch.autocast(device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST)
+    autocast = torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else nullcontext()
+    sums_in = torch.float32 if device.type == "mps" else torch.float64
     world_size = idist.get_world_size()
     replica: torch.nn.Module = model
     if world_size > 1:
-        # which parameters a part uses depends on what is in it: one without questions uses few
-        replica = DistributedDataParallel(model, find_unused_parameters=True)
+        replica = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters, gradient_as_bucket_view=True)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if scaler.is_enabled():  # a step that overflows is skipped, the schedule goes on
-        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+    # a first step that is skipped is left to the schedule all the same
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
     nominal = config.batch_size / world_size  # processes' gradients are averaged
+    unread: list[_Unread] = []
+    no_failure = torch.zeros((), dtype=torch.bool, device=device)
 
     def step(engine: Engine, parts: tuple[Batch, ...]) -> Step:
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        loss_sum, num_counted, num_questions = 0.0, 0, 0
-        wrong: list[int] = []
+        sums = torch.zeros(2, dtype=sums_in, device=device)
+        num_questions = 0
+        each_losses, each_questions = [], []
         for number, part in enumerate(parts, start=1):
             is_last = number == len(parts)
             if part.num_questions == 0 and (world_size == 1 or not is_last):
@@ -96,50 +139,76 @@ def build_trainer(
                     losses, counts = model.losses(replica(batch), batch)
                 loss = losses.sum()
                 scaler.scale(loss / nominal).backward()
-            loss_sum += loss.item()
-            num_counted += int(counts.sum())
+            sums += torch.stack([loss.detach().to(sums_in), counts.sum().to(sums_in)])
             num_questions += batch.num_questions
-            if not loss.isfinite():
-                wrong += batch.question_index[~losses.detach().isfinite()].tolist()
-        loss_sum, counted, questions = total([loss_sum, num_counted, num_questions])
+            each_losses.append(losses.detach())
+            each_questions.append(part.question_index.clone())  # alone, not as a view of the whole batch
+        if world_size > 1:
+            sums = idist.all_reduce(sums)  # type: ignore[assignment]
+        loss_sum, num_counted = sums
+        scale = scaler.scale(torch.ones((), device=device))
         scaler.unscale_(optimizer)
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        if counted not in (0, config.batch_size):
-            torch._foreach_mul_(gradients, config.batch_size / counted)
-        norm = get_total_norm(gradients)
-        gradient_norm = float(norm)
-        overflows = scaler.is_enabled() and scaler.get_scale() > 1  # float16: the scaler skips the step and scales less
-        if not math.isfinite(loss_sum) or not (math.isfinite(gradient_norm) or overflows):
-            asked = wrong or [int(question) for part in parts for question in part.question_index]
-            raise _not_finite(
-                engine.state.iteration, loss_sum / max(counted, 1), gradient_norm, asked, bool(wrong), question_ids
-            )
-        if config.clip_value is not None:
-            clip_grad_value_(parameters, config.clip_value)
-            norm = get_total_norm(gradients)
-        if config.clip_norm is not None:
-            clip_grads_with_norm_(parameters, config.clip_norm, norm)
-        scaler.step(optimizer)
+        norm = _scale_and_clip([p.grad for p in parameters if p.grad is not None], num_counted, config)
+        overflows = ~norm.isfinite()
+        # float16: a gradient that overflows is left out, and the scaler scales less
+        failed = (unread[-1].failed if unread else no_failure) | ~loss_sum.isfinite() | (overflows & (scale <= 1))
+        step_unless(failed | overflows, optimizer)
         scaler.update()
         schedule.step()
-        return Step(loss_sum, int(counted), int(questions), gradient_norm)
+        output = Step(loss_sum, num_counted, norm, num_questions)
+        unread.append(_Unread(engine.state.iteration, failed, output, each_losses, each_questions))
+        return output
 
-    return Engine(step)
+    def read(engine: Engine) -> None:
+        steps = unread.copy()
+        unread.clear()
+        if not steps or not steps[-1].failed:
+            return
+        first = next(step for step in steps if step.failed)
+        schedule.last_epoch = first.step - 2  # as it was before that step
+        schedule.step()
+        raise _not_finite(first, question_ids)
+
+    engine = Engine(step)
+    engine.add_event_handler(Events.ITERATION_COMPLETED(every=read_every(device, config.log_steps)), read)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, read)
+    return engine
 
 
-def _not_finite(
-    step: int, loss: float, gradient_norm: float, mine: list[int], is_sure: bool, question_ids: Sequence[str]
-) -> UserError:
+def _scale_and_clip(gradients: list[Tensor], num_counted: Tensor, config: TrainingConfig) -> Tensor:
+    """Make the gradient that of the mean over the questions that count, and clip it; () its norm before clipping."""
+    if not gradients:
+        return torch.zeros_like(num_counted)
+    factor = torch.where(num_counted > 0, config.batch_size / num_counted, 1.0).to(gradients[0].dtype)
+    norm = get_total_norm(gradients) * factor
+    norm_to_clip = norm
+    if config.clip_value is not None:
+        torch._foreach_mul_(gradients, factor)
+        torch._foreach_clamp_min_(gradients, -config.clip_value)
+        torch._foreach_clamp_max_(gradients, config.clip_value)
+        factor, norm_to_clip = torch.ones_like(factor), get_total_norm(gradients)
+    if config.clip_norm is not None:
+        factor = factor * (config.clip_norm / (norm_to_clip + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_
+    torch._foreach_mul_(gradients, factor)
+    return norm
+
+
+def _not_finite(failed: _Unread, question_ids: Sequence[str]) -> UserError:
     """The error of the first process; the others raise it without words."""
+    loss = float(failed.output.loss_sum / failed.output.num_counted.clamp(min=1))
+    norm = float(failed.output.gradient_norm)
+    wrong = [questions[~losses.isfinite().cpu()] for losses, questions in zip(failed.losses, failed.questions, strict=True)]
+    is_sure = any(map(len, wrong))
+    mine = [int(i) for each in (wrong if is_sure else failed.questions) for i in each]
     everyone: list[tuple[bool, list[str]]] = gather((is_sure, [question_ids[i] for i in mine]))
     if idist.get_rank() > 0:
         return ReportedElsewhere()
     found = any(sure for sure, _ in everyone)
     names = [name for sure, names in everyone if sure or not found for name in names]
-    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {gradient_norm}"
+    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     which = "behind it" if found else "of that step"
     return UserError(
-        f"{what} at step {step}: training stopped before the weights changed; the questions {which} "
+        f"{what} at step {failed.step}: training stopped before the weights changed; the questions {which} "
         f"are {', '.join(names[:MOST_NAMED])}{more}; look at their features, or lower training.learning_rate"
     )

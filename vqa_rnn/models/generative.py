@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vqa_rnn.batch import Batch
+from vqa_rnn.batch import Batch, beside
 from vqa_rnn.config import GenerativeHead as GenerativeConfig
 from vqa_rnn.models.decoding import Method, State, Step, Written, greedy, join
 from vqa_rnn.models.text_encoder import PADDING_ID, UNKNOWN_ID, TextEncoder
@@ -91,12 +91,13 @@ class GenerativeHead(nn.Module):
         state = self._first_state(joint_NJ)
         inputs_NTE = self._inputs(words_NTE, state.told)
         states_NTH, _ = self.network(inputs_NTE, lengths_N + 1, state.network)
-        place_T = torch.arange(inputs_NTE.shape[1], device=tokens_NT.device)
-        next_NT = functional.pad(tokens_NT, (0, 1)).masked_fill(place_T == lengths_N[:, None], self.end_id)
-        counts_NT = place_T <= lengths_N[:, None]
-        logits = self._logits(self.dropout(states_NTH[counts_NT]))
-        losses = functional.cross_entropy(logits, next_NT[counts_NT], reduction="none")
-        return -losses.new_zeros(next_NT.shape).masked_scatter(counts_NT, losses).sum(dim=1)
+        place_T = torch.arange(inputs_NTE.shape[1])
+        is_end_NT = beside(place_T == lengths_N[:, None], tokens_NT)
+        next_M = functional.pad(tokens_NT, (0, 1)).masked_fill(is_end_NT, self.end_id).flatten()
+        counts = beside((place_T <= lengths_N[:, None]).flatten().nonzero().squeeze(1), tokens_NT)
+        logits = self._logits(self.dropout(states_NTH.flatten(0, 1).index_select(0, counts)))
+        losses = functional.cross_entropy(logits, next_M[counts], reduction="none")
+        return -losses.new_zeros(next_M.shape).index_copy(0, counts, losses).unflatten(0, is_end_NT.shape).sum(dim=1)
 
     def choice_log_p(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
         """How probable each choice is, a few questions at a time, so that memory stays bounded.
@@ -109,6 +110,7 @@ class GenerativeHead(nn.Module):
             (N, C) float32 sums over the words and the end, -inf where there is no such choice.
         """
         index_NC = batch.choice_index
+        lengths_U = beside(batch.choice_lengths, index_NC)
         log_p_NC = _at_least_float32(joint_NJ).new_full(index_NC.shape, float("-inf"))
         at_once = max(1, PAIRS_AT_ONCE // max(1, index_NC.shape[1]))
         for start in range(0, len(index_NC), at_once):
@@ -117,7 +119,7 @@ class GenerativeHead(nn.Module):
             if exists.any():
                 question_P, _ = exists.nonzero(as_tuple=True)
                 text_P = index_NC[some][exists]
-                tokens_PT, lengths_P = batch.choice_tokens[text_P], batch.choice_lengths[text_P]
+                tokens_PT, lengths_P = batch.choice_tokens[text_P], lengths_U[text_P]
                 log_p_NC[some][exists] = self._pair_log_p(joint_NJ[some], question_P, tokens_PT, lengths_P)
         return log_p_NC
 
@@ -132,7 +134,7 @@ class GenerativeHead(nn.Module):
             (N,) float32, 0 for questions whose true answer is not known, and (N,) bool, the questions whose is.
         """
         if log_p.dim() == 1:
-            known_N = batch.answer_lengths > 0
+            known_N = beside(batch.answer_lengths > 0, log_p)
         elif log_p.shape[1] == 0:
             log_p, known_N = log_p.sum(dim=1), torch.zeros_like(batch.correct_choice, dtype=torch.bool)
         else:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vqa_rnn.batch import Batch
+from vqa_rnn.batch import Batch, beside
 from vqa_rnn.config import HierarchicalAttentionHistory as HierarchicalAttentionConfig
 from vqa_rnn.config import HierarchicalHistory as HierarchicalConfig
 from vqa_rnn.config import LateFusionHistory as LateFusionConfig
@@ -78,7 +78,7 @@ class LateFusion(nn.Module):
         """
         tokens_GL, ends_GR = dialog_tokens(batch)
         states_GLH, _ = self.network(self.embedding(tokens_GL), ends_GR[:, -1])
-        last_N = ends_GR[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
+        last_N = beside(ends_GR, tokens_GL)[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
         context_NH = states_GLH[batch.dialog_index, last_N.clamp(min=0)]
         return self.join(question_NH, _where_any(context_NH, batch))
 
@@ -211,27 +211,26 @@ def dialog_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
         batch: With at least one fact.
 
     Returns:
-        (G, L) int64 tokens, padded on the right with 0, and (G, R) int64, the number of tokens up to the end of each fact;
-        facts that do not exist have none.
+        (G, L) int64 tokens, padded on the right with 0; and on the CPU (G, R) int64, the number of tokens up to the end of each
+        fact, where facts that do not exist have none.
     """
-    exists_GR = batch.history_index >= 0
-    lengths_GR = batch.fact_lengths[batch.history_index.clamp(min=0)] * exists_GR
+    lengths_GR = batch.fact_lengths[batch.history_index.clamp(min=0)] * (batch.history_index >= 0)
     ends_GR = lengths_GR.cumsum(dim=1)
-    tokens_GRT = batch.fact_tokens[batch.history_index.clamp(min=0)]
-    column_T = torch.arange(tokens_GRT.shape[2], device=tokens_GRT.device)
-    is_token_GRT = column_T < lengths_GR[:, :, None]
-    place_GRT = (ends_GR - lengths_GR)[:, :, None] + column_T
     longest = max(int(ends_GR[:, -1].max()), 1)
-    tokens_GL = tokens_GRT.new_zeros(len(tokens_GRT), longest)
-    row_GRT = torch.arange(len(tokens_GRT), device=tokens_GRT.device)[:, None, None].expand_as(place_GRT)
-    tokens_GL[row_GRT[is_token_GRT], place_GRT[is_token_GRT]] = tokens_GRT[is_token_GRT]
-    return tokens_GL, ends_GR
+    num_columns = batch.fact_tokens.shape[1]
+    dialog, fact, column = (torch.arange(num_columns) < lengths_GR[:, :, None]).nonzero(as_tuple=True)
+    # of each token its place among those of all facts, behind which stands one of padding
+    source_GL = torch.full((len(ends_GR), longest), batch.fact_tokens.numel())
+    place = (ends_GR - lengths_GR)[dialog, fact] + column
+    source_GL[dialog, place] = batch.history_index[dialog, fact] * num_columns + column
+    tokens = functional.pad(batch.fact_tokens.flatten(), (0, 1))
+    return tokens[beside(source_GL, tokens)], ends_GR
 
 
 def _facts(text_encoder: TextEncoder, batch: Batch) -> Tensor:
     """(G, R, H) the facts of each dialog, any value where there is none."""
     facts_FH = text_encoder.encode_texts(batch.fact_tokens, batch.fact_lengths)
-    return facts_FH[batch.history_index.clamp(min=0)]
+    return facts_FH[beside(batch.history_index.clamp(min=0), facts_FH)]
 
 
 def _run_over_facts(network: RecurrentNetwork, facts_GRH: Tensor, batch: Batch) -> Tensor:

@@ -6,6 +6,7 @@ Shape letters: N texts, T tokens, E embedding size, H text vector size.
 import torch
 from torch import Tensor, nn
 
+from vqa_rnn.batch import beside
 from vqa_rnn.config import TextEncoderConfig
 from vqa_rnn.rnn import RecurrentNetwork, all_states
 
@@ -61,7 +62,7 @@ class TextEncoder(nn.Module):
 
         Args:
             tokens_NT: (N, T) int64, padded on the right with 0. N may be 0.
-            lengths_N: (N,) int64; a length of 0 is read as one unknown word.
+            lengths_N: (N,) int64 on the CPU; a length of 0 is read as one unknown word.
 
         Returns:
             (N, H) float.
@@ -72,7 +73,7 @@ class TextEncoder(nn.Module):
         if empty.any():
             if tokens_NT.shape[1] == 0:
                 tokens_NT = tokens_NT.new_zeros(tokens_NT.shape[0], 1)
-            first = torch.where(empty, UNKNOWN_ID, tokens_NT[:, 0])
+            first = torch.where(beside(empty, tokens_NT), UNKNOWN_ID, tokens_NT[:, 0])
             tokens_NT = torch.cat([first[:, None], tokens_NT[:, 1:]], dim=1)
             lengths_N = lengths_N.clamp(min=1)
         if self.training and self.word_dropout:
@@ -87,8 +88,8 @@ class TextEncoder(nn.Module):
             return all_states(self.network.final_state(words_NTE, lengths_N))
         states_NTH, _ = self.network(words_NTE, lengths_N)
         if self.pooling == "mean":
-            return states_NTH.sum(dim=1) / lengths_N[:, None]
-        is_padding_NT = torch.arange(states_NTH.shape[1], device=lengths_N.device) >= lengths_N[:, None]
+            return states_NTH.sum(dim=1) / beside(lengths_N, states_NTH)[:, None]
+        is_padding_NT = beside(torch.arange(states_NTH.shape[1]) >= lengths_N[:, None], states_NTH)
         return states_NTH.masked_fill(is_padding_NT.unsqueeze(2), float("-inf")).amax(dim=1)
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
@@ -96,7 +97,7 @@ class TextEncoder(nn.Module):
 
         Args:
             tokens_NT: (N, T) int64.
-            lengths_N: (N,) int64.
+            lengths_N: (N,) int64 on the CPU.
 
         Returns:
             (N, H) float.

@@ -115,7 +115,8 @@ class RecurrentNetwork(nn.Module):
 
         Args:
             inputs_NTE: (N, T, E) float, padded on the right with anything; N and T at least 1.
-            lengths_N: (N,) int64, each from 0 to T; None where all are T. A sequence of length 0 keeps its state.
+            lengths_N: (N,) int64, each from 0 to T, on the CPU, as a GPU has to finish its work before they can be read; None
+                where all are T. A sequence of length 0 keeps its state.
             first: The states to begin with: for each vector of a cell's state (L, N, H). A sequence read in chunks equals the
                 whole in one direction; a backward direction would have to begin with the last chunk.
 
@@ -214,9 +215,9 @@ class RecurrentNetwork(nn.Module):
             return data_MH, state, None
         if lengths_N.shape != (N,):
             raise ValueError(f"lengths of shape {tuple(lengths_N.shape)} for {N} sequences")
-        order = _Order(lengths_N, T)
+        order = _Order(lengths_N, T, inputs_NTE.device)
         by_length = tuple(part[:, order.sequence_N] for part in state)
-        data_MH, state = self._run(inputs_NTE.flatten(0, 1)[order.element_M], order.sizes, by_length)
+        data_MH, state = self._run(inputs_NTE.flatten(0, 1).index_select(0, order.element_M), order.sizes, by_length)
         return data_MH, tuple(part[:, order.place_N] for part in state), order
 
     def _run(self, data_ME: Tensor, sizes: list[int], first: State) -> tuple[Tensor, State]:
@@ -240,7 +241,7 @@ class RecurrentNetwork(nn.Module):
 class _Order:
     """Sequences from the longest to the shortest, and their elements by time."""
 
-    def __init__(self, lengths_N: Tensor, steps: int) -> None:
+    def __init__(self, lengths_N: Tensor, steps: int, device: torch.device) -> None:
         lengths = lengths_N.cpu()
         if len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
             raise ValueError(f"lengths from {int(lengths.min())} to {int(lengths.max())}; they must be from 0 to {steps}")
@@ -248,9 +249,9 @@ class _Order:
         goes_on_TN = torch.arange(steps)[:, None] < lengths[sequence_N]
         step_M, place_M = goes_on_TN.nonzero(as_tuple=True)
         self.sizes: list[int] = goes_on_TN.sum(dim=1).tolist()
-        self.sequence_N = sequence_N.to(lengths_N.device)
-        self.place_N = self.sequence_N.argsort()
-        self.element_M = (sequence_N[place_M] * steps + step_M).to(lengths_N.device)
+        self.sequence_N = sequence_N.to(device, non_blocking=True)
+        self.place_N = sequence_N.argsort().to(device, non_blocking=True)
+        self.element_M = (sequence_N[place_M] * steps + step_M).to(device, non_blocking=True)
 
 
 def _reversed(sizes: list[int], device: torch.device) -> Tensor:
@@ -259,7 +260,7 @@ def _reversed(sizes: list[int], device: torch.device) -> Tensor:
     begin_T = size_T.cumsum(0) - size_T
     goes_on_TN = torch.arange(max(sizes))[None] < size_T[:, None]
     step_M, place_M = goes_on_TN.nonzero(as_tuple=True)
-    return (begin_T[goes_on_TN.sum(dim=0)[place_M] - 1 - step_M] + place_M).to(device)
+    return (begin_T[goes_on_TN.sum(dim=0)[place_M] - 1 - step_M] + place_M).to(device, non_blocking=True)
 
 
 def _run_cell(cell: Cell, data_ME: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
