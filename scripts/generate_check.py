@@ -7,6 +7,10 @@ compared on the first `--rounds` of them by log-probability: ours, in which gree
 greedy; a raw beam of the same width may be, where it wrote another text. Without `--rounds` all questions are compared.
 """
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import argparse
 import json
 import logging

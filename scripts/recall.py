@@ -8,6 +8,10 @@ Sequences are one of eight symbols, then so many blanks; the answer is read from
 sequences: each cell is trained on draws of them and measured on 2,000 others. The task is to remember, not to generalise.
 """
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import argparse
 import json
 import sys

@@ -1,5 +1,9 @@
 """What several tests share: small pictures, a small data set of the user's own, and one thread a test process."""
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import json
 import os
 from pathlib import Path

@@ -15,4 +15,8 @@ How a question travels. Every stage is a module; what it takes and gives is plai
 ``cli`` and ``commands`` are the roof: they may import everything, nothing imports them.
 """
 
+from vqa_rnn.threads import wait_passively
+
+wait_passively()  # here, so that it is settled before any module loads torch
+
 __version__ = "0.1.0"

@@ -44,7 +44,7 @@ from vqa_rnn.text import WordTokenizer
 
 log = logging.getLogger("vqa_rnn")
 
-FORMAT_VERSION = 3  # 3: texts are split into other words
+FORMAT_VERSION = 4  # 3: texts are split into other words
 LOCK = "lock"
 # What fine-tuning may do otherwise than the run it starts from: the weights mean the same.
 MAY_DIFFER_FROM_START = ("target", "label_smoothing", "dropout", "word_dropout", "feature_dropout")
@@ -62,6 +62,7 @@ class Run:
         sizes: What the data fixed about the model.
         features: The extractor's ``description`` with its ``fingerprint`` and how they were computed.
         precision: How training computes, settled when it began.
+        threads: How many threads its processes on one machine compute with in all, settled when it began.
         annotations: Hashes of the files that its questions were read from, by ``annotations.unchanged``.
         launcher: What started the process that made it.
     """
@@ -73,6 +74,7 @@ class Run:
     sizes: ModelSizes
     features: Mapping[str, Any]
     precision: str
+    threads: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     launcher: str = ""
 
@@ -157,6 +159,7 @@ def create_run(
     sizes: ModelSizes,
     features: Mapping[str, Any],
     precision: str,
+    threads: int,
     *,
     annotations: Mapping[str, str],
     device: torch.device,
@@ -173,6 +176,7 @@ def create_run(
         sizes: What the data fixed about the model.
         features: The extractor's ``description`` with its ``fingerprint`` and how they were computed.
         precision: How training computes.
+        threads: How many threads its processes on one machine compute with in all.
         annotations: Hashes of the files that its questions were read from.
         device: Where it computes.
         launcher: What started the process, to tell its own restart from another job.
@@ -192,13 +196,14 @@ def create_run(
         sizes=sizes,
         features=features,
         precision=precision,
+        threads=threads,
         annotations=annotations,
         launcher=launcher,
     )
     write_text(path / "config.yaml", config_yaml(config))
     tokenizer.save(path / "tokenizer.json")
     answers.save(path / "answers.json")
-    write_json(path / "environment.json", _environment(device) | {"start_from": _weights(start)})
+    write_json(path / "environment.json", _environment(device) | {"threads": threads, "start_from": _weights(start)})
     description = {
         "format_version": FORMAT_VERSION,
         "launcher": launcher,
@@ -206,6 +211,7 @@ def create_run(
         "features": dict(features),
         "sizes": asdict(sizes),
         "precision": precision,
+        "threads": threads,
     }
     write_json(path / "run.json", description)  # last: a folder with it is a run folder
     return run
@@ -255,7 +261,7 @@ def load_run(path: Path) -> Run:
         raise UserError(f"cannot read {path}/config.yaml: {' '.join(str(error).split())}") from error
     try:
         sizes = ModelSizes(**description["sizes"])
-        features, precision = description["features"], description["precision"]
+        features, precision, threads = description["features"], description["precision"], description["threads"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}/run.json is damaged: {error}") from error
     return Run(
@@ -266,6 +272,7 @@ def load_run(path: Path) -> Run:
         sizes=sizes,
         features=features,
         precision=precision,
+        threads=threads,
         annotations=description.get("annotations", {}),
         launcher=description.get("launcher", ""),
     )
@@ -452,7 +459,6 @@ def _environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "processes": int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1))),
-        "threads": torch.get_num_threads(),
     }
 
 

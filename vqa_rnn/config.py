@@ -684,7 +684,10 @@ class TrainingConfig(Section):
     clip_value: float | None = Field(None, gt=0)
     """Largest size of each number in the gradient, before `clip_norm`; null switches it off."""
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
-    """`auto`: float32 on a CPU; on a GPU bfloat16 by autocast where the GPU has it, else float32."""
+    """`auto`: bfloat16 by autocast on a GPU that has it, and for a large model on a CPU with AMX; else float32."""
+    num_threads: int | None = Field(None, ge=1)
+    """Threads of a training process on a CPU; null: OMP_NUM_THREADS, else by the size of the model and the batch. A resumed run
+    keeps the number that it began with."""
     compile: bool = False
     """Compile the model with torch.compile. The first steps take minutes."""
     ema_decay: float | None = Field(None, gt=0, lt=1)

@@ -8,16 +8,28 @@ import torch
 Precision = Literal["float32", "bfloat16"]
 
 
-def auto_precision(device: torch.device) -> Precision:
+# docs/performance.md has the measurements: below it, casting to bfloat16 costs about what its products save.
+PRODUCTS_FOR_BFLOAT16 = 1_000_000_000
+
+
+def auto_precision(device: torch.device, products: int) -> Precision:
     """What ``training.precision=auto`` stands for. A rule and not a measurement: the same in every run on a machine.
 
     Args:
         device: Where to compute.
+        products: Of weights and questions of a part of a step, by ``models.count_products``.
 
     Returns:
-        float32 on a CPU; on a GPU bfloat16 where it has it.
+        bfloat16 on a GPU that has it, and for a large model on a CPU with matrix units for it (AMX); else float32.
     """
-    return "float32" if device.type == "cpu" else native_precision(device)
+    if device.type == "cpu":
+        return "bfloat16" if _has_matrix_units() and products >= PRODUCTS_FOR_BFLOAT16 else "float32"
+    return native_precision(device)
+
+
+@cache
+def _has_matrix_units() -> bool:
+    return bool(_capabilities().get("amx_bf16"))
 
 
 @cache
@@ -35,6 +47,10 @@ def native_precision(device: torch.device) -> Precision:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not tell
-        native = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        native = bool(_capabilities().get("avx512_bf16") or _capabilities().get("amx_bf16"))
     return "bfloat16" if native else "float32"
+
+
+def _capabilities() -> dict[str, bool]:
+    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not tell
+    return found

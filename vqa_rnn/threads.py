@@ -5,7 +5,8 @@ from collections.abc import MutableMapping
 
 # GNU's OpenMP, which torch's Linux wheels bring, reads the first two; LLVM's and Intel's the first and the last.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-WEIGHTS_A_THREAD = 1_000_000
+# docs/performance.md has the measurements: below it, what threads tell each other costs more than another one saves.
+PRODUCTS_A_THREAD = 200_000_000
 
 
 def wait_passively(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -29,3 +30,20 @@ def num_cpus() -> int:
         Their number.
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_threads(products: int, num_processes: int = 1) -> int:
+    """How many threads train a model on a CPU. A rule and not a measurement: the same in every run on a machine.
+
+    Args:
+        products: Of weights and questions of a part of a step, by ``models.count_products``.
+        num_processes: Training processes on this machine, among which its processors are shared.
+
+    Returns:
+        ``OMP_NUM_THREADS`` where that is set; else one for each ``PRODUCTS_A_THREAD``, but at least one and no more than
+        there are processors.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    return max(1, min(products // PRODUCTS_A_THREAD, num_cpus() // num_processes))

@@ -11,6 +11,10 @@ step. torch.nn.LSTM can be below it: on some processors its kernel multiplies tw
 cells are made of.
 """
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import argparse
 import json
 import statistics

@@ -21,6 +21,10 @@ Evaluation of all dialogs:
 * an occurrence: every option of every round, at its length, and as 20 tokens whatever that is; on 20 dialogs and scaled.
 """
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import argparse
 import json
 import random

@@ -9,6 +9,10 @@ reference  a loop as tutorials write it: float32, default layout, one image afte
 Without a folder the images are those of easy-VQA.
 """
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import argparse
 import json
 import tempfile

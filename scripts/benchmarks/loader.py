@@ -8,6 +8,10 @@ question, collated by torch, with as many workers. `--images 68000` makes 10 GB.
 workers, at its highest: RssAnon and RssShmem are the program's own, RssFile is page cache that it has mapped.
 """
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import argparse
 import json
 import os

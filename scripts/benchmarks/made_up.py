@@ -9,8 +9,10 @@ REGIONS, FEATURE = 36, 2048
 WORDS, VOCABULARY, ANSWERS = 14, 20_000, 3129
 
 
-def make_questions(num_images: int, num_questions: int) -> EncodedQuestions:
-    """Questions of 14 words with three scored answers, at least one an image, in no order."""
+def make_questions(
+    num_images: int, num_questions: int, *, words: int = WORDS, vocabulary: int = VOCABULARY, answers: int = ANSWERS
+) -> EncodedQuestions:
+    """Questions of so many words with three scored answers, at least one an image, in no order."""
     generator = np.random.default_rng(0)
     image = np.concatenate([np.arange(num_images), generator.integers(0, num_images, num_questions - num_images)])
     each = np.arange(num_questions)
@@ -23,7 +25,7 @@ def make_questions(num_images: int, num_questions: int) -> EncodedQuestions:
         question_ids=Texts.of(map(str, each)),
         image_ids=Texts.of(f"image{i}" for i in range(num_images)),
         image=generator.permutation(image),
-        tokens=rows(generator.integers(2, VOCABULARY, (num_questions, WORDS), dtype=np.int32)),
+        tokens=rows(generator.integers(2, vocabulary, (num_questions, words), dtype=np.int32)),
         text_class=np.full(num_questions, -1),
         question=each,
         dialog=each,
@@ -34,6 +36,6 @@ def make_questions(num_images: int, num_questions: int) -> EncodedQuestions:
         relevance=none,
         correct_choice=np.full_like(each, -1),
         answer=np.full_like(each, -1),
-        answer_ids=rows(generator.integers(0, ANSWERS, (num_questions, 3), dtype=np.int32)),
+        answer_ids=rows(generator.integers(0, answers, (num_questions, 3), dtype=np.int32)),
         answer_scores=rows(np.tile(np.float32([0.3, 0.6, 1.0]), (num_questions, 1))),
     )

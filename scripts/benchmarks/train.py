@@ -14,6 +14,10 @@ The limit is the time that the matrix products left after grouping take alone, e
 shape in bfloat16. Times are the best of the rounds; in each round the loops take turns.
 """
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import argparse
 import dataclasses
 import json

@@ -6,6 +6,10 @@ Trains easy_vqa, saving the state every second. Final weights, optimizer, random
 equal bit for bit; prints what it saw, and leaves with 1 where something differs.
 """
 
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
 import argparse
 import random
 import signal

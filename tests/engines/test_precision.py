@@ -9,25 +9,37 @@ import torch
 from tests.conftest import configure
 from vqa_rnn import precision
 from vqa_rnn.commands.train import train
-from vqa_rnn.precision import Precision, auto_precision
+from vqa_rnn.precision import PRODUCTS_FOR_BFLOAT16, Precision, auto_precision
 
 
 @pytest.mark.parametrize(
-    ("device", "native", "chosen"),
+    ("device", "capabilities", "products", "chosen"),
     [
-        ("cpu", "bfloat16", "float32"),
-        ("cpu", "float32", "float32"),
-        ("cuda", "bfloat16", "bfloat16"),
-        ("cuda", "float32", "float32"),
+        ("cpu", {"amx_bf16": True}, PRODUCTS_FOR_BFLOAT16, "bfloat16"),
+        ("cpu", {"amx_bf16": True}, PRODUCTS_FOR_BFLOAT16 - 1, "float32"),
+        ("cpu", {"avx512_bf16": True}, PRODUCTS_FOR_BFLOAT16, "float32"),
+        ("cpu", {}, PRODUCTS_FOR_BFLOAT16, "float32"),
     ],
 )
-def test_auto_is_a_rule(device: str, native: Precision, chosen: Precision, monkeypatch: pytest.MonkeyPatch):
+def test_auto_on_a_cpu_goes_by_its_units_and_the_model(
+    device: str, capabilities: dict[str, bool], products: int, chosen: Precision, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(precision, "_capabilities", lambda: capabilities)
+    precision._has_matrix_units.cache_clear()
+    try:
+        assert auto_precision(torch.device(device), products) == chosen
+    finally:
+        precision._has_matrix_units.cache_clear()
+
+
+@pytest.mark.parametrize("native", ["bfloat16", "float32"])
+def test_auto_on_a_gpu_is_bfloat16_where_it_has_it(native: Precision, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(precision, "native_precision", lambda device: native)
-    assert auto_precision(torch.device(device)) == chosen
+    assert auto_precision(torch.device("cuda"), 1) == native
 
 
-def test_auto_trains_in_float32_on_a_cpu_that_has_bfloat16(features: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(precision, "native_precision", lambda device: "bfloat16")
+def test_auto_trains_a_small_model_in_float32_on_a_cpu_that_has_bfloat16(features: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(precision, "_has_matrix_units", lambda: True)
     run = train(configure(features, "training.precision=auto", "training.max_epochs=1", "run.device=cpu"))
     assert run.precision == "float32"
 

@@ -34,6 +34,7 @@ from vqa_rnn.engines import (
     build_optimizer,
     build_schedule,
     build_trainer,
+    computing_with,
     copy_for_average,
     is_first,
     keep_freed_memory,
@@ -41,14 +42,16 @@ from vqa_rnn.engines import (
     manual_seed,
     on_first,
     processes,
+    processes_here,
 )
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.statistics import channel_statistics
 from vqa_rnn.files import append_line
-from vqa_rnn.models import ModelSizes, VqaModel
+from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.precision import auto_precision, native_precision
 from vqa_rnn.records import Annotations, Question, Split
 from vqa_rnn.text import WordTokenizer
+from vqa_rnn.threads import choose_threads
 
 log = logging.getLogger("vqa_rnn")
 
@@ -92,7 +95,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
         run = dataclasses.replace(run, config=config)
         if not is_first():
             checkpoint = load_checkpoint(run)
-        with _log_file(run) if is_first() else ExitStack():
+        with _log_file(run) if is_first() else ExitStack(), computing_with(run.threads, device):
             _fit(run, device, checkpoint)
         if is_first():
             shutil.rmtree(run.path / "questions", ignore_errors=True)  # a network disk keeps files that are still mapped
@@ -138,8 +141,11 @@ def _prepare(
         precision: str = config.training.precision
         if precision == "bfloat16" and native_precision(device) == "float32":
             log.warning("training.precision=bfloat16, which this processor has not: float32 would be many times faster")
+        questions_a_part = -(-config.training.batch_size // (config.training.accumulation * launched()[1]))
+        products = count_products(config.model, sizes, questions_a_part)
         if precision == "auto":
-            precision = auto_precision(device)
+            precision = auto_precision(device, products)
+        threads = config.training.num_threads or choose_threads(products, processes_here())
         description = {
             **store.description,
             "weights": store.weights,
@@ -154,6 +160,7 @@ def _prepare(
             sizes,
             description,
             precision,
+            threads * processes_here(),
             annotations=hash_files(config.dataset, annotations.files),
             device=device,
             launcher=_launcher(),

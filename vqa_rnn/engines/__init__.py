@@ -2,7 +2,7 @@
 
 from ignite.utils import manual_seed
 
-from vqa_rnn.engines.distributed import choose_device, is_first, launched, on_first, processes
+from vqa_rnn.engines.distributed import choose_device, computing_with, is_first, launched, on_first, processes, processes_here
 from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
 from vqa_rnn.engines.handlers import Training, copy_for_average
 from vqa_rnn.engines.memory import keep_freed_memory
@@ -17,6 +17,7 @@ __all__ = [
     "build_schedule",
     "build_trainer",
     "choose_device",
+    "computing_with",
     "copy_for_average",
     "is_first",
     "keep_freed_memory",
@@ -24,4 +25,5 @@ __all__ = [
     "manual_seed",
     "on_first",
     "processes",
+    "processes_here",
 ]

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from vqa_rnn.errors import ReportedElsewhere, UserError
+from vqa_rnn.threads import num_cpus
 
 log = logging.getLogger("vqa_rnn")
 
@@ -72,7 +73,7 @@ def processes(device_name: str) -> Iterator[torch.device]:
         if rank > 0:
             log.setLevel(logging.WARNING)  # what goes on is said once
         if not on_gpus and "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(max(1, _num_cpus() // idist.get_nproc_per_node()))
+            torch.set_num_threads(max(1, num_cpus() // idist.get_nproc_per_node()))
         yield idist.device()
     finally:
         log.setLevel(level)
@@ -113,6 +114,32 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"run.device={name}: {str(error).splitlines()[0]}") from error
     return device
+
+
+@contextmanager
+def computing_with(threads: int, device: torch.device) -> Iterator[None]:
+    """Compute with so many threads for as long as the block runs.
+
+    Args:
+        threads: Of all processes on this machine together, among which they are shared.
+        device: Where they compute: on a GPU nothing is changed.
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, threads // processes_here()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def processes_here() -> int:
+    """How many of the joined processes run on this machine.
+
+    Returns:
+        1 where there is but one.
+    """
+    return idist.get_nproc_per_node() if idist.get_world_size() > 1 else 1
 
 
 def is_first() -> bool:
@@ -192,7 +219,3 @@ def _reduce(values: Sequence[float], operation: str) -> list[float]:
         return list(values)
     tensor = torch.tensor(values, dtype=torch.float64, device=idist.device())
     return idist.all_reduce(tensor, operation).tolist()  # type: ignore[union-attr]
-
-
-def _num_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
