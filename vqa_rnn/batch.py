@@ -24,6 +24,7 @@ class Batch:
         features: (B, K, D) in the stored dtype, the distinct images; cast by the model.
         region_mask: (B, K) bool, True where a region exists.
         boxes: (B, K, 4) float32 x1 y1 x2 y2 as fractions of the image, or None.
+        images: (B,) int64, each image's place among those of its split.
         question_index: (N,) int64, each question's place among those of its split.
         image_index: (N,) int64, each question's row in ``features``.
         question_tokens: (N, T) int64.
@@ -51,6 +52,7 @@ class Batch:
     features: Tensor
     region_mask: Tensor
     boxes: Tensor | None = None
+    images: Tensor
     question_index: Tensor
     image_index: Tensor
     question_tokens: Tensor
@@ -95,13 +97,15 @@ class Batch:
         }
         return replace(self, **moved)  # type: ignore[arg-type]
 
-    def pin_memory(self) -> "Batch":
-        """Copy every tensor into pinned memory; ``DataLoader`` calls this.
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Tell the allocator of a GPU that a stream uses the batch, as ``Tensor.record_stream``.
 
-        Returns:
-            The pinned batch.
+        Args:
+            stream: Another one than that on which the batch was made.
         """
-        return replace(self, **{name: tensor.pin_memory() for name, tensor in self._tensors().items()})  # type: ignore[arg-type]
+        for name, tensor in self._tensors().items():
+            if name not in ON_HOST:
+                tensor.record_stream(stream)
 
     def _tensors(self) -> dict[str, Tensor]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

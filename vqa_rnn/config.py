@@ -683,8 +683,9 @@ class TrainingConfig(Section):
     """Largest norm of the whole gradient; null switches it off."""
     clip_value: float | None = Field(None, gt=0)
     """Largest size of each number in the gradient, before `clip_norm`; null switches it off."""
-    precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
-    """`auto`: bfloat16 by autocast on a GPU that has it, and for a large model on a CPU with AMX; else float32."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
+    """`auto`: bfloat16 by autocast on a GPU that has it, and for a large model on a CPU with AMX; else float32. On a GPU
+    `float32` is exact; `tf32` rounds the inputs of products to 10 bits, and so do recurrent layers within `bfloat16`."""
     num_threads: int | None = Field(None, ge=1)
     """Threads of a training process on a CPU; null: OMP_NUM_THREADS, else by the size of the model and the batch. A resumed run
     keeps the number that it began with."""
@@ -694,8 +695,12 @@ class TrainingConfig(Section):
     """Evaluate and keep an exponential moving average of the weights, with this decay a step; null switches it off."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better validation score; null trains all epochs."""
-    num_workers: int = Field(0, ge=0)
-    """Loader processes, for each training process; 0 loads between the steps. GPUs want some, a CPU none."""
+    num_workers: int | None = Field(None, ge=0)
+    """Loader processes, for each training process; 0 loads between the steps. null: none on a CPU; on a GPU 2 where features
+    are there already, and 4 where they come along."""
+    features_on: Literal["auto", "host", "device"] = "auto"
+    """Where features are while a GPU trains. `device`: all are copied to its memory first; `host`: each batch brings its own;
+    `auto`: `device` where they take no more than half of what is free. The result is the same."""
     checkpoint_minutes: float | None = Field(10.0, gt=0)
     """Save the full state this often, besides at the end of every epoch; null saves at the end of epochs alone."""
     keep: Literal["best", "last"] = "best"

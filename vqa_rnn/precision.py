@@ -51,6 +51,17 @@ def native_precision(device: torch.device) -> Precision:
     return "bfloat16" if native else "float32"
 
 
+def set_float32_products(precision: str) -> None:
+    """Say how a GPU multiplies float32, in this process from now on.
+
+    Args:
+        precision: Of a run. ``float32`` and ``float64`` multiply exactly; the others round the inputs to TF32.
+    """
+    rounds = precision not in ("float32", "float64")
+    torch.set_float32_matmul_precision("high" if rounds else "highest")
+    torch.backends.cudnn.allow_tf32 = rounds
+
+
 def _capabilities() -> dict[str, bool]:
     found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not tell
     return found

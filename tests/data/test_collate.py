@@ -84,6 +84,7 @@ def test_every_field_of_a_mixed_batch_has_its_shape_and_dtype():
     expected = {
         "features": ((3, 2, 5), torch.float16),
         "region_mask": ((3, 2), torch.bool),
+        "images": ((3,), torch.int64),
         "question_index": ((7,), torch.int64),
         "image_index": ((7,), torch.int64),
         "question_tokens": ((7, 5), torch.int64),

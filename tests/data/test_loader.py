@@ -7,11 +7,15 @@ import pytest
 import torch
 
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.batch import Batch
+from vqa_rnn.batch import ON_HOST, Batch
+from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.device import DeviceLoader, NoFeatures, choose_place, hold_on_device
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
+from vqa_rnn.data.packed import PackedBatch
 from vqa_rnn.data.sampler import QuestionSampler
+from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore, StoreWriter
@@ -72,12 +76,22 @@ def store(tmp_path: Path) -> FeatureStore:
 def run(encoded: EncodedQuestions, store: FeatureStore, num_workers: int) -> list[Batch]:
     sampler = QuestionSampler(encoded.image, 4, shuffle=True, seed=3)
     loader = build_loader(encoded, StoreFeatures(store, encoded.image_ids), sampler, num_workers=num_workers)
-    found = []
+    found: list[Batch] = []
     for epoch in (0, 1):
         sampler.epoch = epoch
-        found += [batch for (batch,) in loader]
+        found += [batch.to("cpu") for (batch,) in loader]
     assert len(found) == 2 * len(loader)
     return found
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    for name in Batch.__dataclass_fields__:
+        first, second = getattr(one, name), getattr(other, name)
+        if first is None:  # the evaluator's to fill, or boxes where there are none
+            assert second is None, name
+            continue
+        assert first.dtype == second.dtype, name
+        assert torch.equal(first, second), name
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create [24] worker processes")
@@ -86,13 +100,7 @@ def test_workers_give_what_none_gives(encoded: EncodedQuestions, store: FeatureS
     alone, helped = run(encoded, store, 0), run(encoded, store, num_workers)
     assert len(alone) == len(helped)
     for one, other in zip(alone, helped, strict=True):
-        for name in Batch.__dataclass_fields__:
-            first, second = getattr(one, name), getattr(other, name)
-            if name == "choice_vectors":  # the evaluator's to fill
-                assert first is second is None
-                continue
-            assert first.dtype == second.dtype, name
-            assert torch.equal(first, second), name
+        assert_same(one, other)
     first_of_each_epoch = alone[0].features, alone[len(alone) // 2].features
     assert not torch.equal(*first_of_each_epoch)
 
@@ -140,3 +148,47 @@ def test_loading_draws_no_random_numbers_that_dropout_uses(encoded: EncodedQuest
     before = torch.get_rng_state()
     run(encoded, store, 0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_packed_batch_is_one_piece_that_unpacks_to_the_same(encoded: EncodedQuestions, store: FeatureStore):
+    batch = make_batch(encoded, np.array([3, 0, 5]), StoreFeatures(store, encoded.image_ids))
+    packed = PackedBatch.of(batch)
+    assert_same(packed.to("cpu"), batch)
+    assert packed.to("cpu").features.untyped_storage().data_ptr() == packed.buffer.untyped_storage().data_ptr()
+    assert torch.equal(packed.question_index, batch.question_index)
+    assert packed.num_questions == 3
+    there = packed.to("meta")
+    assert {name for name in Batch.__dataclass_fields__ if getattr(getattr(there, name), "is_cpu", False)} == set(ON_HOST)
+
+
+def test_a_packed_batch_without_questions_or_boxes(encoded: EncodedQuestions):
+    batch = make_batch(encoded, np.array([], dtype=np.int64), MemoryFeatures(np.zeros((12, 4, 3), dtype=np.float16)))
+    assert_same(PackedBatch.of(batch).to("cpu"), batch)
+
+
+def test_features_on_the_device_are_those_of_the_store(encoded: EncodedQuestions, store: FeatureStore, monkeypatch):
+    monkeypatch.setattr("vqa_rnn.data.device._AT_ONCE", 50)  # bytes: several parts
+    source = StoreFeatures(store, encoded.image_ids)
+    other = store.rows(IMAGES[5:])
+    held = hold_on_device(store, [source.rows, other], torch.device("cpu"))
+    sampler = QuestionSampler(encoded.image, 4, shuffle=True, seed=3)
+    plain = build_loader(encoded, source, sampler)
+    on_device = DeviceLoader(build_loader(encoded, NoFeatures(), sampler), torch.device("cpu"), held[0])
+    assert len(plain) == len(on_device)
+    for (one,), (two,) in zip(plain, on_device, strict=True):
+        assert_same(two, one)
+    assert torch.equal(held[1].rows, held[0].rows.max() - torch.arange(7).flip(0))
+
+
+def test_where_features_are_kept(store: FeatureStore, monkeypatch: pytest.MonkeyPatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert choose_place("auto", store, 12, cpu) == choose_place("host", store, 12, gpu) == "host"
+    with pytest.raises(UserError, match="keeps features on a GPU, and this run is on cpu"):
+        choose_place("device", store, 12, cpu)
+    needed = 12 * 4 * 3 * 2
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * needed, 99 * needed))
+    assert choose_place("auto", store, 12, gpu) == choose_place("device", store, 12, gpu) == "device"
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * needed - 2, 99 * needed))
+    assert choose_place("auto", store, 12, gpu) == "host"
+    with pytest.raises(UserError, match=r"set training\.features_on=host"):
+        choose_place("device", store, 12, gpu)

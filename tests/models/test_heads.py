@@ -27,6 +27,7 @@ def batch_of(num_questions: int, **given: Any) -> Batch:
     values: dict[str, Tensor] = {
         "features": torch.zeros(1, 1, 1),
         "region_mask": torch.ones(1, 1, dtype=torch.bool),
+        "images": torch.zeros(1, dtype=torch.int64),
         "question_index": torch.arange(num_questions),
         "image_index": torch.zeros_like(ones),
         "question_tokens": ones[:, None],

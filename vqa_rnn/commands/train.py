@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vqa_rnn.annotations import load_annotations
@@ -20,10 +21,12 @@ from vqa_rnn.annotations.unchanged import changed_files, hash_files
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, open_store, readable_questions
-from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, run_path
+from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, TrainingConfig, run_path
 from vqa_rnn.config_files import check_changes, config_changes
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.device import DeviceLoader, NoFeatures, choose_place, hold_on_device
 from vqa_rnn.data.encoding import encode_questions
-from vqa_rnn.data.loader import build_loader
+from vqa_rnn.data.loader import Loader, build_loader
 from vqa_rnn.data.question_file import open_questions, save_questions
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
@@ -46,12 +49,13 @@ from vqa_rnn.engines import (
 )
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.statistics import channel_statistics
+from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
-from vqa_rnn.precision import auto_precision, native_precision
+from vqa_rnn.precision import auto_precision, native_precision, set_float32_products
 from vqa_rnn.records import Annotations, Question, Split
 from vqa_rnn.text import WordTokenizer
-from vqa_rnn.threads import choose_threads
+from vqa_rnn.threads import choose_threads, num_cpus
 
 log = logging.getLogger("vqa_rnn")
 
@@ -59,6 +63,7 @@ log = logging.getLogger("vqa_rnn")
 MAY_CHANGE = (
     *MAY_MOVE,
     "training.num_workers",
+    "training.features_on",
     "training.checkpoint_minutes",
     "training.keep_checkpoints",
     "training.profile_steps",
@@ -112,6 +117,8 @@ def _prepare(
         check_new_run(config, overwrite=overwrite)
     if config.training.precision == "float16" and device.type != "cuda":
         raise UserError("training.precision=float16 needs a GPU: a CPU has no recurrent networks in it; take bfloat16")
+    if config.training.precision == "tf32" and device.type != "cuda":
+        raise UserError("training.precision=tf32 needs a GPU: take float32, or bfloat16")
     run = _run_to_resume(config) if resume else None
     checkpoint = load_checkpoint(run) if run else None
     is_encoded = run is not None and all(run.questions_path(split).is_file() for split in SPLITS)
@@ -218,6 +225,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     features = {split: StoreFeatures(store, data[split].image_ids) for split in SPLITS}
 
     torch.use_deterministic_algorithms(run.config.run.deterministic)
+    set_float32_products(run.precision)
     if device.type == "cpu":
         keep_freed_memory()
     manual_seed(run.config.run.seed)
@@ -233,7 +241,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     if config.compile:
         model.compile_parts()
 
-    batches = {
+    batches: dict[Split, QuestionSampler] = {
         "train": QuestionSampler(
             data["train"].image,
             config.batch_size,
@@ -248,16 +256,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
             data["val"].image, run.config.evaluation.batch_size, shuffle=False, rank=rank, world_size=world_size
         ),
     }
-    loaders = {
-        split: build_loader(
-            data[split],
-            features[split],
-            batches[split],
-            num_workers=config.num_workers,
-            pin_memory=device.type == "cuda",
-        )
-        for split in SPLITS
-    }
+    loaders = _loaders(config, device, store, data, features, batches)
     optimizer = build_optimizer(model, config)
     schedule = build_schedule(optimizer, config, len(batches["train"]))
     scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "float16")
@@ -313,6 +312,30 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     if config.keep == "last":
         log.info("the weights of the last epoch are kept (training.keep=last)")
     log.info("best validation accuracy %.2f%% in epoch %d", 100 * (keeper.best_score or 0), keeper.best_epoch)
+
+
+def _loaders(
+    config: TrainingConfig,
+    device: torch.device,
+    store: FeatureStore,
+    data: Mapping[Split, EncodedQuestions],
+    features: Mapping[Split, StoreFeatures],
+    batches: Mapping[Split, QuestionSampler],
+) -> dict[Split, Loader | DeviceLoader]:
+    """Batches of each split, on a GPU with features from there or from the store."""
+    is_gpu = device.type == "cuda"
+    rows = [features[split].rows for split in SPLITS]
+    place = choose_place(config.features_on, store, len(np.unique(np.concatenate(rows))), device)
+    held = hold_on_device(store, rows, device) if place == "device" else [None] * len(SPLITS)
+    num_workers = config.num_workers
+    if num_workers is None:
+        num_workers = min({"device": 2, "host": 4}[place], num_cpus() // processes_here()) if is_gpu else 0
+    loaders: dict[Split, Loader | DeviceLoader] = {}
+    for split, on_device in zip(SPLITS, held, strict=True):
+        source = features[split] if on_device is None else NoFeatures()
+        loader = build_loader(data[split], source, batches[split], num_workers=num_workers, pin_memory=is_gpu)
+        loaders[split] = DeviceLoader(loader, device, on_device) if is_gpu else loader
+    return loaders
 
 
 def _uses_all_parameters(config: Config, num_questions: int, world_size: int) -> bool:

@@ -38,6 +38,7 @@ def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource
         features=torch.from_numpy(features),
         region_mask=torch.from_numpy(region_mask),
         boxes=None if boxes is None else torch.from_numpy(boxes),
+        images=torch.from_numpy(images),
         question_index=torch.from_numpy(questions),
         image_index=torch.from_numpy(image_index),
         question_tokens=question_tokens,

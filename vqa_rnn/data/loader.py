@@ -9,27 +9,32 @@ from torch.utils.data import DataLoader, Dataset
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.packed import PackedBatch
 from vqa_rnn.data.sampler import Parts, QuestionSampler
 from vqa_rnn.data.sources import FeatureSource
 
 SECONDS_AFTER_SIGTERM = 5
+Loader = DataLoader[tuple[Batch | PackedBatch, ...]]
 
 
-class QuestionBatches(Dataset[tuple[Batch, ...]]):
+class QuestionBatches(Dataset[tuple[Batch | PackedBatch, ...]]):
     """Indexed by the questions of a step's parts, gives a batch for each."""
 
-    def __init__(self, encoded: EncodedQuestions, source: FeatureSource) -> None:
+    def __init__(self, encoded: EncodedQuestions, source: FeatureSource, packed: bool) -> None:
         """Hold what batches are gathered from.
 
         Args:
             encoded: All questions.
             source: Where features come from.
+            packed: Give batches in one piece.
         """
         self.encoded = encoded
         self.source = source
+        self.packed = packed
 
-    def __getitem__(self, parts: Parts) -> tuple[Batch, ...]:
-        return tuple(make_batch(self.encoded, questions, self.source) for questions in parts)
+    def __getitem__(self, parts: Parts) -> tuple[Batch | PackedBatch, ...]:
+        batches = tuple(make_batch(self.encoded, questions, self.source) for questions in parts)
+        return tuple(map(PackedBatch.of, batches)) if self.packed else batches
 
 
 def build_loader(
@@ -39,7 +44,7 @@ def build_loader(
     *,
     num_workers: int = 0,
     pin_memory: bool = False,
-) -> DataLoader[tuple[Batch, ...]]:
+) -> Loader:
     """Make a loader that gathers each batch in one piece.
 
     Args:
@@ -50,10 +55,11 @@ def build_loader(
         pin_memory: Hand batches over in pinned memory.
 
     Returns:
-        A loader whose items are what this process has to do in a step: a batch, or several to be accumulated.
+        A loader whose items are what this process has to do in a step: a batch, or several to be accumulated. Batches that
+        come from another process or go to a GPU are packed; ``Batch.to`` and ``PackedBatch.to`` give a ``Batch`` alike.
     """
     return DataLoader(
-        QuestionBatches(encoded, source),
+        QuestionBatches(encoded, source, packed=num_workers > 0 or pin_memory),
         sampler=batches,  # type: ignore[arg-type]
         batch_size=None,
         collate_fn=_as_it_is,  # else the tuple comes back as a list

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.packed import PackedBatch
 from vqa_rnn.engines.choice_table import ChoiceTable
 from vqa_rnn.metrics.ignite import QuestionScores
 from vqa_rnn.models import VqaModel
@@ -31,7 +32,7 @@ def build_evaluator(model: VqaModel, encoded: EncodedQuestions, *, device: torch
     """
     choices = ChoiceTable(model, encoded, device)
 
-    def step(engine: Engine, parts: tuple[Batch, ...]) -> tuple[torch.Tensor, Batch]:
+    def step(engine: Engine, parts: tuple[Batch | PackedBatch, ...]) -> tuple[torch.Tensor, Batch]:
         model.eval()
         (part,) = parts  # only training accumulates
         with torch.inference_mode():

@@ -9,10 +9,10 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
 
-from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import Run, save_model
+from vqa_rnn.data.device import DeviceLoader
+from vqa_rnn.data.loader import Loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.engines.distributed import is_first, largest, on_first
 from vqa_rnn.engines.interruption import Interruption
@@ -46,8 +46,8 @@ class Training:
         schedule: LambdaLR,
         scaler: torch.amp.GradScaler,
         train_batches: QuestionSampler,
-        train_loader: DataLoader[tuple[Batch, ...]],
-        val_loader: DataLoader[tuple[Batch, ...]],
+        train_loader: Loader | DeviceLoader,
+        val_loader: Loader | DeviceLoader,
         device: torch.device,
     ) -> None:
         """Wire.

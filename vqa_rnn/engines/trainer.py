@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import TrainingConfig
+from vqa_rnn.data.packed import PackedBatch
 from vqa_rnn.engines.distributed import gather
 from vqa_rnn.engines.optimization import step_unless
 from vqa_rnn.errors import ReportedElsewhere, UserError
@@ -52,7 +53,7 @@ class _Unread(NamedTuple):
         failed: () bool, whether it or an earlier one failed.
         output: What it left.
         losses: (N,) float of each part.
-        questions: (N,) int64 of each part, on the CPU.
+        questions: (N,) int64 of each part.
     """
 
     step: int
@@ -122,7 +123,7 @@ def build_trainer(
     unread: list[_Unread] = []
     no_failure = torch.zeros((), dtype=torch.bool, device=device)
 
-    def step(engine: Engine, parts: tuple[Batch, ...]) -> Step:
+    def step(engine: Engine, parts: tuple[Batch | PackedBatch, ...]) -> Step:
         model.train()
         optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros(2, dtype=sums_in, device=device)
@@ -197,9 +198,12 @@ def _not_finite(failed: _Unread, question_ids: Sequence[str]) -> UserError:
     """The error of the first process; the others raise it without words."""
     loss = float(failed.output.loss_sum / failed.output.num_counted.clamp(min=1))
     norm = float(failed.output.gradient_norm)
-    wrong = [questions[~losses.isfinite().cpu()] for losses, questions in zip(failed.losses, failed.questions, strict=True)]
-    is_sure = any(map(len, wrong))
-    mine = [int(i) for each in (wrong if is_sure else failed.questions) for i in each]
+    nothing = torch.empty(0, dtype=torch.int64)  # a process may have had no question
+    losses = torch.cat([nothing, *(part.cpu() for part in failed.losses)])
+    questions = torch.cat([nothing, *(part.cpu() for part in failed.questions)])
+    is_wrong = ~losses.isfinite()
+    is_sure = bool(is_wrong.any())
+    mine: list[int] = (questions[is_wrong] if is_sure else questions).tolist()
     everyone: list[tuple[bool, list[str]]] = gather((is_sure, [question_ids[i] for i in mine]))
     if idist.get_rank() > 0:
         return ReportedElsewhere()

@@ -1,0 +1,177 @@
+"""Batches on a GPU: features that lie there already, and copies that run beside the computation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vqa_rnn.batch import Batch
+from vqa_rnn.data.columns import Ints
+from vqa_rnn.data.loader import Loader
+from vqa_rnn.data.packed import PackedBatch
+from vqa_rnn.data.sources import Regions
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store import FeatureStore
+
+Place = Literal["host", "device"]
+LARGEST_SHARE = 0.5  # of the memory that is free: the rest is for the model and its activations
+_AT_ONCE = 256 * 2**20  # bytes
+
+
+class NoFeatures:
+    """Stands where ``DeviceFeatures`` come later: no region of any image."""
+
+    def read(self, images: Ints) -> Regions:
+        """Read nothing.
+
+        Args:
+            images: (B,) indices into the questions' ``image_ids``.
+
+        Returns:
+            (B, 0, 0) features.
+        """
+        return np.empty((len(images), 0, 0), dtype=np.float16), np.zeros(len(images), dtype=np.int32), None
+
+
+class DeviceFeatures:
+    """Features of some images in the memory of a GPU.
+
+    Attributes:
+        rows: (images,) int64 on the device, the place of each image of a set of questions among those held.
+    """
+
+    def __init__(self, features: Tensor, num_regions: Tensor, boxes: Tensor | None, rows: Tensor) -> None:
+        """Hold features; ``hold_on_device`` makes them.
+
+        Args:
+            features: (R, K, D).
+            num_regions: (R,) int32.
+            boxes: (R, K, 4) float32, or None.
+            rows: (images,) int64.
+        """
+        self._features, self._num_regions, self._boxes = features, num_regions, boxes
+        self.rows = rows
+
+    def put_into(self, batch: Batch) -> Batch:
+        """Give a batch its features.
+
+        Args:
+            batch: From ``NoFeatures``, on the device.
+
+        Returns:
+            The batch, equal to one whose features were read from the store.
+        """
+        rows_B = self.rows.index_select(0, batch.images)
+        place_K = torch.arange(self._features.shape[1], device=rows_B.device)
+        return replace(
+            batch,
+            features=self._features.index_select(0, rows_B),
+            region_mask=place_K < self._num_regions.index_select(0, rows_B)[:, None],
+            boxes=None if self._boxes is None else self._boxes.index_select(0, rows_B),
+        )
+
+
+def choose_place(wanted: str, store: FeatureStore, num_images: int, device: torch.device) -> Place:
+    """Where features are kept while a model trains. The result does not depend on it.
+
+    Args:
+        wanted: ``training.features_on``.
+        store: The store.
+        num_images: How many of its images are used.
+        device: Where the model is.
+
+    Returns:
+        For ``auto`` ``device`` on a GPU that has the room.
+
+    Raises:
+        UserError: ``device`` is asked for, where there is no GPU or not the room.
+    """
+    if wanted == "host" or (wanted == "auto" and device.type != "cuda"):
+        return "host"
+    if device.type != "cuda":
+        raise UserError(f"training.features_on=device keeps features on a GPU, and this run is on {device}: leave it out")
+    needed = num_images * store.features[:1].nbytes
+    free = int(LARGEST_SHARE * torch.cuda.mem_get_info(device)[0])
+    if needed <= free:
+        return "device"
+    if wanted == "device":
+        raise UserError(
+            f"training.features_on=device: the features take {needed / 1e9:.1f} GB, and half of what is free on the GPU is "
+            f"{free / 1e9:.1f} GB: set training.features_on=host"
+        )
+    return "host"
+
+
+def hold_on_device(store: FeatureStore, splits: Sequence[Ints], device: torch.device) -> list[DeviceFeatures]:
+    """Copy the features of several sets of images to a device, each image once.
+
+    Args:
+        store: The store.
+        splits: Of each set (images,) the rows of the store.
+        device: Where to.
+
+    Returns:
+        Each set's features, which share the memory.
+    """
+    held, places = np.unique(np.concatenate(splits), return_inverse=True)
+    features = _copy(store.features, held, device)
+    num_regions = _copy(store.num_regions, held, device)
+    boxes = None if store.boxes is None else _copy(store.boxes, held, device)
+    borders = np.cumsum([len(rows) for rows in splits])[:-1]
+    return [
+        DeviceFeatures(features, num_regions, boxes, torch.from_numpy(rows).to(device)) for rows in np.split(places, borders)
+    ]
+
+
+def _copy(values: NDArray[Any], rows: Ints, device: torch.device) -> Tensor:
+    """Some rows of a mapped column, a part at a time."""
+    at_once = max(1, _AT_ONCE // max(1, values[:1].nbytes))
+    first = torch.from_numpy(values[rows[:1]])
+    there = torch.empty((len(rows), *first.shape[1:]), dtype=first.dtype, device=device)
+    for start in range(0, len(rows), at_once):
+        there[start : start + at_once] = torch.from_numpy(values[rows[start : start + at_once]]).to(device)
+    return there
+
+
+class DeviceLoader:
+    """A loader whose batches are on a GPU, copied on a stream of their own while the step before is computed."""
+
+    def __init__(
+        self,
+        loader: Loader,
+        device: torch.device,
+        features: DeviceFeatures | None = None,
+    ) -> None:
+        """Wrap a loader.
+
+        Args:
+            loader: Its batches are in pinned memory.
+            device: Where they go.
+            features: What they get there; None where they bring their features along.
+        """
+        self._loader = loader
+        self._device = device
+        self._features = features
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[tuple[Batch, ...]]:
+        for parts in self._loader:
+            yield tuple(self._put(part) for part in parts)
+
+    def _put(self, part: Batch | PackedBatch) -> Batch:
+        if self._stream is None:
+            batch = part.to(self._device)
+        else:
+            computing = torch.cuda.current_stream(self._device)
+            with torch.cuda.stream(self._stream):
+                batch = part.to(self._device, non_blocking=True)
+            computing.wait_stream(self._stream)
+            batch.record_stream(computing)  # its memory is free for the next only when this one's step is done
+        return batch if self._features is None else self._features.put_into(batch)
