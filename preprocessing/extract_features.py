@@ -22,6 +22,7 @@ from vqa_rnn.features.weights import weights_file_hash
 from vqa_rnn.files import hold
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
+from vqa_rnn.threads import num_cpus
 
 log = logging.getLogger("vqa_rnn")
 
@@ -143,7 +144,10 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
     failed: dict[str, str] = {}
     num_done = 0
     started = time.perf_counter()
-    with progress_bar() as progress, _commit_at_the_end(writer), ThreadPoolExecutor(max_workers=2) as pool:
+    num_readers = 2 if device == "cpu" else num_cpus()  # beside a backbone on a GPU, decoding is what limits
+    readers, writing = ThreadPoolExecutor(num_readers), ThreadPoolExecutor(1)
+    with progress_bar() as progress, _commit_at_the_end(writer), readers as pool, writing as write_pool:
+        written: Future[None] | None = None
         task = progress.add_task("features", total=sum(map(len, pending)), rate="")
         for rows, futures in _read_ahead(pool, extractor, annotations, image_ids, pending):
             images, hashes, good = [], [], []
@@ -159,18 +163,32 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
                 images.append(image)
                 hashes.append(source_hash)
                 good.append(row)
+            features: Any = []
             if good:
                 features = extractor.box_regions(images) if extractor.sees_boxes else extractor.regions(images)
                 for row, regions in zip(good, features, strict=True):
                     extractor.check(regions, annotations.images[image_ids[row]])
-                writer.write(good, features, hashes, [image.boxes for image in images] if extractor.sees_boxes else None)
-            for row in set(rows) - set(good):
-                writer.fail(row)
+            boxes = [image.boxes for image in images] if extractor.sees_boxes else None
+            if written is not None:
+                written.result()
+            written = write_pool.submit(_write, writer, good, features, hashes, boxes, set(rows) - set(good))
             num_done += len(good)
             rate = num_done / (time.perf_counter() - started)
             progress.update(task, advance=len(rows), rate=f"{rate:.0f} images/s")
+        if written is not None:
+            written.result()
     seconds = time.perf_counter() - started
     return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
+
+
+def _write(
+    writer: StoreWriter, rows: list[int], features: Any, hashes: list[int], boxes: list[Any] | None, failed: set[int]
+) -> None:
+    """What a batch gave, while the next is computed."""
+    if rows:
+        writer.write(rows, features, hashes, boxes)
+    for row in failed:
+        writer.fail(row)
 
 
 @contextmanager

@@ -35,7 +35,14 @@ def answer_with_nothing(questions: tuple[Question, ...], head: dict[str, Any], a
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     run = Run(
-        path=Path(), config=config, tokenizer=tokenizer, answers=vocabulary, sizes=sizes, features={}, precision="float32"
+        path=Path(),
+        config=config,
+        tokenizer=tokenizer,
+        answers=vocabulary,
+        sizes=sizes,
+        features={},
+        precision="float32",
+        threads=1,
     )
     encoded = encode_questions(questions, tokenizer, vocabulary)
     return answer_questions(run, model, questions, encoded, NoFeatures(), torch.device("cpu"))  # type: ignore[arg-type]

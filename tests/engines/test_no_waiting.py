@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 
 from tests.models.test_history import CHOICES, DIALOGS, SIZES, TOKENIZER, ThreeImages
 from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.batch import Batch
 from vqa_rnn.config import ModelConfig, TrainingConfig
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
@@ -30,13 +31,13 @@ DEVICE = torch.device("meta")
 ENCODED = encode_questions(DIALOGS, TOKENIZER, AnswerVocabulary(CHOICES), answers_as_text=True)
 
 
-def trainer_of(training: dict[str, Any], **model: Any) -> Engine:
+def trainer_of(training: dict[str, Any], *, device: torch.device = DEVICE, precision: str = "float32", **model: Any) -> Engine:
     config = TrainingConfig.model_validate({"batch_size": len(ENCODED), **training})
     question = {"embedding_size": 8, "hidden_size": 6, **model.pop("question", {})}
-    network = VqaModel(ModelConfig.model_validate({"question": question, **model}), SIZES).to(DEVICE)
+    network = VqaModel(ModelConfig.model_validate({"question": question, **model}), SIZES).to(device)
     optimizer = build_optimizer(network, config)
     schedule = build_schedule(optimizer, config, 10)
-    if config.optimizer.name != "adamax":  # torch's fused kernels, which a meta tensor does not have
+    if device == DEVICE and config.optimizer.name != "adamax":  # torch's fused kernels, which a meta tensor does not have
         optimizer.defaults["fused"] = True
         optimizer.step = lambda: None  # type: ignore[method-assign]
     return build_trainer(
@@ -45,17 +46,19 @@ def trainer_of(training: dict[str, Any], **model: Any) -> Engine:
         schedule,
         torch.amp.GradScaler("cpu", enabled=False),
         config=config,
-        precision="float32",
-        device=DEVICE,
+        precision=precision,
+        device=device,
         question_ids=ENCODED.question_ids,
     )
 
 
+def parts_of_a_step() -> tuple[Batch, ...]:
+    return tuple(make_batch(ENCODED, half, ThreeImages()) for half in np.array_split(np.arange(len(ENCODED)), 2))
+
+
 def run(trainer: Engine, steps: int = 3) -> None:
-    halves = np.array_split(np.arange(len(ENCODED)), 2)
-    parts = tuple(make_batch(ENCODED, half, ThreeImages()) for half in halves)
     trainer.add_event_handler(Events.ITERATION_COMPLETED(once=steps), trainer.terminate)
-    trainer.run([parts] * (steps + 1))
+    trainer.run([parts_of_a_step()] * (steps + 1))
     assert trainer.state.iteration == steps
 
 

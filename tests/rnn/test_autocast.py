@@ -11,7 +11,6 @@ from vqa_rnn.rnn import CELLS, RecurrentNetwork
 from vqa_rnn.rnn.network import _run_fused
 
 FUSED = [name for name in CELLS if RecurrentNetwork(name, 2, 2).cells()[0].fused is not None]
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.fixture
@@ -58,14 +57,14 @@ def test_the_kernel_is_kept_out_of_bfloat16_autocast(
     assert output.shape == (6, 5)
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("cell", FUSED)
 @pytest.mark.parametrize("lengths", [None, (5, 3, 1)])
 def test_small_gradients_survive_bfloat16_on_a_gpu(cell: str, lengths: tuple[int, ...] | None):
     torch.manual_seed(0)
     network = RecurrentNetwork(cell, 8, 16).cuda()
     words = torch.randn(3, 5, 8, device="cuda", requires_grad=True)
-    told = None if lengths is None else torch.tensor(lengths, device="cuda")
+    told = None if lengths is None else torch.tensor(lengths)
 
     def gradient(enabled: bool) -> Tensor:
         with torch.autocast("cuda", torch.bfloat16, enabled=enabled):

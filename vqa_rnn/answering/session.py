@@ -70,8 +70,10 @@ class Session:
             raise UserError(
                 f"{path} looks at given boxes of an image, which cannot be given here: use vqa-rnn predict or evaluate"
             )
-        self._model = load_model(self.run)
-        self._extractor = _open_extractor(self.run, weights) if self.sees_images else None
+        on_gpu = torch.cuda.is_available() and self.run.config.run.device != "cpu"
+        self._device = torch.device("cuda" if on_gpu else "cpu")
+        self._model = load_model(self.run, self._device)
+        self._extractor = _open_extractor(self.run, weights, self._device) if self.sees_images else None
         self.image_path: Path | None = None
         self.caption: str | None = None
         self.rounds: tuple[Round, ...] = ()
@@ -256,7 +258,7 @@ class Session:
     def _batch(self, question: Question) -> Batch:
         assert self._features is not None
         encoded = encode_questions([question], self.run.tokenizer, AnswerVocabulary([]))
-        return make_batch(encoded, np.zeros(1, dtype=np.int64), self._features)
+        return make_batch(encoded, np.zeros(1, dtype=np.int64), self._features).to(self._device)
 
     def _probabilities(self, question: Question) -> list[float]:
         with torch.inference_mode():
@@ -293,14 +295,14 @@ def _check_text(text: str) -> None:
         raise UserError(f"'{shown}' is not UTF-8 text: a byte of it is no character") from None
 
 
-def _open_extractor(run: Run, weights: str | None) -> Extractor:
+def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extractor:
     """The extractor of training, with its weights where they are or where they were moved to."""
     # a file of weights does not say how images are scaled and normalised, so all of that is as it was in training
     settled = {name: value for name, value in run.features["transform"].items() if name in PRESET_OPTIONS}
     if weights is not None:
         settled["weights"] = weights
     features = run.config.features.model_copy(update=settled)
-    extractor = Extractor(features, precision=run.features["compute"]["precision"])
+    extractor = Extractor(features, precision=run.features["compute"]["precision"], device=str(device))
     if extractor.fingerprint != run.features["fingerprint"]:
         differing = [key for key, value in extractor.description.items() if value != run.features.get(key)]
         if "weights_sha256" in differing:

@@ -73,8 +73,8 @@ class Extractor:
         mean, std = config.mean or preset.mean, config.std or preset.std
         interpolation, self._crop_share = config.interpolation or preset.interpolation, config.crop_share or preset.crop_share
         self._interpolation = Image.Resampling[interpolation.upper()]
-        self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
+        self._mean = torch.tensor(mean).view(1, 3, 1, 1).to(self._device) * 255
+        self._std = torch.tensor(std).view(1, 3, 1, 1).to(self._device) * 255
         modules = {name: module for name, module in self.model.named_modules() if name}
         for layer in config.layers:
             if layer not in modules:
@@ -210,8 +210,8 @@ class Extractor:
     def _grid(self, images: Sequence[Image.Image]) -> Tensor:
         """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
         pixels = np.stack([np.asarray(image) for image in images])
-        batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).sub_(self._mean).div_(self._std)
-        batch = batch.to(self._device, memory_format=torch.channels_last)
+        batch = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)  # bytes travel, a quarter of what floats take
+        batch = batch.to(torch.float32).sub_(self._mean).div_(self._std).contiguous(memory_format=torch.channels_last)
         autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         with torch.inference_mode(), autocast:
             outputs = [self._as_grid(output) for output in self._run(batch)]

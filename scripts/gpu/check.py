@@ -1,0 +1,311 @@
+"""What this package does on a GPU, in one command of a few minutes: tests, then rates, as one JSON object to paste.
+
+    python scripts/gpu/check.py [--only tests training extraction] [--output check.json]
+
+Needs one GPU, and what the package needs with its tests: pip install -e '.[test]'. Nothing is downloaded: features, weights and
+pictures are random.
+
+tests        ``pytest -m gpu``: every model as on a CPU, resume, precisions, where features are kept, ``ask``
+training     questions a second of bottom-up top-down (36 regions x 2048, hidden 1024, batches of 512, bfloat16), features on
+             the GPU and from the host, against the same step on one batch that stays on the GPU, and against a plain loop: one
+             h5py read a question by 8 processes, features repeated for each question, in float32 and under bfloat16 autocast
+extraction   images a second of ``preprocess`` with ResNet-101 at 448 pixels from JPEG files, against the backbone alone on a
+             batch on the GPU, and against reading and scaling the files alone on all cores
+"""
+
+import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+
+# isort: split
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from ignite.engine import Engine, Events
+from PIL import Image
+from torch.nn.utils import clip_grad_norm_
+from torch.utils.data import DataLoader
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
+
+from loader import OneReadEach, make_store  # noqa: E402
+from made_up import ANSWERS, FEATURE, QUESTIONS_AN_IMAGE, VOCABULARY, make_questions  # noqa: E402
+
+from preprocessing.extract_features import extract_features  # noqa: E402
+from vqa_rnn.batch import Batch  # noqa: E402
+from vqa_rnn.config import Config  # noqa: E402
+from vqa_rnn.config_files import load_config  # noqa: E402
+from vqa_rnn.data.collate import make_batch  # noqa: E402
+from vqa_rnn.data.columns import EncodedQuestions  # noqa: E402
+from vqa_rnn.data.device import DeviceLoader, NoFeatures, hold_on_device  # noqa: E402
+from vqa_rnn.data.loader import build_loader  # noqa: E402
+from vqa_rnn.data.question_file import open_questions, save_questions  # noqa: E402
+from vqa_rnn.data.sampler import QuestionSampler  # noqa: E402
+from vqa_rnn.data.sources import MemoryFeatures  # noqa: E402
+from vqa_rnn.data.store_features import StoreFeatures  # noqa: E402
+from vqa_rnn.engines import build_optimizer, build_schedule, build_trainer  # noqa: E402
+from vqa_rnn.features.extractor import Extractor  # noqa: E402
+from vqa_rnn.features.store import FeatureStore  # noqa: E402
+from vqa_rnn.models import ModelSizes, VqaModel  # noqa: E402
+from vqa_rnn.precision import set_float32_products  # noqa: E402
+from vqa_rnn.records import Annotations  # noqa: E402
+from vqa_rnn.threads import num_cpus  # noqa: E402
+
+GPU = torch.device("cuda")
+IMAGES, BATCH, WARM_UP, STEPS = 4000, 512, 10, 100
+PLAIN_WARM_UP, PLAIN_STEPS, PLAIN_WORKERS = 10, 12, 8
+JPEGS, SIZE = 512, 448
+VQA_V2_QUESTIONS, EPOCHS = 443_757, 13  # the training split; the epochs of Teney et al. 2018
+
+
+def machine() -> dict[str, Any]:
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0].split(", ")[-1]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        driver = "unknown"
+    return {
+        "gpu": torch.cuda.get_device_name(GPU),
+        "driver": driver,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "processors": num_cpus(),
+    }
+
+
+def tests() -> dict[str, Any]:
+    """The tests marked gpu."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", "tests"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    output = result.stdout.splitlines()
+    found = dict(re.findall(r"(\d+) (passed|failed|errors?)", output[-1] if output else ""))
+    counts = {kind: int(number) for number, kind in found.items()}
+    if result.returncode:
+        print("\n".join(output[-60:]), file=sys.stderr)
+        print(result.stderr[-2000:], file=sys.stderr)
+    return {**counts, "ok": result.returncode == 0, "seconds": time.perf_counter() - started}
+
+
+def training() -> dict[str, Any]:
+    """Questions a second, each way."""
+    with tempfile.TemporaryDirectory() as folder:
+        store_path, questions_path = Path(folder) / "store.h5", Path(folder) / "questions.h5"
+        make_store(store_path, IMAGES)
+        save_questions(make_questions(IMAGES, int(IMAGES * QUESTIONS_AN_IMAGE)), questions_path)
+        encoded, store = open_questions(questions_path), FeatureStore(store_path, check_rows=False)
+        features = StoreFeatures(store, encoded.image_ids)
+        (held,) = hold_on_device(store, [features.rows], GPU)
+        one = next(iter(_ours(encoded, features, 0)))
+        rates = {"resident": _our_rate(encoded, [one] * (WARM_UP + STEPS))}
+        rates["device"] = _our_rate(encoded, _ours(encoded, NoFeatures(), 2, held))
+        rates["host"] = _our_rate(encoded, _ours(encoded, features, 4))
+        del held
+        for name, bfloat16 in (("plain_float32", False), ("plain_bfloat16", True)):
+            rates[name] = _plain_rate(store_path, questions_path, bfloat16=bfloat16)
+    return {
+        "questions_per_second": rates,
+        "device_share_of_resident": rates["device"] / rates["resident"],
+        "host_share_of_resident": rates["host"] / rates["resident"],
+        "over_plain_float32": rates["device"] / rates["plain_float32"],
+        "over_plain_bfloat16": rates["device"] / rates["plain_bfloat16"],
+        "vqa_v2_minutes": EPOCHS * VQA_V2_QUESTIONS / rates["device"] / 60,
+    }
+
+
+def _config() -> Config:
+    """Bottom-up top-down in the sizes of Anderson et al. 2018, a batch with all questions of its images."""
+    return load_config("vqa", ["model.question.hidden_size=1024", "model.attention.hidden_size=1024"])
+
+
+def _model() -> VqaModel:
+    torch.manual_seed(0)
+    return VqaModel(_config().model, ModelSizes(VOCABULARY, FEATURE, ANSWERS)).to(GPU)
+
+
+def _ours(encoded: EncodedQuestions, source: Any, num_workers: int, held: Any = None) -> Iterable[tuple[Batch, ...]]:
+    batches = QuestionSampler(encoded.image, BATCH, shuffle=True)
+    loader = build_loader(encoded, source, batches, num_workers=num_workers, pin_memory=True)
+    return DeviceLoader(loader, GPU, held)
+
+
+def _our_rate(encoded: EncodedQuestions, batches: Iterable[tuple[Batch, ...]]) -> float:
+    """Questions a second of the package's trainer, the first steps left out."""
+    set_float32_products("bfloat16")
+    config, model = _config().training, _model()
+    optimizer = build_optimizer(model, config)
+    trainer = build_trainer(
+        model,
+        optimizer,
+        build_schedule(optimizer, config, 1000),
+        torch.amp.GradScaler("cuda", enabled=False),
+        config=config,
+        precision="bfloat16",
+        device=GPU,
+        question_ids=encoded.question_ids,
+    )
+    started: list[float] = []
+
+    @trainer.on(Events.ITERATION_COMPLETED(once=WARM_UP))
+    def start() -> None:
+        torch.cuda.synchronize()
+        started.append(time.perf_counter())
+
+    done = 0
+
+    @trainer.on(Events.ITERATION_COMPLETED)
+    def count(engine: Engine) -> None:
+        nonlocal done
+        if engine.state.iteration > WARM_UP:
+            done += engine.state.output.num_questions  # type: ignore[union-attr]
+
+    trainer.run(batches, max_epochs=1, epoch_length=WARM_UP + STEPS)
+    torch.cuda.synchronize()
+    return done / (time.perf_counter() - started[0])
+
+
+def _plain_rate(store_path: Path, questions_path: Path, *, bfloat16: bool) -> float:
+    """The loop of public code."""
+    torch.set_float32_matmul_precision("highest")  # torch's defaults
+    torch.backends.cudnn.allow_tf32 = True
+    model, encoded = _model().train(), open_questions(questions_path)
+    optimizer = torch.optim.Adamax(model.parameters(), lr=0.002)
+    loader = DataLoader(
+        OneReadEach(store_path, questions_path), batch_size=BATCH, shuffle=True, num_workers=PLAIN_WORKERS, pin_memory=True
+    )
+    like = make_batch(encoded, np.arange(BATCH), MemoryFeatures(np.zeros((IMAGES, 1, 1), dtype=np.float16))).to(GPU)
+
+    started, done = 0.0, 0
+    for number, item in enumerate(loader):
+        features, tokens, targets = (tensor.to(GPU, non_blocking=True) for tensor in item)
+        batch = _one_image_a_question(like, features.float(), tokens)
+        with torch.autocast("cuda", torch.bfloat16, enabled=bfloat16):
+            logits = model(batch)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(tokens)
+        optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(model.parameters(), 0.25)
+        optimizer.step()
+        loss.item()
+        if number == PLAIN_WARM_UP:
+            started = time.perf_counter()
+        elif number > PLAIN_WARM_UP:
+            done += len(tokens)
+        if number == PLAIN_WARM_UP + PLAIN_STEPS:
+            break
+    return done / (time.perf_counter() - started)
+
+
+def _one_image_a_question(like: Batch, features: torch.Tensor, tokens: torch.Tensor) -> Batch:
+    each = torch.arange(len(tokens), device=GPU)
+    return replace(
+        like,
+        features=features,
+        region_mask=torch.ones(features.shape[:2], dtype=torch.bool, device=GPU),
+        image_index=each,
+        question_tokens=tokens,
+        question_lengths=torch.full((len(tokens),), tokens.shape[1]),
+    )
+
+
+def extraction() -> dict[str, Any]:
+    """Images a second."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        images = _draw_jpegs(folder)
+        torch.manual_seed(0)
+        network = torchvision.models.resnet101(weights=None)
+        torch.save(network.state_dict(), folder / "weights.pth")
+        overrides = [
+            f"features.store={folder / 'store.h5'}",
+            "features.library=torchvision",
+            "features.backbone=resnet101",
+            f"features.weights={folder / 'weights.pth'}",
+            "features.layers=[layer4]",
+            f"features.image_size={SIZE}",
+            "features.batch_rows=64",
+        ]
+        config = load_config("easy_vqa", overrides)
+        report = extract_features(config, Annotations(benchmark="check", questions=(), images=images), device="cuda")
+        extractor = Extractor(config.features)
+        started = time.perf_counter()
+        with ThreadPoolExecutor(num_cpus()) as pool:
+            list(pool.map(extractor.load, images.values()))
+        decoding = len(images) / (time.perf_counter() - started)
+    backbone = torch.nn.Sequential(*list(network.children())[:-2]).eval().to(GPU, torch.bfloat16)
+    backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = torch.randn(64, 3, SIZE, SIZE, device=GPU, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for _ in range(3):
+            backbone(batch)
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(10):
+            backbone(batch)
+        torch.cuda.synchronize()
+    alone = 10 * len(batch) / (time.perf_counter() - started)
+    ours = report.num_done / report.seconds
+    return {
+        "images_per_second": ours,
+        "backbone_alone": alone,
+        "decoding_alone": decoding,
+        "share_of_the_lower": ours / min(alone, decoding),
+    }
+
+
+def _draw_jpegs(folder: Path) -> dict[str, Path]:
+    """Pictures of 640 x 480 as photographs are: smooth, with some detail; a few, under many names."""
+    generator = np.random.default_rng(0)
+    for number in range(16):
+        coarse = Image.fromarray(generator.integers(0, 256, (24, 32, 3), dtype=np.uint8)).resize(
+            (640, 480), Image.Resampling.BICUBIC
+        )
+        fine = np.asarray(coarse).astype(np.int16) + generator.integers(-12, 13, (480, 640, 3))
+        Image.fromarray(fine.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.jpg", quality=90)
+    images = {}
+    for number in range(JPEGS):
+        path = folder / f"image{number}.jpg"
+        os.link(folder / f"{number % 16}.jpg", path)
+        images[path.name] = path
+    return images
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {"tests": tests, "training": training, "extraction": extraction}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--output", type=Path, help="write the JSON object here as well, after each part")
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("torch finds no GPU here: this check needs one", file=sys.stderr)
+        return 2
+    result: dict[str, Any] = {"machine": machine()}
+    for name in arguments.only:
+        started = time.perf_counter()
+        result[name] = PARTS[name]()
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        if arguments.output is not None:
+            arguments.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(json.dumps(result, indent=1))
+    return 0 if result.get("tests", {}).get("ok", True) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
