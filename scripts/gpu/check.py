@@ -229,7 +229,7 @@ def extraction() -> dict[str, Any]:
         folder = Path(temporary)
         images = _draw_jpegs(folder)
         torch.manual_seed(0)
-        network = torchvision.models.resnet101(weights=None)
+        network = torchvision.models.resnet101(weights=None, zero_init_residual=True)  # else numbers grow from block to block
         torch.save(network.state_dict(), folder / "weights.pth")
         overrides = [
             f"features.store={folder / 'store.h5'}",
@@ -239,6 +239,7 @@ def extraction() -> dict[str, Any]:
             "features.layers=[layer4]",
             f"features.image_size={SIZE}",
             "features.batch_rows=64",
+            "features.grid_size=7",
         ]
         config = load_config("easy_vqa", overrides)
         report = extract_features(config, Annotations(benchmark="check", questions=(), images=images), device="cuda")

@@ -48,7 +48,7 @@ def outputs(model: VqaModel, batch: Batch, device: torch.device) -> tuple[Tensor
     there = batch.to(device)
     losses, _ = model.losses(model(there), there)
     losses.sum().backward()
-    return losses.detach().cpu(), [p.grad.cpu() for p in model.parameters() if p.grad is not None]
+    return losses.detach().cpu().clone(), [p.grad.cpu().clone() for p in model.parameters() if p.grad is not None]
 
 
 def assert_as_on_a_cpu(model: VqaModel, batch: Batch) -> None:
