@@ -1,7 +1,7 @@
 """Train a grid of variants, over folds or seeds, and set each beside the first: mean, interval, weights, time.
 
     python scripts/ablations.py scripts/grids/daquar_image.yaml dataset.root=data/daquar
-    python scripts/ablations.py scripts/grids/cells_shapes_vqa.yaml --json > cells.json
+    python scripts/ablations.py scripts/grids/cells_shapes_vqa.yaml --jobs 2 --json > cells.json
 
 A grid is a YAML file:
 
@@ -18,7 +18,7 @@ A grid is a YAML file:
 Runs lie in runs/GRID/VARIANT-seedN; vqa-rnn evaluate and compare take them as any other run. What is finished is not trained
 again, so a grid that was stopped goes on where it was. Intervals are 95%, by bootstrap over images; differences are paired by
 question. They do not hold what another seed would change. Minutes are of training alone, and of the median epoch: pauses do
-not count.
+not count. ``--jobs`` trains so many runs at a time, by default one a processor, on a GPU one; the results are the same.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from repeats import Repeats, repeat
+from repeats import Repeats, plan, repeat, train_side_by_side
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.markup import escape
@@ -40,11 +40,15 @@ from rich.table import Table
 
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.evaluate import summarise
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.config import run_path
 from vqa_rnn.config_files import load_config
+from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import Interrupted, UserError
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.metrics.intervals import paired_difference
 from vqa_rnn.records import Split
+from vqa_rnn.threads import num_cpus
 
 BOOTSTRAP_SAMPLES = 1000
 TAKEN = {
@@ -103,11 +107,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("grid", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for all variants, after their own")
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs trained at a time")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        report = run_grid(read_grid(arguments.grid), arguments.grid.stem, arguments.overrides)
+        if arguments.jobs is not None and arguments.jobs < 1:
+            raise UserError(f"--jobs {arguments.jobs}: at least 1 is needed")
+        report = run_grid(read_grid(arguments.grid), arguments.grid.stem, arguments.overrides, arguments.jobs)
     except UserError as error:
         return print_error(error)
     except Interrupted as error:
@@ -131,7 +138,7 @@ def read_grid(path: Path) -> Grid:
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
-def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
+def run_grid(grid: Grid, name: str, overrides: Sequence[str], jobs: int | None = None) -> dict[str, Any]:
     """Train and measure every variant, then set each beside the first and beside the floors."""
     if grid.folds is not None and grid.split is not None:
         raise UserError(f"the grid {name} has both folds and a split: folds measure the folds")
@@ -149,8 +156,9 @@ def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
             load_config(config, options)
         except UserError as error:
             raise UserError(f"variant {label}: {str(error).removeprefix('command line: ')}") from error
+    variants = {label: (config, [*options, f"run.folder=runs/{name}"]) for label, (config, options) in variants.items()}
+    _train(grid, variants, jobs)
     for label, (config, options) in variants.items():
-        options = [*options, f"run.folder=runs/{name}"]
         done = repeat(label, config, options, grid.folds, grid.seeds, split, with_floors=not floors.keys() >= MADE_BY_A_MODEL)
         result = describe(done)
         baseline = baseline or done
@@ -167,6 +175,19 @@ def run_grid(grid: Grid, name: str, overrides: Sequence[str]) -> dict[str, Any]:
             result["difference"] = compare(done.mean, baseline.mean, done.images)
         report["variants"][label] = result
     return report
+
+
+def _train(grid: Grid, variants: Mapping[str, Variant], jobs: int | None) -> None:
+    """Every run of the grid, several at a time."""
+    configs = []
+    for label, (config, options) in variants.items():
+        configs += [each for seed in plan(label, config, options, grid.folds, grid.seeds) for each in seed]
+        preprocess(load_config(config, [*options, f"dataset.folds={grid.folds}"] if grid.folds else options))
+    on_gpu = choose_device(configs[0].run.device).type == "cuda"
+    jobs = jobs or (1 if on_gpu else num_cpus())
+    left = [config for config in configs if not (run_path(config) / "finished").exists()]
+    if min(jobs, len(left)) > 1:
+        train_side_by_side(left, jobs)
 
 
 def describe(done: Repeats) -> dict[str, Any]:

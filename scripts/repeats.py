@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+import logging
+import multiprocessing
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +53,7 @@ class Repeats:
 def repeat(
     label: str, config: str, options: Sequence[str], folds: int | None, seeds: int, split: Split, *, with_floors: bool
 ) -> Repeats:
-    """Preprocess, train and measure a variant.
+    """Train what is not trained yet, and measure a variant.
 
     Args:
         label: What its runs are called.
@@ -65,14 +69,10 @@ def repeat(
     """
     preprocess(load_config(config, [*options, f"dataset.folds={folds}"] if folds else options))
     seed_measured, runs = [], []
-    for seed in range(seeds):
-        parts = []
-        for fold in range(folds or 1):
-            name = f"{label}-seed{seed}" + (f"-fold{fold}of{folds}" if folds else "")
-            cut = [f"dataset.folds={folds}", f"dataset.fold={fold}"] if folds else []
-            run = train_once(load_config(config, [*options, *cut, f"run.seed={seed}", f"run.name={json.dumps(name)}"]))
-            runs.append(run)
-            parts.append(measure(run, "test" if folds else split, with_floors=with_floors and seed == 0))
+    for seed, configs in enumerate(plan(label, config, options, folds, seeds)):
+        trained = [train_once(each) for each in configs]
+        runs += trained
+        parts = [measure(run, "test" if folds else split, with_floors=with_floors and seed == 0) for run in trained]
         seed_measured.append(_pool(parts))
     first = seed_measured[0]
     mean = {metric: np.mean([each.metrics[metric] for each in seed_measured], axis=0) for metric in first.metrics}
@@ -82,6 +82,61 @@ def repeat(
         weights=count_weights(runs[0]),
         seconds=float(np.mean([training_seconds(run.path) for run in runs])),
     )
+
+
+def plan(label: str, config: str, options: Sequence[str], folds: int | None, seeds: int) -> list[list[Config]]:
+    """The runs of a variant.
+
+    Args:
+        label: What they are called.
+        config: A recipe.
+        options: ``section.key=value`` each.
+        folds: As in ``repeat``.
+        seeds: How often.
+
+    Returns:
+        Of each seed the config of each fold.
+    """
+    configs = []
+    for seed in range(seeds):
+        configs.append([])
+        for fold in range(folds or 1):
+            name = f"{label}-seed{seed}" + (f"-fold{fold}of{folds}" if folds else "")
+            cut = [f"dataset.folds={folds}", f"dataset.fold={fold}"] if folds else []
+            all_options = [*options, *cut, f"run.seed={seed}", f"run.name={json.dumps(name)}"]
+            configs[-1].append(load_config(config, all_options))
+    return configs
+
+
+def train_side_by_side(configs: Sequence[Config], jobs: int) -> None:
+    """Train several runs at a time, each in a process of its own; they come out as one after the other.
+
+    Args:
+        configs: With a name for each run, and their features there.
+        jobs: How many at a time.
+
+    Raises:
+        UserError: As ``train_once``; runs that have begun are finished first.
+        Interrupted: Ctrl-C; what was trained so far is saved.
+    """
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_be_quiet) as pool:
+        futures = [pool.submit(_train_quietly, config) for config in configs]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _be_quiet() -> None:
+    """Progress bars of several processes would overwrite each other."""
+    logging.getLogger("vqa_rnn").setLevel(logging.ERROR)
+    os.environ["TERM"] = "dumb"
+
+
+def _train_quietly(config: Config) -> None:
+    train_once(config)
 
 
 def train_once(config: Config) -> Run:

@@ -15,12 +15,14 @@ from tests.conftest import TINY
 SCRIPT = Path(__file__).parents[1] / "scripts" / "ablations.py"
 
 
-def run(grid: dict[str, Any], questions: Path, *, code: int = 0, output: str = "--json") -> tuple[str, str]:
-    path = questions.parent / "small.yaml"
+def run(
+    grid: dict[str, Any], questions: Path, *, code: int = 0, output: str = "--json", jobs: int = 1, name: str = "small"
+) -> tuple[str, str]:
+    path = questions.parent / f"{name}.yaml"
     path.write_text(yaml.safe_dump(grid, sort_keys=False))
     options = [*TINY, f"dataset.path={questions}", "training.max_epochs=1"]
     found = subprocess.run(
-        [sys.executable, SCRIPT, path, *options, *output.split()],
+        [sys.executable, SCRIPT, path, *options, *output.split(), "--jobs", str(jobs)],
         cwd=questions.parent,
         capture_output=True,
         text=True,
@@ -64,6 +66,17 @@ def test_a_grid_over_seeds_is_set_beside_its_first_and_is_not_trained_again(feat
     assert json.loads(again)["variants"].keys() == report["variants"].keys()
     after = {path: path.stat().st_mtime_ns for path in changed}
     assert after == changed
+
+
+def test_runs_side_by_side_give_what_they_give_one_after_the_other(features: Path):
+    grid = {"config": "jsonl", "split": "val", "variants": [{"model.question.cell": ["gru", "lstm"]}]}
+    run(grid, features, jobs=2, name="together")
+    run(grid, features, name="apart")
+    for variant in ("gru-seed0", "lstm-seed0"):
+        together, apart = (features.parent / f"runs/{name}/{variant}/model.safetensors" for name in ("together", "apart"))
+        assert together.read_bytes() == apart.read_bytes()
+    _, said = run({**grid, "overrides": ["training.start_from=nowhere"]}, features, code=2, jobs=2, name="wrong")
+    assert said.splitlines()[-1].startswith("error: no run folder at nowhere")
 
 
 def test_a_value_may_be_a_list(features: Path):
