@@ -116,6 +116,28 @@ def train(
 
 
 @app.command()
+def tune(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    seconds: Annotated[float, typer.Option(help="How long each setting is tried.")] = 3.0,
+    json_: Json = False,
+) -> None:
+    """Try precisions, threads, loader processes and images a pass on this machine; show the fastest as options to paste.
+
+    Example: vqa-rnn tune daquar dataset.root=data/daquar
+    """
+    loaded = _load(config, overrides, False)
+    from vqa_rnn.commands.tables import print_tuning
+    from vqa_rnn.commands.tune import tune
+
+    trials = tune(loaded, seconds)
+    if json_:
+        print_json({"trials": [asdict(trial) for trial in trials]})
+    else:
+        print_tuning(trials, " ".join([config, *(overrides or [])]))
+
+
+@app.command()
 def evaluate(
     run: RunArgument,
     overrides: MovedOverrides = None,

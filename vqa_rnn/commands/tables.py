@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from preprocessing.extract_features import ExtractionReport
+from vqa_rnn.commands.tune import Trial, overrides
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES
 
 FLOOR_NAMES = {
@@ -21,6 +22,33 @@ CEILING_NAMES = {
     "best_answer": "at best, by any answer",
     "best_known_answer": "at best, by an answer of the vocabulary",
 }
+
+
+def print_tuning(trials: Sequence[Trial], config: str) -> None:
+    """Print what ``tune`` found, and the commands that it recommends.
+
+    Args:
+        trials: Its trials.
+        config: The config with its overrides, as they were given.
+    """
+    table = Table("option", "value", "a second", "", title="the fastest of each option on this machine", title_justify="left")
+    table.columns[2].justify = "right"
+    for number, trial in enumerate(trials):
+        if number and trials[number - 1].option != trial.option:
+            table.add_section()
+        unit = "images" if trial.option.startswith("features.") else "questions"
+        note = "best" if trial.is_best else ""
+        note += (", default" if note else "default") if trial.is_default else ""
+        style = "bold" if trial.is_best else None
+        table.add_row(trial.option, str(trial.value), f"{trial.rate:,.0f} {unit}", note, style=style)
+    console = Console()
+    console.print(table)
+    for command in ("preprocess", "train"):
+        found = overrides(trials, command)
+        if found:
+            console.print(f"vqa-rnn {command} {config} {found}", markup=False, highlight=False, soft_wrap=True)
+    if not any(overrides(trials, command) for command in ("preprocess", "train")):
+        console.print("What the config comes to by itself is as fast as anything tried: no option is needed.")
 
 
 def print_evaluation(report: dict[str, Any], console: Console | None = None) -> None:

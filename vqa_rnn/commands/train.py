@@ -123,7 +123,7 @@ def _prepare(
     checkpoint = load_checkpoint(run) if run else None
     is_encoded = run is not None and all(run.questions_path(split).is_file() for split in SPLITS)
     annotations = None if is_encoded else load_annotations(config.dataset, SPLITS)
-    questions = {} if annotations is None else _questions(config, annotations)
+    questions = {} if annotations is None else find_questions(config, annotations)
     start = None if run else open_start(config)
     if start is not None and start.path.resolve() == path.resolve():
         raise UserError(f"training.start_from={start.path} is the run that would be replaced: set run.name to another name")
@@ -135,7 +135,7 @@ def _prepare(
         images = images_of([question for each in questions.values() for question in each], annotations)
     store = open_store(config, images, known)
     questions = {split: readable_questions(config, store, each, NAMES[split]) for split, each in questions.items()}
-    tokenizer, answers = (known.tokenizer, known.answers) if known else _build_vocabularies(config, questions["train"])
+    tokenizer, answers = (known.tokenizer, known.answers) if known else build_vocabularies(config, questions["train"])
     writes = config.model.head.name == "generative"
     encoded = {split: encode_questions(questions[split], tokenizer, answers, answers_as_text=writes) for split in questions}
     if writes and "train" in encoded:  # choices are for ranking alone
@@ -182,8 +182,19 @@ def _prepare(
     return checkpoint
 
 
-def _questions(config: Config, annotations: Annotations) -> dict[Split, Sequence[Question]]:
-    """The questions to train and to validate on, seen to suit the model."""
+def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequence[Question]]:
+    """The questions to train and to validate on, seen to suit the model.
+
+    Args:
+        config: The config.
+        annotations: Its data set's.
+
+    Returns:
+        Those of ``train`` and ``val``.
+
+    Raises:
+        UserError: There are none, or the model has nothing to do with them.
+    """
     questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in SPLITS}
     for split, name in NAMES.items():
         if not questions[split]:
@@ -360,8 +371,19 @@ def _log_file(run: Run) -> Iterator[None]:
         handler.close()
 
 
-def _build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:
-    """Words and answers, from the training split alone."""
+def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:
+    """Collect words and answers, from the training split alone.
+
+    Args:
+        config: How frequent they must be.
+        questions: The training questions.
+
+    Returns:
+        The tokenizer, and the answers, of which only a classifier has any.
+
+    Raises:
+        UserError: A classifier has fewer than two answers.
+    """
     tokenizer = build_tokenizer(questions, config.text)
     if config.model.head.name != "classifier":
         return tokenizer, AnswerVocabulary([])

@@ -1,0 +1,230 @@
+"""``vqa-rnn tune``: what is fastest on this machine, as options to paste."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from vqa_rnn.annotations import load_annotations
+from vqa_rnn.batch import Batch
+from vqa_rnn.commands.shared import images_of, open_store, readable_questions, with_all_questions
+from vqa_rnn.commands.train import build_vocabularies, find_questions
+from vqa_rnn.config import Config
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.data.device import DeviceLoader
+from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.data.loader import build_loader
+from vqa_rnn.data.packed import PackedBatch
+from vqa_rnn.data.sampler import QuestionSampler
+from vqa_rnn.data.store_features import StoreFeatures
+from vqa_rnn.engines import (
+    build_optimizer,
+    build_schedule,
+    build_trainer,
+    choose_device,
+    computing_with,
+    keep_freed_memory,
+    manual_seed,
+)
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.store import FeatureStore
+from vqa_rnn.models import ModelSizes, VqaModel, count_products
+from vqa_rnn.precision import auto_precision, native_precision, set_float32_products
+from vqa_rnn.progress import progress_bar
+from vqa_rnn.records import Annotations
+from vqa_rnn.threads import choose_threads, num_cpus
+
+NOTICEABLE = 1.05  # a setting is recommended where it is this much faster than what would be taken without it
+WARM_UP = 3  # steps
+BATCH_ROWS = (1, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A setting that was tried.
+
+    Attributes:
+        option: Its name in a config.
+        value: Its value.
+        rate: Questions a second, or images for ``features.batch_rows``.
+        is_default: Whether it is what the config comes to without the option.
+        is_best: Whether it is recommended.
+    """
+
+    option: str
+    value: str | int
+    rate: float
+    is_default: bool
+    is_best: bool
+
+
+def tune(config: Config, seconds: float = 3.0) -> list[Trial]:
+    """Train a few steps, and extract a few images, with one setting after the other.
+
+    The config's own store and questions are used; no run is made. The rates are of this moment: what else runs on the machine
+    is in them.
+
+    Args:
+        config: The config; its feature store must exist.
+        seconds: How long each setting is tried.
+
+    Returns:
+        The trials, those of an option together. An option is tried with the best of those before it.
+
+    Raises:
+        UserError: Features are missing, or the data do not fit the config.
+    """
+    if not seconds > 0 or math.isinf(seconds):
+        raise UserError(f"--seconds {seconds:g}: a time above 0 is needed")
+    device = choose_device(config.run.device)
+    annotations = load_annotations(with_all_questions(config.dataset))
+    trainings = _Trainings(config, annotations, device, seconds)
+    trials: list[Trial] = []
+    with progress_bar() as progress:
+        task = progress.add_task("trying settings", total=None, rate="")
+
+        def try_out(option: str, values: Sequence[Any], default: Any, measure: Any) -> Any:
+            rates = {}
+            for value in dict.fromkeys([default, *values]):
+                progress.update(task, rate=f"{option}={value}")
+                rates[value] = measure(value)
+                progress.advance(task)
+            fastest = max(rates, key=lambda value: rates[value])
+            best = fastest if rates[fastest] >= NOTICEABLE * rates[default] else default
+            trials.extend(Trial(option, v, rates[v], v == default, v == best) for v in sorted(rates, key=_order))
+            return best
+
+        on_gpu = device.type == "cuda"
+        products = trainings.products
+        chosen = config.training.precision
+        precision = auto_precision(device, products) if chosen == "auto" else chosen
+        threads = config.training.num_threads or choose_threads(products)
+        workers = config.training.num_workers or 0
+        if chosen == "auto":
+            others = ["float32", *(["tf32"] if on_gpu else []), *({native_precision(device)} - {"float32"})]
+            precision = try_out("training.precision", others, precision, lambda value: trainings.rate(value, threads, workers))
+        if not on_gpu:
+            powers = [2**power for power in range(num_cpus().bit_length()) if 2**power <= num_cpus()]
+            threads = try_out(
+                "training.num_threads", [*powers, num_cpus()], threads, lambda value: trainings.rate(precision, value, workers)
+            )
+        at_most = [number for number in (0, 1, 2, 4, 8) if number <= num_cpus()]
+        try_out("training.num_workers", at_most, workers, lambda value: trainings.rate(precision, threads, value))
+        images = [path for path in annotations.images.values() if path.is_file()]
+        if config.features.library != "none" and images and config.features.output != "boxes":
+            extractor = Extractor(config.features, device=str(device))
+            values = [rows for rows in BATCH_ROWS if rows <= len(images)]
+            rows = min(config.features.batch_rows, len(images))
+            loaded = [extractor.load(path) for path in images[: max([*values, rows])]]
+            try_out("features.batch_rows", values, rows, lambda value: _extraction_rate(extractor, loaded[:value], seconds))
+    return trials
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    return isinstance(value, str), value
+
+
+class _Trainings:
+    """Short trainings on the config's own questions and features."""
+
+    def __init__(self, config: Config, annotations: Annotations, device: torch.device, seconds: float) -> None:
+        questions = find_questions(config, annotations)["train"]
+        store: FeatureStore = open_store(config, images_of(questions, annotations))
+        questions = readable_questions(config, store, questions, "training")
+        tokenizer, answers = build_vocabularies(config, questions)
+        writes = config.model.head.name == "generative"
+        encoded = encode_questions(questions, tokenizer, answers, answers_as_text=writes)
+        self._encoded: EncodedQuestions = encoded.without_choices() if writes else encoded
+        self._features = StoreFeatures(store, self._encoded.image_ids)
+        self._config, self._device, self._seconds = config, device, seconds
+        self.sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
+        questions_a_part = -(-config.training.batch_size // config.training.accumulation)
+        self.products = count_products(config.model, self.sizes, questions_a_part)
+        if device.type == "cpu":
+            keep_freed_memory()
+
+    def rate(self, precision: str, threads: int, num_workers: int) -> float:
+        """Questions a second."""
+        config, device = self._config.training, self._device
+        set_float32_products(precision)
+        manual_seed(self._config.run.seed)
+        model = VqaModel(self._config.model, self.sizes).to(device, torch.float64 if precision == "float64" else torch.float32)
+        optimizer = build_optimizer(model, config)
+        batches = QuestionSampler(
+            self._encoded.image,
+            config.batch_size,
+            shuffle=True,
+            group_by_image=config.group_by_image,
+            seed=self._config.run.seed,
+            accumulation=config.accumulation,
+        )
+        on_gpu = device.type == "cuda"
+        trainer = build_trainer(
+            model,
+            optimizer,
+            build_schedule(optimizer, config, len(batches)),
+            torch.amp.GradScaler(device.type, enabled=precision == "float16"),
+            config=config,
+            precision=precision,
+            device=device,
+            question_ids=self._encoded.question_ids,
+        )
+        loader = build_loader(self._encoded, self._features, batches, num_workers=num_workers, pin_memory=on_gpu)
+        source = DeviceLoader(loader, device) if on_gpu else loader
+
+        def endless() -> Iterator[tuple[Batch | PackedBatch, ...]]:
+            while True:
+                yield from source
+
+        done, started = 0, 0.0
+
+        def count(engine: Engine) -> None:
+            nonlocal done, started
+            if engine.state.iteration <= WARM_UP:
+                _finish_work(device)
+                done, started = 0, time.perf_counter()
+                return
+            done += engine.state.output.num_questions  # type: ignore[union-attr]
+            if time.perf_counter() - started > self._seconds:
+                engine.terminate()
+
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, count)
+        with computing_with(threads, device):
+            trainer.run(endless(), max_epochs=1, epoch_length=sys.maxsize)
+            _finish_work(device)
+            return done / (time.perf_counter() - started)
+
+
+def _finish_work(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _extraction_rate(extractor: Extractor, images: Sequence[Any], seconds: float) -> float:
+    extractor.regions(images)
+    done, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        extractor.regions(images)
+        done += len(images)
+    return done / (time.perf_counter() - started)
+
+
+def overrides(trials: Sequence[Trial], command: str) -> str:
+    """The options of one command that are worth giving.
+
+    Args:
+        trials: From ``tune``.
+        command: ``train`` or ``preprocess``.
+
+    Returns:
+        ``option=value`` each; empty where the defaults are as fast.
+    """
+    section = "features." if command == "preprocess" else "training."
+    best = [trial for trial in trials if trial.is_best and not trial.is_default and trial.option.startswith(section)]
+    return " ".join(f"{trial.option}={trial.value}" for trial in best)
