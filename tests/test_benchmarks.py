@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[1] / "scripts" / "benchmarks"
 SMALL = {
@@ -24,3 +25,19 @@ def test_a_benchmark_runs_and_prints_one_object(name: str, tmp_path: Path):
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)
+
+
+def test_one_of_the_trainings_side_by_side():
+    command = [sys.executable, FOLDER / "side_by_side.py", "--train", "easy_vqa", "--seconds", "0.1"]
+    found = subprocess.run(command, input="go\n", capture_output=True, text=True, check=True)
+    said, rate = found.stdout.split()
+    assert said == "ready"
+    assert float(rate) > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for where there is no GPU")
+def test_the_check_of_a_gpu_says_that_there_is_none():
+    found = subprocess.run([sys.executable, FOLDER.parent / "gpu" / "check.py"], capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert found.stderr == "torch finds no GPU here: this check needs one\n"
+    assert found.stdout == ""

@@ -337,6 +337,8 @@ def _loaders(
     is_gpu = device.type == "cuda"
     rows = [features[split].rows for split in SPLITS]
     place = choose_place(config.features_on, store, len(np.unique(np.concatenate(rows))), device)
+    if is_gpu:
+        log.info("features are %s", "on the GPU" if place == "device" else "read from the store, batch by batch")
     held = hold_on_device(store, rows, device) if place == "device" else [None] * len(SPLITS)
     num_workers = config.num_workers
     if num_workers is None:
