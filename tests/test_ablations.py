@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import TINY
+from tests.conftest import TINY, configure
+from vqa_rnn.commands.train import train
+from vqa_rnn.config import Config, run_path
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "ablations.py"
 
 
-def run(
-    grid: dict[str, Any], questions: Path, *, code: int = 0, output: str = "--json", jobs: int = 1, name: str = "small"
-) -> tuple[str, str]:
-    path = questions.parent / f"{name}.yaml"
+def run(grid: dict[str, Any], questions: Path, *, code: int = 0, output: str = "--json") -> tuple[str, str]:
+    path = questions.parent / "small.yaml"
     path.write_text(yaml.safe_dump(grid, sort_keys=False))
     options = [*TINY, f"dataset.path={questions}", "training.max_epochs=1"]
     found = subprocess.run(
-        [sys.executable, SCRIPT, path, *options, *output.split(), "--jobs", str(jobs)],
+        [sys.executable, SCRIPT, path, *options, *output.split(), "--jobs", "1"],
         cwd=questions.parent,
         capture_output=True,
         text=True,
@@ -68,15 +68,22 @@ def test_a_grid_over_seeds_is_set_beside_its_first_and_is_not_trained_again(feat
     assert after == changed
 
 
-def test_runs_side_by_side_give_what_they_give_one_after_the_other(features: Path):
-    grid = {"config": "jsonl", "split": "val", "variants": [{"model.question.cell": ["gru", "lstm"]}]}
-    run(grid, features, jobs=2, name="together")
-    run(grid, features, name="apart")
-    for variant in ("gru-seed0", "lstm-seed0"):
-        together, apart = (features.parent / f"runs/{name}/{variant}/model.safetensors" for name in ("together", "apart"))
-        assert together.read_bytes() == apart.read_bytes()
-    _, said = run({**grid, "overrides": ["training.start_from=nowhere"]}, features, code=2, jobs=2, name="wrong")
-    assert said.splitlines()[-1].startswith("error: no run folder at nowhere")
+def test_runs_side_by_side_give_what_they_give_one_after_the_other(features: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    from repeats import train_side_by_side
+
+    def configs(name: str) -> list[Config]:
+        cells = ("gru", "lstm")
+        return [
+            configure(features, f"model.question.cell={cell}", f"run.name={name}-{cell}", "training.max_epochs=1")
+            for cell in cells
+        ]
+
+    train_side_by_side(configs("together"), jobs=2)
+    for together, apart in zip(configs("together"), configs("apart"), strict=True):
+        weights = train(apart).model_path.read_bytes()
+        assert (run_path(together) / "model.safetensors").read_bytes() == weights
+        assert (run_path(together) / "finished").exists()
 
 
 def test_a_value_may_be_a_list(features: Path):

@@ -17,20 +17,17 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from made_up import make_questions
 
-from vqa_rnn.batch import Batch
 from vqa_rnn.config_files import load_config
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_optimizer, build_schedule, build_trainer, keep_freed_memory
+from vqa_rnn.engines import build_optimizer, build_schedule, build_trainer, keep_freed_memory, training_rate
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.threads import choose_threads
 
@@ -70,21 +67,9 @@ def train(name: str, num_workers: int, seconds: float, as_torch_does: bool) -> f
     )
     loader = build_loader(encoded, MemoryFeatures(features), sampler, num_workers=num_workers)
 
-    def batches() -> Iterator[tuple[Batch, ...]]:
-        while True:
-            yield from loader
-
-    steps = batches()
-    trainer.run([next(steps)])  # the first step is slower
-    done = 0
     print("ready", flush=True)
     sys.stdin.readline()
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        parts = next(steps)
-        trainer.run([parts])
-        done += sum(part.num_questions for part in parts)
-    return done / (time.perf_counter() - started)
+    return training_rate(trainer, loader, seconds, torch.device("cpu"))
 
 
 def rates(count: int, name: str, num_workers: int, seconds: float, as_torch_does: bool) -> list[float]:

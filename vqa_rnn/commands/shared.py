@@ -24,6 +24,7 @@ from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import FeatureStore, check_store
 from vqa_rnn.metrics.visdial import rank_choices
 from vqa_rnn.models import VqaModel
+from vqa_rnn.precision import set_float32_products
 from vqa_rnn.records import Annotations, Prediction, Question
 
 log = logging.getLogger("vqa_rnn")
@@ -219,6 +220,7 @@ def answer_questions(
     Returns:
         By question id.
     """
+    set_float32_products("float32")  # whatever this process trained in before
     rank, world_size = launched()
     batch_size = run.config.evaluation.batch_size
     batches = QuestionSampler(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)

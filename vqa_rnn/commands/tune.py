@@ -1,17 +1,14 @@
 """``vqa-rnn tune``: what is fastest on this machine, as options to paste."""
 
 import math
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
 
 from vqa_rnn.annotations import load_annotations
-from vqa_rnn.batch import Batch
 from vqa_rnn.commands.shared import images_of, open_store, readable_questions, with_all_questions
 from vqa_rnn.commands.train import build_vocabularies, find_questions
 from vqa_rnn.config import Config
@@ -19,7 +16,6 @@ from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.device import DeviceLoader
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.packed import PackedBatch
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.engines import (
@@ -30,6 +26,7 @@ from vqa_rnn.engines import (
     computing_with,
     keep_freed_memory,
     manual_seed,
+    training_rate,
 )
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
@@ -41,7 +38,6 @@ from vqa_rnn.records import Annotations
 from vqa_rnn.threads import choose_threads, num_cpus
 
 NOTICEABLE = 1.05  # a setting is recommended where it is this much faster than what would be taken without it
-WARM_UP = 3  # steps
 BATCH_ROWS = (1, 4, 8, 16, 32, 64)
 
 
@@ -176,34 +172,8 @@ class _Trainings:
             question_ids=self._encoded.question_ids,
         )
         loader = build_loader(self._encoded, self._features, batches, num_workers=num_workers, pin_memory=on_gpu)
-        source = DeviceLoader(loader, device) if on_gpu else loader
-
-        def endless() -> Iterator[tuple[Batch | PackedBatch, ...]]:
-            while True:
-                yield from source
-
-        done, started = 0, 0.0
-
-        def count(engine: Engine) -> None:
-            nonlocal done, started
-            if engine.state.iteration <= WARM_UP:
-                _finish_work(device)
-                done, started = 0, time.perf_counter()
-                return
-            done += engine.state.output.num_questions  # type: ignore[union-attr]
-            if time.perf_counter() - started > self._seconds:
-                engine.terminate()
-
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, count)
         with computing_with(threads, device):
-            trainer.run(endless(), max_epochs=1, epoch_length=sys.maxsize)
-            _finish_work(device)
-            return done / (time.perf_counter() - started)
-
-
-def _finish_work(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+            return training_rate(trainer, DeviceLoader(loader, device) if on_gpu else loader, self._seconds, device)
 
 
 def _extraction_rate(extractor: Extractor, images: Sequence[Any], seconds: float) -> float:

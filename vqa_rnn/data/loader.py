@@ -64,7 +64,6 @@ def build_loader(
         batch_size=None,
         collate_fn=_as_it_is,  # else the tuple comes back as a list
         num_workers=num_workers,
-        persistent_workers=num_workers > 0,
         pin_memory=pin_memory,
         worker_init_fn=_outlive_signals if num_workers else None,
         generator=torch.Generator(),  # a loader draws a number each pass, which must not come out of dropout's

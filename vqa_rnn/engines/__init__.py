@@ -7,6 +7,7 @@ from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
 from vqa_rnn.engines.handlers import Training, copy_for_average
 from vqa_rnn.engines.memory import keep_freed_memory
 from vqa_rnn.engines.optimization import build_optimizer, build_schedule
+from vqa_rnn.engines.rate import training_rate
 from vqa_rnn.engines.trainer import build_trainer
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "on_first",
     "processes",
     "processes_here",
+    "training_rate",
 ]
