@@ -22,8 +22,10 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -182,14 +184,17 @@ def product_seconds(seconds_each: float = 0.15) -> tuple[float, float]:
 
 
 class InOwnProcess:
-    """A plain loop in a process that keeps the allocator's defaults, as public code does."""
+    """A plain loop in a process that keeps the defaults of the allocator and of OpenMP, as public code does."""
 
     def __init__(self, num_batches: int, *, bfloat16: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         settings = (theirs, num_batches, bfloat16, torch.get_num_threads())
         self._process = context.Process(target=_serve, args=settings, daemon=True)
-        self._process.start()
+        # libgomp's own count of spins: with it set, the package leaves the wait policy alone
+        policy = {"OMP_WAIT_POLICY": None, "KMP_BLOCKTIME": None, "GOMP_SPINCOUNT": "300000"}
+        with changed_environment(policy):
+            self._process.start()
 
     def __call__(self) -> None:
         """One round."""
@@ -200,6 +205,21 @@ class InOwnProcess:
         """End the process."""
         self._pipe.send("stop")
         self._process.join()
+
+
+@contextmanager
+def changed_environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Other variables for the processes that are started in the block; None takes one away."""
+    before = dict(os.environ)
+    for name, value in changes.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _serve(pipe: Connection, num_batches: int, bfloat16: bool, threads: int) -> None:
