@@ -1,6 +1,6 @@
 """A batch in one piece of memory, to go from a loader process to a GPU in one copy each time."""
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -46,14 +46,15 @@ class PackedBatch:
             size += -(-tensor.nbytes // _ALIGNED) * _ALIGNED
         buffer = torch.empty(size, dtype=torch.uint8)
         packed = cls(buffer, tuple(layout), batch.num_questions)
-        for name, view in packed._views(buffer):
-            view.copy_(tensors[name])
+        for name, dtype, shape, start in layout:
+            _view(buffer, dtype, shape, start).copy_(tensors[name])
         return packed
 
     @property
     def question_index(self) -> Tensor:
         """(N,) int64 on the CPU, as ``Batch.question_index``."""
-        return next(view for name, view in self._views(self.buffer) if name == "question_index")
+        views = (_view(self.buffer, *place) for name, *place in self.layout if name == "question_index")  # type: ignore[arg-type]
+        return next(views)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """Unpack on a device.
@@ -65,9 +66,10 @@ class PackedBatch:
         Returns:
             The batch; tensors of ``ON_HOST`` stay on the CPU.
         """
-        there = dict(self._views(self.buffer.to(device, non_blocking=non_blocking)))
-        here = {name: view for name, view in self._views(self.buffer) if name in ON_HOST}
-        return Batch(**(there | here))
+        there = self.buffer.to(device, non_blocking=non_blocking)
+        places = {True: self.buffer, False: there}
+        tensors = {name: _view(places[name in ON_HOST], dtype, shape, start) for name, dtype, shape, start in self.layout}
+        return Batch(**tensors)  # type: ignore[arg-type]
 
     def pin_memory(self) -> "PackedBatch":
         """Copy into pinned memory; ``DataLoader`` calls this.
@@ -77,7 +79,7 @@ class PackedBatch:
         """
         return PackedBatch(self.buffer.pin_memory(), self.layout, self.num_questions)
 
-    def _views(self, buffer: Tensor) -> Iterator[tuple[str, Tensor]]:
-        for name, dtype, shape, start in self.layout:
-            size = torch.Size(shape).numel() * dtype.itemsize
-            yield name, buffer[start : start + size].view(dtype).view(shape)
+
+def _view(buffer: Tensor, dtype: torch.dtype, shape: tuple[int, ...], start: int) -> Tensor:
+    size = math.prod(shape) * dtype.itemsize
+    return buffer[start : start + size].view(dtype).view(shape)
