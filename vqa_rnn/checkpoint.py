@@ -44,7 +44,7 @@ from vqa_rnn.text import WordTokenizer
 
 log = logging.getLogger("vqa_rnn")
 
-FORMAT_VERSION = 4  # 3: texts are split into other words
+FORMAT_VERSION = 4  # 3: texts are split into other words; 4: run.json says how many threads compute
 LOCK = "lock"
 # What fine-tuning may do otherwise than the run it starts from: the weights mean the same.
 MAY_DIFFER_FROM_START = ("target", "label_smoothing", "dropout", "word_dropout", "feature_dropout")

@@ -7,6 +7,9 @@ from vqa_rnn.data.columns import EncodedQuestions, Ragged, Texts
 QUESTIONS_AN_IMAGE = 5.4
 REGIONS, FEATURE = 36, 2048
 WORDS, VOCABULARY, ANSWERS = 14, 20_000, 3129
+# The environment of a process that waits as torch does by itself: with libgomp's own count of spins set, which comes before
+# every wait policy, the package leaves the policy alone.
+AS_TORCH_DOES = {"GOMP_SPINCOUNT": "300000"}
 
 
 def make_questions(

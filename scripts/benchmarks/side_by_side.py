@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from made_up import make_questions
+from made_up import AS_TORCH_DOES, make_questions
 
 from vqa_rnn.config_files import load_config
 from vqa_rnn.data.loader import build_loader
@@ -37,8 +37,6 @@ MODELS: dict[str, tuple[str, int, int, int, int, int, int, int]] = {
     "daquar": ("daquar", 16, 320, 900, 400, 11, 700, 6400),
     "bottom_up": ("vqa", 36, 2048, 20_000, 3129, 14, 950, 5120),
 }
-# libgomp's own count of spins: with it set, the package leaves the policy alone
-AS_TORCH_DOES = {"GOMP_SPINCOUNT": "300000"}
 
 
 def train(name: str, num_workers: int, seconds: float, as_torch_does: bool) -> float:

@@ -24,15 +24,15 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from made_up import ANSWERS, FEATURE, REGIONS, VOCABULARY, WORDS, make_questions
+from made_up import ANSWERS, AS_TORCH_DOES, FEATURE, REGIONS, VOCABULARY, WORDS, make_questions
 from torch.nn.utils import clip_grad_norm_
 
 from vqa_rnn.batch import Batch
@@ -191,9 +191,7 @@ class InOwnProcess:
         self._pipe, theirs = context.Pipe()
         settings = (theirs, num_batches, bfloat16, torch.get_num_threads())
         self._process = context.Process(target=_serve, args=settings, daemon=True)
-        # libgomp's own count of spins: with it set, the package leaves the wait policy alone
-        policy = {"OMP_WAIT_POLICY": None, "KMP_BLOCKTIME": None, "GOMP_SPINCOUNT": "300000"}
-        with changed_environment(policy):
+        with mock.patch.dict(os.environ, AS_TORCH_DOES):
             self._process.start()
 
     def __call__(self) -> None:
@@ -205,21 +203,6 @@ class InOwnProcess:
         """End the process."""
         self._pipe.send("stop")
         self._process.join()
-
-
-@contextmanager
-def changed_environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Other variables for the processes that are started in the block; None takes one away."""
-    before = dict(os.environ)
-    for name, value in changes.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _serve(pipe: Connection, num_batches: int, bfloat16: bool, threads: int) -> None:

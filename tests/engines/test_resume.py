@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,17 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, method: str, step: int, *, before: 
     monkeypatch.setattr(handlers.Training, method, stopping)
 
 
+def assert_a_resume_equals_the_whole(features: Path, options: Sequence[str], method: str, step: int, *, before: bool) -> None:
+    whole = train(configure(features, *RANDOM, *options, "run.name=whole"))
+    stopped = configure(features, *RANDOM, *options, "run.name=stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, method, step, before=before)
+        with pytest.raises(Killed):
+            train(stopped)
+    resumed = train(stopped, resume=True)
+    assert equal(result(resumed.path), result(whole.path))
+
+
 def result(path: Path) -> dict[str, Any]:
     """Everything that has to be equal in the end."""
     run = load_run(path)
@@ -97,14 +108,7 @@ def equal(one: Any, other: Any) -> bool:
 def test_a_resumed_run_equals_an_uninterrupted_one(
     features: Path, extra: tuple[str, ...], method: str, step: int, before: bool
 ) -> None:
-    whole = train(configure(features, *RANDOM, *extra, "run.name=whole"))
-    stopped = configure(features, *RANDOM, *extra, "run.name=stopped")
-    with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, method, step, before=before)
-        with pytest.raises(Killed):
-            train(stopped)
-    resumed = train(stopped, resume=True)
-    assert equal(result(resumed.path), result(whole.path))
+    assert_a_resume_equals_the_whole(features, extra, method, step, before=before)
 
 
 def test_patience_and_the_best_score_survive_a_resume(features: Path) -> None:

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tests.conftest import configure, draw
 from tests.engines.test_no_waiting import ENCODED, parts_of_a_step, trainer_of
-from tests.engines.test_resume import RANDOM, Killed, equal, result, stop_at
+from tests.engines.test_resume import RANDOM, assert_a_resume_equals_the_whole, equal, result
 from tests.models import test_history, test_model
 from vqa_rnn.answering.session import Session
 from vqa_rnn.batch import Batch
@@ -114,25 +114,20 @@ def test_no_step_waits_for_the_gpu(options: dict[str, Any], precision: str):
     assert float(trainer.state.output.num_counted) == len(ENCODED)
 
 
-def on_gpu(features: Path, *overrides: str) -> Any:
-    return configure(features, *RANDOM, "run.device=cuda", "run.deterministic=true", *overrides)
+REPEATABLE = ("run.device=cuda", "run.deterministic=true")
 
 
 @pytest.mark.parametrize(("method", "step", "before"), [("_finish_step", 8, False), ("_finish_epoch", 10, True)])
 def test_a_resumed_run_equals_an_uninterrupted_one(features: Path, method: str, step: int, before: bool):
-    whole = train(on_gpu(features, "run.name=whole"))
-    stopped = on_gpu(features, "run.name=stopped")
-    with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, method, step, before=before)
-        with pytest.raises(Killed):
-            train(stopped)
-    resumed = train(stopped, resume=True)
-    assert equal(result(resumed.path), result(whole.path))
+    assert_a_resume_equals_the_whole(features, REPEATABLE, method, step, before=before)
 
 
 def test_where_features_are_kept_changes_no_bit(features: Path):
     places = ("host", "device")
-    host, device = (train(on_gpu(features, f"training.features_on={place}", f"run.name={place}")) for place in places)
+    host, device = (
+        train(configure(features, *RANDOM, *REPEATABLE, f"training.features_on={place}", f"run.name={place}"))
+        for place in places
+    )
     assert equal(result(host.path), result(device.path))
 
 
