@@ -178,7 +178,7 @@ def run_grid(grid: Grid, name: str, overrides: Sequence[str], jobs: int | None =
 
 
 def _train(grid: Grid, variants: Mapping[str, Variant], jobs: int | None) -> None:
-    """Every run of the grid, several at a time."""
+    """Extract the features of every variant, and train its runs, several at a time."""
     configs = []
     for label, (config, options) in variants.items():
         configs += [each for seed in plan(label, config, options, grid.folds, grid.seeds) for each in seed]

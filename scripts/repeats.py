@@ -15,7 +15,6 @@ import numpy as np
 
 from vqa_rnn.checkpoint import Run, load_model, load_run
 from vqa_rnn.commands.evaluate import Measurement, measure
-from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.config_files import check_changes, load_config
@@ -57,7 +56,7 @@ def repeat(
 
     Args:
         label: What its runs are called.
-        config: A recipe.
+        config: A recipe; its features must be there.
         options: ``section.key=value`` each.
         folds: Cross-validate over so many parts by image; None trains on the training split.
         seeds: How often.
@@ -67,7 +66,6 @@ def repeat(
     Returns:
         Everything pooled and averaged.
     """
-    preprocess(load_config(config, [*options, f"dataset.folds={folds}"] if folds else options))
     seed_measured, runs = [], []
     for seed, configs in enumerate(plan(label, config, options, folds, seeds)):
         trained = [train_once(each) for each in configs]

@@ -49,7 +49,7 @@ from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_evaluator, build_optimizer, build_schedule, build_trainer, keep_freed_memory
+from vqa_rnn.engines import build_evaluator, build_optimization, build_trainer, keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.records import Question, Round
 from vqa_rnn.text import WordTokenizer
@@ -164,12 +164,9 @@ def training_step(
     encoded: EncodedQuestions, source: MemoryFeatures, model: VqaModel, parts: int, change: Callable[[Batch], Batch]
 ) -> Callable[[], float]:
     """A function that makes a step over all questions in as many parts, and gives the seconds it took."""
-    optimizer = build_optimizer(model, TRAINING)
     trainer = build_trainer(
         model,
-        optimizer,
-        build_schedule(optimizer, TRAINING, 1000),
-        torch.amp.GradScaler("cpu", enabled=False),
+        build_optimization(model, TRAINING, precision="float32", device=CPU, steps_per_epoch=1000),
         config=TRAINING,
         precision="float32",
         device=CPU,

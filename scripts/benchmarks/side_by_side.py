@@ -27,10 +27,11 @@ from vqa_rnn.config_files import load_config
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_optimizer, build_schedule, build_trainer, keep_freed_memory, training_rate
+from vqa_rnn.engines import build_optimization, build_trainer, keep_freed_memory, training_rate
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.threads import choose_threads
 
+CPU = torch.device("cpu")
 # recipe, regions, features, words of the vocabulary, answers, words of a question, images, questions
 MODELS: dict[str, tuple[str, int, int, int, int, int, int, int]] = {
     "easy_vqa": ("easy_vqa", 16, 80, 30, 13, 8, 4000, 38_400),
@@ -51,23 +52,20 @@ def train(name: str, num_workers: int, seconds: float, as_torch_does: bool) -> f
     encoded = make_questions(num_images, num_questions, words=words, vocabulary=vocabulary, answers=answers)
     features = np.random.default_rng(0).standard_normal((num_images, regions, feature), dtype=np.float32).astype(np.float16)
     model = VqaModel(config.model, sizes)
-    optimizer = build_optimizer(model, config.training)
     sampler = QuestionSampler(encoded.image, config.training.batch_size, shuffle=True)
     trainer = build_trainer(
         model,
-        optimizer,
-        build_schedule(optimizer, config.training, len(sampler)),
-        torch.amp.GradScaler("cpu", enabled=False),
+        build_optimization(model, config.training, precision="float32", device=CPU, steps_per_epoch=len(sampler)),
         config=config.training,
         precision="float32",
-        device=torch.device("cpu"),
+        device=CPU,
         question_ids=encoded.question_ids,
     )
     loader = build_loader(encoded, MemoryFeatures(features), sampler, num_workers=num_workers)
 
     print("ready", flush=True)
     sys.stdin.readline()
-    return training_rate(trainer, loader, seconds, torch.device("cpu"))
+    return training_rate(trainer, loader, seconds, CPU)
 
 
 def rates(count: int, name: str, num_workers: int, seconds: float, as_torch_does: bool) -> list[float]:

@@ -42,7 +42,7 @@ from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_optimizer, build_schedule, build_trainer, keep_freed_memory
+from vqa_rnn.engines import build_optimization, build_trainer, keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel
 
 BATCH, IMAGES_A_BATCH = 512, 95  # 5.4 questions an image
@@ -80,14 +80,11 @@ class Ours:
 
     def __init__(self, encoded: EncodedQuestions, features: np.ndarray) -> None:
         model = new_model()
-        optimizer = build_optimizer(model, TRAINING)
         self._batches = QuestionSampler(encoded.image, BATCH, shuffle=True)
         self._loader = build_loader(encoded, MemoryFeatures(features), self._batches)
         self.trainer = build_trainer(
             model,
-            optimizer,
-            build_schedule(optimizer, TRAINING, len(self._batches)),
-            torch.amp.GradScaler("cpu", enabled=False),
+            build_optimization(model, TRAINING, precision="bfloat16", device=CPU, steps_per_epoch=len(self._batches)),
             config=TRAINING,
             precision="bfloat16",
             device=CPU,

@@ -56,7 +56,7 @@ from vqa_rnn.data.question_file import open_questions, save_questions  # noqa: E
 from vqa_rnn.data.sampler import QuestionSampler  # noqa: E402
 from vqa_rnn.data.sources import MemoryFeatures  # noqa: E402
 from vqa_rnn.data.store_features import StoreFeatures  # noqa: E402
-from vqa_rnn.engines import build_optimizer, build_schedule, build_trainer, training_rate  # noqa: E402
+from vqa_rnn.engines import build_optimization, build_trainer, training_rate  # noqa: E402
 from vqa_rnn.features.extractor import Extractor  # noqa: E402
 from vqa_rnn.features.store import FeatureStore  # noqa: E402
 from vqa_rnn.models import ModelSizes, VqaModel  # noqa: E402
@@ -147,12 +147,9 @@ def _our_rate(encoded: EncodedQuestions, batches: Iterable[tuple[Batch, ...]]) -
     """Questions a second of the package's trainer."""
     set_float32_products("bfloat16")
     config, model = _config().training, _model()
-    optimizer = build_optimizer(model, config)
     trainer = build_trainer(
         model,
-        optimizer,
-        build_schedule(optimizer, config, 1000),
-        torch.amp.GradScaler("cuda", enabled=False),
+        build_optimization(model, config, precision="bfloat16", device=GPU, steps_per_epoch=1000),
         config=config,
         precision="bfloat16",
         device=GPU,

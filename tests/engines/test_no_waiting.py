@@ -16,7 +16,7 @@ from vqa_rnn.batch import Batch
 from vqa_rnn.config import ModelConfig, TrainingConfig
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
-from vqa_rnn.engines.optimization import OPTIMIZERS, build_optimizer, build_schedule
+from vqa_rnn.engines.optimization import OPTIMIZERS, build_optimization
 from vqa_rnn.engines.trainer import build_trainer
 from vqa_rnn.models import VqaModel
 from vqa_rnn.models.attention import ATTENTIONS
@@ -35,16 +35,13 @@ def trainer_of(training: dict[str, Any], *, device: torch.device = DEVICE, preci
     config = TrainingConfig.model_validate({"batch_size": len(ENCODED), **training})
     question = {"embedding_size": 8, "hidden_size": 6, **model.pop("question", {})}
     network = VqaModel(ModelConfig.model_validate({"question": question, **model}), SIZES).to(device)
-    optimizer = build_optimizer(network, config)
-    schedule = build_schedule(optimizer, config, 10)
+    optimization = build_optimization(network, config, precision=precision, device=device, steps_per_epoch=10)
     if device == DEVICE and config.optimizer.name != "adamax":  # torch's fused kernels, which a meta tensor does not have
-        optimizer.defaults["fused"] = True
-        optimizer.step = lambda: None  # type: ignore[method-assign]
+        optimization.optimizer.defaults["fused"] = True
+        optimization.optimizer.step = lambda: None  # type: ignore[method-assign]
     return build_trainer(
         network,
-        optimizer,
-        schedule,
-        torch.amp.GradScaler("cpu", enabled=False),
+        optimization,
         config=config,
         precision=precision,
         device=device,

@@ -8,6 +8,7 @@ import torch
 
 from vqa_rnn.config import TrainingConfig
 from vqa_rnn.engines import trainer as trainer_module
+from vqa_rnn.engines.optimization import Optimization
 from vqa_rnn.engines.trainer import Step, build_trainer
 from vqa_rnn.errors import UserError
 
@@ -49,9 +50,11 @@ def trainer_of(  # type: ignore[no-untyped-def]
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.1)
     return build_trainer(
         model,  # type: ignore[arg-type]
-        optimizer,
-        schedule or torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
-        torch.amp.GradScaler("cpu", enabled=precision == "float16"),
+        Optimization(
+            optimizer,
+            schedule or torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+            torch.amp.GradScaler("cpu", enabled=precision == "float16"),
+        ),
         config=config,
         precision=precision,
         device=torch.device("cpu"),

@@ -34,8 +34,7 @@ from vqa_rnn.data.vocabulary import build_answers, build_tokenizer
 from vqa_rnn.engines import (
     Training,
     build_evaluator,
-    build_optimizer,
-    build_schedule,
+    build_optimization,
     build_trainer,
     computing_with,
     copy_for_average,
@@ -136,10 +135,7 @@ def _prepare(
     store = open_store(config, images, known)
     questions = {split: readable_questions(config, store, each, NAMES[split]) for split, each in questions.items()}
     tokenizer, answers = (known.tokenizer, known.answers) if known else build_vocabularies(config, questions["train"])
-    writes = config.model.head.name == "generative"
-    encoded = {split: encode_questions(questions[split], tokenizer, answers, answers_as_text=writes) for split in questions}
-    if writes and "train" in encoded:  # choices are for ranking alone
-        encoded["train"] = encoded["train"].without_choices()
+    encoded = encode_splits(config, questions, tokenizer, answers)
     for split in encoded:
         open_features(store, encoded[split])  # every image has the features that its questions need
     if run is None:
@@ -268,14 +264,12 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         ),
     }
     loaders = _loaders(config, device, store, data, features, batches)
-    optimizer = build_optimizer(model, config)
-    schedule = build_schedule(optimizer, config, len(batches["train"]))
-    scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "float16")
+    optimization = build_optimization(
+        model, config, precision=run.precision, device=device, steps_per_epoch=len(batches["train"])
+    )
     trainer = build_trainer(
         model,
-        optimizer,
-        schedule,
-        scaler,
+        optimization,
         config=config,
         precision=run.precision,
         device=device,
@@ -288,9 +282,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         build_evaluator(evaluated, data["val"], device=device),
         model,
         evaluated,
-        optimizer,
-        schedule,
-        scaler,
+        optimization,
         batches["train"],
         loaders["train"],
         loaders["val"],
@@ -396,6 +388,27 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
             "enough; a classifier needs two"
         )
     return tokenizer, answers
+
+
+def encode_splits(
+    config: Config, questions: Mapping[Split, Sequence[Question]], tokenizer: WordTokenizer, answers: AnswerVocabulary
+) -> dict[Split, EncodedQuestions]:
+    """Encode questions to train and to validate on.
+
+    Args:
+        config: The config.
+        questions: Of each split.
+        tokenizer: From ``build_vocabularies``.
+        answers: From there as well.
+
+    Returns:
+        The questions of each split; a generative head trains without choices, which are for ranking alone.
+    """
+    writes = config.model.head.name == "generative"
+    encoded = {split: encode_questions(questions[split], tokenizer, answers, answers_as_text=writes) for split in questions}
+    if writes and "train" in encoded:
+        encoded["train"] = encoded["train"].without_choices()
+    return encoded
 
 
 def _launcher() -> str:

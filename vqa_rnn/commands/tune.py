@@ -10,17 +10,14 @@ import torch
 
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.commands.shared import images_of, open_store, readable_questions, with_all_questions
-from vqa_rnn.commands.train import build_vocabularies, find_questions
+from vqa_rnn.commands.train import build_vocabularies, encode_splits, find_questions
 from vqa_rnn.config import Config
-from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.device import DeviceLoader
-from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.engines import (
-    build_optimizer,
-    build_schedule,
+    build_optimization,
     build_trainer,
     choose_device,
     computing_with,
@@ -134,9 +131,7 @@ class _Trainings:
         store: FeatureStore = open_store(config, images_of(questions, annotations))
         questions = readable_questions(config, store, questions, "training")
         tokenizer, answers = build_vocabularies(config, questions)
-        writes = config.model.head.name == "generative"
-        encoded = encode_questions(questions, tokenizer, answers, answers_as_text=writes)
-        self._encoded: EncodedQuestions = encoded.without_choices() if writes else encoded
+        self._encoded = encode_splits(config, {"train": questions}, tokenizer, answers)["train"]
         self._features = StoreFeatures(store, self._encoded.image_ids)
         self._config, self._device, self._seconds = config, device, seconds
         self.sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
@@ -151,7 +146,6 @@ class _Trainings:
         set_float32_products(precision)
         manual_seed(self._config.run.seed)
         model = VqaModel(self._config.model, self.sizes).to(device, torch.float64 if precision == "float64" else torch.float32)
-        optimizer = build_optimizer(model, config)
         batches = QuestionSampler(
             self._encoded.image,
             config.batch_size,
@@ -163,9 +157,7 @@ class _Trainings:
         on_gpu = device.type == "cuda"
         trainer = build_trainer(
             model,
-            optimizer,
-            build_schedule(optimizer, config, len(batches)),
-            torch.amp.GradScaler(device.type, enabled=precision == "float16"),
+            build_optimization(model, config, precision=precision, device=device, steps_per_epoch=len(batches)),
             config=config,
             precision=precision,
             device=device,

@@ -6,7 +6,7 @@ from vqa_rnn.engines.distributed import choose_device, computing_with, is_first,
 from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
 from vqa_rnn.engines.handlers import Training, copy_for_average
 from vqa_rnn.engines.memory import keep_freed_memory
-from vqa_rnn.engines.optimization import build_optimizer, build_schedule
+from vqa_rnn.engines.optimization import build_optimization
 from vqa_rnn.engines.rate import training_rate
 from vqa_rnn.engines.trainer import build_trainer
 
@@ -14,8 +14,7 @@ __all__ = [
     "CollectAnswers",
     "Training",
     "build_evaluator",
-    "build_optimizer",
-    "build_schedule",
+    "build_optimization",
     "build_trainer",
     "choose_device",
     "computing_with",

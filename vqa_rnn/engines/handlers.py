@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
-from torch.optim.lr_scheduler import LambdaLR
 
 from vqa_rnn.checkpoint import Run, save_model
 from vqa_rnn.data.device import DeviceLoader
@@ -17,6 +16,7 @@ from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.engines.distributed import is_first, largest, on_first
 from vqa_rnn.engines.interruption import Interruption
 from vqa_rnn.engines.logs import METRICS, TIMINGS, EpochLoss, RunLog, Timer, attach_progress
+from vqa_rnn.engines.optimization import Optimization
 from vqa_rnn.engines.profiling import ProfilerWindow
 from vqa_rnn.engines.selection import KeepBest
 from vqa_rnn.engines.state import TrainingState
@@ -42,9 +42,7 @@ class Training:
         evaluator: Engine,
         model: VqaModel,
         evaluated: VqaModel,
-        optimizer: torch.optim.Optimizer,
-        schedule: LambdaLR,
-        scaler: torch.amp.GradScaler,
+        optimization: Optimization,
         train_batches: QuestionSampler,
         train_loader: Loader | DeviceLoader,
         val_loader: Loader | DeviceLoader,
@@ -58,9 +56,7 @@ class Training:
             evaluator: From ``build_evaluator``, over ``evaluated``.
             model: The model being trained.
             evaluated: The weights that are validated and kept: ``model``, or a copy that becomes its moving average.
-            optimizer: Of ``model``.
-            schedule: Of the optimizer.
-            scaler: Of the loss.
+            optimization: From ``build_optimization``, of ``model``.
             train_batches: What ``train_loader`` loads; told its place before each pass.
             train_loader: Training batches.
             val_loader: Validation batches.
@@ -72,7 +68,7 @@ class Training:
         self._run = run
         self._evaluator = evaluator
         self._evaluated = evaluated
-        self._optimizer = optimizer
+        self._optimizer = optimization.optimizer
         self._batches = train_batches
         self._train_loader, self._val_loader = train_loader, val_loader
         self._read_every = read_every(device, config.log_steps)
@@ -83,9 +79,7 @@ class Training:
         self._stop = 0  # the signal that all processes have agreed to obey, as one may hear of it later than another
         objects: dict[str, Any] = {
             "model": model,
-            "optimizer": optimizer,
-            "schedule": schedule,
-            "scaler": scaler,
+            **optimization._asdict(),
             "trainer": trainer,
             "keeper": self.keeper,
             "loss": self._loss,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -154,3 +154,37 @@ def build_schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, ste
         return SCHEDULES[schedule.name](schedule, (step - warmup) / max(1, num_steps - warmup), step / steps_per_epoch)
 
     return LambdaLR(optimizer, factor)
+
+
+class Optimization(NamedTuple):
+    """What turns gradients into steps.
+
+    Attributes:
+        optimizer: Of a model's parameters.
+        schedule: Of the optimizer's learning rate, stepped after every optimizer step.
+        scaler: Of the loss; enabled for float16 alone.
+    """
+
+    optimizer: torch.optim.Optimizer
+    schedule: LambdaLR
+    scaler: torch.amp.GradScaler
+
+
+def build_optimization(
+    model: nn.Module, config: TrainingConfig, *, precision: str, device: torch.device, steps_per_epoch: int
+) -> Optimization:
+    """Make what a trainer steps with.
+
+    Args:
+        model: The model, on ``device``.
+        config: Optimizer, schedule, learning rate, weight decay and number of epochs.
+        precision: As in ``build_trainer``.
+        device: Where to compute.
+        steps_per_epoch: Optimizer steps an epoch.
+
+    Returns:
+        Optimizer, schedule and scaler.
+    """
+    optimizer = build_optimizer(model, config)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+    return Optimization(optimizer, build_schedule(optimizer, config, steps_per_epoch), scaler)

@@ -15,13 +15,12 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
-from torch.optim.lr_scheduler import LambdaLR
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import TrainingConfig
 from vqa_rnn.data.packed import PackedBatch
 from vqa_rnn.engines.distributed import gather
-from vqa_rnn.engines.optimization import step_unless
+from vqa_rnn.engines.optimization import Optimization, step_unless
 from vqa_rnn.errors import ReportedElsewhere, UserError
 from vqa_rnn.models import VqaModel
 
@@ -78,9 +77,7 @@ def read_every(device: torch.device, log_steps: int) -> int:
 
 def build_trainer(
     model: VqaModel,
-    optimizer: torch.optim.Optimizer,
-    schedule: LambdaLR,
-    scaler: torch.amp.GradScaler,
+    optimization: Optimization,
     *,
     config: TrainingConfig,
     precision: str,
@@ -96,9 +93,7 @@ def build_trainer(
 
     Args:
         model: The model, on ``device``.
-        optimizer: Of its parameters.
-        schedule: Of the optimizer.
-        scaler: Of the loss; enabled for float16 alone.
+        optimization: From ``build_optimization``, of its parameters.
         config: Batch size and clipping.
         precision: ``float32``, ``float64``, or ``bfloat16`` or ``float16`` by autocast.
         device: Where to compute.
@@ -110,6 +105,7 @@ def build_trainer(
         steps and at the end of an epoch the engine raises ``UserError`` if the loss or the gradient was not finite, with
         weights, optimizer and schedule as they were before that step.
     """
+    optimizer, schedule, scaler = optimization
     autocast = torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else nullcontext()
     sums_in = torch.float32 if device.type == "mps" else torch.float64
     world_size = idist.get_world_size()
