@@ -5,7 +5,9 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -117,7 +119,7 @@ def train_side_by_side(configs: Sequence[Config], jobs: int) -> None:
         UserError: As ``train_once``; runs that have begun are finished first.
         Interrupted: Ctrl-C; what was trained so far is saved.
     """
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_be_quiet) as pool:
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool:
         futures = [pool.submit(_train_quietly, config) for config in configs]
         try:
             for future in as_completed(futures):
@@ -127,14 +129,27 @@ def train_side_by_side(configs: Sequence[Config], jobs: int) -> None:
             raise
 
 
-def _be_quiet() -> None:
-    """Progress bars of several processes would overwrite each other."""
+def _start_worker() -> None:
+    """Progress bars of several processes would overwrite each other. And no worker outlives the process that started it."""
     logging.getLogger("vqa_rnn").setLevel(logging.ERROR)
     os.environ["TERM"] = "dumb"
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+
+
+def _stop_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)  # a training finishes its step and saves its state
 
 
 def _train_quietly(config: Config) -> None:
-    train_once(config)
+    try:
+        train_once(config)
+    finally:
+        parent = multiprocessing.parent_process()
+        if parent is None or not parent.is_alive():
+            os._exit(1)  # the pool would wait for the next job for ever
 
 
 def train_once(config: Config) -> Run:

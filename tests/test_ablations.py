@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,24 @@ def test_runs_side_by_side_give_what_they_give_one_after_the_other(features: Pat
         weights = train(apart).model_path.read_bytes()
         assert (run_path(together) / "model.safetensors").read_bytes() == weights
         assert (run_path(together) / "finished").exists()
+
+
+def test_no_worker_outlives_the_process_that_started_it():
+    program = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from repeats import _start_worker
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(60)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout is not None
+    assert int(parent.stdout.readline()) != parent.pid
+    parent.kill()
+    parent.communicate(timeout=30)  # until the worker, too, has let go of its output
 
 
 def test_a_value_may_be_a_list(features: Path):
