@@ -15,9 +15,10 @@ from PIL.Image import Image
 
 from vqa_rnn.config import PRESET_OPTIONS, Config
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.check import check_store
 from vqa_rnn.features.extractor import BoxedImage, Extractor
 from vqa_rnn.features.find import find_store
-from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
+from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
 from vqa_rnn.features.weights import weights_file_hash
 from vqa_rnn.files import hold
 from vqa_rnn.progress import progress_bar
@@ -86,7 +87,7 @@ def _open_finished(
     """The finished store, and which images it lacks: new ones, and those that were replaced or mended since."""
     if not path.is_file():
         return None, image_ids
-    store = FeatureStore(path)
+    store = open_store(path)
     check_store(store, config.features)
     made = path.stat().st_mtime
 
@@ -128,14 +129,24 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
         raise UserError(f"features.output=boxes: {config.dataset.name} gives no boxes; Visual7W pointing does")
     extractor = Extractor(config.features, device=device)
     earlier = [finished] if finished is not None else []
-    if partial_path(path).is_file():
-        begun = FeatureStore(partial_path(path))
-        if begun.image_ids != image_ids:
-            earlier.append(begun)
+    begun = open_store(partial_path(path)) if partial_path(path).is_file() else None
+    if begun is not None and begun.fingerprint != extractor.fingerprint:
+        raise UserError(
+            f"{partial_path(path)} was begun with another backbone or other settings: "
+            "delete it, or set features.store to another path"
+        )
+    goes_on = begun is not None and begun.image_ids == image_ids
+    if begun is not None and not goes_on:
+        earlier.append(begun)
+    del begun  # an LMDB file that is open for reading cannot be opened for writing
     num_regions = extractor.num_regions
     if extractor.sees_boxes:
         num_regions = 1 + max(len(boxes) for boxes in annotations.boxes.values())  # the whole image comes first
-    writer = _open_writer(path, extractor, config, image_ids, earlier, num_regions)
+    if goes_on:
+        writer = open_writer(path)
+        writer.forget_failures()
+    else:
+        writer = _create_writer(path, extractor, config, image_ids, earlier, num_regions)
     batch_rows = int(writer.attributes["compute"]["batch_rows"])
     extractor.precision = writer.attributes["compute"]["precision"]
     taken = {image_id for store in earlier for image_id in store.row_of}
@@ -186,7 +197,8 @@ def _write(
 ) -> None:
     """What a batch gave, while the next is computed."""
     if rows:
-        writer.write(rows, features, hashes, boxes)
+        columns = {} if boxes is None else {"boxes": boxes}
+        writer.write(rows, features, hashes, **columns)
     for row in failed:
         writer.fail(row)
 
@@ -218,7 +230,7 @@ def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> Extractio
         "layer": list(features.layers),
     }
     compute = {"precision": "float32", "layout": "none", "compiled": False, "batch_rows": features.batch_rows}
-    writer = StoreWriter.create(
+    writer = create_store(
         path,
         image_ids,
         num_regions=1,
@@ -230,20 +242,10 @@ def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> Extractio
     return ExtractionReport(writer.finish(), len(image_ids), 0, {}, 0.0)
 
 
-def _open_writer(
+def _create_writer(
     path: Path, extractor: Extractor, config: Config, image_ids: list[str], earlier: list[FeatureStore], num_regions: int
 ) -> StoreWriter:
-    """Take up the unfinished store, or make a new one with the rows and the way of computing of those made earlier."""
-    if partial_path(path).is_file():
-        writer = StoreWriter(path)
-        if writer.attributes["fingerprint"] != extractor.fingerprint:
-            raise UserError(
-                f"{partial_path(path)} was begun with another backbone or other settings: "
-                "delete it, or set features.store to another path"
-            )
-        if writer.image_ids == image_ids:
-            writer.forget_failures()
-            return writer
+    """A new store with the rows and the way of computing of those made earlier."""
     compute = {
         "precision": extractor.precision,
         "layout": "channels_last",
@@ -256,13 +258,13 @@ def _open_writer(
         if store.fingerprint != extractor.fingerprint:
             raise UserError(f"{store.path} was made with other weights: delete it, or set features.store to another path")
         log.info("taking over the features of %d images from %s", len(store.row_of), store.path)
-    return StoreWriter.create(
+    return create_store(
         path,
         image_ids,
         num_regions=num_regions,
         feature_size=extractor.feature_size,
         dtype=config.features.dtype,
-        boxes=extractor.sees_boxes,
+        region_columns=["boxes"] if extractor.sees_boxes else [],
         attributes={
             **extractor.description,
             "weights": extractor.weights,

@@ -26,7 +26,7 @@ import torch
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import print_error
-from vqa_rnn.commands.shared import images_of, open_features, open_store
+from vqa_rnn.commands.shared import images_of, open_features, store_of_config
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import answer_text, encode_questions
 from vqa_rnn.engines import choose_device
@@ -72,7 +72,7 @@ def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str,
     if not questions:
         raise UserError(f"{run.config.dataset.name} has no questions with a known answer in its {split} split")
     encoded = encode_questions(questions, run.tokenizer, run.answers)
-    features = open_features(open_store(run.config, images_of(questions, annotations), run), encoded)
+    features = open_features(store_of_config(run.config, images_of(questions, annotations), run), encoded)
 
     def joints() -> Iterator[torch.Tensor]:
         for start in range(0, len(questions), QUESTIONS_AT_ONCE):

@@ -7,14 +7,18 @@ import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wa
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.config import Config
 from vqa_rnn.config_files import load_config
+from vqa_rnn.features.store import FeatureStore
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -87,3 +91,9 @@ def features(own_questions: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(own_questions.parent)
     preprocess(configure(own_questions))
     return own_questions
+
+
+def everything(store: FeatureStore, name: str = "features") -> NDArray[Any]:
+    """All rows of a store, of its features or of a column of its regions."""
+    rows = np.arange(len(store.image_ids))
+    return store.read(rows) if name == "features" else store.read_column(name, rows)

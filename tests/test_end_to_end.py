@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import configure
+from tests.conftest import configure, everything
 from vqa_rnn.answering.session import Session
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model
 from vqa_rnn.commands.evaluate import evaluate, measure
 from vqa_rnn.commands.preprocess import preprocess
-from vqa_rnn.commands.shared import open_store
+from vqa_rnn.commands.shared import store_of_config
 from vqa_rnn.commands.train import train
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
@@ -33,9 +33,9 @@ def test_every_stop_of_the_flow_gives_what_the_map_says(features: Path) -> None:
     assert all(isinstance(question, Question) for question in questions)
     assert {question.split for question in questions} == {"train", "val"}
 
-    store = open_store(run.config, {})
-    assert store.features.shape == (10, 16, 40)
-    assert store.features.dtype == np.float16
+    store = store_of_config(run.config, {})
+    assert everything(store).shape == (10, 16, 40)
+    assert store.dtype == np.float16
 
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     batch = make_batch(encoded, np.arange(len(questions)), StoreFeatures(store, encoded.image_ids))

@@ -13,7 +13,7 @@ from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.gradients import flow_of_run
-from vqa_rnn.commands.shared import open_features, open_store
+from vqa_rnn.commands.shared import open_features, store_of_config
 from vqa_rnn.commands.train import train
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
@@ -78,7 +78,7 @@ def test_a_run_is_followed_back_to_the_words_of_its_validation_questions(feature
     annotations = load_annotations(config.dataset, ["val"])
     questions = annotations.split("val")
     encoded = encode_questions(questions, run.tokenizer, run.answers)
-    model, source = load_model(run), open_features(open_store(config, annotations.images, run), encoded)
+    model, source = load_model(run), open_features(store_of_config(config, annotations.images, run), encoded)
     norms: dict[int, list[float]] = {}
     for row in range(len(questions)):
         batch = make_batch(encoded, torch.tensor([row]).numpy(), source)

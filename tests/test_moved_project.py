@@ -19,7 +19,7 @@ from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config
 from vqa_rnn.config_files import load_config
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.store import StoreWriter
+from vqa_rnn.features.store import open_writer
 
 EPOCHS = ("training.max_epochs=3", "training.checkpoint_minutes=1e-9", "features.batch_rows=2")
 
@@ -77,7 +77,7 @@ def test_a_half_made_store_is_finished(project: Path, spelling: str, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             preprocess(config_at(project, spelling))
     (begun,) = Path("features").glob("*.partial.h5")
-    done = int(StoreWriter(begun.with_name(begun.name.replace(".partial", ""))).written.sum())
+    done = int(open_writer(begun.with_name(begun.name.replace(".partial", ""))).done.sum())
     assert done >= 2
     there = move(project, spelling, monkeypatch)
     assert preprocess(config_at(there, spelling)).num_done == 10 - done

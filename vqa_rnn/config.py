@@ -168,6 +168,7 @@ class JsonlDataset(DatasetOptions):
 
 
 Intensity = Literal["full", "image"]
+SUFFIXES = {"hdf5": ".h5", "lmdb": ".lmdb"}  # of the stores of each features.format
 # Options of FeaturesConfig that are the backbone's own where they are null.
 PRESET_OPTIONS = ("mean", "std", "interpolation", "crop_share")
 
@@ -176,7 +177,9 @@ class FeaturesConfig(Section):
     """The CNN that turns an image into region features."""
 
     store: Path | None = None
-    """The HDF5 file. By default `features/NAME.h5`, named after the data set, the backbone and the settings below."""
+    """The file; `.lmdb` makes an LMDB file. By default in `features/`, named after data set, backbone and settings."""
+    format: Literal["hdf5", "lmdb"] = "hdf5"
+    """`hdf5`: read by mapping, the fastest; `lmdb`: a value an image, only as long as its regions are many."""
     library: Literal["timm", "torchvision", "none"] = "timm"
     """Where the backbone comes from; `none`: no images are read, each counts as one region of zeros, for text alone."""
     backbone: str = "tf_efficientnet_lite0"
@@ -215,6 +218,12 @@ class FeaturesConfig(Section):
     """Images a forward pass."""
     skip_damaged: bool = False
     """Go on past images that cannot be read and list them as failed; by default the first one stops the job."""
+
+    @model_validator(mode="after")
+    def _store_has_the_suffix(self) -> "FeaturesConfig":
+        if self.format == "lmdb" and self.store is not None and self.store.suffix not in (SUFFIXES["lmdb"], ".json"):
+            raise ValueError(f"format=lmdb needs a store that ends in .lmdb, not store={self.store}")
+        return self
 
     @model_validator(mode="after")
     def _boxes_fit(self) -> "FeaturesConfig":
@@ -791,12 +800,12 @@ def store_path(config: Config) -> Path:
     features = config.features
     if features.store is not None:
         return features.store
-    how_kept = {"store", "precision", "batch_rows", "skip_damaged"}  # these do not change what is in it
+    how_kept = {"store", "format", "precision", "batch_rows", "skip_damaged"}  # these do not change what is in it
     if features.output != "boxes":
         how_kept.add("box_method")
     settings = json.dumps([_movable(config.dataset.source), features.model_dump(mode="json", exclude=how_kept)], sort_keys=True)
     digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    return Path("features") / f"{config.dataset.name}-{features.backbone}-{digest}.h5"
+    return Path("features") / f"{config.dataset.name}-{features.backbone}-{digest}{SUFFIXES[features.format]}"
 
 
 def _movable(place: str) -> str:

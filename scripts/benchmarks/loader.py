@@ -31,7 +31,7 @@ from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.question_file import open_questions, save_questions
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
-from vqa_rnn.features.store import FeatureStore, StoreWriter
+from vqa_rnn.features.store import create_store, open_store
 
 BATCH = 512
 
@@ -47,9 +47,7 @@ def make_store(path: Path, num_images: int) -> None:
         "fingerprint": "none",
     }
     image_ids = [f"image{i}" for i in range(num_images)]
-    writer = StoreWriter.create(
-        path, image_ids, num_regions=REGIONS, feature_size=FEATURE, dtype="float16", attributes=attributes
-    )
+    writer = create_store(path, image_ids, num_regions=REGIONS, feature_size=FEATURE, dtype="float16", attributes=attributes)
     base = np.random.default_rng(0).uniform(1, 2, (REGIONS, FEATURE)).astype(np.float16)
     for row in range(num_images):
         writer.write([row], np.roll(base, row, axis=1)[None], [row])
@@ -150,7 +148,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             make_store(store_path, arguments.images)
             save_questions(make_questions(arguments.images, num_questions), questions_path)
-        encoded, store = open_questions(questions_path), FeatureStore(store_path)
+        encoded, store = open_questions(questions_path), open_store(store_path)
         features = StoreFeatures(store, encoded.image_ids)
         result: dict[str, Any] = {"store_gb": store_path.stat().st_size / 1e9, "num_questions": num_questions}
         for workers in arguments.workers:

@@ -58,7 +58,7 @@ from vqa_rnn.data.sources import MemoryFeatures  # noqa: E402
 from vqa_rnn.data.store_features import StoreFeatures  # noqa: E402
 from vqa_rnn.engines import build_optimization, build_trainer, training_rate  # noqa: E402
 from vqa_rnn.features.extractor import Extractor  # noqa: E402
-from vqa_rnn.features.store import FeatureStore  # noqa: E402
+from vqa_rnn.features.store import open_store  # noqa: E402
 from vqa_rnn.models import ModelSizes, VqaModel  # noqa: E402
 from vqa_rnn.precision import set_float32_products  # noqa: E402
 from vqa_rnn.records import Annotations  # noqa: E402
@@ -107,7 +107,7 @@ def training() -> dict[str, Any]:
         store_path, questions_path = Path(folder) / "store.h5", Path(folder) / "questions.h5"
         make_store(store_path, IMAGES)
         save_questions(make_questions(IMAGES, int(IMAGES * QUESTIONS_AN_IMAGE)), questions_path)
-        encoded, store = open_questions(questions_path), FeatureStore(store_path, check_rows=False)
+        encoded, store = open_questions(questions_path), open_store(store_path, check_rows=False)
         features = StoreFeatures(store, encoded.image_ids)
         (held,) = hold_on_device(store, [features.rows], GPU)
         one = next(iter(_ours(encoded, features, 0)))

@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vqa_rnn.features.store import StoreWriter, partial_path
+from vqa_rnn.features.store import open_writer, partial_path
 
 
 def main() -> int:
@@ -53,7 +53,7 @@ def _command(store: Path) -> list[str]:
 
 
 def _rows_finished(store: Path) -> int:
-    return int(np.count_nonzero(StoreWriter(store).written)) if partial_path(store).is_file() else 0
+    return int(np.count_nonzero(open_writer(store).done)) if partial_path(store).is_file() else 0
 
 
 def _run_and_kill(store: Path, share: float) -> int:

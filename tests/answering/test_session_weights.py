@@ -7,12 +7,12 @@ import pytest
 import torch
 import torchvision
 
-from tests.conftest import configure
+from tests.conftest import configure, everything
 from tests.features.test_extractor import saved
 from vqa_rnn.answering.session import Session
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.preprocess import preprocess
-from vqa_rnn.commands.shared import open_store
+from vqa_rnn.commands.shared import store_of_config
 from vqa_rnn.commands.train import train
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_json, write_json
@@ -38,7 +38,7 @@ def offline(*_: object, **__: object) -> None:
 
 
 def test_the_name_of_the_weights_travels_from_store_to_run(run: Run):
-    assert open_store(run.config, {}).weights == "ResNet50_Weights.IMAGENET1K_V2"
+    assert store_of_config(run.config, {}).weights == "ResNet50_Weights.IMAGENET1K_V2"
     assert load_run(run.path).features["weights"] == "ResNet50_Weights.IMAGENET1K_V2"
     assert run.features["transform"]["crop_share"] == 224 / 232
 
@@ -50,10 +50,10 @@ def test_a_file_of_the_weights_serves_where_the_hub_is_out_of_reach(run: Run, mo
     session = Session(run.path, "weights.pth")
     session.set_image(Path("images/0.png"))
     assert session.ask("What colour is it?").answers
-    store = open_store(run.config, {})
+    store = store_of_config(run.config, {})
     (row,) = [row for image, row in store.row_of.items() if image.endswith("0.png")]
-    difference = session._features.read(torch.zeros(1, dtype=torch.int64).numpy())[0][0] - store.features[row]
-    assert abs(difference).max() <= 1e-3 * abs(store.features[row]).max()
+    difference = session._features.read(torch.zeros(1, dtype=torch.int64).numpy())[0][0] - everything(store)[row]
+    assert abs(difference).max() <= 1e-3 * abs(everything(store)[row]).max()
 
 
 def test_other_weights_are_refused_with_the_name_of_those_of_training(run: Run):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import everything
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.batch import ON_HOST, Batch
 from vqa_rnn.data.collate import make_batch
@@ -18,7 +19,7 @@ from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.store import FeatureStore, StoreWriter
+from vqa_rnn.features.store import FeatureStore, create_store, open_store
 from vqa_rnn.records import Question
 from vqa_rnn.text import WordTokenizer
 
@@ -61,16 +62,22 @@ def store(tmp_path: Path) -> FeatureStore:
         "compute": {},
         "fingerprint": "f",
     }
-    writer = StoreWriter.create(
-        tmp_path / "store.h5", IMAGES, num_regions=4, feature_size=3, dtype="float16", attributes=attributes, boxes=True
+    writer = create_store(
+        tmp_path / "store.h5",
+        IMAGES,
+        num_regions=4,
+        feature_size=3,
+        dtype="float16",
+        attributes=attributes,
+        region_columns=["boxes"],
     )
     features = np.arange(12 * 4 * 3, dtype=np.float16).reshape(12, 4, 3)
     boxes = np.random.default_rng(0).random((12, 4, 4), dtype=np.float32)
     counts = [1 + i % 4 for i in range(12)]
     some_features = [rows[:count] for rows, count in zip(features, counts, strict=True)]
     some_boxes = [rows[:count] for rows, count in zip(boxes, counts, strict=True)]
-    writer.write(range(12), some_features, [0] * 12, some_boxes)
-    return FeatureStore(writer.finish())
+    writer.write(range(12), some_features, [0] * 12, boxes=some_boxes)
+    return open_store(writer.finish())
 
 
 def run(encoded: EncodedQuestions, store: FeatureStore, num_workers: int) -> list[Batch]:
@@ -109,14 +116,14 @@ def test_features_regions_and_boxes_come_from_the_row_of_the_image(encoded: Enco
     source = StoreFeatures(store, encoded.image_ids)
     features, num_regions, boxes = source.read(np.array([0, 3]))
     assert boxes is not None
-    assert store.boxes is not None
+    assert store.has_boxes
     for place, image in enumerate((0, 3)):
         row = IMAGES.index(encoded.image_ids[image])
         count = 1 + row % 4
         assert np.array_equal(features[place, :count], np.arange(3 * count).reshape(count, 3) + row * 12)
         assert (features[place, count:] == 0).all()
         assert num_regions[place] == count
-        assert np.array_equal(boxes[place], store.boxes[row])
+        assert np.array_equal(boxes[place], everything(store, "boxes")[row])
 
 
 def test_an_image_without_features_is_refused_by_name(store: FeatureStore):
@@ -134,7 +141,7 @@ def test_exchanging_images_leaves_none_in_its_place(encoded: EncodedQuestions, s
     assert np.array_equal(source.rows, before)
     assert np.array_equal(exchanged.rows, source.shuffled(seed).rows)
     images = np.arange(len(before))
-    assert np.array_equal(exchanged.read(images)[0], store.features[exchanged.rows])
+    assert np.array_equal(exchanged.read(images)[0], store.read(exchanged.rows))
 
 
 def test_another_seed_exchanges_otherwise_and_one_image_stays(encoded: EncodedQuestions, store: FeatureStore):

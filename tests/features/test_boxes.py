@@ -8,11 +8,13 @@ from PIL import Image
 from pydantic import ValidationError
 
 from preprocessing.extract_features import extract_features
+from tests.conftest import everything
 from tests.preprocessing.test_extract_features import config_for, content
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.check import check_store
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.features.store import FeatureStore, check_store
+from vqa_rnn.features.store import open_store
 from vqa_rnn.records import Annotations
 
 BASE = {"image_size": 64, "layers": ("blocks.2",), "precision": "float32", "dtype": "float32"}  # a grid of 8 x 8 cells
@@ -98,17 +100,17 @@ def test_a_store_of_boxes_keeps_where_they_lie_and_how_many_there_are(tmp_path: 
     annotations = annotate(tmp_path, [2, 0, 4, 1, 3])
     config = config_for(tmp_path / "store.h5", output="boxes", box_method=method)
     extract_features(config, annotations)
-    store = FeatureStore(tmp_path / "store.h5")
-    assert store.features.shape[:2] == (5, 5)  # the whole image and four boxes
+    store = open_store(tmp_path / "store.h5")
+    assert everything(store).shape[:2] == (5, 5)  # the whole image and four boxes
     assert store.num_regions.tolist() == [3, 1, 5, 2, 4]
-    assert store.boxes is not None
+    assert store.has_boxes
     extractor = Extractor(config.features)
     for row, count in enumerate(store.num_regions.tolist()):
         image = extractor.load_boxed(annotations.images[f"{row}"], annotations.boxes[f"{row}"])
-        np.testing.assert_array_equal(store.boxes[row, :count], image.boxes)
-        assert (store.boxes[row, count:] == 0).all()
-        assert (store.features[row, count:] == 0).all()
-        assert (store.features[row, :count] != 0).any(axis=1).all()
+        np.testing.assert_array_equal(everything(store, "boxes")[row, :count], image.boxes)
+        assert (everything(store, "boxes")[row, count:] == 0).all()
+        assert (everything(store)[row, count:] == 0).all()
+        assert (everything(store)[row, :count] != 0).any(axis=1).all()
     check_store(store, config.features)
     other = "crop" if method == "roi" else "roi"
     with pytest.raises(UserError, match=rf"features\.box_method={method}, not {other}"):

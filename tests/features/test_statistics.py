@@ -7,7 +7,7 @@ import pytest
 
 from tests.features.test_store import begin
 from vqa_rnn.features.statistics import channel_statistics
-from vqa_rnn.features.store import FeatureStore
+from vqa_rnn.features.store import open_store
 
 
 def test_regions_that_exist_count_once_each(tmp_path: Path):
@@ -15,7 +15,7 @@ def test_regions_that_exist_count_once_each(tmp_path: Path):
     rows = [generator.normal(size=(count, 6)).astype(np.float16) for count in (4, 1, 0, 3)]
     writer = begin(tmp_path / "store.h5", ["a", "b", "c", "d"])
     writer.write(range(4), rows, [0] * 4)
-    store = FeatureStore(writer.finish())
+    store = open_store(writer.finish())
     together = np.concatenate([rows[3], rows[0], rows[2]]).astype(np.float64)
     mean, deviation = channel_statistics(store, np.array([3, 0, 2]))
     assert mean == pytest.approx(together.mean(axis=0), rel=1e-6, abs=1e-7)
@@ -26,5 +26,5 @@ def test_regions_that_exist_count_once_each(tmp_path: Path):
 def test_without_any_region_there_is_nothing_to_know(tmp_path: Path):
     writer = begin(tmp_path / "store.h5", ["a"])
     writer.write([0], [np.zeros((0, 6))], [0])
-    mean, deviation = channel_statistics(FeatureStore(writer.finish()), np.array([0]))
+    mean, deviation = channel_statistics(open_store(writer.finish()), np.array([0]))
     assert mean.tolist() == deviation.tolist() == [0] * 6

@@ -14,12 +14,13 @@ import xxhash
 from PIL import Image
 
 from preprocessing.extract_features import extract_features
+from tests.conftest import everything
 from vqa_rnn.cli import main
 from vqa_rnn.config import Config, FeaturesConfig, JsonlDataset
 from vqa_rnn.errors import UserError
-from vqa_rnn.features import store as store_module
+from vqa_rnn.features.check import check_store
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.features.store import FeatureStore, StoreWriter, check_store, partial_path
+from vqa_rnn.features.store import hdf5, open_store, partial_path
 from vqa_rnn.files import hold
 from vqa_rnn.records import Annotations
 
@@ -99,15 +100,15 @@ def test_rows_are_the_extractors_own_in_the_order_of_ids(tmp_path: Path) -> None
     config = config_for(tmp_path / "store.h5")
     report = extract_features(config, annotations)
     assert (report.store, report.num_images, report.num_done, report.failed) == (tmp_path / "store.h5", 5, 5, {})
-    store = FeatureStore(report.store)
+    store = open_store(report.store)
     assert store.image_ids == sorted(ids)
     extractor = Extractor(config.features)
     for row, image_id in enumerate(store.image_ids):
         path = annotations.images[image_id]
         expected = extractor.regions([extractor.load(path)])[0].astype(np.float32)
-        np.testing.assert_allclose(store.features[row], expected, rtol=2e-3, atol=1e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(everything(store)[row], expected, rtol=2e-3, atol=1e-4 * np.abs(expected).max())
         assert store.source_hash[row] == xxhash.xxh64(path.read_bytes()).intdigest()
-        assert store.row_hash[row] == xxhash.xxh64(store.features[row].tobytes()).intdigest()
+        assert store.row_hash[row] == xxhash.xxh64(everything(store)[row].tobytes()).intdigest()
     assert store.fingerprint == extractor.fingerprint
     assert store.description == extractor.description
     compute = {"precision": "float32", "layout": "channels_last", "compiled": False, "batch_rows": 4}
@@ -163,17 +164,17 @@ def test_images_added_later_are_done_and_the_others_taken_over(tmp_path: Path, m
     old = draw_pictures(tmp_path / "images", numbered(8))
     config = config_for(tmp_path / "store.h5")
     extract_features(config, old)
-    before = FeatureStore(tmp_path / "store.h5")
-    rows_before = {image_id: before.features[row].copy() for image_id, row in before.row_of.items()}
+    before = open_store(tmp_path / "store.h5")
+    rows_before = {image_id: everything(before)[row] for image_id, row in before.row_of.items()}
     hashes_before = {image_id: (before.source_hash[row], before.row_hash[row]) for image_id, row in before.row_of.items()}
     both = draw_pictures(tmp_path / "images", numbered(8) + added)
     batches = count_rows(monkeypatch)
     report = extract_features(config, both)
-    store = FeatureStore(tmp_path / "store.h5")
+    store = open_store(tmp_path / "store.h5")
     assert set(store.row_of) == set(both.images)
     for image_id, features in rows_before.items():
         row = store.row_of[image_id]
-        np.testing.assert_array_equal(store.features[row], features)
+        np.testing.assert_array_equal(everything(store)[row], features)
         assert (store.source_hash[row], store.row_hash[row]) == hashes_before[image_id]
         assert store.num_regions[row] == store.num_regions_max
     assert sum(batches) == len(added)
@@ -183,10 +184,10 @@ def test_images_added_later_are_done_and_the_others_taken_over(tmp_path: Path, m
 def test_a_job_that_adds_images_computes_as_the_store_was_begun(tmp_path: Path) -> None:
     old = draw_pictures(tmp_path / "images", numbered(4))
     extract_features(config_for(tmp_path / "store.h5"), old)
-    made = FeatureStore(tmp_path / "store.h5").attributes["compute"]
+    made = open_store(tmp_path / "store.h5").attributes["compute"]
     both = draw_pictures(tmp_path / "images", numbered(8))
     extract_features(config_for(tmp_path / "store.h5", precision="bfloat16", batch_rows=3), both)
-    assert FeatureStore(tmp_path / "store.h5").attributes["compute"] == made
+    assert open_store(tmp_path / "store.h5").attributes["compute"] == made
 
 
 def test_the_old_store_serves_while_a_job_that_adds_images_is_stopped(tmp_path: Path) -> None:
@@ -198,10 +199,10 @@ def test_the_old_store_serves_while_a_job_that_adds_images_is_stopped(tmp_path: 
         interrupt_at(patch, "010")
         with pytest.raises(KeyboardInterrupt):
             extract_features(config, both)
-    assert set(FeatureStore(tmp_path / "store.h5").row_of) == set(old.images)
+    assert set(open_store(tmp_path / "store.h5").row_of) == set(old.images)
     report = extract_features(config, both)
     assert report.num_done == 4
-    assert set(FeatureStore(tmp_path / "store.h5").row_of) == set(both.images)
+    assert set(open_store(tmp_path / "store.h5").row_of) == set(both.images)
     assert not partial_path(tmp_path / "store.h5").exists()
 
 
@@ -233,7 +234,7 @@ def test_a_damaged_image_stops_the_job_and_once_repaired_it_goes_on(tmp_path: Pa
 def test_damaged_images_are_skipped_and_listed_on_demand(tmp_path: Path) -> None:
     annotations = draw_pictures(tmp_path / "images", numbered(10))
     extract_features(config_for(tmp_path / "whole.h5"), annotations)
-    whole = FeatureStore(tmp_path / "whole.h5")
+    whole = open_store(tmp_path / "whole.h5")
     bad = {"001": truncate, "008": write_note, "009": Path.unlink}
     for image_id, damage in bad.items():
         damage(annotations.images[image_id])
@@ -241,12 +242,12 @@ def test_damaged_images_are_skipped_and_listed_on_demand(tmp_path: Path) -> None
     assert set(report.failed) == set(bad)
     assert all(str(annotations.images[image_id]) in reason for image_id, reason in report.failed.items())
     assert (report.num_images, report.num_done) == (10, 7)
-    store = FeatureStore(report.store)
+    store = open_store(report.store)
     assert [store.image_ids[row] for row in np.flatnonzero(store.failed)] == sorted(bad)
     assert set(store.row_of) == set(annotations.images) - set(bad)
     for image_id, row in store.row_of.items():
-        expected = whole.features[whole.row_of[image_id]].astype(np.float32)
-        np.testing.assert_allclose(store.features[row], expected, rtol=2e-3, atol=1e-4 * np.abs(expected).max())
+        expected = everything(whole)[whole.row_of[image_id]].astype(np.float32)
+        np.testing.assert_allclose(everything(store)[row], expected, rtol=2e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_batch_of_damaged_images_only_is_passed_over(tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_a_batch_of_damaged_images_only_is_passed_over(tmp_path: Path) -> None:
         truncate(annotations.images[image_id])
     report = extract_features(config_for(tmp_path / "store.h5", skip_damaged=True), annotations)
     assert set(report.failed) == set(numbered(4))
-    assert set(FeatureStore(report.store).row_of) == {"004", "005"}
+    assert set(open_store(report.store).row_of) == {"004", "005"}
 
 
 @pytest.mark.parametrize("change", [{"layers": ("blocks.0",)}, {"image_size": 48}, {"resize": "pad"}, {"grid_size": 2}])
@@ -280,9 +281,9 @@ def test_a_store_begun_for_other_images_hands_over_its_rows(tmp_path: Path) -> N
     refusal(config, annotations)  # the first range of four rows is finished
     both = draw_pictures(tmp_path / "images", [*numbered(10), "0000"])
     assert extract_features(config, both).num_done == 7
-    ours, whole = FeatureStore(tmp_path / "store.h5"), FeatureStore(tmp_path / "whole.h5")
+    ours, whole = open_store(tmp_path / "store.h5"), open_store(tmp_path / "whole.h5")
     assert ours.image_ids == whole.image_ids
-    np.testing.assert_allclose(ours.features.astype(float), whole.features.astype(float), rtol=2e-2, atol=2e-2)
+    np.testing.assert_allclose(everything(ours).astype(float), everything(whole).astype(float), rtol=2e-2, atol=2e-2)
     np.testing.assert_array_equal(ours.source_hash, whole.source_hash)
 
 
@@ -291,28 +292,28 @@ def test_a_job_stopped_while_it_takes_rows_over_loses_none(tmp_path: Path, monke
     extract_features(config, draw_pictures(tmp_path / "images", numbered(10)))
     before = content(tmp_path / "store.h5")
     more = draw_pictures(tmp_path / "images", numbered(12))
-    write = StoreWriter.write
+    write = hdf5.Hdf5Writer.write
 
-    def write_or_stop(self, rows, *rest):
-        if rows == [6]:
+    def write_or_stop(self, rows, *rest, **columns):
+        if 6 in rows:
             raise KeyboardInterrupt
-        write(self, rows, *rest)
+        write(self, rows, *rest, **columns)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StoreWriter, "write", write_or_stop)
+        patch.setattr(hdf5.Hdf5Writer, "write", write_or_stop)
         with pytest.raises(KeyboardInterrupt):
             extract_features(config, more)
     assert content(tmp_path / "store.h5") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "store.h5"]
     assert extract_features(config, more).num_done == 2
-    assert set(FeatureStore(tmp_path / "store.h5").row_of) == set(numbered(12))
+    assert set(open_store(tmp_path / "store.h5").row_of) == set(numbered(12))
 
 
 def test_an_image_that_was_replaced_is_extracted_anew(tmp_path: Path) -> None:
     annotations = draw_pictures(tmp_path / "images", numbered(10))
     config = config_for(tmp_path / "store.h5")
     extract_features(config, annotations)
-    before = FeatureStore(tmp_path / "store.h5").source_hash.copy()
+    before = open_store(tmp_path / "store.h5").source_hash.copy()
     later = time.time() + 10
     for image_id in ("002", "007"):
         os.utime(annotations.images[image_id], (later, later))  # touched, but the same
@@ -320,7 +321,7 @@ def test_an_image_that_was_replaced_is_extracted_anew(tmp_path: Path) -> None:
     Image.new("RGB", (24, 24), "red").save(annotations.images["007"])
     os.utime(annotations.images["007"], (later, later))
     assert extract_features(config, annotations).num_done == 1
-    after = FeatureStore(tmp_path / "store.h5").source_hash
+    after = open_store(tmp_path / "store.h5").source_hash
     np.testing.assert_array_equal(np.flatnonzero(before != after), [7])
 
 
@@ -347,7 +348,7 @@ def test_a_finished_store_still_says_what_could_not_be_read(tmp_path: Path) -> N
     os.utime(annotations.images["001"], (later, later))
     report = extract_features(config, annotations)
     assert (report.num_done, report.failed) == (1, {})
-    assert set(FeatureStore(report.store).row_of) == set(numbered(6))
+    assert set(open_store(report.store).row_of) == set(numbered(6))
 
 
 def test_two_processes_do_not_make_the_same_store(tmp_path: Path) -> None:
@@ -362,7 +363,7 @@ def test_two_processes_do_not_make_the_same_store(tmp_path: Path) -> None:
 
 def test_a_disk_without_the_space_is_refused_at_once(tmp_path: Path, monkeypatch) -> None:
     annotations = draw_pictures(tmp_path / "images", numbered(6))
-    monkeypatch.setattr("vqa_rnn.features.store.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr("vqa_rnn.features.store.base.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "0.0 GB are free" in refusal(config_for(tmp_path / "store.h5"), annotations)
     assert not list(tmp_path.glob("*.h5"))
 
@@ -392,7 +393,7 @@ def rows_written(store: Path) -> np.ndarray:
 
 
 def preprocess_committing_each_batch(arguments: list[str]) -> None:
-    store_module.COMMIT_SECONDS = 0.0
+    hdf5.COMMIT_SECONDS = 0.0
     main(arguments)
 
 
@@ -488,12 +489,12 @@ def test_without_a_library_no_image_is_read_and_each_is_one_region_of_zeros(tmp_
     annotations = Annotations(benchmark="jsonl", questions=(), images=images)
     config = config_for(tmp_path / "store.h5", library="none")
     assert extract_features(config, annotations).num_images == 2
-    store = FeatureStore(tmp_path / "store.h5")
+    store = open_store(tmp_path / "store.h5")
     check_store(store, config.features)
-    assert store.features.shape == (2, 1, 1)
-    assert (store.features == 0).all()
+    assert everything(store).shape == (2, 1, 1)
+    assert (everything(store) == 0).all()
     more = Annotations(benchmark="jsonl", questions=(), images=images | {"c": tmp_path / "c.png"})
     assert extract_features(config, more).num_images == 3
-    assert len(FeatureStore(tmp_path / "store.h5").image_ids) == 3
+    assert len(open_store(tmp_path / "store.h5").image_ids) == 3
     with pytest.raises(UserError, match=r"was made with features\.backbone=none/"):
         check_store(store, config_for(tmp_path / "store.h5").features)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import compare, datasets, generate, gradients, score
+from vqa_rnn.cli import compare, datasets, features, generate, gradients, score
 from vqa_rnn.cli.options import Json, check_split, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError
 
@@ -40,6 +40,7 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every op
 
 app.add_typer(score.app)
 app.add_typer(datasets.app)
+app.add_typer(features.app)
 app.command()(compare.compare)
 app.command()(generate.generate)
 app.command()(gradients.gradients)

@@ -18,8 +18,8 @@ from vqa_rnn.commands.shared import (
     images_of,
     move_run,
     open_features,
-    open_store,
     readable_questions,
+    store_of_config,
 )
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines import choose_device, is_first, processes
@@ -139,7 +139,7 @@ def measure(
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
     check_questions(config, questions)
     benchmark = annotations.benchmark
-    store = open_store(config, images_of(questions, annotations), run)
+    store = store_of_config(config, images_of(questions, annotations), run)
     questions = readable_questions(config, store, questions, split)
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     features = open_features(store, encoded)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model, load_run
-from vqa_rnn.commands.shared import check_questions, images_of, move_run, open_features, open_store, readable_questions
+from vqa_rnn.commands.shared import check_questions, images_of, move_run, open_features, readable_questions, store_of_config
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
@@ -111,7 +111,7 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
         raise UserError(f"{config.dataset.name} has no questions with answers in its val split")
     check_questions(config, questions)
     writes = config.model.head.name == "generative"
-    store = open_store(config, images_of(questions, annotations), run)
+    store = store_of_config(config, images_of(questions, annotations), run)
     questions = readable_questions(config, store, questions, "validation")
     encoded = encode_questions(questions, run.tokenizer, run.answers, answers_as_text=writes)
     device = choose_device(config.run.device)

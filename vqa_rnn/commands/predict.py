@@ -12,8 +12,8 @@ from vqa_rnn.commands.shared import (
     images_of,
     move_run,
     open_features,
-    open_store,
     readable_questions,
+    store_of_config,
     with_all_questions,
 )
 from vqa_rnn.data.encoding import encode_questions
@@ -65,7 +65,7 @@ def predict(path: Path, split: Split, output: Path, overrides: Sequence[str] = (
     if not questions:
         raise UserError(f"{dataset.name} has no questions in its {split} split: is its file there?")
     check_questions(run.config, questions)
-    store = open_store(run.config, images_of(questions, annotations), run)
+    store = store_of_config(run.config, images_of(questions, annotations), run)
     questions = readable_questions(run.config, store, questions, split)
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     features = open_features(store, encoded)

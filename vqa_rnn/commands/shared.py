@@ -20,8 +20,9 @@ from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.engines import CollectAnswers, build_evaluator, launched
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.check import check_store
 from vqa_rnn.features.find import find_store
-from vqa_rnn.features.store import FeatureStore, check_store
+from vqa_rnn.features.store import FeatureStore, open_store
 from vqa_rnn.metrics.visdial import rank_choices
 from vqa_rnn.models import VqaModel
 from vqa_rnn.precision import set_float32_products
@@ -77,7 +78,7 @@ def images_of(questions: Sequence[Question], annotations: Annotations) -> dict[s
     return {question.image_id: annotations.images[question.image_id] for question in questions}
 
 
-def open_store(config: Config, images: Mapping[str, Path | None], run: Run | None = None) -> FeatureStore:
+def store_of_config(config: Config, images: Mapping[str, Path | None], run: Run | None = None) -> FeatureStore:
     """The feature store of a config.
 
     Args:
@@ -92,9 +93,9 @@ def open_store(config: Config, images: Mapping[str, Path | None], run: Run | Non
         UserError: It was made otherwise, is not the one that the run was trained on, or does not say where regions lie and
             ``model.geometry`` needs it.
     """
-    store = FeatureStore(find_store(config, images, run.features["fingerprint"] if run else None))
+    store = open_store(find_store(config, images, run.features["fingerprint"] if run else None))
     check_store(store, config.features)
-    if config.model.geometry and store.boxes is None and not _is_grid(store):
+    if config.model.geometry and not store.has_boxes and not _is_grid(store):
         count = store.num_regions_max
         raise UserError(
             f"{store.path} has {count} region{'s' if count > 1 else ''} without boxes, which are no grid of an image: make "
@@ -144,7 +145,7 @@ def open_features(store: FeatureStore, encoded: EncodedQuestions) -> StoreFeatur
     """The features of a set of questions.
 
     Args:
-        store: From ``open_store``.
+        store: From ``store_of_config``.
         encoded: The questions.
 
     Returns:
@@ -158,7 +159,7 @@ def open_features(store: FeatureStore, encoded: EncodedQuestions) -> StoreFeatur
     if lengths.any():
         num_regions = store.num_regions[features.rows[encoded.image]]
         beyond = encoded.choice_regions.values >= np.repeat(num_regions, lengths)
-        if store.boxes is None or beyond.any():
+        if not store.has_boxes or beyond.any():
             question = int(np.repeat(np.arange(len(encoded)), lengths)[beyond.argmax()])
             raise UserError(
                 f"{store.path} does not hold the boxes that question {encoded.question_ids[question]} chooses among: run "

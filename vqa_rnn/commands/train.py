@@ -20,7 +20,7 @@ from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
-from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, open_store, readable_questions
+from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, readable_questions, store_of_config
 from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, TrainingConfig, run_path
 from vqa_rnn.config_files import check_changes, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
@@ -132,7 +132,7 @@ def _prepare(
         images: Mapping[str, Path | None] = _images_of_encoded(run)
     else:
         images = images_of([question for each in questions.values() for question in each], annotations)
-    store = open_store(config, images, known)
+    store = store_of_config(config, images, known)
     questions = {split: readable_questions(config, store, each, NAMES[split]) for split, each in questions.items()}
     tokenizer, answers = (known.tokenizer, known.answers) if known else build_vocabularies(config, questions["train"])
     encoded = encode_splits(config, questions, tokenizer, answers)
@@ -228,7 +228,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     config = run.config.training
     rank, world_size = launched()
     data = {split: open_questions(run.questions_path(split)) for split in SPLITS}
-    store = open_store(run.config, _images_of_encoded(run), run)
+    store = store_of_config(run.config, _images_of_encoded(run), run)
     features = {split: StoreFeatures(store, data[split].image_ids) for split in SPLITS}
 
     torch.use_deterministic_algorithms(run.config.run.deterministic)

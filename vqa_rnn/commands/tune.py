@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vqa_rnn.annotations import load_annotations
-from vqa_rnn.commands.shared import images_of, open_store, readable_questions, with_all_questions
+from vqa_rnn.commands.shared import images_of, readable_questions, store_of_config, with_all_questions
 from vqa_rnn.commands.train import build_vocabularies, encode_splits, find_questions
 from vqa_rnn.config import Config
 from vqa_rnn.data.device import DeviceLoader
@@ -128,7 +128,7 @@ class _Trainings:
 
     def __init__(self, config: Config, annotations: Annotations, device: torch.device, seconds: float) -> None:
         questions = find_questions(config, annotations)["train"]
-        store: FeatureStore = open_store(config, images_of(questions, annotations))
+        store: FeatureStore = store_of_config(config, images_of(questions, annotations))
         questions = readable_questions(config, store, questions, "training")
         tokenizer, answers = build_vocabularies(config, questions)
         self._encoded = encode_splits(config, {"train": questions}, tokenizer, answers)["train"]

@@ -1,6 +1,7 @@
 """Batches on a GPU: features that lie there already, and copies that run beside the computation."""
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ def choose_place(wanted: str, store: FeatureStore, num_images: int, device: torc
         return "host"
     if device.type != "cuda":
         raise UserError(f"training.features_on=device keeps features on a GPU, and this run is on {device}: leave it out")
-    needed = num_images * store.features[:1].nbytes
+    needed = num_images * store.bytes_per_image
     free = int(LARGEST_SHARE * torch.cuda.mem_get_info(device)[0])
     if needed <= free:
         return "device"
@@ -118,22 +119,24 @@ def hold_on_device(store: FeatureStore, splits: Sequence[Ints], device: torch.de
         Each set's features, which share the memory.
     """
     held, places = np.unique(np.concatenate(splits), return_inverse=True)
-    features = _copy(store.features, held, device)
-    num_regions = _copy(store.num_regions, held, device)
-    boxes = None if store.boxes is None else _copy(store.boxes, held, device)
+    features = _copy(store.read, held, store.bytes_per_image, device)
+    num_regions = torch.from_numpy(store.num_regions[held]).to(device)
+    boxes = None
+    if store.has_boxes:
+        boxes = _copy(functools.partial(store.read_column, "boxes"), held, store.bytes_per_image, device)
     borders = np.cumsum([len(rows) for rows in splits])[:-1]
     return [
         DeviceFeatures(features, num_regions, boxes, torch.from_numpy(rows).to(device)) for rows in np.split(places, borders)
     ]
 
 
-def _copy(values: NDArray[Any], rows: Ints, device: torch.device) -> Tensor:
-    """Some rows of a mapped column, a part at a time."""
-    at_once = max(1, _AT_ONCE // max(1, values[:1].nbytes))
-    first = torch.from_numpy(values[rows[:1]])
+def _copy(read: Callable[[Ints], NDArray[Any]], rows: Ints, row_bytes: int, device: torch.device) -> Tensor:
+    """Some rows of a store, a part at a time."""
+    at_once = max(1, _AT_ONCE // max(1, row_bytes))
+    first = torch.from_numpy(read(rows[:1]))
     there = torch.empty((len(rows), *first.shape[1:]), dtype=first.dtype, device=device)
     for start in range(0, len(rows), at_once):
-        there[start : start + at_once] = torch.from_numpy(values[rows[start : start + at_once]]).to(device)
+        there[start : start + at_once] = torch.from_numpy(read(rows[start : start + at_once])).to(device)
     return there
 
 

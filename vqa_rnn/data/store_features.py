@@ -27,7 +27,7 @@ class StoreFeatures:
         self.rows = store.rows(image_ids)
 
     def read(self, images: Ints) -> Regions:
-        """Copy rows out of the mapped store.
+        """Copy rows out of the store.
 
         Args:
             images: (B,) indices into ``image_ids``.
@@ -36,8 +36,8 @@ class StoreFeatures:
             Their regions.
         """
         rows = self.rows[images]
-        boxes = None if self._store.boxes is None else self._store.boxes[rows]
-        return self._store.features[rows], self._store.num_regions[rows], boxes
+        boxes = self._store.read_column("boxes", rows) if self._store.has_boxes else None
+        return self._store.read(rows), self._store.num_regions[rows], boxes
 
     def shuffled(self, seed: int) -> "StoreFeatures":
         """The same source with images exchanged among each other, none in its own place: a floor for evaluation.

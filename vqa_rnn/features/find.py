@@ -6,14 +6,15 @@ from pathlib import Path
 
 import xxhash
 
-from vqa_rnn.config import Config, store_path
+from vqa_rnn.config import SUFFIXES, Config, store_path
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.store import FeatureStore, check_store, partial_path
+from vqa_rnn.features.check import check_store
+from vqa_rnn.features.store import FeatureStore, open_store, partial_path
 
 log = logging.getLogger("vqa_rnn")
 
 IMAGES_COMPARED = 16
-_UNFINISHED = ".partial.h5"
+_UNFINISHED = ".partial"
 
 
 def find_store(
@@ -40,20 +41,20 @@ def find_store(
     if config.features.store is not None or default.is_file() or (unfinished and partial_path(default).is_file()):
         return default
     found: dict[Path, int] = {}
-    for path in sorted(default.parent.glob(f"{config.dataset.name}-*.h5")):
-        is_partial = path.name.endswith(_UNFINISHED)
-        if is_partial and not unfinished:
+    suffixes = [default.suffix] if unfinished else SUFFIXES.values()
+    for path in sorted(default.parent.glob(f"{config.dataset.name}-*")):
+        is_partial = path.stem.endswith(_UNFINISHED)
+        if path.suffix not in suffixes or (is_partial and not unfinished):
             continue
         try:
-            store = FeatureStore(path)
+            store = open_store(path)
             check_store(store, config.features)
         except UserError:
             continue
         shared = store.row_of.keys() & images.keys()
         fits = fingerprint in (None, store.fingerprint) and shared and (unfinished or len(shared) == len(images))
         if fits and _holds_the_same(store, {image_id: images[image_id] for image_id in sorted(shared)}, fingerprint):
-            name = path.name.removesuffix(_UNFINISHED) + ".h5" if is_partial else path.name
-            found[path.with_name(name)] = len(shared)
+            found[path.with_stem(path.stem.removesuffix(_UNFINISHED))] = len(shared)
     if not found:
         return default
     most = max(found.values())

@@ -26,7 +26,7 @@ def channel_statistics(store: FeatureStore, rows: NDArray[np.int64]) -> tuple[ND
     for start in range(0, len(rows), _AT_ONCE):
         some = rows[start : start + _AT_ONCE]
         exists = np.arange(store.num_regions_max) < store.num_regions[some, None]
-        regions = store.features[some][exists].astype(np.float64)
+        regions = store.read(some)[exists].astype(np.float64)
         total += regions.sum(axis=0)
         squares += np.square(regions).sum(axis=0)
         count += len(regions)

@@ -1,0 +1,85 @@
+"""``vqa-rnn features``: feature stores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqa_rnn.cli.options import Json, print_json
+from vqa_rnn.errors import UserError
+
+app = typer.Typer(
+    name="features",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Feature stores: look at one, check it, convert, merge, import published features.",
+)
+
+Store = Annotated[Path, typer.Argument(metavar="STORE", help="A feature store: .h5, .lmdb, or .json of several parts.")]
+Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="The new store; .h5 or .lmdb.")]
+
+
+@app.command()
+def info(store: Store, json_: Json = False) -> None:
+    """What a store holds and how it was made.
+
+    Example: vqa-rnn features info features/demo.h5
+    """
+    from vqa_rnn.commands.features import describe_store, print_store
+
+    found = describe_store(store)
+    if json_:
+        print_json(found)
+    else:
+        print_store(found)
+
+
+@app.command()
+def verify(store: Store, json_: Json = False) -> None:
+    """Compare every image's features with the hash they were written with. Exit code 2 if one is damaged.
+
+    Example: vqa-rnn features verify features/demo.h5
+    """
+    from vqa_rnn.commands.features import verify_store
+
+    report = verify_store(store)
+    if json_:
+        print_json(report)
+    elif not report["damaged"]:
+        typer.echo(f"{store}: all {report['images']:,} images are as they were written")
+    if report["damaged"]:
+        few = ", ".join(report["damaged"][:5]) + (", …" if len(report["damaged"]) > 5 else "")
+        raise UserError(
+            f"{store}: {len(report['damaged'])} of {report['images']:,} images are not as they were written ({few}): delete "
+            "the store and run vqa-rnn preprocess again"
+        )
+
+
+@app.command()
+def convert(store: Store, output: Output, json_: Json = False) -> None:
+    """Write a store in another format. Stopped in the middle? Run it again: it goes on.
+
+    Example: vqa-rnn features convert features/demo.h5 features/demo.lmdb
+    """
+    from vqa_rnn.commands.features import convert_store, describe_store, print_store
+
+    found = describe_store(convert_store(store, output))
+    print_json(found) if json_ else print_store(found)
+
+
+@app.command()
+def merge(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE …", help="Stores made in the same way, of different images.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUTPUT", help=".h5 or .lmdb copies; .json only names the parts.")
+    ],
+    json_: Json = False,
+) -> None:
+    """Make one store of several.
+
+    Example: vqa-rnn features merge train.h5 val.h5 --output all.h5
+    """
+    from vqa_rnn.commands.features import describe_store, merge_stores, print_store
+
+    found = describe_store(merge_stores(stores, output))
+    print_json(found) if json_ else print_store(found)

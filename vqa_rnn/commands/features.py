@@ -1,0 +1,137 @@
+"""``vqa-rnn features``: look at stores, check them, convert, merge."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store import FeatureStore, open_store, write_joined
+from vqa_rnn.features.store.copying import copy_stores
+from vqa_rnn.features.store.joined import JoinedStore
+from vqa_rnn.progress import progress_bar
+
+_ROWS_AT_ONCE = 64
+
+
+def describe_store(path: Path) -> dict[str, Any]:
+    """What a store holds.
+
+    Args:
+        path: The store.
+
+    Returns:
+        Images, regions, size, and how they were made.
+    """
+    store = open_store(path)
+    counts = store.num_regions[store.written]
+    return {
+        "store": str(path),
+        "images": len(store.row_of),
+        "failed": sorted(store.skipped),
+        "regions": {"most": int(store.num_regions_max), "mean": float(counts.mean()) if len(counts) else 0.0},
+        "feature_size": store.feature_size,
+        "dtype": str(store.dtype),
+        "columns": list(store.region_columns),
+        "bytes": _bytes(path, store),
+        **{name: value for name, value in store.attributes.items() if name != "label_names"},
+    }
+
+
+def _bytes(path: Path, store: FeatureStore) -> int:
+    return sum(part.path.stat().st_size for part in getattr(store, "parts", ())) + path.stat().st_size
+
+
+def print_store(found: dict[str, Any]) -> None:
+    """Show what ``describe_store`` found.
+
+    Args:
+        found: As it was returned.
+    """
+    regions = found["regions"]
+    lines = {
+        "images": f"{found['images']:,}" + (f", {len(found['failed'])} could not be read" if found["failed"] else ""),
+        "regions an image": f"{regions['most']}"
+        + (f", {regions['mean']:.1f} in the mean" if regions["mean"] < regions["most"] else ""),
+        "features": f"{found['feature_size']} x {found['dtype']}" + "".join(f", {name}" for name in found["columns"]),
+        "size": f"{found['bytes'] / 1e6:,.1f} MB",
+        "backbone": found["backbone"],
+        "weights": found.get("weights", ""),
+        "layers": ", ".join(found["layer"]),
+        "transform": ", ".join(f"{name}={value}" for name, value in found["transform"].items()),
+        "computed": ", ".join(f"{name}={value}" for name, value in found["compute"].items()),
+        "fingerprint": found["fingerprint"],
+    }
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, text in lines.items():
+        if text:
+            table.add_row(name, escape(str(text)))
+    Console().print(table)
+
+
+def verify_store(path: Path) -> dict[str, Any]:
+    """Compare every row of a store with the hash that it was written with.
+
+    Args:
+        path: The store.
+
+    Returns:
+        ``store``, ``images`` and the ids of ``damaged`` images.
+    """
+    store = open_store(path, check_rows=False)
+    rows = np.flatnonzero(store.written)
+    damaged: list[str] = []
+    with progress_bar() as progress:
+        task = progress.add_task("verifying", total=len(rows), rate="")
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            damaged += [store.image_ids[row] for row in store.damaged(some)]
+            progress.advance(task, len(some))
+    return {"store": str(path), "images": len(rows), "damaged": damaged}
+
+
+def convert_store(path: Path, output: Path) -> Path:
+    """Write a store in another format, or a joined one in one file.
+
+    Args:
+        path: The store.
+        output: The new one; its suffix says the format.
+
+    Returns:
+        ``output``.
+    """
+    return _copy([open_store(path)], output)
+
+
+def merge_stores(paths: Sequence[Path], output: Path) -> Path:
+    """Make one store of several that were made in the same way.
+
+    Args:
+        paths: The stores; no image may be in two of them.
+        output: The new one. ``NAME.json`` only names the parts, which stay where they are; other suffixes copy them.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        UserError: There is a store already, or the stores do not belong together.
+    """
+    stores = [open_store(path) for path in paths]
+    if output.suffix != ".json":
+        return _copy(stores, output)
+    if output.exists():
+        raise UserError(f"{output} is there already: delete it, or give another name")
+    JoinedStore(output, stores)  # refuses what does not belong together
+    write_joined(output, paths)
+    return output
+
+
+def _copy(stores: Sequence[FeatureStore], output: Path) -> Path:
+    with progress_bar() as progress:
+        task = progress.add_task("copying", total=sum(len(store.image_ids) for store in stores), rate="")
+        copy_stores(stores, output, lambda count: progress.advance(task, count))
+    return output

@@ -1,0 +1,55 @@
+"""Whether a store holds the features that a config asks for."""
+
+from vqa_rnn.config import PRESET_OPTIONS, FeaturesConfig
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store import FeatureStore
+from vqa_rnn.features.weights import weights_file_hash
+
+_SETTINGS = ("image_size", "resize", "output", "grid_size", "intensity")  # of the transform, as in the config
+
+
+def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
+    """Refuse a store that was not made with a config's backbone and settings.
+
+    Args:
+        store: The store.
+        config: The config.
+
+    Raises:
+        UserError: They differ; the message names the first difference.
+    """
+    transform = store.attributes["transform"]
+    made = {"backbone": store.attributes["backbone"], "layers": tuple(store.attributes["layer"])}
+    made |= {name: transform[name] for name in _SETTINGS if name in transform}
+    made |= {"dtype": str(store.dtype)}
+    wanted = {"backbone": f"{config.library}/{config.backbone}", "layers": config.layers}
+    wanted |= {name: getattr(config, name) for name in (*_SETTINGS, "dtype")}
+    if config.output == "boxes":
+        made["box_method"], wanted["box_method"] = transform.get("box_method"), config.box_method
+    for name in PRESET_OPTIONS:
+        if getattr(config, name) is not None:
+            value = transform.get(name)
+            made[name], wanted[name] = tuple(value) if isinstance(value, list) else value, getattr(config, name)
+    for name, value in wanted.items():
+        if name not in made:
+            raise UserError(
+                f"{store.path} was made by an older version, which had no features.{name}: delete it and run vqa-rnn "
+                "preprocess again"
+            )
+        if made[name] != value:
+            raise UserError(
+                f"{store.path} was made with features.{name}={made[name]}, not {value}: "
+                "use the config that made it, or another features.store"
+            )
+    _check_weights(store, config)
+
+
+def _check_weights(store: FeatureStore, config: FeaturesConfig) -> None:
+    """Refuse a store of other weights than the config's, as far as a file or a name tells."""
+    made, now = str(store.attributes.get("weights_file_sha256", "")), weights_file_hash(config)
+    name = config.weights.partition(":")[2] if config.weights.startswith("hub:") else ""
+    if (made and now and made != now) or (name and store.weights and not store.weights.endswith(f".{name}")):
+        raise UserError(
+            f"{store.path} was made with other weights ({store.weights}) than features.weights={config.weights} has now: "
+            "use those that made it, or delete the store, or set features.store to another path"
+        )

@@ -1,0 +1,163 @@
+"""The feature store: rows of features by image id, in an HDF5 or an LMDB file, or in several of them.
+
+    /image_id     (I,)      utf-8, no duplicates
+    /features     (I, K, D) float16 or float32
+    /boxes        (I, K, 4) float32, x1 y1 x2 y2 as fractions of the image; only where regions are boxes
+    /labels       (I, K)    int32, what a detector took each region for; attribute label_names
+    /scores       (I, K)    float32, how sure it was
+    /num_regions  (I,)      int32, how many of the K regions exist
+    /written      (I,)      bool, the row is complete
+    /failed       (I,)      bool, the image could not be read and was skipped
+    /source_hash  (I,)      uint64, xxh64 of the image file's bytes
+    /row_hash     (I,)      uint64, xxh64 of the row's features, boxes, labels and scores
+    attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint;
+                  weights, what the backbone's weights are called; weights_file_sha256, of their file where there is one
+
+``hdf5.py`` has these as data sets, ``lmdb.py`` a value an image. An unfinished store is called ``NAME.partial.h5`` or
+``NAME.partial.lmdb`` and is renamed when every row is written or failed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vqa_rnn.config import SUFFIXES
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store.base import FORMAT_VERSION, REGION_COLUMNS, FeatureStore, StoreWriter, refuse_duplicates
+from vqa_rnn.features.store.hdf5 import Hdf5Store, Hdf5Writer
+from vqa_rnn.features.store.joined import JoinedStore, read_joined, write_joined
+from vqa_rnn.features.store.lmdb import MAGIC, MAGIC_AT, LmdbStore, LmdbWriter
+
+__all__ = [
+    "FORMAT_VERSION",
+    "REGION_COLUMNS",
+    "WRITERS",
+    "FeatureStore",
+    "StoreWriter",
+    "create_store",
+    "format_of",
+    "open_store",
+    "open_writer",
+    "partial_path",
+    "write_joined",
+]
+
+
+WRITERS: dict[str, Any] = {"hdf5": Hdf5Writer, "lmdb": LmdbWriter}
+JOINED = ".json"
+
+
+def open_store(path: Path, *, check_rows: bool = True) -> FeatureStore:
+    """Open a finished store, of the kind that its file is.
+
+    Args:
+        path: The file.
+        check_rows: Compare a few rows with their hashes.
+
+    Returns:
+        The store.
+
+    Raises:
+        UserError: It is missing, unfinished, not a feature store, of a newer format, damaged, or names an image twice.
+    """
+    if not path.is_file():
+        partial = partial_path(path)
+        unfinished = f"; {partial} is unfinished" if partial.is_file() else ""
+        raise UserError(f"no feature store at {path}{unfinished}: run vqa-rnn preprocess with the same config first")
+    with path.open("rb") as file:
+        head = file.read(MAGIC_AT + len(MAGIC))
+    store: FeatureStore
+    if path.suffix == JOINED:
+        store = JoinedStore(path, [open_store(part, check_rows=False) for part in read_joined(path)])
+    elif head[MAGIC_AT:] == MAGIC:
+        store = LmdbStore(path)
+    else:
+        store = Hdf5Store(path)
+    if check_rows:
+        store.check_some_rows()
+    return store
+
+
+def create_store(
+    path: Path,
+    image_ids: Sequence[str],
+    *,
+    num_regions: int,
+    feature_size: int,
+    dtype: str,
+    attributes: Mapping[str, Any],
+    region_columns: Sequence[str] = (),
+    earlier: Sequence[FeatureStore] = (),
+) -> StoreWriter:
+    """Make an unfinished store; one that is stopped while it is being made leaves nothing, and what was there before.
+
+    Args:
+        path: Where the finished store will lie; its suffix says the format.
+        image_ids: Ids in row order.
+        num_regions: K, the most regions an image has.
+        feature_size: D.
+        dtype: ``float16`` or ``float32``.
+        attributes: ``backbone``, ``weights_sha256``, ``layer``, ``transform``, ``compute``, ``fingerprint`` and ``weights``;
+            mappings are stored as JSON.
+        region_columns: Which of ``REGION_COLUMNS`` it gets.
+        earlier: Stores made the same way, whose rows are taken over.
+
+    Returns:
+        The writer.
+
+    Raises:
+        UserError: An image id comes twice, the disk has not the space, or the file cannot be written.
+    """
+    refuse_duplicates(image_ids, "the image list")
+    return WRITERS[format_of(path)].create(
+        path,
+        partial_path(path),
+        image_ids,
+        shape=(num_regions, feature_size),
+        dtype=dtype,
+        attributes=attributes,
+        region_columns=region_columns,
+        earlier=earlier,
+    )
+
+
+def open_writer(path: Path) -> StoreWriter:
+    """Take up an unfinished store.
+
+    Args:
+        path: Where the finished store will lie.
+
+    Returns:
+        Its writer.
+    """
+    writer: StoreWriter = WRITERS[format_of(path)](path, partial_path(path))
+    return writer
+
+
+def format_of(path: Path) -> str:
+    """The format of a store to be made.
+
+    Args:
+        path: Where it will lie.
+
+    Returns:
+        ``lmdb`` where the suffix says so, else ``hdf5``.
+    """
+    return "lmdb" if path.suffix == SUFFIXES["lmdb"] else "hdf5"
+
+
+def partial_path(path: Path) -> Path:
+    """The name of a store while it is unfinished.
+
+    Args:
+        path: The name of the finished store.
+
+    Returns:
+        ``NAME.partial.h5`` or ``NAME.partial.lmdb``.
+
+    Raises:
+        UserError: It is the name of a folder.
+    """
+    if not path.name or path.is_dir():
+        raise UserError(f"features.store={path} is a folder: give the path of a file")
+    return path.with_name(f"{path.stem}.partial{SUFFIXES[format_of(path)]}")

@@ -1,0 +1,376 @@
+"""What every feature store has, whatever kind of file holds it."""
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from vqa_rnn.errors import UserError
+
+FORMAT_VERSION = 1
+ATTRIBUTES = ("format_version", "backbone", "weights_sha256", "layer", "transform", "compute", "fingerprint")
+# Of each image, and of each of its regions where the store has them: shape behind (I,) or (I, K), and dtype.
+IMAGE_COLUMNS = {"num_regions": "int32", "written": "bool", "failed": "bool", "source_hash": "uint64", "row_hash": "uint64"}
+REGION_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
+    "boxes": ((4,), "float32"),
+    "labels": ((), "int32"),
+    "scores": ((), "float32"),
+}
+ROWS_CHECKED = 16  # when a store is opened
+_ROWS_AT_ONCE = 64  # of a copy
+
+Rows = NDArray[np.int64]
+Columns = Mapping[str, NDArray[Any]]
+
+
+class FeatureStore(ABC):
+    """A store open for reading. It may be pickled, and used after a fork.
+
+    Attributes:
+        path: The file.
+        image_ids: (I,) ids in row order.
+        row_of: Row by image id, for images that were written.
+        skipped: Images that could not be read when it was made.
+        num_regions_max: K.
+        feature_size: D.
+        dtype: Of the features.
+        num_regions: (I,) int32.
+        written: (I,) bool.
+        failed: (I,) bool.
+        source_hash: (I,) uint64, xxh64 of the image files.
+        row_hash: (I,) uint64, xxh64 of the rows.
+        region_columns: Which of ``REGION_COLUMNS`` it has.
+        attributes: What was recorded when it was made; ``transform`` and ``compute`` parsed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        image_ids: Sequence[str],
+        attributes: Mapping[str, Any],
+        columns: Columns,
+        shape: tuple[int, int, int],
+        dtype: str,
+        region_columns: Sequence[str],
+    ) -> None:
+        """Take what the file says.
+
+        Args:
+            path: The file.
+            image_ids: (I,) ids in row order.
+            attributes: As recorded.
+            columns: The ``IMAGE_COLUMNS``.
+            shape: I, K and D.
+            dtype: ``float16`` or ``float32``.
+            region_columns: Which columns of regions there are.
+        """
+        self.path, self.image_ids, self.attributes = path, list(image_ids), dict(attributes)
+        _, self.num_regions_max, self.feature_size = shape
+        self.dtype = np.dtype(dtype)
+        self.num_regions, self.written, self.failed = columns["num_regions"], columns["written"], columns["failed"]
+        self.row_hash, self.source_hash = columns["row_hash"], columns["source_hash"]
+        self.region_columns = tuple(name for name in REGION_COLUMNS if name in region_columns)
+        self.row_of = {image_id: row for row, image_id in enumerate(self.image_ids) if self.written[row]}
+        self.skipped = {self.image_ids[row] for row in np.flatnonzero(self.failed)}
+
+    def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Path]]:
+        return type(self), (self.path,)  # a loader process that is spawned opens the file anew
+
+    @abstractmethod
+    def read(self, rows: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Copy features.
+
+        Args:
+            rows: (n,) rows.
+            out: (n, K, D) array to copy them to, by default a new one.
+
+        Returns:
+            (n, K, D) features; zeros where an image has fewer than K regions.
+        """
+
+    @abstractmethod
+    def read_column(self, name: str, rows: Rows) -> NDArray[Any]:
+        """Copy what is known of regions.
+
+        Args:
+            name: One of ``region_columns``.
+            rows: (n,) rows.
+
+        Returns:
+            (n, K, …), as ``REGION_COLUMNS`` says; zeros where an image has fewer than K regions.
+        """
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Of the features of an image with K regions."""
+        return self.num_regions_max * self.feature_size * self.dtype.itemsize
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether it says where regions lie."""
+        return "boxes" in self.region_columns
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies backbone, weights, layers and transform."""
+        return str(self.attributes["fingerprint"])
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the fingerprint identifies."""
+        return {key: self.attributes[key] for key in ("backbone", "weights_sha256", "layer", "transform")}
+
+    @property
+    def weights(self) -> str:
+        """What the backbone's weights are called; the fingerprint holds their hash alone."""
+        return str(self.attributes.get("weights", ""))
+
+    def rows(self, image_ids: Sequence[str]) -> Rows:
+        """Look up images.
+
+        Args:
+            image_ids: The images wanted.
+
+        Returns:
+            (len(image_ids),) their rows.
+
+        Raises:
+            UserError: An image is not in the store, or could not be read when it was made.
+        """
+        missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in self.row_of]
+        skipped = sorted(self.skipped.intersection(missing))
+        if skipped:
+            more = ", …" if len(skipped) > 1 else ""
+            raise UserError(
+                f"{self.path}: {len(skipped)} of the images asked about could not be read when it was made "
+                f"({skipped[0]}{more}): "
+                "mend them and run vqa-rnn preprocess again, or leave their questions out"
+            )
+        if missing:
+            few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+            raise UserError(
+                f"{self.path} has no features of {len(missing)} of the images asked about ({few}): "
+                "run vqa-rnn preprocess with the same config"
+            )
+        return np.array([self.row_of[image_id] for image_id in image_ids], dtype=np.int64)
+
+    def damaged(self, rows: Rows) -> list[int]:
+        """Compare rows with the hashes that they were written with.
+
+        Args:
+            rows: (n,) rows that were written.
+
+        Returns:
+            Those that are not as they were written.
+        """
+        features = self.read(rows)
+        columns = {name: self.read_column(name, rows) for name in self.region_columns}
+        found = (hash_row(features[i], {name: values[i] for name, values in columns.items()}) for i in range(len(rows)))
+        return [int(row) for row, value in zip(rows, found, strict=True) if value != self.row_hash[row]]
+
+    def check_some_rows(self) -> None:
+        """Compare a few rows, spread over the store, with their hashes.
+
+        Raises:
+            UserError: One of them is damaged.
+        """
+        rows = np.flatnonzero(self.written)
+        wrong = self.damaged(rows[:: max(1, -(-len(rows) // ROWS_CHECKED))])
+        if wrong:
+            raise UserError(
+                f"{self.path} is damaged: the features of image {self.image_ids[wrong[0]]} are not those that were written; "
+                "delete it and run vqa-rnn preprocess again"
+            )
+
+
+class StoreWriter(ABC):
+    """A store being made, which can be left at any moment and taken up again.
+
+    Attributes:
+        path: Where the finished store will lie.
+        image_ids: (I,) ids in row order.
+        attributes: As they were recorded; ``transform`` and ``compute`` parsed.
+    """
+
+    path: Path
+    image_ids: list[str]
+    attributes: dict[str, Any]
+
+    @property
+    @abstractmethod
+    def done(self) -> NDArray[np.bool_]:
+        """(I,) bool, the rows that are written or failed."""
+
+    @abstractmethod
+    def write(
+        self,
+        rows: Sequence[int],
+        features: Sequence[NDArray[Any]] | NDArray[Any],
+        source_hash: Sequence[int],
+        **columns: Sequence[NDArray[Any]],
+    ) -> None:
+        """Write rows. They are on the disk after the next ``commit``, which comes by itself every few seconds.
+
+        Args:
+            rows: The rows.
+            features: For each row (its regions, D); fewer regions than K leave zeros.
+            source_hash: xxh64 of each image file.
+            **columns: For each row (its regions, …) of each column of regions that the store has.
+        """
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Mark rows as written once they are on the disk."""
+
+    @abstractmethod
+    def fail(self, row: int) -> None:
+        """Mark an image that cannot be read.
+
+        Args:
+            row: Its row.
+        """
+
+    @abstractmethod
+    def forget_failures(self) -> None:
+        """Let images that could not be read be tried again."""
+
+    @abstractmethod
+    def finish(self) -> Path:
+        """Put the store in its place.
+
+        Returns:
+            The path of the finished store.
+        """
+
+    def pending(self, batch_rows: int) -> Iterator[range]:
+        """Row ranges still to do. Ranges are fixed, whatever was done before, so that a batch is always the same batch.
+
+        Args:
+            batch_rows: Rows a range.
+
+        Yields:
+            Ranges of rows in which at least one is neither written nor failed.
+        """
+        done = self.done
+        for start in range(0, len(self.image_ids), batch_rows):
+            rows = range(start, min(start + batch_rows, len(self.image_ids)))
+            if not done[rows.start : rows.stop].all():
+                yield rows
+
+    def take_over(self, store: FeatureStore) -> None:
+        """Write the rows that another store has of the same images.
+
+        Args:
+            store: The other one.
+        """
+        shared = [(row, store.row_of[image_id]) for row, image_id in enumerate(self.image_ids) if image_id in store.row_of]
+        for start in range(0, len(shared), _ROWS_AT_ONCE):
+            rows, old_rows = zip(*shared[start : start + _ROWS_AT_ONCE], strict=True)
+            self.copy_rows(store, np.array(old_rows, dtype=np.int64), rows)
+
+    def copy_rows(self, store: FeatureStore, source_rows: Rows, rows: Sequence[int]) -> None:
+        """Write rows of another store.
+
+        Args:
+            store: The other one.
+            source_rows: (n,) rows there.
+            rows: (n,) rows here.
+        """
+        counts = store.num_regions[source_rows]
+
+        def existing(values: NDArray[Any]) -> list[NDArray[Any]]:
+            return [each[:count] for each, count in zip(values, counts, strict=True)]
+
+        columns = {name: existing(store.read_column(name, source_rows)) for name in store.region_columns}
+        self.write(rows, existing(store.read(source_rows)), store.source_hash[source_rows].tolist(), **columns)
+
+
+def hash_row(features: NDArray[Any], columns: Columns) -> int:
+    """Hash what is stored of an image.
+
+    Args:
+        features: (K, D).
+        columns: (K, …) of each column of regions.
+
+    Returns:
+        xxh64 of all bytes.
+    """
+    digest = xxhash.xxh64(np.ascontiguousarray(features).data)
+    for name in REGION_COLUMNS:
+        if name in columns:
+            digest.update(np.ascontiguousarray(columns[name]).data)
+    return digest.intdigest()
+
+
+def padded_row(regions: NDArray[Any], num_regions_max: int, dtype: np.dtype) -> NDArray[Any]:
+    """What is known of an image's regions, filled up with zeros.
+
+    Args:
+        regions: (n, …), n at most K.
+        num_regions_max: K.
+        dtype: As it is stored.
+
+    Returns:
+        (K, …).
+    """
+    row = np.zeros((num_regions_max, *regions.shape[1:]), dtype=dtype)
+    row[: len(regions)] = regions
+    return row
+
+
+def check_attributes(attributes: Mapping[str, Any], path: Path) -> None:
+    """Refuse a file that is no feature store, or one of a later format.
+
+    Args:
+        attributes: As read, parsed.
+        path: The file, for the message.
+
+    Raises:
+        UserError: An attribute is missing, or the format is unknown.
+    """
+    lacking = [name for name in ATTRIBUTES if name not in attributes]
+    if lacking:
+        raise UserError(f"{path} is not a feature store: {lacking[0]} is missing")
+    version = attributes["format_version"]
+    if not isinstance(version, int):
+        raise UserError(f"{path} is not a feature store: format_version is not a number")
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {version}; this program knows versions up to {FORMAT_VERSION}: install a newer vqa-rnn"
+        )
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Refuse now what would end hours later: a write through a mapping to a full disk kills the process without a word.
+
+    Args:
+        path: A file to be.
+        needed: Its bytes.
+
+    Raises:
+        UserError: The disk has not the space.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise UserError(f"{path} needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free there")
+
+
+def refuse_duplicates(image_ids: Sequence[str], where: str) -> None:
+    """See that ids are unique.
+
+    Args:
+        image_ids: The ids.
+        where: They are from, for the message.
+
+    Raises:
+        UserError: One comes twice.
+    """
+    if len(set(image_ids)) < len(image_ids):
+        seen: set[str] = set()
+        twice = next(image_id for image_id in image_ids if image_id in seen or seen.add(image_id))  # type: ignore[func-returns-value]
+        raise UserError(f"{where}: the image id '{twice}' comes twice; ids must be unique")

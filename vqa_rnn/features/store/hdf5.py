@@ -1,0 +1,222 @@
+"""A feature store in one HDF5 file, contiguous and uncompressed, read and written through a memory mapping.
+
+All space is laid out when the file is made, so that every data set has a fixed place. From then on HDF5's own metadata is never
+touched: rows go in through the mapping, reach the disk, and only then ``/written`` is set, so that a kill or a power cut at any
+moment leaves a good file.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store.base import (
+    FORMAT_VERSION,
+    IMAGE_COLUMNS,
+    REGION_COLUMNS,
+    FeatureStore,
+    Rows,
+    StoreWriter,
+    check_attributes,
+    check_space,
+    hash_row,
+    refuse_duplicates,
+)
+from vqa_rnn.files import sync_folder
+
+COMMIT_SECONDS, COMMIT_BYTES = 2.0, 2**28  # no more than this is lost by a kill or a power cut
+
+
+class Hdf5Store(FeatureStore):
+    """An HDF5 store open for reading; rows come straight from the mapped file."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file.
+
+        Args:
+            path: The file.
+
+        Raises:
+            UserError: It is not a feature store, of a newer format, damaged, or names an image twice.
+        """
+        image_ids, attributes, columns = _map(path, "r")
+        self._columns = {name: np.asarray(column) for name, column in columns.items()}
+        features = columns["features"]
+        super().__init__(path, image_ids, attributes, self._columns, features.shape, str(features.dtype), [*columns])
+
+    def read(self, rows: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        return np.take(self._columns["features"], rows, axis=0, out=out, mode="clip")  # mode="raise" copies twice
+
+    def read_column(self, name: str, rows: Rows) -> NDArray[Any]:
+        return self._columns[name][rows]
+
+
+class Hdf5Writer(StoreWriter):
+    """An HDF5 store being made."""
+
+    def __init__(self, path: Path, partial: Path) -> None:
+        """Open the unfinished store of ``path``, which ``create`` made.
+
+        Args:
+            path: Where the finished store will lie.
+            partial: Where the unfinished one lies.
+        """
+        self.path = path
+        self._partial = partial
+        self.image_ids, self.attributes, self._columns = _map(self._partial, "r+")
+        self._unmarked: list[int] = []
+        self._committed = time.monotonic()
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        partial: Path,
+        image_ids: Sequence[str],
+        *,
+        shape: tuple[int, int],
+        dtype: str,
+        attributes: Mapping[str, Any],
+        region_columns: Sequence[str],
+        earlier: Sequence[FeatureStore],
+    ) -> "Hdf5Writer":
+        """As ``create_store``, in an HDF5 file."""
+        unnamed = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {"features": ((len(image_ids), *shape), dtype)}
+        for name in region_columns:
+            behind, kind = REGION_COLUMNS[name]
+            shapes[name] = (len(image_ids), shape[0], *behind), kind
+        shapes |= {name: ((len(image_ids),), kind) for name, kind in IMAGE_COLUMNS.items()}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            check_space(partial, sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in shapes.values()))
+            with h5py.File(unnamed, "w") as file:
+                file.create_dataset("image_id", data=list(image_ids), dtype=h5py.string_dtype("utf-8"))
+                for name, (sizes, kind) in shapes.items():
+                    _allocate(file, name, sizes, kind)
+                file.attrs["format_version"] = FORMAT_VERSION
+                for key, value in sorted(attributes.items()):
+                    file.attrs[key] = json.dumps(value) if isinstance(value, Mapping | list | tuple) else value
+            writer = cls(path, unnamed)
+            for store in earlier:
+                writer.take_over(store)
+            writer.commit()
+            os.replace(unnamed, partial)
+            writer._partial = partial
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else error  # HDF5 says much more
+            raise UserError(f"cannot write {partial}: {why}") from error
+        finally:
+            with suppress(OSError):
+                unnamed.unlink(missing_ok=True)
+        return writer
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        done: NDArray[np.bool_] = self._columns["written"] | self._columns["failed"]
+        done[self._unmarked] = True
+        return done
+
+    def write(
+        self,
+        rows: Sequence[int],
+        features: Sequence[NDArray[Any]] | NDArray[Any],
+        source_hash: Sequence[int],
+        **columns: Sequence[NDArray[Any]],
+    ) -> None:
+        regions = {"features": features, **columns}
+        for i, row in enumerate(rows):
+            count = len(features[i])
+            for name, values in regions.items():
+                self._columns[name][row, :count] = values[i]
+                self._columns[name][row, count:] = 0
+            self._columns["num_regions"][row] = count
+            self._columns["source_hash"][row] = source_hash[i]
+            written = {name: self._columns[name][row] for name in columns}
+            self._columns["row_hash"][row] = hash_row(self._columns["features"][row], written)
+        self._unmarked += rows
+        waiting = len(self._unmarked) * self._columns["features"][:1].nbytes
+        if waiting > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        if self._unmarked:
+            self._flush(name for name in self._columns if name != "written")
+            self._columns["written"][self._unmarked] = True
+            self._unmarked = []
+        self._flush(["written"])
+        self._committed = time.monotonic()
+
+    def _flush(self, names: Iterable[str]) -> None:
+        for name in names:
+            column = self._columns[name]
+            if isinstance(column, np.memmap):
+                column.flush()
+
+    def forget_failures(self) -> None:
+        self._columns["failed"][:] = False
+
+    def fail(self, row: int) -> None:
+        self._columns["failed"][row] = True
+
+    def finish(self) -> Path:
+        self.commit()
+        self._flush(self._columns)
+        os.replace(self._partial, self.path)
+        sync_folder(self.path.parent)
+        return self.path
+
+
+def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
+    """Make a contiguous data set with its space allocated now."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.CONTIGUOUS)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_obj_track_times(False)  # the same features are the same bytes
+    kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
+    h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), dcpl=creation)
+
+
+def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read ids and attributes, and map every column."""
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = {key: _plain(value) for key, value in file.attrs.items()}
+            check_attributes(attributes, path)
+            lacking = [name for name in ("image_id", "features", *IMAGE_COLUMNS) if name not in file]
+            if lacking:
+                raise UserError(f"{path} is not a feature store: {lacking[0]} is missing")
+            image_ids = [str(name) for name in file["image_id"].asstr()[:]]
+            places = {}
+            for name in ("features", *REGION_COLUMNS, *IMAGE_COLUMNS):
+                if name in file:
+                    dataset = file[name]
+                    places[name] = (dataset.id.get_offset(), dataset.shape, dataset.dtype)
+    except OSError as error:
+        raise UserError(f"cannot open {path} as HDF5: {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is an HDF5 file but not a feature store: {error}") from error
+    missing = [name for name in ("features", *IMAGE_COLUMNS) if places[name][0] is None]
+    if missing and len(image_ids):
+        raise UserError(f"{path} is not a feature store: {missing[0]} is missing or not contiguous")
+    refuse_duplicates(image_ids, str(path))
+    columns: dict[str, NDArray[Any]] = {}
+    for name, (offset, shape, dtype) in places.items():
+        columns[name] = np.memmap(path, dtype=dtype, mode=mode, offset=offset, shape=shape)  # type: ignore[call-overload]
+    return image_ids, attributes, columns
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str) and value.startswith(("{", "[")):
+        return json.loads(value)
+    return value

@@ -1,0 +1,312 @@
+"""A feature store in one LMDB file: a value an image, only as long as its regions are many.
+
+    ``meta``     JSON: shape, dtype, columns of regions, attributes
+    ``ids``      JSON: the image ids in row order
+    ``NUM``      a row, its number as 8 bytes: state, number of regions, source hash, row hash; then features and each column
+                 of the regions that exist
+    ``columns``  the columns of images end to end, written when the store is finished
+
+A transaction is on the disk whole or not at all, so a kill or a power cut at any moment leaves a good file.
+"""
+
+import json
+import os
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import lmdb
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store.base import (
+    FORMAT_VERSION,
+    IMAGE_COLUMNS,
+    REGION_COLUMNS,
+    FeatureStore,
+    Rows,
+    StoreWriter,
+    check_attributes,
+    check_space,
+    hash_row,
+    padded_row,
+    refuse_duplicates,
+)
+from vqa_rnn.files import sync_folder
+
+COMMIT_SECONDS, COMMIT_BYTES = 2.0, 2**27  # what waits in memory to be written
+MAGIC, MAGIC_AT = struct.pack("=I", 0xBEEFC0DE), 16  # of LMDB's first page
+_HEADER = struct.Struct("<IIQQ")  # state, number of regions, source hash, row hash
+_WRITTEN, _FAILED = 1, 2
+_READ: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()  # by device and inode
+_SPARE = 64 * 2**20  # bytes of the map for ids, columns and pages of the tree
+
+
+class LmdbStore(FeatureStore):
+    """An LMDB store open for reading."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Args:
+            path: The file.
+
+        Raises:
+            UserError: It is not a feature store, of a newer format, damaged, or names an image twice.
+        """
+        with _reading(path):
+            self._environment = _open_shared(path)
+            with self._environment.begin(buffers=True) as transaction:
+                meta, image_ids = _read_meta(transaction, path)
+                columns = _read_columns(transaction, len(image_ids))
+        super().__init__(path, image_ids, meta["attributes"], columns, meta["shape"], meta["dtype"], meta["region_columns"])
+        self._layout = _layout(meta)
+
+    def read(self, rows: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        return self._copy("features", rows, out)
+
+    def read_column(self, name: str, rows: Rows) -> NDArray[Any]:
+        return self._copy(name, rows, None)
+
+    def _copy(self, name: str, rows: Rows, out: NDArray[Any] | None) -> NDArray[Any]:
+        behind, dtype, _ = self._layout[name]
+        if out is None:
+            out = np.empty((len(rows), self.num_regions_max, *behind), dtype)
+        with self._environment.begin(buffers=True) as transaction:
+            for i, row in enumerate(rows.tolist()):
+                value = transaction.get(_key(row))
+                count = 0 if value is None else _part(value, name, self._layout, out[i])
+                out[i, count:] = 0
+        return out
+
+
+class LmdbWriter(StoreWriter):
+    """An LMDB store being made."""
+
+    def __init__(self, path: Path, partial: Path) -> None:
+        """Open the unfinished store of ``path``, which ``create`` made.
+
+        Args:
+            path: Where the finished store will lie.
+            partial: Where the unfinished one lies.
+        """
+        self.path, self._partial = path, partial
+        with _reading(partial):
+            self._environment = _open(partial)
+            with self._environment.begin() as transaction:
+                self._meta, self.image_ids = _read_meta(transaction, partial)
+                self._columns = _read_columns(transaction, len(self.image_ids))
+        self.attributes = self._meta["attributes"]
+        self._waiting: dict[int, bytes] = {}
+        self._waiting_bytes = 0
+        self._committed = time.monotonic()
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        partial: Path,
+        image_ids: Sequence[str],
+        *,
+        shape: tuple[int, int],
+        dtype: str,
+        attributes: Mapping[str, Any],
+        region_columns: Sequence[str],
+        earlier: Sequence[FeatureStore],
+    ) -> "LmdbWriter":
+        """As ``create_store``, in an LMDB file."""
+        meta = {
+            "shape": [len(image_ids), *shape],
+            "dtype": dtype,
+            "region_columns": list(region_columns),
+            "attributes": {"format_version": FORMAT_VERSION, **attributes},
+        }
+        needed = len(image_ids) * _row_bytes(meta)
+        unnamed = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            check_space(partial, needed)
+            environment = _open(unnamed, map_size=needed + needed // 8 + _SPARE + 1024 * len(image_ids))
+            with environment.begin(write=True) as transaction:
+                transaction.put(b"meta", json.dumps(meta).encode())
+                transaction.put(b"ids", json.dumps(list(image_ids)).encode())
+            environment.close()
+            writer = cls(path, unnamed)
+            for store in earlier:
+                writer.take_over(store)
+            writer.commit()
+            os.replace(unnamed, partial)
+            writer._partial = partial
+        except (OSError, lmdb.Error) as error:
+            why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+            raise UserError(f"cannot write {partial}: {why}") from error
+        finally:
+            with suppress(OSError):
+                unnamed.unlink(missing_ok=True)
+        return writer
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        done: NDArray[np.bool_] = self._columns["written"] | self._columns["failed"]
+        done[list(self._waiting)] = True
+        return done
+
+    def write(
+        self,
+        rows: Sequence[int],
+        features: Sequence[NDArray[Any]] | NDArray[Any],
+        source_hash: Sequence[int],
+        **columns: Sequence[NDArray[Any]],
+    ) -> None:
+        num_regions_max, dtype = self._meta["shape"][1], np.dtype(self._meta["dtype"])
+        for i, row in enumerate(rows):
+            count = len(features[i])
+            kinds = {name: np.dtype(REGION_COLUMNS[name][1]) for name in columns}
+            regions = {name: np.asarray(columns[name][i], kinds[name]) for name in self._meta["region_columns"]}
+            stored = np.asarray(features[i], dtype)
+            row_hash = hash_row(
+                padded_row(stored, num_regions_max, dtype),
+                {name: padded_row(values, num_regions_max, values.dtype) for name, values in regions.items()},
+            )
+            parts = [_HEADER.pack(_WRITTEN, count, source_hash[i], row_hash), stored.tobytes()]
+            self._put(row, b"".join([*parts, *(values.tobytes() for values in regions.values())]))
+
+    def fail(self, row: int) -> None:
+        self._put(row, _HEADER.pack(_FAILED, 0, 0, 0))
+
+    def _put(self, row: int, value: bytes) -> None:
+        self._waiting[row] = value
+        self._waiting_bytes += len(value)
+        if self._waiting_bytes > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        try:
+            with self._environment.begin(write=True) as transaction:
+                for row, value in self._waiting.items():
+                    transaction.put(_key(row), value)
+        except lmdb.Error as error:
+            raise UserError(f"cannot write {self._partial}: {error}") from error
+        for row, value in self._waiting.items():
+            _set_columns(self._columns, row, value)
+        self._waiting.clear()
+        self._waiting_bytes, self._committed = 0, time.monotonic()
+
+    def forget_failures(self) -> None:
+        failed = np.flatnonzero(self._columns["failed"])
+        with self._environment.begin(write=True) as transaction:
+            for row in failed.tolist():
+                transaction.delete(_key(row))
+        self._columns["failed"][:] = False
+
+    def finish(self) -> Path:
+        self.commit()
+        with self._environment.begin(write=True) as transaction:
+            transaction.put(b"columns", b"".join(self._columns[name].tobytes() for name in IMAGE_COLUMNS))
+        self._environment.sync(True)
+        self._environment.close()
+        os.replace(self._partial, self.path)
+        sync_folder(self.path.parent)
+        return self.path
+
+
+def _open(path: Path, **options: Any) -> Any:
+    # no lock file beside the store: it is written by one process, which holds a lock of its own, and read when it is finished
+    environment = lmdb.open(str(path), subdir=False, lock=False, readahead=False, meminit=False, **options)
+    size, needed = path.stat().st_size, (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if size < needed:  # reading beyond the end of a mapped file kills the process
+        environment.close()
+        raise UserError(f"{path} is cut off: it has {size:,} of {needed:,} bytes; delete it and run vqa-rnn preprocess again")
+    return environment
+
+
+def _open_shared(path: Path) -> Any:
+    """Open for reading. A process must not open a file twice; what it opened, the processes that it forks may read too."""
+    status = path.stat()
+    environment = _READ.get((status.st_dev, status.st_ino))
+    if environment is None:
+        environment = _READ[status.st_dev, status.st_ino] = _open(path, readonly=True)
+    return environment
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What a file that is no store may raise becomes one line."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise UserError(f"cannot open {path} as LMDB: {error}") from error
+    except (ValueError, KeyError, TypeError, struct.error) as error:
+        raise UserError(f"{path} is an LMDB file but not a feature store: {error}") from error
+
+
+def _key(row: int) -> bytes:
+    return row.to_bytes(8, "big")
+
+
+def _read_meta(transaction: Any, path: Path) -> tuple[dict[str, Any], list[str]]:
+    content, ids = transaction.get(b"meta"), transaction.get(b"ids")
+    if content is None or ids is None:
+        raise UserError(f"{path} is an LMDB file but not a feature store: {'ids' if content else 'meta'} is missing")
+    meta = json.loads(bytes(content))
+    check_attributes(meta["attributes"], path)
+    image_ids = [str(name) for name in json.loads(bytes(ids))]
+    refuse_duplicates(image_ids, str(path))
+    return meta, image_ids
+
+
+def _read_columns(transaction: Any, num_images: int) -> dict[str, NDArray[Any]]:
+    """The columns of images: as a finished store has them, else from the heads of the rows that are there."""
+    columns = {name: np.zeros(num_images, dtype=kind) for name, kind in IMAGE_COLUMNS.items()}
+    content = transaction.get(b"columns")
+    if content is None:
+        for key, value in transaction.cursor():
+            if len(key) == 8:
+                _set_columns(columns, int.from_bytes(key, "big"), value)
+        return columns
+    start = 0
+    for name, column in columns.items():
+        columns[name] = np.frombuffer(content, column.dtype, num_images, start).copy()
+        start += column.nbytes
+    return columns
+
+
+def _set_columns(columns: Mapping[str, NDArray[Any]], row: int, value: bytes) -> None:
+    state, count, source_hash, row_hash = _HEADER.unpack_from(value)
+    columns["written"][row], columns["failed"][row] = state == _WRITTEN, state == _FAILED
+    columns["num_regions"][row], columns["source_hash"][row], columns["row_hash"][row] = count, source_hash, row_hash
+
+
+Layout = dict[str, tuple[tuple[int, ...], np.dtype, int]]
+
+
+def _layout(meta: Mapping[str, Any]) -> Layout:
+    """Of each column of regions its shape behind (K,), its dtype, and the bytes of a region before it in a row."""
+    layout: Layout = {"features": ((meta["shape"][2],), np.dtype(meta["dtype"]), 0)}
+    before = meta["shape"][2] * np.dtype(meta["dtype"]).itemsize
+    for name in meta["region_columns"]:
+        behind, kind = REGION_COLUMNS[name]
+        layout[name] = behind, np.dtype(kind), before
+        before += int(np.prod(behind, dtype=np.int64)) * np.dtype(kind).itemsize
+    return layout
+
+
+def _part(value: Any, name: str, layout: Layout, out: NDArray[Any]) -> int:
+    """Copy a column out of a row; gives the number of regions."""
+    _, count, _, _ = _HEADER.unpack_from(value)
+    behind, dtype, before = layout[name]
+    size = count * int(np.prod(behind, dtype=np.int64))
+    out[:count] = np.frombuffer(value, dtype, size, _HEADER.size + count * before).reshape(count, *behind)
+    return int(count)
+
+
+def _row_bytes(meta: Mapping[str, Any]) -> int:
+    layout = _layout(meta)
+    a_region = sum(int(np.prod(behind, dtype=np.int64)) * dtype.itemsize for behind, dtype, _ in layout.values())
+    page = 4096
+    return -(-(_HEADER.size + meta["shape"][1] * a_region + 16) // page) * page
