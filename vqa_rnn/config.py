@@ -180,8 +180,9 @@ class FeaturesConfig(Section):
     """The file; `.lmdb` makes an LMDB file. By default in `features/`, named after data set, backbone and settings."""
     format: Literal["hdf5", "lmdb"] = "hdf5"
     """`hdf5`: read by mapping, the fastest; `lmdb`: a value an image, only as long as its regions are many."""
-    library: Literal["timm", "torchvision", "none"] = "timm"
-    """Where the backbone comes from; `none`: no images are read, each counts as one region of zeros, for text alone."""
+    library: Literal["timm", "torchvision", "imported", "none"] = "timm"
+    """Where the backbone comes from; `imported`: features are in `store`, from `vqa-rnn features import`; `none`: no images are
+    read, each counts as one region of zeros, for text alone."""
     backbone: str = "tf_efficientnet_lite0"
     """Its name there, such as `resnet152`."""
     weights: str = "package"
@@ -223,6 +224,12 @@ class FeaturesConfig(Section):
     def _store_has_the_suffix(self) -> "FeaturesConfig":
         if self.format == "lmdb" and self.store is not None and self.store.suffix not in (SUFFIXES["lmdb"], ".json"):
             raise ValueError(f"format=lmdb needs a store that ends in .lmdb, not store={self.store}")
+        return self
+
+    @model_validator(mode="after")
+    def _imported_features_have_a_store(self) -> "FeaturesConfig":
+        if self.library == "imported" and self.store is None:
+            raise ValueError("library=imported needs store, the file that vqa-rnn features import wrote")
         return self
 
     @model_validator(mode="after")

@@ -70,6 +70,11 @@ class Session:
             raise UserError(
                 f"{path} looks at given boxes of an image, which cannot be given here: use vqa-rnn predict or evaluate"
             )
+        if self.run.config.features.library == "imported":
+            raise UserError(
+                f"{path} was trained on features that were imported ({self.run.features['backbone'].partition('/')[2]}), and "
+                "no backbone here makes the same of another image: use vqa-rnn predict or evaluate"
+            )
         on_gpu = torch.cuda.is_available() and self.run.config.run.device != "cpu"
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._model = load_model(self.run, self._device)

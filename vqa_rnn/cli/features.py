@@ -83,3 +83,37 @@ def merge(
 
     found = describe_store(merge_stores(stores, output))
     print_json(found) if json_ else print_store(found)
+
+
+@app.command("import")
+def import_(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="bottom-up-tsv, bottom-up-hdf5, visdial-hdf5, openvqa-npz, mmf-npy, mmf-lmdb, grid-feats-pth, or arrays.",
+        ),
+    ],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE …", help="Files or folders of that format, joined in one store.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUTPUT", help="The new store; .h5 or .lmdb.")],
+    ids: Annotated[
+        str, typer.Option(help="as-is: images are called as in the files; coco: by the number at the end of their names.")
+    ] = "as-is",
+    dtype: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
+    features_key: Annotated[str, typer.Option(help="arrays: the name of the features.")] = "features",
+    ids_key: Annotated[str, typer.Option(help="arrays: the name of the image ids.")] = "image_id",
+    boxes_key: Annotated[str | None, typer.Option(help="arrays: the name of boxes, as fractions of the image.")] = None,
+    ids_file: Annotated[Path | None, typer.Option(help="arrays: image ids, a line each or a JSON list.")] = None,
+    json_: Json = False,
+) -> None:
+    """Write published features into a store, to train with features.library=imported features.store=OUTPUT.
+
+    Example: vqa-rnn features import bottom-up-tsv trainval_36.tsv --output features/bottom_up.h5
+    """
+    from vqa_rnn.commands.features import describe_store, import_store, print_store
+
+    arrays = {"features_key": features_key, "ids_key": ids_key, "boxes_key": boxes_key, "ids_file": ids_file}
+    found = describe_store(import_store(kind, files, output, ids, dtype, arrays))
+    print_json(found) if json_ else print_store(found)

@@ -1,18 +1,21 @@
-"""``vqa-rnn features``: look at stores, check them, convert, merge."""
+"""``vqa-rnn features``: look at stores, check them, convert, merge, import."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from preprocessing.import_features import Ids, import_features
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.importers import SOURCES
 from vqa_rnn.features.store import FeatureStore, open_store, write_joined
 from vqa_rnn.features.store.copying import copy_stores
 from vqa_rnn.features.store.joined import JoinedStore
+from vqa_rnn.files import unknown_name
 from vqa_rnn.progress import progress_bar
 
 _ROWS_AT_ONCE = 64
@@ -128,6 +131,40 @@ def merge_stores(paths: Sequence[Path], output: Path) -> Path:
     JoinedStore(output, stores)  # refuses what does not belong together
     write_joined(output, paths)
     return output
+
+
+def import_store(
+    kind: str, files: Sequence[Path], output: Path, ids: str, dtype: str, array_options: Mapping[str, Any]
+) -> Path:
+    """Write published features into a store.
+
+    Args:
+        kind: The format, one of ``SOURCES``.
+        files: Files or folders of it.
+        output: The store; its suffix says the format.
+        ids: ``as-is`` or ``coco``, as in ``import_features``.
+        dtype: ``float16`` or ``float32``.
+        array_options: Of ``ArraysSource``.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        UserError: An option is unknown, a file is missing, or as ``import_features``.
+    """
+    for what, name, known in (
+        ("format", kind, SOURCES),
+        ("--ids", ids, get_args(Ids)),
+        ("--dtype", dtype, ("float16", "float32")),
+    ):
+        if name not in known:
+            raise UserError(unknown_name(what, name, known))
+    missing = next((file for file in files if not file.exists()), None)
+    if missing is not None:
+        raise UserError(f"no file or folder at {missing}")
+    options = array_options if kind == "arrays" else {}
+    sources = [SOURCES[kind](file, **options) for file in files]
+    return import_features(sources, files, kind, output, ids=ids, dtype=dtype)  # type: ignore[arg-type]
 
 
 def _copy(stores: Sequence[FeatureStore], output: Path) -> Path:

@@ -32,7 +32,7 @@ def weights_file(config: FeaturesConfig) -> Path | None:
     Raises:
         UserError: No package holds this backbone, or it is not installed.
     """
-    if config.library == "none" or config.weights.partition(":")[0] == "hub":
+    if config.library in ("none", "imported") or config.weights.partition(":")[0] == "hub":
         return None
     if config.weights != "package":
         return Path(config.weights)

@@ -1,0 +1,127 @@
+"""Published features to a feature store: streaming, resumable, with a bar."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.importers import Regions, Source
+from vqa_rnn.features.store import StoreWriter, create_store, open_writer, partial_path
+from vqa_rnn.files import hold
+from vqa_rnn.progress import progress_bar
+
+Ids = Literal["as-is", "coco"]
+IMAGES_AT_ONCE = 32
+
+
+def import_features(
+    sources: Sequence[Source], files: Sequence[Path], kind: str, output: Path, *, ids: Ids = "as-is", dtype: str = "float16"
+) -> Path:
+    """Write published features into a store. A job that was stopped goes on where it was.
+
+    Args:
+        sources: Opened files; an image that is in several counts once, as in the first.
+        files: Their paths, of which the names are recorded.
+        kind: The format, as in ``SOURCES``.
+        output: The store; its suffix says the format.
+        ids: How images are called in it. ``as-is``: as in the source; ``coco``: by the number at the end, without zeros
+            (``COCO_val2014_000000000042`` is 42), as the readers of VQA and VisDial call them.
+        dtype: ``float16`` or ``float32``.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        UserError: There is a store already, a source is not as its format says, a name has no number, sizes differ, or a value
+            is too large for ``dtype``.
+    """
+    if output.exists():
+        raise UserError(f"{output} is there already: delete it, or give another name")
+    _check_alike(sources, files)
+    places: dict[str, tuple[Source, int]] = {}
+    for source in sources:
+        for index, name in enumerate(source.names):
+            places.setdefault(_image_id(name, ids), (source, index))
+    if ids == "coco" and len(places) < len({name for source in sources for name in source.names}):
+        raise UserError("ids=coco gives several images the same number: import with ids=as-is")
+    image_ids = list(places)
+    with hold(partial_path(output).with_suffix(".lock"), f"another process is writing {output}: wait for it"):
+        writer = _open_writer(output, image_ids, sources, files, kind, dtype)
+        with progress_bar() as progress:
+            task = progress.add_task("importing", total=len(image_ids), rate="")
+            try:
+                for rows in writer.pending(IMAGES_AT_ONCE):
+                    read = [source.read(index) for source, index in (places[image_ids[row]] for row in rows)]
+                    _write(writer, rows, read, np.dtype(dtype))
+                    progress.update(task, completed=rows.stop)
+            finally:
+                writer.commit()
+        return writer.finish()
+
+
+def _check_alike(sources: Sequence[Source], files: Sequence[Path]) -> None:
+    first = sources[0]
+    for source, file in zip(sources, files, strict=True):
+        if source.feature_size != first.feature_size or source.region_columns != first.region_columns:
+            raise UserError(
+                f"{file} has features of size {source.feature_size} ({', '.join(source.region_columns) or 'no boxes'}), and "
+                f"{files[0]} of size {first.feature_size} ({', '.join(first.region_columns) or 'no boxes'}): import them apart"
+            )
+
+
+def _image_id(name: str, ids: Ids) -> str:
+    if ids == "as-is":
+        return name
+    found = re.search(r"(\d+)(?:\.\w+)?$", name)
+    if found is None:
+        raise UserError(f"ids=coco: the image name {name} does not end in a number: import with ids=as-is")
+    return str(int(found.group(1)))
+
+
+def _open_writer(
+    output: Path, image_ids: Sequence[str], sources: Sequence[Source], files: Sequence[Path], kind: str, dtype: str
+) -> StoreWriter:
+    first = sources[0]
+    description: dict[str, Any] = {
+        "backbone": f"imported/{kind}",
+        "weights_sha256": "",
+        "layer": [],
+        "transform": {
+            "files": [file.name for file in files],
+            "output": "boxes" if "boxes" in first.region_columns else "regions",
+        },
+    }
+    known = [description, image_ids, dtype, first.feature_size]
+    fingerprint = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+    if partial_path(output).is_file():
+        writer = open_writer(output)
+        if writer.attributes["fingerprint"] != fingerprint:
+            raise UserError(f"{partial_path(output)} was begun with other features: delete it, or give another name")
+        return writer
+    return create_store(
+        output,
+        image_ids,
+        num_regions=max(source.num_regions_max for source in sources),
+        feature_size=first.feature_size,
+        dtype=dtype,
+        attributes={**description, "weights": "", "compute": {}, "fingerprint": fingerprint},
+        region_columns=first.region_columns,
+    )
+
+
+def _write(writer: StoreWriter, rows: range, read: Sequence[Regions], dtype: np.dtype) -> None:
+    with np.errstate(over="ignore"):
+        features = [regions.features.astype(dtype) for regions in read]
+    for row, stored in zip(rows, features, strict=True):
+        if not np.isfinite(stored).all():
+            raise UserError(
+                f"image {writer.image_ids[row]} has a value that is no number or too large for {dtype}: "
+                "import with --dtype float32"
+            )
+    columns = {name: [regions.columns[name] for regions in read] for name in read[0].columns}
+    writer.write(rows, features, [0] * len(read), **columns)

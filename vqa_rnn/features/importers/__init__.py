@@ -1,0 +1,26 @@
+"""Published features, in the formats that people have on their disks.
+
+Each format is a ``Source``: names of images, and the regions of one after the other. Nothing is unpickled that is not numpy
+arrays and plain containers.
+"""
+
+from collections.abc import Callable
+
+from vqa_rnn.features.importers.arrays import ArraysSource, AttentionFeaturesSource, VisdialSource
+from vqa_rnn.features.importers.folders import GridFeaturesSource, MmfNpySource, OpenVqaSource
+from vqa_rnn.features.importers.mmf_lmdb import MmfLmdbSource
+from vqa_rnn.features.importers.source import Regions, Source
+from vqa_rnn.features.importers.tsv import TsvSource
+
+__all__ = ["SOURCES", "Regions", "Source"]
+
+SOURCES: dict[str, Callable[..., Source]] = {
+    "bottom-up-tsv": TsvSource,
+    "bottom-up-hdf5": AttentionFeaturesSource,
+    "visdial-hdf5": VisdialSource,
+    "openvqa-npz": OpenVqaSource,
+    "mmf-npy": MmfNpySource,
+    "mmf-lmdb": MmfLmdbSource,
+    "grid-feats-pth": GridFeaturesSource,
+    "arrays": ArraysSource,
+}

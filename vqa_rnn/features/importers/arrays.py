@@ -1,0 +1,228 @@
+"""Features of all images in arrays: HDF5 files of well-known programs, and arrays under names that are given."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.importers.pickles import load_plain
+from vqa_rnn.features.importers.source import Regions, Source, check_regions
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+
+
+class AttentionFeaturesSource(Source):
+    """The HDF5 files that https://github.com/hengyuan-hu/bottom-up-attention-vqa makes of the published lines.
+
+    ``train36.hdf5`` has ``image_features`` (I, 36, D) and ``spatial_features`` (I, 36, 6), whose first four are boxes as
+    fractions. With 10 to 100 regions it has the rows of all images end to end, and ``pos_boxes`` (I, 2), the first and the last
+    of each image. ``train36_imgid2idx.pkl`` beside it says which image is where.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Args:
+            path: The HDF5 file.
+
+        Raises:
+            UserError: It or the map of ids beside it is missing, or is not so.
+        """
+        self._path, self._file = path, open_hdf5(path)
+        self._features = dataset(self._file, path, ["image_features"])
+        self._boxes = dataset(self._file, path, ["spatial_features"])
+        self._positions = self._file["pos_boxes"][:] if "pos_boxes" in self._file else None
+        ids = path.with_name(f"{path.stem}_imgid2idx.pkl")
+        try:
+            with ids.open("rb") as file:
+                index_of = load_plain(file, str(ids))
+        except OSError as error:
+            raise UserError(f"{ids} is needed beside {path.name}: {error.strerror}") from error
+        if not isinstance(index_of, dict) or sorted(index_of.values()) != list(range(len(index_of))):
+            raise UserError(f"{ids} is not a map from image ids to the rows of {path.name}")
+        self.names = [str(name) for name in sorted(index_of, key=index_of.__getitem__)]
+        self.feature_size = self._features.shape[-1]
+        self.region_columns = ("boxes",)
+        if self._positions is None:
+            self.num_regions_max = self._features.shape[1]
+        else:
+            self.num_regions_max = int((self._positions[:, 1] - self._positions[:, 0]).max())
+        rows = len(self._features) if self._positions is None else len(self._positions)
+        if rows < len(self.names):
+            raise UserError(f"{path} has {rows} images, and {ids.name} names {len(self.names)}")
+
+    def read(self, index: int) -> Regions:
+        rows: Any = index if self._positions is None else slice(*self._positions[index].tolist())
+        features = check_regions(f"{self._path} image {self.names[index]}", self._features[rows], self.feature_size)
+        return Regions(features, {"boxes": self._boxes[rows][:, :4].clip(0, 1)})
+
+
+class VisdialSource(Source):
+    """The HDF5 files of the VisDial starter code, https://github.com/batra-mlp-lab/visdial-challenge-starter-pytorch.
+
+    ``features`` (I, K, D), or (I, D) of a whole image, and ``image_id`` or ``image_ids`` (I,). Boxes in it are in pixels of
+    images whose size it does not tell: they are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Args:
+            path: The HDF5 file.
+
+        Raises:
+            UserError: It is not so.
+        """
+        self._path, file = path, open_hdf5(path)
+        self._features = dataset(file, path, ["features"])
+        ids = dataset(file, path, ["image_id", "image_ids"])
+        self.names = id_texts(ids[:])
+        self._counts = file["num_boxes"][:].ravel() if "num_boxes" in file else None
+        self.num_regions_max = self._features.shape[1] if self._features.ndim == 3 else 1
+        self.feature_size, self.region_columns = self._features.shape[-1], ()
+        check_count(path, len(self._features), self.names)
+
+    def read(self, index: int) -> Regions:
+        features = self._features[index].reshape(self.num_regions_max, self.feature_size)
+        return Regions(features if self._counts is None else features[: int(self._counts[index])], {})
+
+
+class ArraysSource(Source):
+    """Arrays of any origin: ``.npy``, ``.npz`` or HDF5."""
+
+    def __init__(
+        self,
+        path: Path,
+        features_key: str = "features",
+        ids_key: str = "image_id",
+        boxes_key: str | None = None,
+        ids_file: Path | None = None,
+    ) -> None:
+        """Open the file.
+
+        Args:
+            path: It holds (I, K, D), or (I, D) of whole images.
+            features_key: What the features are called in it; a ``.npy`` file has no names.
+            ids_key: What the (I,) image ids are called.
+            boxes_key: What the (I, K, 4) boxes are called, as fractions of the image; None where there are none.
+            ids_file: The ids where they are in a file of their own: a line each, or a JSON list.
+
+        Raises:
+            UserError: Something is missing, or does not fit.
+        """
+        if path.suffix in HDF5_SUFFIXES:
+            arrays: Any = open_hdf5(path)
+        else:
+            try:
+                loaded = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise UserError(f"cannot read {path}: {error}") from error
+            arrays = {features_key: loaded} if path.suffix == ".npy" else loaded
+        self._features = dataset(arrays, path, [features_key])
+        self._boxes = None if boxes_key is None else dataset(arrays, path, [boxes_key])
+        self.names = read_ids(ids_file) if ids_file else id_texts(np.asarray(dataset(arrays, path, [ids_key])))
+        if self._features.ndim not in (2, 3):
+            raise UserError(f"{path}: {features_key} has the shape {self._features.shape}, not (images, regions, size)")
+        self.num_regions_max = self._features.shape[1] if self._features.ndim == 3 else 1
+        self.feature_size = self._features.shape[-1]
+        self.region_columns = () if self._boxes is None else ("boxes",)
+        check_count(path, len(self._features), self.names)
+        if self._boxes is not None and self._boxes.shape != (len(self.names), self.num_regions_max, 4):
+            raise UserError(f"{path}: {boxes_key} has the shape {self._boxes.shape}, not (images, regions, 4)")
+
+    def read(self, index: int) -> Regions:
+        features = np.asarray(self._features[index]).reshape(self.num_regions_max, self.feature_size)
+        if self._boxes is None:
+            return Regions(features, {})
+        boxes = np.asarray(self._boxes[index])
+        if boxes.min() < 0 or boxes.max() > 1:
+            raise UserError(f"the boxes of image {self.names[index]} are not fractions of the image (from 0 to 1)")
+        return Regions(features, {"boxes": boxes})
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The open file.
+
+    Raises:
+        UserError: It is no such file.
+    """
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"cannot open {path} as HDF5: {error}") from error
+
+
+def dataset(arrays: Any, path: Path, names: Sequence[str]) -> Any:
+    """Find an array under one of several names.
+
+    Args:
+        arrays: A mapping from names, such as an open HDF5 file.
+        path: Its file, for the message.
+        names: The names.
+
+    Returns:
+        The array.
+
+    Raises:
+        UserError: There is none of these names.
+    """
+    for name in names:
+        if name in arrays:
+            return arrays[name]
+    raise UserError(f"{path} has no {' or '.join(names)}; it has {', '.join(sorted(arrays)) or 'nothing'}")
+
+
+def id_texts(ids: Any) -> list[str]:
+    """Image ids as texts.
+
+    Args:
+        ids: (I,) numbers, bytes or texts.
+
+    Returns:
+        (I,) texts.
+    """
+    return [each.decode() if isinstance(each, bytes) else str(each) for each in np.asarray(ids).ravel().tolist()]
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read a file of image ids.
+
+    Args:
+        path: A line each, or a JSON list.
+
+    Returns:
+        The ids.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return [str(each) for each in json.loads(text)] if path.suffix == ".json" else text.split("\n")[: text.count("\n") or 1]
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the image ids {path}: {error}") from error
+
+
+def check_count(path: Path, num_rows: int, names: Sequence[str]) -> None:
+    """See that every row has an id.
+
+    Args:
+        path: The file, for the message.
+        num_rows: How many rows there are.
+        names: The ids.
+
+    Raises:
+        UserError: There are more or fewer.
+    """
+    if num_rows != len(names):
+        raise UserError(f"{path} has features of {num_rows} images, and {len(names)} image ids")

@@ -1,0 +1,154 @@
+"""Features with a file an image."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.importers.pickles import load_npy
+from vqa_rnn.features.importers.source import Regions, Source, check_regions, fractions
+from vqa_rnn.progress import progress_bar
+
+
+class FolderSource(Source):
+    """A folder in which each image has a file; images are called as their files are, without the suffix."""
+
+    suffix: ClassVar[str]
+
+    def __init__(self, path: Path) -> None:
+        """Look at every file.
+
+        Args:
+            path: The folder.
+
+        Raises:
+            UserError: There are no such files, or they differ in size.
+        """
+        self._path = path
+        self._files = sorted(file for file in path.rglob(f"*{self.suffix}") if self._is_features(file))
+        if not self._files:
+            raise UserError(f"there are no {self.suffix} files of features in {path}")
+        self.names = [file.relative_to(path).as_posix().removesuffix(self.suffix) for file in self._files]
+        sizes = []
+        with progress_bar() as progress:
+            task = progress.add_task(f"reading {path.name}", total=len(self._files), rate="")
+            for file in self._files:
+                sizes.append(self._read_file(file).features.shape)
+                progress.advance(task)
+        odd = next((i for i, size in enumerate(sizes) if size[1] != sizes[0][1]), None)
+        if odd is not None:
+            raise UserError(f"{self._files[odd]} has features of size {sizes[odd][1]}, and {self._files[0]} of {sizes[0][1]}")
+        self.num_regions_max, self.feature_size = max(size[0] for size in sizes), sizes[0][1]
+        self.region_columns = tuple(self._read_file(self._files[0]).columns)
+
+    def read(self, index: int) -> Regions:
+        found = self._read_file(self._files[index])
+        if tuple(found.columns) != self.region_columns:
+            raise UserError(
+                f"{self._files[index]} has other columns than {self._files[0]}: {', '.join(found.columns) or 'none'}"
+            )
+        return found
+
+    def _is_features(self, file: Path) -> bool:
+        return True
+
+    @abstractmethod
+    def _read_file(self, file: Path) -> Regions:
+        """The regions of an image."""
+
+
+class OpenVqaSource(FolderSource):
+    """What https://github.com/MILVLG/openvqa reads: ``.npz`` with ``x`` (D, n), ``bbox`` (n, 4), ``image_w``, ``image_h``."""
+
+    suffix = ".npz"
+
+    def _read_file(self, file: Path) -> Regions:
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                features = check_regions(str(file), arrays["x"].T)
+                if "image_w" not in arrays:
+                    return Regions(features, {})
+                boxes = fractions(arrays["bbox"], float(arrays["image_w"]), float(arrays["image_h"]))
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise UserError(f"cannot read {file}: {error}") from error
+        if len(boxes) != len(features):
+            raise UserError(f"{file}: {len(features)} regions and {len(boxes)} boxes")
+        return Regions(features, {"boxes": boxes})
+
+
+class MmfNpySource(FolderSource):
+    """What https://github.com/facebookresearch/mmf extracts: ``NAME.npy`` (n, D) and ``NAME_info.npy``, a dict of boxes."""
+
+    suffix = ".npy"
+
+    def _is_features(self, file: Path) -> bool:
+        return not file.stem.endswith("_info")
+
+    def _read_file(self, file: Path) -> Regions:
+        features = check_regions(str(file), np.asarray(load_npy(file)))
+        info = file.with_name(f"{file.stem}_info.npy")
+        if not info.is_file():
+            return Regions(features, {})
+        return Regions(features, mmf_columns(load_npy(info), len(features), str(info)))
+
+
+class GridFeaturesSource(FolderSource):
+    """What https://github.com/facebookresearch/grid-feats-vqa extracts: ``ID.pth``, (1, D, H, W); its cells are the boxes."""
+
+    suffix = ".pth"
+
+    def _read_file(self, file: Path) -> Regions:
+        try:
+            grid = torch.load(file, "cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a file that is none of its own
+            raise UserError(f"cannot read {file} as a tensor: {str(error).splitlines()[0]}") from error
+        if not isinstance(grid, torch.Tensor) or grid.dim() != 4 or grid.shape[0] != 1:
+            raise UserError(f"{file}: a tensor (1, size, height, width) is needed")
+        features = grid[0].flatten(1).T.float().numpy()
+        return Regions(features, {"boxes": cell_boxes(*grid.shape[2:])})
+
+
+def cell_boxes(height: int, width: int) -> NDArray[np.float32]:
+    """The cells of a grid as boxes.
+
+    Args:
+        height: Cells from top to bottom.
+        width: Cells from left to right.
+
+    Returns:
+        (height * width, 4) x1 y1 x2 y2 as fractions of the image, row by row from the top left.
+    """
+    y, x = np.divmod(np.arange(height * width), width)
+    return np.stack([x / width, y / height, (x + 1) / width, (y + 1) / height], axis=1).astype(np.float32)
+
+
+def mmf_columns(info: Any, count: int, where: str) -> dict[str, NDArray[Any]]:
+    """The boxes, labels and scores that MMF keeps beside features.
+
+    Args:
+        info: Its dict.
+        count: How many regions there are.
+        where: It is from, for the message.
+
+    Returns:
+        The columns of regions that it has.
+
+    Raises:
+        UserError: It is not so.
+    """
+    try:
+        columns = {"boxes": fractions(info["bbox"], float(info["image_width"]), float(info["image_height"]))}
+        if info.get("objects") is not None and len(info["objects"]):
+            columns["labels"] = np.asarray(info["objects"]).ravel()
+            probabilities = np.asarray(info["cls_prob"])
+            columns["scores"] = probabilities.max(axis=1) if probabilities.ndim == 2 else probabilities.ravel()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{where} is not what MMF writes beside features: {error!r}") from error
+    wrong = [name for name, values in columns.items() if len(values) < count]
+    if wrong:
+        raise UserError(f"{where}: {count} regions, and {len(columns[wrong[0]])} {wrong[0]}")
+    return {name: values[:count] for name, values in columns.items()}

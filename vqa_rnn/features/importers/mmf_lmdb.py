@@ -1,0 +1,64 @@
+"""MMF's LMDB of features, https://github.com/facebookresearch/mmf: a pickled dict an image, and a pickled list of the keys."""
+
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.importers.folders import mmf_columns
+from vqa_rnn.features.importers.pickles import load_plain
+from vqa_rnn.features.importers.source import Regions, Source, check_regions
+from vqa_rnn.progress import progress_bar
+
+
+class MmfLmdbSource(Source):
+    """A folder or a file of LMDB."""
+
+    def __init__(self, path: Path) -> None:
+        """Look at every image.
+
+        Args:
+            path: The folder with ``data.mdb``, or the file.
+
+        Raises:
+            UserError: It is not so.
+        """
+        self._path = path
+        try:
+            self._environment = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
+        except lmdb.Error as error:
+            raise UserError(f"cannot open {path} as LMDB: {error}") from error
+        with self._environment.begin() as transaction:
+            content = transaction.get(b"keys")
+            if content is None:
+                raise UserError(f"{path} has no entry 'keys': it is not MMF's")
+            keys = load_plain(content, f"{path}: keys")
+        self._keys: list[bytes] = [key if isinstance(key, bytes) else str(key).encode() for key in keys]
+        self.names = [key.decode() for key in self._keys]
+        counts = []
+        with progress_bar() as progress:
+            task = progress.add_task(f"reading {path.name}", total=len(self._keys), rate="")
+            for i in range(len(self._keys)):
+                regions = self.read(i)
+                counts.append(len(regions.features))
+                self.feature_size = regions.features.shape[1]
+                self.region_columns = tuple(regions.columns)
+                progress.advance(task)
+        if not counts:
+            raise UserError(f"{path} is empty")
+        self.num_regions_max = max(counts)
+
+    def read(self, index: int) -> Regions:
+        where = f"{self._path}: {self.names[index]}"
+        with self._environment.begin() as transaction:
+            content = transaction.get(self._keys[index])
+        if content is None:
+            raise UserError(f"{where} is among the keys, and not there")
+        item: Any = load_plain(content, where)
+        if not isinstance(item, dict) or "features" not in item:
+            raise UserError(f"{where} has no features")
+        count = int(item.get("num_boxes", len(item["features"])))
+        features = check_regions(where, np.asarray(item["features"])[:count])
+        return Regions(features, mmf_columns(item, len(features), where) if "bbox" in item else {})

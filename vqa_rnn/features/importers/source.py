@@ -1,0 +1,91 @@
+"""What a file of published features gives."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.errors import UserError
+
+
+class Regions(NamedTuple):
+    """The regions of an image.
+
+    Attributes:
+        features: (n, D).
+        columns: (n, …) of each column of regions that the source has.
+    """
+
+    features: NDArray[Any]
+    columns: Mapping[str, NDArray[Any]]
+
+
+class Source(ABC):
+    """Features in a format of other programs.
+
+    Attributes:
+        names: What the images are called there.
+        num_regions_max: K, the most regions an image has.
+        feature_size: D.
+        region_columns: Which columns of regions there are besides features.
+    """
+
+    names: list[str]
+    num_regions_max: int
+    feature_size: int
+    region_columns: tuple[str, ...]
+
+    @abstractmethod
+    def read(self, index: int) -> Regions:
+        """Read an image.
+
+        Args:
+            index: Its place in ``names``.
+
+        Returns:
+            Its regions; boxes as fractions of the image.
+
+        Raises:
+            UserError: The file is not as its format says.
+        """
+
+
+def fractions(boxes: NDArray[Any], width: float, height: float) -> NDArray[np.float32]:
+    """Boxes in pixels as fractions of the image.
+
+    Args:
+        boxes: (n, 4) x1 y1 x2 y2.
+        width: Of the image.
+        height: Of the image.
+
+    Returns:
+        (n, 4) from 0 to 1.
+    """
+    scaled = np.asarray(boxes, dtype=np.float64) / [width, height, width, height]
+    return scaled.clip(0, 1).astype(np.float32)
+
+
+def check_regions(where: str, features: NDArray[Any], feature_size: int | None = None) -> NDArray[Any]:
+    """See that something is the regions of an image.
+
+    Args:
+        where: The file and the image, for the message.
+        features: What was read.
+        feature_size: D, where it is known.
+
+    Returns:
+        ``features``.
+
+    Raises:
+        UserError: It has another shape, or is not numbers.
+    """
+    if (
+        features.ndim != 2
+        or features.dtype.kind not in "fiu"
+        or (feature_size is not None and features.shape[1] != feature_size)
+    ):
+        size = "D" if feature_size is None else feature_size
+        raise UserError(f"{where}: numbers of the shape (regions, {size}) are needed, not {features.dtype} {features.shape}")
+    return features

@@ -1,0 +1,102 @@
+"""Bottom-up features as they were published: a line an image, arrays in base64 (Anderson et al. 2018).
+
+https://github.com/peteanderson80/bottom-up-attention: ``image_id image_w image_h num_boxes boxes features``; as LXMERT has,
+https://github.com/airsplay/lxmert: ``img_id img_h img_w objects_id objects_conf attrs_id attrs_conf num_boxes boxes features``.
+"""
+
+import base64
+import binascii
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.importers.source import Regions, Source, fractions
+from vqa_rnn.progress import progress_bar
+
+log = logging.getLogger("vqa_rnn")
+
+_FIELDS = {
+    6: ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features"),
+    10: ("image_id", "image_h", "image_w", "labels", "scores", "attrs_id", "attrs_conf", "num_boxes", "boxes", "features"),
+}
+_DTYPES = {"boxes": "<f4", "features": "<f4", "labels": "<i8", "scores": "<f4"}
+
+
+class TsvSource(Source):
+    """Lines of base64. The file is read once to find them, then line by line."""
+
+    def __init__(self, path: Path) -> None:
+        """Find the lines.
+
+        Args:
+            path: The file.
+
+        Raises:
+            UserError: A line is cut off, or has other fields.
+        """
+        self._path = path
+        self._places: list[tuple[int, int]] = []  # first byte, number of the line
+        self.names, counts, twice = [], [], 0
+        seen: set[str] = set()
+        self.feature_size = 0
+        with path.open("rb") as file, progress_bar() as progress:
+            task = progress.add_task(f"reading {path.name}", total=path.stat().st_size >> 20, rate="MB")
+            start = 0
+            for number, line in enumerate(file, start=1):
+                fields = self._split(line, number)
+                name, count = fields["image_id"].decode(), int(fields["num_boxes"])
+                if name in seen:
+                    twice += 1
+                else:
+                    seen.add(name)
+                    self.names.append(name)
+                    self._places.append((start, number))
+                    counts.append(count)
+                self.feature_size = self.feature_size or len(self._decode(fields, "features", number)) // max(count, 1)
+                self.region_columns = ("boxes", "labels", "scores") if "labels" in fields else ("boxes",)
+                start += len(line)
+                progress.update(task, completed=start >> 20)
+        if not self.names:
+            raise UserError(f"{path} is empty")
+        if twice:
+            log.warning("%s: %d lines are about an image that came before: the first line of each image counts", path, twice)
+        self.num_regions_max = max(counts)
+
+    def read(self, index: int) -> Regions:
+        start, number = self._places[index]
+        with self._path.open("rb") as file:
+            file.seek(start)
+            fields = self._split(file.readline(), number)
+        count = int(fields["num_boxes"])
+
+        def column(name: str, size: int) -> NDArray[Any]:
+            values = self._decode(fields, name, number)
+            if len(values) != count * size:
+                raise UserError(f"{self._path} line {number}: {name} has {len(values)} numbers, not {count} regions of {size}")
+            return values.reshape(count, size) if size > 1 else values
+
+        boxes = fractions(column("boxes", 4), float(fields["image_w"]), float(fields["image_h"]))
+        columns = {"boxes": boxes, **{name: column(name, 1) for name in self.region_columns if name != "boxes"}}
+        return Regions(column("features", self.feature_size), columns)
+
+    def _split(self, line: bytes, number: int) -> dict[str, bytes]:
+        values = line.rstrip(b"\r\n").split(b"\t")
+        names = _FIELDS.get(len(values))
+        if names is None:
+            known = " or ".join(f"{count} ({' '.join(names)})" for count, names in _FIELDS.items())
+            raise UserError(f"{self._path} line {number}: {len(values)} fields between tabs, not {known}")
+        fields = dict(zip(names, values, strict=True))
+        for name in ("image_w", "image_h", "num_boxes"):
+            if not fields[name].isdigit():
+                raise UserError(f"{self._path} line {number}: {name} is {fields[name][:20]!r}, not a number")
+        return fields
+
+    def _decode(self, fields: dict[str, bytes], name: str, number: int) -> NDArray[Any]:
+        try:
+            return np.frombuffer(base64.b64decode(fields[name], validate=True), dtype=_DTYPES[name])
+        except (binascii.Error, ValueError) as error:
+            raise UserError(f"{self._path} line {number}: {name} is cut off or no base64: {error}") from error
