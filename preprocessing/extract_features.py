@@ -1,5 +1,6 @@
 """Images to a feature store: resumable, in the fastest way found on this machine, with a bar that shows the true rate."""
 
+import difflib
 import logging
 import time
 from collections.abc import Iterator
@@ -123,10 +124,7 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
         return _write_blanks(path, config, image_ids)
     absent = [image_id for image_id in image_ids if not annotations.images[image_id].is_file()]
     if absent and not config.features.skip_damaged:
-        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        asked = [question.question_id for question in annotations.questions if question.image_id == absent[0]]
-        who = f": question {asked[0]} asks about it" if asked else ""
-        raise UserError(f"no image at {annotations.images[absent[0]]}{more}{who}")
+        raise UserError(_absent_image(annotations, absent))
     if config.features.output == "boxes" and not annotations.boxes:
         raise UserError(f"features.output=boxes: {config.dataset.name} gives no boxes; Visual7W pointing does")
     extractor = Extractor(config.features, device=device)
@@ -170,7 +168,7 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
                 except UserError as error:
                     if not config.features.skip_damaged:
                         pool.shutdown(cancel_futures=True)
-                        raise
+                        raise UserError(f"{error}; or set features.skip_damaged=true to leave its questions out") from error
                     failed[image_ids[row]] = str(error)
                     continue
                 images.append(image)
@@ -192,6 +190,21 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
             written.result()
     seconds = time.perf_counter() - started
     return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
+
+
+def _absent_image(annotations: Annotations, absent: list[str]) -> str:
+    """What to say of images that are not there: which, who names it, and what else there is."""
+    path = annotations.images[absent[0]]
+    more = f" (and {len(absent) - 1} more are missing)" if len(absent) > 1 else ""
+    asked = [question.question_id for question in annotations.questions if question.image_id == absent[0]]
+    where = f"{annotations.named_at[absent[0]]}: " if absent[0] in annotations.named_at else ""
+    who = f", which question '{asked[0]}' asks about" if asked and not where else ""
+    if path.is_dir():
+        return f"{where}{path} is a folder, and an image is needed{who}{more}"
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name.lower(), {name.lower(): name for name in beside}, n=1)
+    guess = next((f": did you mean {name}?" for name in beside if near and name.lower() == near[0]), "")
+    return f"{where}no image at {path}{who}{guess}{more}"
 
 
 def _write(

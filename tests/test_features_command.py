@@ -116,6 +116,8 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, capsys: pytest
     other.fail(0)
     other.finish()
     assert "do not belong together" in run(capsys, "merge", store.path, tmp_path / "other.h5", "-o", output, code=2)[1]
+    odd = tmp_path / "copy.npz"
+    assert f"{odd} must end in .h5 or .lmdb" in run(capsys, "convert", store.path, odd, code=2)[1]
     assert "no feature store at" in run(capsys, "convert", tmp_path / "gone.h5", output, code=2)[1]
     assert "is there already" in run(capsys, "convert", store.path, store.path, code=2)[1]
     begin(output, ["begun"])

@@ -103,6 +103,8 @@ def check_changes(old: Config, new: Config, may_change: Sequence[str], what: str
     """
     for key, (before, after) in config_changes(old, new).items():
         if not key.startswith(tuple(may_change)):
+            known = {f"dataset.{name}" for name in type(new.dataset).model_fields}
+            may_change = [name for name in may_change if not name.startswith("dataset.") or name in known]
             names = ", ".join(name + "*" if name.endswith(".") else name for name in may_change)
             raise UserError(f"{what} was trained with {key}={before}, not {after}: {who} may only change {names}")
 

@@ -98,6 +98,8 @@ class Annotations:
         questions: In the order of the source.
         images: Path of every image that a question names, by image id.
         files: The files that the questions were read from; none for a data set that is installed as a package.
+        cut_splits: Splits that were cut by image from the training questions: another set of images may cut them elsewhere.
+        named_at: Where an image is named first, as ``FILE:LINE``, by image id, where that is known.
         boxes: Pointing: (n, 4) float32 x1 y1 x2 y2 in pixels of each image's given boxes, by image id. Box i is region
             i + 1 of the image: region 0 is the whole of it.
     """
@@ -106,6 +108,8 @@ class Annotations:
     questions: tuple[Question, ...]
     images: dict[str, Path] = field(repr=False)
     files: tuple[Path, ...] = field(default=(), repr=False)
+    cut_splits: frozenset[Split] = frozenset()
+    named_at: Mapping[str, str] = field(default_factory=dict, repr=False)
     boxes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def split(self, name: Split) -> tuple[Question, ...]:

@@ -55,10 +55,13 @@ def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
             sources.append("test")
     annotations = READERS[dataset.name](dataset, sources)
     questions = annotations.questions
+    cut_splits: set[Split] = set()
     if dataset.folds is not None:
         questions = cut_folds(questions, dataset.folds, dataset.fold, dataset.split_seed)
+        cut_splits.add("test")
     if not any(question.split == "val" for question in questions):
         questions = carve_validation(questions, dataset.validation_fraction, dataset.split_seed)
+        cut_splits.add("val")
     seen: set[str] = set()
     for question in questions:
         if question.question_id in seen:
@@ -67,4 +70,4 @@ def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
     kept = tuple(question for question in questions if question.split in splits)
     images = {question.image_id: annotations.images[question.image_id] for question in kept}
     boxes = {image_id: annotations.boxes[image_id] for image_id in images if image_id in annotations.boxes}
-    return replace(annotations, questions=kept, images=images, boxes=boxes)
+    return replace(annotations, questions=kept, images=images, boxes=boxes, cut_splits=frozenset(cut_splits))

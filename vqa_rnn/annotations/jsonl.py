@@ -56,12 +56,14 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
     question_ids = _question_ids(path, lines, image_ids)
     questions = []
     images: dict[str, Path] = {}
-    for (_, line), question_id in zip(lines, question_ids, strict=True):
+    named_at: dict[str, str] = {}
+    for (number, line), question_id in zip(lines, question_ids, strict=True):
         if line.split in splits:
             image_id = image_ids[line.image]
             images[image_id] = path.parent / line.image
+            named_at.setdefault(image_id, f"{path}:{number}")
             questions.append(_question(line, question_id, image_id))
-    return Annotations(benchmark="jsonl", questions=tuple(questions), images=images, files=(path,))
+    return Annotations(benchmark="jsonl", questions=tuple(questions), images=images, files=(path,), named_at=named_at)
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -70,7 +72,8 @@ def _read_lines(path: Path) -> list[str]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"no question file at {path}: set dataset.path to your .jsonl file") from None
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise UserError(f"no question file at {path}{where}: set dataset.path to your .jsonl file") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if content.startswith(b"\x1f\x8b"):

@@ -21,7 +21,9 @@ def read_choices(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise UserError(f"no file of choices at {path}") from None
+        raise UserError(
+            f"no file of choices at {path}: a line each is needed in it; a choice by itself goes behind --choice"
+        ) from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text: choices are read from a text file, one a line") from None
     except OSError as error:

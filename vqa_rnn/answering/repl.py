@@ -73,7 +73,7 @@ def run_repl(session: Session, console: Console, choices: tuple[str, ...] = (), 
             continue
         if not line:
             continue
-        if line.split()[0] in ("/quit", "/exit"):
+        if line.split()[0] in ("/quit", "/exit") or line.lower() in ("quit", "exit"):
             return
         try:
             if line.startswith("/"):

@@ -32,7 +32,10 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[key=value …]", help="Options that come last: training.max_epochs=5")
 ]
 MovedOverrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[key=value …]", help="Where things are now: dataset.root=…, features.store=…")
+    list[str] | None,
+    typer.Argument(
+        metavar="[key=value …]", help="Where things are now: dataset.root=… (jsonl: dataset.path=…), features.store=…"
+    ),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every option with its meaning, and do nothing.")]

@@ -15,6 +15,7 @@ from vqa_rnn.checkpoint import Run, load_model, load_run
 from vqa_rnn.commands.shared import (
     answer_questions,
     check_questions,
+    check_unchanged,
     images_of,
     move_run,
     open_features,
@@ -134,6 +135,7 @@ def measure(
     annotations = load_annotations(config.dataset, [split] if split else ["val", "test"])
     if split is None:
         split = "test" if any(question.human_answers for question in annotations.split("test")) else "val"
+    check_unchanged(run, annotations, split)
     questions = tuple(question for question in annotations.split(split) if question.human_answers)
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")

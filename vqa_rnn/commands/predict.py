@@ -20,7 +20,7 @@ from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines import is_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
-from vqa_rnn.records import Split
+from vqa_rnn.records import SPLITS, Split
 from vqa_rnn.submissions import submission_text
 
 
@@ -63,7 +63,9 @@ def predict(path: Path, split: Split, output: Path, overrides: Sequence[str] = (
     annotations = load_annotations(dataset, [split])
     questions = annotations.split(split)
     if not questions:
-        raise UserError(f"{dataset.name} has no questions in its {split} split: is its file there?")
+        others = [other for other in SPLITS if other != split and load_annotations(dataset, [other]).split(other)]
+        advice = f"give --split {' or '.join(others)}" if others else "are its files there?"
+        raise UserError(f"{dataset.name} has no questions in its {split} split: {advice}")
     check_questions(run.config, questions)
     store = store_of_config(run.config, images_of(questions, annotations), run)
     questions = readable_questions(run.config, store, questions, split)

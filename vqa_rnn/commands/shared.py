@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqa_rnn.annotations.unchanged import changed_files
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.config import Config, DaquarDataset, Dataset
 from vqa_rnn.config_files import change_config
@@ -26,7 +27,7 @@ from vqa_rnn.features.store import FeatureStore, open_store
 from vqa_rnn.metrics.visdial import rank_choices
 from vqa_rnn.models import VqaModel
 from vqa_rnn.precision import set_float32_products
-from vqa_rnn.records import Annotations, Prediction, Question
+from vqa_rnn.records import Annotations, Prediction, Question, Split
 
 log = logging.getLogger("vqa_rnn")
 
@@ -63,6 +64,28 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
         return run
     changed = change_config(run.config, overrides, MAY_MOVE, str(run.path))
     return dataclasses.replace(run, config=changed)
+
+
+def check_unchanged(run: Run, annotations: Annotations, split: Split) -> None:
+    """Refuse to measure on questions that a changed file may have put among the images that a run learned from.
+
+    Args:
+        run: The run.
+        annotations: As they are read now.
+        split: The split to be measured.
+
+    Raises:
+        UserError: A file has changed since the run began, and the split is cut from the same images as the training split.
+    """
+    changed, _ = changed_files(run.config.dataset, run.annotations)
+    if not changed:
+        return
+    if split in annotations.cut_splits:
+        raise UserError(
+            f"{changed[0]} has changed since {run.path} was trained: its {split} split is cut anew from all images and may "
+            "hold some that the run learned from. Put the file back, train again, or give questions a split of their own"
+        )
+    log.warning("%s has changed since %s was trained: questions and floors are those of now", changed[0], run.path)
 
 
 def images_of(questions: Sequence[Question], annotations: Annotations) -> dict[str, Path]:

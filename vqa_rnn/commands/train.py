@@ -384,8 +384,8 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
     answers = build_answers(questions, config.text)
     if len(answers) < 2:
         raise UserError(
-            f"{config.dataset.name}: the training questions have {len(answers)} distinct answers that are frequent "
-            "enough; a classifier needs two"
+            f"{config.dataset.name}: a classifier needs at least two distinct answers in the training questions, and they have "
+            f"{len(answers)} that is frequent enough"
         )
     return tokenizer, answers
 

@@ -63,7 +63,10 @@ def open_store(path: Path, *, check_rows: bool = True) -> FeatureStore:
     if not path.is_file():
         partial = partial_path(path)
         unfinished = f"; {partial} is unfinished" if partial.is_file() else ""
-        raise UserError(f"no feature store at {path}{unfinished}: run vqa-rnn preprocess with the same config first")
+        raise UserError(
+            f"no feature store at {path}{unfinished}: run vqa-rnn preprocess with the same config first, or set "
+            "features.store to where it is"
+        )
     with path.open("rb") as file:
         head = file.read(MAGIC_AT + len(MAGIC))
     store: FeatureStore

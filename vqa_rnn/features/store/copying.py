@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vqa_rnn.config import SUFFIXES
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
 from vqa_rnn.features.store.joined import JoinedStore
@@ -24,6 +25,8 @@ def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Callable[[
     Raises:
         UserError: There is a store already, the stores do not belong together or hold an image twice, or the disk is full.
     """
+    if path.suffix not in SUFFIXES.values():
+        raise UserError(f"{path} must end in {' or '.join(SUFFIXES.values())}, which says the format of the store")
     if path.exists():
         raise UserError(f"{path} is there already: delete it, or give another name")
     joined = sources[0] if len(sources) == 1 else JoinedStore(path, sources)
