@@ -56,6 +56,14 @@ def test_questions_with_a_split_of_their_own_are_measured_with_a_warning(
     assert f"{features} has changed since runs/jsonl was trained" in printed.err
 
 
+def test_an_image_in_two_splits_is_mentioned(features: Path, capsys: pytest.CaptureFixture[str]):
+    with features.open("a") as file:
+        line = {"image": "./images/3.png", "question": "What colour is it?", "answer": "red", "split": "test"}
+        file.write(json.dumps(line) + "\n")
+    assert main(["preprocess", "jsonl", f"dataset.path={features}", *TINY]) == 0
+    assert "1 images, such as images/3.png, have questions in train and in test" in capsys.readouterr().err
+
+
 def test_a_split_without_questions_names_those_that_have_some(run: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["predict", str(run), "--split", "test", "--output", "answers.json"]) == 2
     assert "jsonl has no questions in its test split: give --split train or val" in capsys.readouterr().err

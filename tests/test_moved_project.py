@@ -120,7 +120,7 @@ def test_images_that_moved_alone_are_known_by_their_content(
     with caplog.at_level(logging.INFO, "vqa_rnn"):
         again = preprocess(moved)
     assert (again.store, again.num_done) == (report.store, 0)
-    assert f"features are in {report.store}, which was made of the same images" in caplog.messages
+    assert f"features are taken from {report.store}, which was made with the same settings" in caplog.messages
 
 
 def test_other_pictures_of_the_same_names_get_a_store_of_their_own(project: Path):

@@ -131,6 +131,32 @@ def test_an_image_has_one_id_however_its_path_is_spelled(tmp_path: Path):
     assert {question.image_id for question in moved.questions} == {"img/x.jpg"}
 
 
+def test_ids_outlast_a_move_of_a_folder_whose_images_are_a_link(tmp_path: Path):
+    store, project = tmp_path / "disk" / "pictures", tmp_path / "a" / "project"
+    store.mkdir(parents=True)
+    project.mkdir(parents=True)
+    (store / "x.jpg").touch()
+    (project / "images").symlink_to(store)
+    lines = [without(image="images/x.jpg"), without(image=f"{store}/x.jpg", question="Again?"), without(image=f"{store}/y.jpg")]
+    (project / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    expected = ["images/x.jpg", "images/x.jpg", f"{store}/y.jpg"]
+    for place in (project, tmp_path / "moved" / "deeper" / "project"):
+        if place != project:
+            place.parent.mkdir(parents=True)
+            project.rename(place)
+        questions = read_jsonl(JsonlDataset(path=place / "q.jsonl"), SPLITS).questions
+        assert [question.image_id for question in questions] == expected
+
+
+def test_two_files_whose_paths_look_alike_are_two_images(tmp_path: Path):
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "far" / "x.jpg").touch()
+    (tmp_path / "x.jpg").touch()
+    (tmp_path / "link").symlink_to("far/away")
+    questions = read(tmp_path, without(image="x.jpg"), without(image="link/../x.jpg"))
+    assert len({question.image_id for question in questions}) == 2
+
+
 def test_ids_come_from_what_is_asked_and_not_from_the_order_of_lines(tmp_path: Path):
     again, other = without(answer="dog"), without(image="b.png", question="WHAT IS IT?")
     there = {q.human_answers: q.question_id for q in read(tmp_path, PLAIN, other, again) if q.image_id == "a.png"}

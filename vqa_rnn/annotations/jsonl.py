@@ -19,7 +19,7 @@ agree the best that any answer can score is 1/3, where three do 2/3, and 1 from 
 """
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,10 +98,30 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _image_ids(path: Path, spellings: set[str]) -> dict[str, str]:
-    """Each spelling's image: where the file really lies, relative to the question file's folder."""
-    folder = os.path.realpath(path.parent)
+    """Each spelling's image. Spellings of one file are one image, called by the one without links, or the first.
+
+    An id is relative to the question file's folder and does not look where links lead, as it has to outlast a move of the
+    folder. A file outside of it that is spelled absolutely keeps its absolute path.
+    """
+    folder, real_folder = Path(os.path.normpath(path.parent.absolute())), Path(os.path.realpath(path.parent))
     real = {spelling: os.path.realpath(path.parent / spelling) for spelling in spellings}
-    return {spelling: Path(os.path.relpath(place, folder)).as_posix() for spelling, place in real.items()}
+
+    def name_of(spelling: str) -> str:
+        place = Path(os.path.normpath(folder / spelling))
+        for start in (folder, real_folder):
+            if not Path(spelling).is_absolute() or place.is_relative_to(start):
+                return Path(os.path.relpath(place, start)).as_posix()
+        return place.as_posix()
+
+    names: dict[str, set[str]] = defaultdict(set)
+    for spelling, place in real.items():
+        names[place].add(name_of(spelling))
+    chosen = {}
+    for place, each in names.items():
+        ranked = [(Path(name).is_absolute(), str(real_folder / name) != place, name) for name in each]
+        chosen[place] = min(ranked)[-1]
+    twice = {name for name, count in Counter(chosen.values()).items() if count > 1}  # a/../x.jpg, where a is a link
+    return {spelling: place if chosen[place] in twice else chosen[place] for spelling, place in real.items()}
 
 
 def _question_ids(path: Path, lines: Sequence[tuple[int, Line]], image_ids: dict[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import xxhash
@@ -61,8 +62,14 @@ def find_store(
     best = [path for path, count in found.items() if count == most]
     if len(best) > 1 and not any(path is not None and path.is_file() for path in images.values()):
         raise UserError(f"{best[0]} and {best[1]} may both be meant: set features.store to one of them")
-    log.info("features are in %s, which was made of the same images", best[0])
+    _say(best[0])
     return best[0]
+
+
+@cache
+def _say(path: Path) -> None:
+    """Once: a command looks for its store several times."""
+    log.info("features are taken from %s, which was made with the same settings", path)
 
 
 def _holds_the_same(store: FeatureStore, images: Mapping[str, Path | None], fingerprint: str | None) -> bool:

@@ -202,7 +202,7 @@ def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, ND
                     dataset = file[name]
                     places[name] = (dataset.id.get_offset(), dataset.shape, dataset.dtype)
     except OSError as error:
-        raise UserError(f"cannot open {path} as HDF5: {error}") from error
+        raise UserError(f"cannot open {path} as HDF5: it is of another kind, cut off or damaged ({error})") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is an HDF5 file but not a feature store: {error}") from error
     missing = [name for name in ("features", *IMAGE_COLUMNS) if places[name][0] is None]
