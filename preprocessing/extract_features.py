@@ -3,8 +3,8 @@
 import difflib
 import logging
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
 from vqa_rnn.features.weights import weights_file_hash
 from vqa_rnn.files import hold
+from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
 from vqa_rnn.threads import num_cpus
@@ -29,6 +30,7 @@ from vqa_rnn.threads import num_cpus
 log = logging.getLogger("vqa_rnn")
 
 _READ_AHEAD = 3  # batches
+_IMAGES_AT_ONCE = 32  # decoded before a backbone that needs the same cores goes on
 NO_BOXES = np.zeros((0, 4), dtype=np.float32)
 
 
@@ -127,9 +129,12 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
         raise UserError(_absent_image(annotations, absent))
     if config.features.output == "boxes" and not annotations.boxes:
         raise UserError(f"features.output=boxes: {config.dataset.name} gives no boxes; Visual7W pointing does")
-    extractor = Extractor(config.features, device=device)
     earlier = [finished] if finished is not None else []
     begun = open_store(partial_path(path)) if partial_path(path).is_file() else None
+    settled = [store.attributes["compute"] for store in (begun, finished) if store is not None]  # the first run settles it
+    if device == "cpu":
+        keep_freed_memory()
+    extractor = _open_extractor(config, device, settled[0] if settled else None)
     if begun is not None and begun.fingerprint != extractor.fingerprint:
         raise UserError(
             f"{partial_path(path)} was begun with another backbone or other settings: "
@@ -148,19 +153,18 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
     else:
         writer = _create_writer(path, extractor, config, image_ids, earlier, num_regions)
     batch_rows = int(writer.attributes["compute"]["batch_rows"])
-    extractor.precision = writer.attributes["compute"]["precision"]
     taken = {image_id for store in earlier for image_id in store.row_of}
     pending = [[row for row in rows if image_ids[row] not in taken] for rows in writer.pending(batch_rows)]
     pending = [rows for rows in pending if rows]
     failed: dict[str, str] = {}
     num_done = 0
     started = time.perf_counter()
-    num_readers = 2 if device == "cpu" else num_cpus()  # beside a backbone on a GPU, decoding is what limits
-    readers, writing = ThreadPoolExecutor(num_readers), ThreadPoolExecutor(1)
+    beside = device != "cpu"
+    readers, writing = ThreadPoolExecutor(num_cpus()), ThreadPoolExecutor(1)
     with progress_bar() as progress, _commit_at_the_end(writer), readers as pool, writing as write_pool:
         written: Future[None] | None = None
         task = progress.add_task("features", total=sum(map(len, pending)), rate="")
-        for rows, futures in _read_ahead(pool, extractor, annotations, image_ids, pending):
+        for rows, futures in _read_ahead(pool, extractor, annotations, image_ids, pending, beside=beside):
             images, hashes, good = [], [], []
             for row, future in zip(rows, futures, strict=True):
                 try:
@@ -258,7 +262,7 @@ def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> Extractio
         "weights_sha256": "",
         "layer": list(features.layers),
     }
-    compute = {"precision": "float32", "layout": "none", "compiled": False, "batch_rows": features.batch_rows}
+    compute = {"precision": "float32", "layout": "none", "compiled": False, "batch_rows": 1}
     writer = create_store(
         path,
         image_ids,
@@ -271,6 +275,14 @@ def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> Extractio
     return ExtractionReport(writer.finish(), len(image_ids), 0, {}, 0.0)
 
 
+def _open_extractor(config: Config, device: str, compute: Mapping[str, Any] | None) -> Extractor:
+    """The extractor of a config, which computes as a store that was made before."""
+    if compute is None:
+        return Extractor(config.features, device=device)
+    folds_norms = compute.get("folds_norms", False)
+    return Extractor(config.features, precision=compute["precision"], device=device, fold_norms=folds_norms)
+
+
 def _create_writer(
     path: Path, extractor: Extractor, config: Config, image_ids: list[str], earlier: list[FeatureStore], num_regions: int
 ) -> StoreWriter:
@@ -279,7 +291,8 @@ def _create_writer(
         "precision": extractor.precision,
         "layout": "channels_last",
         "compiled": False,
-        "batch_rows": config.features.batch_rows,
+        "folds_norms": extractor.folds_norms,
+        "batch_rows": extractor.batch_rows,
     }
     if earlier:
         compute = earlier[0].attributes["compute"]
@@ -311,23 +324,42 @@ def _read_ahead(
     annotations: Annotations,
     image_ids: list[str],
     pending: list[list[int]],
+    *,
+    beside: bool,
 ) -> Iterator[tuple[list[int], list[Future[tuple[Any, int]]]]]:
-    """Decode the next batches in threads while the backbone works."""
+    """Read and decode images in threads.
 
-    def read(row: int) -> tuple[Image | BoxedImage, int]:
+    ``beside``, the next batches are decoded while the backbone works on a GPU. A backbone on the CPU needs every core: while it
+    works the next files are read and no more, and then decoded on all cores at once.
+    """
+
+    def fetch(row: int) -> bytes:
         path = annotations.images[image_ids[row]]
         try:
-            content = path.read_bytes()
+            return path.read_bytes()
         except OSError as error:
             raise UserError(f"cannot read the image {path}: {error.strerror}") from error
-        source_hash = xxhash.xxh64_intdigest(content)
+
+    def decode(row: int, fetched: Future[bytes] | None = None) -> tuple[Image | BoxedImage, int]:
+        content = fetch(row) if fetched is None else fetched.result()
+        path, source_hash = annotations.images[image_ids[row]], xxhash.xxh64_intdigest(content)
         if extractor.sees_boxes:
             return extractor.load_boxed(path, annotations.boxes.get(image_ids[row], NO_BOXES), content), source_hash
         return extractor.load(path, content), source_hash
 
-    queue: list[tuple[list[int], list[Future[tuple[Any, int]]]]] = []
-    for rows in pending:
-        queue.append((rows, [pool.submit(read, row) for row in rows]))
-        if len(queue) > _READ_AHEAD:
-            yield queue.pop(0)
-    yield from queue
+    if beside:
+        queue: list[tuple[list[int], list[Future[tuple[Any, int]]]]] = []
+        for rows in pending:
+            queue.append((rows, [pool.submit(decode, row) for row in rows]))
+            if len(queue) > _READ_AHEAD:
+                yield queue.pop(0)
+        yield from queue
+        return
+    batches_at_once = max(1, _IMAGES_AT_ONCE // max(map(len, pending), default=1))
+    groups = [pending[start : start + batches_at_once] for start in range(0, len(pending), batches_at_once)]
+    fetched: dict[int, Future[bytes]] = {}
+    for group, following in zip(groups, [*groups[1:], []], strict=True):
+        decoded = [[pool.submit(decode, row, fetched.get(row)) for row in rows] for rows in group]
+        wait([future for futures in decoded for future in futures])
+        fetched = {row: pool.submit(fetch, row) for rows in following for row in rows}
+        yield from zip(group, decoded, strict=True)

@@ -22,12 +22,13 @@ from vqa_rnn.rnn import CELLS
 ROOT = Path(__file__).parents[1]
 OURS = ("vqa_rnn", "preprocessing")
 
-LEAVES = {"errors", "files", "progress", "precision", "threads"}
+LEAVES = {"errors", "files", "memory", "progress", "precision", "threads"}
 PLAIN = LEAVES | {"config", "records"}
 STAGES = PLAIN | {"config_files", "batch", "text", "answers", "features", "rnn"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
+    "memory": set(),
     "progress": set(),
     "precision": set(),
     "threads": set(),

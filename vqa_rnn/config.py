@@ -214,9 +214,10 @@ class FeaturesConfig(Section):
     dtype: Literal["float16", "float32"] = "float16"
     """How features are stored."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """How the backbone computes. `auto`: bfloat16 where the processor has it, else float32; recorded in the store."""
-    batch_rows: int = Field(32, ge=1)
-    """Images a forward pass."""
+    """How the backbone computes. `auto`: bfloat16 where the processor has it and features stay within 1% of float32's, else
+    float32; recorded in the store."""
+    batch_rows: int | None = Field(None, ge=1)
+    """Images a forward pass; by default as many as a cache holds, by the image's size and where it is computed."""
     skip_damaged: bool = False
     """Go on past images that cannot be read and list them as failed; by default the first one stops the job."""
 

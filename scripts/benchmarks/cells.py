@@ -28,7 +28,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from vqa_rnn.engines import keep_freed_memory
+from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.rnn import CELLS, RecurrentNetwork
 
 TORCH, AGAIN, PRODUCT = "torch.nn.LSTM", "torch.nn.LSTM again", "product"

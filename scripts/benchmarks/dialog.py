@@ -49,7 +49,8 @@ from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_evaluator, build_optimization, build_trainer, keep_freed_memory
+from vqa_rnn.engines import build_evaluator, build_optimization, build_trainer
+from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.records import Question, Round
 from vqa_rnn.text import WordTokenizer

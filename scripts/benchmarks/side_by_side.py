@@ -27,7 +27,8 @@ from vqa_rnn.config_files import load_config
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_optimization, build_trainer, keep_freed_memory, training_rate
+from vqa_rnn.engines import build_optimization, build_trainer, training_rate
+from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.threads import choose_threads
 

@@ -6,7 +6,7 @@ The model has the sizes of Anderson et al. 2018 (36 regions x 2048, hidden 1024,
 questions come 5.4 to an image, as in VQA v2. Three loops take turns on the same module, weights, questions and features, all in
 memory:
 
-* ours: `QuestionSampler`, the loader and `build_trainer`, in bfloat16, freed memory kept (`engines/memory.py`);
+* ours: `QuestionSampler`, the loader and `build_trainer`, in bfloat16, freed memory kept (`vqa_rnn/memory.py`);
 * reference: the loop that public code has, in a process of its own: shuffled questions, features repeated for each, float32;
 * the same under bfloat16 autocast.
 
@@ -42,7 +42,8 @@ from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_optimization, build_trainer, keep_freed_memory
+from vqa_rnn.engines import build_optimization, build_trainer
+from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel
 
 BATCH, IMAGES_A_BATCH = 512, 95  # 5.4 questions an image

@@ -111,7 +111,7 @@ def test_rows_are_the_extractors_own_in_the_order_of_ids(tmp_path: Path) -> None
         assert store.row_hash[row] == xxhash.xxh64(everything(store)[row].tobytes()).intdigest()
     assert store.fingerprint == extractor.fingerprint
     assert store.description == extractor.description
-    compute = {"precision": "float32", "layout": "channels_last", "compiled": False, "batch_rows": 4}
+    compute = {"precision": "float32", "layout": "channels_last", "compiled": False, "folds_norms": True, "batch_rows": 4}
     assert store.attributes["compute"] == compute
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".h5"] == ["store.h5"]
 

@@ -39,7 +39,6 @@ from vqa_rnn.engines import (
     computing_with,
     copy_for_average,
     is_first,
-    keep_freed_memory,
     launched,
     manual_seed,
     on_first,
@@ -50,6 +49,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.statistics import channel_statistics
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
+from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.precision import auto_precision, native_precision, set_float32_products
 from vqa_rnn.records import Annotations, Question, Split

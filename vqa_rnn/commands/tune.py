@@ -21,13 +21,13 @@ from vqa_rnn.engines import (
     build_trainer,
     choose_device,
     computing_with,
-    keep_freed_memory,
     manual_seed,
     training_rate,
 )
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.store import FeatureStore
+from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.precision import auto_precision, native_precision, set_float32_products
 from vqa_rnn.progress import progress_bar
@@ -113,7 +113,7 @@ def tune(config: Config, seconds: float = 3.0) -> list[Trial]:
         if config.features.library not in ("none", "imported") and images and config.features.output != "boxes":
             extractor = Extractor(config.features, device=str(device))
             values = [rows for rows in BATCH_ROWS if rows <= len(images)]
-            rows = min(config.features.batch_rows, len(images))
+            rows = min(extractor.batch_rows, len(images))
             loaded = [extractor.load(path) for path in images[: max([*values, rows])]]
             try_out("features.batch_rows", values, rows, lambda value: _extraction_rate(extractor, loaded[:value], seconds))
     return trials

@@ -5,7 +5,6 @@ from ignite.utils import manual_seed
 from vqa_rnn.engines.distributed import choose_device, computing_with, is_first, launched, on_first, processes, processes_here
 from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
 from vqa_rnn.engines.handlers import Training, copy_for_average
-from vqa_rnn.engines.memory import keep_freed_memory
 from vqa_rnn.engines.optimization import build_optimization
 from vqa_rnn.engines.rate import training_rate
 from vqa_rnn.engines.trainer import build_trainer
@@ -20,7 +19,6 @@ __all__ = [
     "computing_with",
     "copy_for_average",
     "is_first",
-    "keep_freed_memory",
     "launched",
     "manual_seed",
     "on_first",

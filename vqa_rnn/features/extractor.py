@@ -22,10 +22,12 @@ from torchvision.ops import roi_align
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.backbone import load_backbone
+from vqa_rnn.features.folding import fold_batch_norms
 from vqa_rnn.features.images import read_image
 from vqa_rnn.files import unknown_name
 from vqa_rnn.precision import Precision, native_precision
 
+LARGEST_FOLDING_ERROR, LARGEST_PRECISION_ERROR = 1e-3, 1e-2  # mean difference of features, over their mean size
 WHOLE = np.array([[0, 0, 1, 1]], dtype=np.float32)
 
 
@@ -49,18 +51,28 @@ class Extractor:
         fingerprint: A hash of ``description``.
         weights: What the backbone's weights are called; ``description`` has their hash.
         precision: How the backbone computes.
+        folds_norms: Whether batch norms were folded into the convolutions before them.
+        batch_rows: Images a pass.
         model: The backbone.
         num_regions: K; 1 where regions are boxes, as only the whole image is in all images.
         feature_size: D.
     """
 
-    def __init__(self, config: FeaturesConfig, precision: Precision | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: FeaturesConfig,
+        precision: Precision | None = None,
+        device: str = "cpu",
+        *,
+        fold_norms: bool = True,
+    ) -> None:
         """Load the backbone.
 
         Args:
             config: Which one, and how.
-            precision: How to compute; by default as ``config`` says, where ``auto`` looks at the processor.
+            precision: How to compute; by default as ``config`` says, where ``auto`` looks at the processor and the features.
             device: Where to compute.
+            fold_norms: Fold batch norms into the convolutions before them. Stores that were made without are gone on with so.
 
         Raises:
             UserError: The backbone, its weights or a layer does not exist.
@@ -68,18 +80,17 @@ class Extractor:
         self._config = config
         self._device = torch.device(device)
         self._backbone = load_backbone(config)
-        self.model, self.weights, preset = self._backbone.model, self._backbone.weights, self._backbone.preset
-        self.model.eval().requires_grad_(False).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.weights, preset = self._backbone.weights, self._backbone.preset
+        self.precision: Precision = "float32"
+        self._weights_dtype = torch.float32
+        self.model = self._backbone.model.eval().requires_grad_(False).to(self._device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         mean, std = config.mean or preset.mean, config.std or preset.std
         interpolation, self._crop_share = config.interpolation or preset.interpolation, config.crop_share or preset.crop_share
         self._interpolation = Image.Resampling[interpolation.upper()]
-        self._mean = torch.tensor(mean).view(1, 3, 1, 1).to(self._device) * 255
-        self._std = torch.tensor(std).view(1, 3, 1, 1).to(self._device) * 255
-        modules = {name: module for name, module in self.model.named_modules() if name}
-        for layer in config.layers:
-            if layer not in modules:
-                raise UserError(f"{config.backbone}: {unknown_name('layer', layer, modules)}")
-        self._layers = [modules[layer] for layer in config.layers]
+        self._factor = 1 / (torch.tensor(std).view(1, 3, 1, 1).to(self._device) * 255)
+        self._shift = -torch.tensor(mean).view(1, 3, 1, 1).to(self._device) * 255 * self._factor
+        self._layers = self._find_layers()
         self.description: dict[str, Any] = {
             "backbone": f"{config.library}/{config.backbone}",
             "weights_sha256": self._backbone.weights_sha256,
@@ -98,9 +109,13 @@ class Extractor:
             },
         }
         self.fingerprint = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:16]
-        chosen = precision or (config.precision if config.precision != "auto" else None)
-        self.precision: Precision = chosen or native_precision(self._device)
         self.num_regions, self.feature_size = self._try_out()
+        self.folds_norms = fold_norms and self._fold_norms()
+        self.precision = precision or (self._auto_precision() if config.precision == "auto" else config.precision)
+        if self.precision == "bfloat16" and self.folds_norms:
+            self.model.to(torch.bfloat16)  # without norms nothing is left that needs float32
+            self._weights_dtype = torch.bfloat16
+        self.batch_rows = config.batch_rows or images_a_pass(config.image_size, self.precision, self._device)
 
     @property
     def sees_boxes(self) -> bool:
@@ -182,7 +197,7 @@ class Extractor:
             pooled = self._stored(roi_align(grid, boxes, output_size=1, aligned=True).flatten(1))
         else:
             views = [view for image in images for view in image.views]
-            rows = self._config.batch_rows
+            rows = self.batch_rows
             parts = [self._grid(views[start : start + rows]).mean(dim=(2, 3)) for start in range(0, len(views), rows)]
             pooled = self._stored(torch.cat(parts))
         return np.split(pooled, np.cumsum(counts)[:-1])
@@ -211,9 +226,10 @@ class Extractor:
         """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
         pixels = np.stack([np.asarray(image) for image in images])
         batch = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)  # bytes travel, a quarter of what floats take
-        batch = batch.to(torch.float32).sub_(self._mean).div_(self._std).contiguous(memory_format=torch.channels_last)
-        autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
-        with torch.inference_mode(), autocast:
+        batch = torch.addcmul(self._shift, batch.to(torch.float32), self._factor).to(self._weights_dtype)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        casts = self.precision == "bfloat16" and self._weights_dtype == torch.float32
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=casts):
             outputs = [self._as_grid(output) for output in self._run(batch)]
         finest = max(output.shape[-1] for output in outputs)
         size = self._config.grid_size or outputs[-1].shape[-1]
@@ -223,7 +239,9 @@ class Extractor:
                 f"{finest} cells at features.image_size={self._config.image_size}: take a smaller grid or a larger image"
             )
         self._channels = [output.shape[1] for output in outputs]
-        return torch.cat([functional.adaptive_avg_pool2d(output.float(), size) for output in outputs], dim=1)
+        grids = [output.float() for output in outputs]
+        grids = [grid if grid.shape[-1] == size else functional.adaptive_avg_pool2d(grid, size) for grid in grids]
+        return grids[0] if len(grids) == 1 else torch.cat(grids, dim=1)
 
     def _as_grid(self, output: Tensor) -> Tensor:
         """Bring a layer's output to (B, D, H, W): vectors as one cell, patches as a square without prefix, channels second.
@@ -249,16 +267,16 @@ class Extractor:
         return patches.transpose(1, 2).unflatten(2, (side, side))
 
     def _stored(self, features: Tensor) -> NDArray[Any]:
-        with np.errstate(over="ignore"):  # ``check`` says more
-            return features.cpu().numpy().astype(self._config.dtype)
+        return features.to(getattr(torch, self._config.dtype)).cpu().contiguous().numpy()  # ``check`` looks for what overflows
 
     def _run(self, batch: Tensor) -> list[Tensor]:
         """Run the backbone up to the last wanted layer."""
         found: dict[nn.Module, Tensor] = {}
 
         def keep(module: nn.Module, _: Any, output: Tensor) -> None:
-            found[module] = output.clone()  # a later layer may work in place
-            if len(found) == len(set(self._layers)):
+            is_last = len(found) + 1 == len(set(self._layers))
+            found[module] = output if is_last else output.clone()  # a later layer may work in place
+            if is_last:
                 raise _EnoughError
 
         hooks = [layer.register_forward_hook(keep) for layer in self._layers]
@@ -273,6 +291,46 @@ class Extractor:
             if layer not in found:
                 raise UserError(f"{self._config.backbone} has a layer {name} but never runs it as a module: take another")
         return [found[layer] for layer in self._layers]
+
+    def _find_layers(self) -> list[nn.Module]:
+        modules = {name: module for name, module in self.model.named_modules() if name}
+        for layer in self._config.layers:
+            if layer not in modules:
+                raise UserError(f"{self._config.backbone}: {unknown_name('layer', layer, modules)}")
+        return [modules[layer] for layer in self._config.layers]
+
+    def _fold_norms(self) -> bool:
+        """Fold batch norms, unless there are none, or another function comes of it: then the backbone is loaded anew."""
+        before = self._grid(self._noise())
+        sample = torch.zeros(1, 3, self._config.image_size, self._config.image_size, device=self._device)
+        if not fold_batch_norms(self.model, sample, set(self._layers)):
+            return False
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._layers = self._find_layers()
+        if _relative_difference(self._grid(self._noise()), before) < LARGEST_FOLDING_ERROR:
+            return True
+        self._backbone = load_backbone(self._config)
+        self.model = self._backbone.model.eval().requires_grad_(False).to(self._device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._layers = self._find_layers()
+        return False
+
+    def _auto_precision(self) -> Precision:
+        """What the processor has, if the features are nearly those of float32."""
+        if native_precision(self._device) == "float32":
+            return "float32"
+        exact = self._grid(self._noise())
+        self.precision = "bfloat16"
+        rough = self._grid(self._noise())
+        return "bfloat16" if _relative_difference(rough, exact) < LARGEST_PRECISION_ERROR else "float32"
+
+    def _noise(self) -> list[Image.Image]:
+        """An image that is the same every time, to compare ways of computing by: smooth, with noise on it."""
+        size = self._config.image_size
+        random = np.random.default_rng(0)
+        smooth = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
+        pixels = np.asarray(smooth).astype(np.int16) + random.integers(-20, 21, (size, size, 3), np.int16)
+        return [Image.fromarray(pixels.clip(0, 255).astype(np.uint8))]
 
     def _try_out(self) -> tuple[int, int]:
         """Run one grey image: K and D, or why there are none."""
@@ -296,6 +354,25 @@ class Extractor:
         width, height = (max(short, short * side // min(image.size)) for side in image.size)
         left, top = round((width - size) / 2), round((height - size) / 2)
         return image.resize((width, height), self._interpolation).crop((left, top, left + size, top + size))
+
+
+def images_a_pass(image_size: int, precision: Precision, device: torch.device) -> int:
+    """How many images of a size go through a backbone at once where the user does not say. A rule and not a measurement.
+
+    Args:
+        image_size: Height and width.
+        precision: How it computes.
+        device: Where.
+
+    Returns:
+        As many as leave the outputs of a layer in a CPU's cache; a GPU needs more to be busy (docs/performance.md).
+    """
+    at_224 = 64 if device.type != "cpu" else 16 if precision == "bfloat16" else 4
+    return min(64, max(1, round(at_224 * (224 / image_size) ** 2)))
+
+
+def _relative_difference(features: Tensor, exact: Tensor) -> float:
+    return float((features - exact).abs().mean() / exact.abs().mean().clamp(min=1e-12))
 
 
 def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
