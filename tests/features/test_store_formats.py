@@ -197,6 +197,19 @@ def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path: Path, suffix: str,
     assert [file.name for file in tmp_path.iterdir()] == ["old.h5"]
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_store_grows_beyond_the_10_mb_that_lmdb_has_by_default(tmp_path: Path, suffix: str) -> None:
+    rows = np.random.default_rng(0).standard_normal((2, 64, 1024)).astype(np.float16)
+    ids = [f"{i}" for i in range(120)]
+    create_store(tmp_path / f"large{suffix}", ids, num_regions=64, feature_size=1024, dtype="float16", attributes=ATTRIBUTES)
+    writer = open_writer(tmp_path / f"large{suffix}")
+    for row in range(0, 120, 2):
+        writer.write([row, row + 1], rows, [0, 0])
+    store = open_store(writer.finish())
+    assert store.path.stat().st_size > 15_000_000
+    np.testing.assert_array_equal(store.read(np.array([119, 0])), rows[[1, 0]])
+
+
 def test_an_lmdb_row_is_as_long_as_its_regions_are_many(tmp_path: Path) -> None:
     path = make(tmp_path / "store.lmdb").path
     with lmdb.open(str(path), subdir=False, lock=False, readonly=True).begin() as transaction:

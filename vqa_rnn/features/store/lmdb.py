@@ -74,15 +74,25 @@ class LmdbStore(FeatureStore):
         return self._copy(name, rows, None)
 
     def _copy(self, name: str, rows: Rows, out: NDArray[Any] | None) -> NDArray[Any]:
-        behind, dtype, _ = self._layout[name]
-        if out is None:
-            out = np.empty((len(rows), self.num_regions_max, *behind), dtype)
+        behind, dtype, before = self._layout[name]
+        region_bytes = int(np.prod(behind, dtype=np.int64)) * dtype.itemsize
+        row_bytes = self.num_regions_max * region_bytes
+        found = np.empty((len(rows), self.num_regions_max, *behind), dtype) if out is None else out
+        if not found.flags.c_contiguous:
+            found[:] = self._copy(name, rows, None)
+            return found
+        to = found.reshape(-1).view(np.uint8).data  # bytes to bytes: arrays of each row would cost as much as the copy
         with self._environment.begin(buffers=True) as transaction:
             for i, row in enumerate(rows.tolist()):
                 value = transaction.get(_key(row))
-                count = 0 if value is None else _part(value, name, self._layout, out[i])
-                out[i, count:] = 0
-        return out
+                count = 0 if value is None else _HEADER.unpack_from(value)[1]
+                end = i * row_bytes + count * region_bytes
+                if count:
+                    start = _HEADER.size + count * before
+                    to[i * row_bytes : end] = value[start : start + count * region_bytes]
+                if count < self.num_regions_max:
+                    found[i, count:] = 0
+        return found
 
 
 class LmdbWriter(StoreWriter):
@@ -97,7 +107,7 @@ class LmdbWriter(StoreWriter):
         """
         self.path, self._partial = path, partial
         with _reading(partial):
-            self._environment = _open(partial)
+            self._environment = _open(partial, map_size=0)  # as large as it was made, not LMDB's 10 MB
             with self._environment.begin() as transaction:
                 self._meta, self.image_ids = _read_meta(transaction, partial)
                 self._columns = _read_columns(transaction, len(self.image_ids))
@@ -294,15 +304,6 @@ def _layout(meta: Mapping[str, Any]) -> Layout:
         layout[name] = behind, np.dtype(kind), before
         before += int(np.prod(behind, dtype=np.int64)) * np.dtype(kind).itemsize
     return layout
-
-
-def _part(value: Any, name: str, layout: Layout, out: NDArray[Any]) -> int:
-    """Copy a column out of a row; gives the number of regions."""
-    _, count, _, _ = _HEADER.unpack_from(value)
-    behind, dtype, before = layout[name]
-    size = count * int(np.prod(behind, dtype=np.int64))
-    out[:count] = np.frombuffer(value, dtype, size, _HEADER.size + count * before).reshape(count, *behind)
-    return int(count)
 
 
 def _row_bytes(meta: Mapping[str, Any]) -> int:
