@@ -11,12 +11,11 @@ import numpy as np
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers import Regions, Source
-from vqa_rnn.features.store import StoreWriter, create_store, open_writer, partial_path
-from vqa_rnn.files import hold
+from vqa_rnn.features.store import StoreWriter
+from vqa_rnn.features.store.copying import fill_store
 from vqa_rnn.progress import progress_bar
 
 Ids = Literal["as-is", "coco"]
-IMAGES_AT_ONCE = 32
 
 
 def import_features(
@@ -40,8 +39,6 @@ def import_features(
         UserError: There is a store already, a source is not as its format says, a name has no number, sizes differ, or a value
             is too large for ``dtype``.
     """
-    if output.exists():
-        raise UserError(f"{output} is there already: delete it, or give another name")
     _check_alike(sources, files)
     places: dict[str, tuple[Source, int]] = {}
     for source in sources:
@@ -50,18 +47,36 @@ def import_features(
     if ids == "coco" and len(places) < len({name for source in sources for name in source.names}):
         raise UserError("ids=coco gives several images the same number: import with ids=as-is")
     image_ids = list(places)
-    with hold(partial_path(output).with_suffix(".lock"), f"another process is writing {output}: wait for it"):
-        writer = _open_writer(output, image_ids, sources, files, kind, dtype)
-        with progress_bar() as progress:
-            task = progress.add_task("importing", total=len(image_ids), rate="")
-            try:
-                for rows in writer.pending(IMAGES_AT_ONCE):
-                    read = [source.read(index) for source, index in (places[image_ids[row]] for row in rows)]
-                    _write(writer, rows, read, np.dtype(dtype))
-                    progress.update(task, completed=rows.stop)
-            finally:
-                writer.commit()
-        return writer.finish()
+    first = sources[0]
+    description: dict[str, Any] = {
+        "backbone": f"imported/{kind}",
+        "weights_sha256": "",
+        "layer": [],
+        "transform": {
+            "files": [file.name for file in files],
+            "output": "boxes" if "boxes" in first.region_columns else "regions",
+        },
+    }
+    known = [description, image_ids, dtype, first.feature_size]
+    fingerprint = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+    def write_rows(writer: StoreWriter, rows: range) -> None:
+        read = [source.read(index) for source, index in (places[image_ids[row]] for row in rows)]
+        _write(writer, rows, read, np.dtype(dtype))
+
+    with progress_bar() as progress:
+        task = progress.add_task("importing", total=len(image_ids), rate="")
+        return fill_store(
+            output,
+            image_ids,
+            write_rows,
+            num_regions=max(source.num_regions_max for source in sources),
+            feature_size=first.feature_size,
+            dtype=dtype,
+            attributes={**description, "weights": "", "compute": {}, "fingerprint": fingerprint},
+            region_columns=first.region_columns,
+            advance=lambda count: progress.advance(task, count),
+        )
 
 
 def _check_alike(sources: Sequence[Source], files: Sequence[Path]) -> None:
@@ -81,37 +96,6 @@ def _image_id(name: str, ids: Ids) -> str:
     if found is None:
         raise UserError(f"ids=coco: the image name {name} does not end in a number: import with ids=as-is")
     return str(int(found.group(1)))
-
-
-def _open_writer(
-    output: Path, image_ids: Sequence[str], sources: Sequence[Source], files: Sequence[Path], kind: str, dtype: str
-) -> StoreWriter:
-    first = sources[0]
-    description: dict[str, Any] = {
-        "backbone": f"imported/{kind}",
-        "weights_sha256": "",
-        "layer": [],
-        "transform": {
-            "files": [file.name for file in files],
-            "output": "boxes" if "boxes" in first.region_columns else "regions",
-        },
-    }
-    known = [description, image_ids, dtype, first.feature_size]
-    fingerprint = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
-    if partial_path(output).is_file():
-        writer = open_writer(output)
-        if writer.attributes["fingerprint"] != fingerprint:
-            raise UserError(f"{partial_path(output)} was begun with other features: delete it, or give another name")
-        return writer
-    return create_store(
-        output,
-        image_ids,
-        num_regions=max(source.num_regions_max for source in sources),
-        feature_size=first.feature_size,
-        dtype=dtype,
-        attributes={**description, "weights": "", "compute": {}, "fingerprint": fingerprint},
-        region_columns=first.region_columns,
-    )
 
 
 def _write(writer: StoreWriter, rows: range, read: Sequence[Regions], dtype: np.dtype) -> None:

@@ -22,39 +22,13 @@ from typing import Any
 
 import h5py
 import numpy as np
+from loader import make_store
 from made_up import FEATURE, REGIONS
 
-from vqa_rnn.features.store import create_store, open_store
+from vqa_rnn.features.store import open_store
 from vqa_rnn.features.store.copying import copy_stores
 
 ROWS, WORKERS, ROUNDS = 64, 4, 5
-ATTRIBUTES: dict[str, Any] = {
-    "backbone": "none",
-    "weights_sha256": "",
-    "layer": [],
-    "transform": {},
-    "compute": {},
-    "fingerprint": "none",
-}
-
-
-def make_stores(folder: Path, num_images: int) -> tuple[Path, Path]:
-    """Random features in both formats."""
-    paths = folder / "store.h5", folder / "store.lmdb"
-    writer = create_store(
-        paths[0],
-        [f"image{i}" for i in range(num_images)],
-        num_regions=REGIONS,
-        feature_size=FEATURE,
-        dtype="float16",
-        attributes=ATTRIBUTES,
-    )
-    base = np.random.default_rng(0).standard_normal((REGIONS, FEATURE)).astype(np.float16)
-    for row in range(num_images):
-        writer.write([row], np.roll(base, row, axis=1)[None], [row])
-    writer.finish()
-    copy_stores([open_store(paths[0])], paths[1])
-    return paths
 
 
 def rate(read: Callable[[np.ndarray], Any], order: np.ndarray) -> float:
@@ -86,7 +60,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        hdf5, lmdb = make_stores(Path(folder), arguments.images)
+        hdf5, lmdb = Path(folder) / "store.h5", Path(folder) / "store.lmdb"
+        make_store(hdf5, arguments.images)
+        copy_stores([open_store(hdf5)], lmdb)
         stores = {"hdf5": open_store(hdf5), "lmdb": open_store(lmdb)}
         everything = np.arange(arguments.images)
         in_memory = stores["hdf5"].read(everything)

@@ -16,6 +16,7 @@ import torch
 from preprocessing.import_features import import_features
 from tests.conftest import everything
 from vqa_rnn.cli import main
+from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers import SOURCES
 from vqa_rnn.features.store import FeatureStore, open_store, partial_path
 
@@ -218,6 +219,20 @@ def test_arrays_of_any_origin(tmp_path: Path, suffix: str, capsys: pytest.Captur
         np.testing.assert_array_equal(everything(store, "boxes"), places)
 
 
+def test_a_file_of_ids_need_not_end_with_a_line_break(tmp_path: Path):
+    np.save(tmp_path / "mine.npy", np.zeros((2, 1, SIZE)))
+    (tmp_path / "ids.txt").write_text("a.jpg\nb.jpg")
+    assert SOURCES["arrays"](tmp_path / "mine.npy", ids_file=tmp_path / "ids.txt").names == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("make", [mmf_npy, mmf_lmdb])
+def test_images_that_differ_in_what_is_stored_are_refused(tmp_path: Path, make: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(FEATURES, "42", np.zeros((1, SIZE + 1), np.float32))
+    kind = "mmf-npy" if make is mmf_npy else "mmf-lmdb"
+    with pytest.raises(UserError, match=r"COCO_\d+ has features of size \d with boxes, labels, scores, and COCO_1 of size 5"):
+        SOURCES[kind](make(tmp_path))
+
+
 class Malicious:
     def __reduce__(self):
         return os.mkdir, ("owned",)
@@ -327,7 +342,7 @@ def test_a_line_that_is_not_right_is_named(tmp_path: Path, spoil: Any, words: st
 
 
 def test_an_import_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("preprocessing.import_features.IMAGES_AT_ONCE", 1)
+    monkeypatch.setattr("vqa_rnn.features.store.copying.ROWS_AT_ONCE", 1)
     source, output = SOURCES["bottom-up-tsv"](tsv(tmp_path)), tmp_path / "store.h5"
     read, seen = source.read, []
 

@@ -14,7 +14,7 @@ from tests.conftest import everything
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
-from vqa_rnn.features.store import FORMAT_VERSION, StoreWriter, create_store, hdf5, open_store, open_writer, partial_path
+from vqa_rnn.features.store import FORMAT_VERSION, StoreWriter, base, create_store, open_store, open_writer, partial_path
 from vqa_rnn.features.weights import weights_file_hash
 
 NUM_REGIONS, FEATURE_SIZE = 4, 6
@@ -241,8 +241,8 @@ def test_written_is_false_until_a_row_is_committed(tmp_path: Path) -> None:
 def test_no_row_is_marked_before_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """A power cut keeps what was flushed, and any of the pages that were not: the marks may survive where the rows do not."""
     random = np.random.default_rng(seed)
-    monkeypatch.setattr(hdf5, "COMMIT_SECONDS", 0.0 if seed % 2 else 1e9)
-    monkeypatch.setattr(hdf5, "COMMIT_BYTES", int(random.integers(1, 10)) * NUM_REGIONS * FEATURE_SIZE * 2)
+    monkeypatch.setattr(base, "COMMIT_SECONDS", 0.0 if seed % 2 else 1e9)
+    monkeypatch.setattr(base, "COMMIT_BYTES", int(random.integers(1, 10)) * NUM_REGIONS * FEATURE_SIZE * 2)
     path, ids = tmp_path / "store.h5", [f"{i}" for i in range(40)]
     writer = begin(path, ids, boxes=True)
     columns = writer._columns

@@ -20,7 +20,7 @@ from vqa_rnn.config import Config, FeaturesConfig, JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.features.store import hdf5, open_store, partial_path
+from vqa_rnn.features.store import base, hdf5, open_store, partial_path
 from vqa_rnn.files import hold
 from vqa_rnn.records import Annotations
 
@@ -393,7 +393,7 @@ def rows_written(store: Path) -> np.ndarray:
 
 
 def preprocess_committing_each_batch(arguments: list[str]) -> None:
-    hdf5.COMMIT_SECONDS = 0.0
+    base.COMMIT_SECONDS = 0.0
     main(arguments)
 
 

@@ -25,13 +25,7 @@ def info(store: Store, json_: Json = False) -> None:
 
     Example: vqa-rnn features info features/demo.h5
     """
-    from vqa_rnn.commands.features import describe_store, print_store
-
-    found = describe_store(store)
-    if json_:
-        print_json(found)
-    else:
-        print_store(found)
+    _show(store, json_)
 
 
 @app.command()
@@ -61,10 +55,9 @@ def convert(store: Store, output: Output, json_: Json = False) -> None:
 
     Example: vqa-rnn features convert features/demo.h5 features/demo.lmdb
     """
-    from vqa_rnn.commands.features import convert_store, describe_store, print_store
+    from vqa_rnn.commands.features import convert_store
 
-    found = describe_store(convert_store(store, output))
-    print_json(found) if json_ else print_store(found)
+    _show(convert_store(store, output), json_)
 
 
 @app.command()
@@ -79,10 +72,9 @@ def merge(
 
     Example: vqa-rnn features merge train.h5 val.h5 --output all.h5
     """
-    from vqa_rnn.commands.features import describe_store, merge_stores, print_store
+    from vqa_rnn.commands.features import merge_stores
 
-    found = describe_store(merge_stores(stores, output))
-    print_json(found) if json_ else print_store(found)
+    _show(merge_stores(stores, output), json_)
 
 
 @app.command("import")
@@ -112,8 +104,17 @@ def import_(
 
     Example: vqa-rnn features import bottom-up-tsv trainval_36.tsv --output features/bottom_up.h5
     """
-    from vqa_rnn.commands.features import describe_store, import_store, print_store
+    from vqa_rnn.commands.features import import_store
 
     arrays = {"features_key": features_key, "ids_key": ids_key, "boxes_key": boxes_key, "ids_file": ids_file}
-    found = describe_store(import_store(kind, files, output, ids, dtype, arrays))
-    print_json(found) if json_ else print_store(found)
+    _show(import_store(kind, files, output, ids, dtype, arrays), json_)
+
+
+def _show(store: Path, json_: bool) -> None:
+    from vqa_rnn.commands.features import describe_store, print_store
+
+    found = describe_store(store)
+    if json_:
+        print_json(found)
+    else:
+        print_store(found)

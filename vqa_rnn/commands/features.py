@@ -13,12 +13,11 @@ from preprocessing.import_features import Ids, import_features
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers import SOURCES
 from vqa_rnn.features.store import FeatureStore, open_store, write_joined
+from vqa_rnn.features.store.base import ROWS_AT_ONCE
 from vqa_rnn.features.store.copying import copy_stores
 from vqa_rnn.features.store.joined import JoinedStore
 from vqa_rnn.files import unknown_name
 from vqa_rnn.progress import progress_bar
-
-_ROWS_AT_ONCE = 64
 
 
 def describe_store(path: Path) -> dict[str, Any]:
@@ -40,13 +39,9 @@ def describe_store(path: Path) -> dict[str, Any]:
         "feature_size": store.feature_size,
         "dtype": str(store.dtype),
         "columns": list(store.region_columns),
-        "bytes": _bytes(path, store),
+        "bytes": store.num_bytes,
         **{name: value for name, value in store.attributes.items() if name != "label_names"},
     }
-
-
-def _bytes(path: Path, store: FeatureStore) -> int:
-    return sum(part.path.stat().st_size for part in getattr(store, "parts", ())) + path.stat().st_size
 
 
 def print_store(found: dict[str, Any]) -> None:
@@ -90,8 +85,8 @@ def verify_store(path: Path) -> dict[str, Any]:
     damaged: list[str] = []
     with progress_bar() as progress:
         task = progress.add_task("verifying", total=len(rows), rate="")
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            some = rows[start : start + _ROWS_AT_ONCE]
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
             damaged += [store.image_ids[row] for row in store.damaged(some)]
             progress.advance(task, len(some))
     return {"store": str(path), "images": len(rows), "damaged": damaged}

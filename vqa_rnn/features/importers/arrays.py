@@ -208,7 +208,7 @@ def read_ids(path: Path) -> list[str]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return [str(each) for each in json.loads(text)] if path.suffix == ".json" else text.split("\n")[: text.count("\n") or 1]
+        return [str(each) for each in json.loads(text)] if path.suffix == ".json" else text.removesuffix("\n").split("\n")
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the image ids {path}: {error}") from error
 

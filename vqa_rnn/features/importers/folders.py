@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers.pickles import load_npy
 from vqa_rnn.features.importers.source import Regions, Source, check_regions, fractions
-from vqa_rnn.progress import progress_bar
 
 
 class FolderSource(Source):
@@ -26,32 +25,17 @@ class FolderSource(Source):
             path: The folder.
 
         Raises:
-            UserError: There are no such files, or they differ in size.
+            UserError: There are no such files, or they differ in what they hold.
         """
         self._path = path
         self._files = sorted(file for file in path.rglob(f"*{self.suffix}") if self._is_features(file))
         if not self._files:
             raise UserError(f"there are no {self.suffix} files of features in {path}")
         self.names = [file.relative_to(path).as_posix().removesuffix(self.suffix) for file in self._files]
-        sizes = []
-        with progress_bar() as progress:
-            task = progress.add_task(f"reading {path.name}", total=len(self._files), rate="")
-            for file in self._files:
-                sizes.append(self._read_file(file).features.shape)
-                progress.advance(task)
-        odd = next((i for i, size in enumerate(sizes) if size[1] != sizes[0][1]), None)
-        if odd is not None:
-            raise UserError(f"{self._files[odd]} has features of size {sizes[odd][1]}, and {self._files[0]} of {sizes[0][1]}")
-        self.num_regions_max, self.feature_size = max(size[0] for size in sizes), sizes[0][1]
-        self.region_columns = tuple(self._read_file(self._files[0]).columns)
+        self._measure(f"reading {path.name}")
 
     def read(self, index: int) -> Regions:
-        found = self._read_file(self._files[index])
-        if tuple(found.columns) != self.region_columns:
-            raise UserError(
-                f"{self._files[index]} has other columns than {self._files[0]}: {', '.join(found.columns) or 'none'}"
-            )
-        return found
+        return self._read_file(self._files[index])
 
     def _is_features(self, file: Path) -> bool:
         return True

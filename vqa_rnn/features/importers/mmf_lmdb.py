@@ -10,7 +10,6 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers.folders import mmf_columns
 from vqa_rnn.features.importers.pickles import load_plain
 from vqa_rnn.features.importers.source import Regions, Source, check_regions
-from vqa_rnn.progress import progress_bar
 
 
 class MmfLmdbSource(Source):
@@ -37,18 +36,9 @@ class MmfLmdbSource(Source):
             keys = load_plain(content, f"{path}: keys")
         self._keys: list[bytes] = [key if isinstance(key, bytes) else str(key).encode() for key in keys]
         self.names = [key.decode() for key in self._keys]
-        counts = []
-        with progress_bar() as progress:
-            task = progress.add_task(f"reading {path.name}", total=len(self._keys), rate="")
-            for i in range(len(self._keys)):
-                regions = self.read(i)
-                counts.append(len(regions.features))
-                self.feature_size = regions.features.shape[1]
-                self.region_columns = tuple(regions.columns)
-                progress.advance(task)
-        if not counts:
+        if not self.names:
             raise UserError(f"{path} is empty")
-        self.num_regions_max = max(counts)
+        self._measure(f"reading {path.name}")
 
     def read(self, index: int) -> Regions:
         where = f"{self._path}: {self.names[index]}"

@@ -50,8 +50,6 @@ def load_plain(file: BinaryIO | bytes, where: str) -> Any:
     try:
         stream = io.BytesIO(file) if isinstance(file, bytes) else file
         return _PlainUnpickler(stream, encoding="latin1").load()
-    except UserError:
-        raise
     except Exception as error:  # a damaged pickle raises almost anything
         raise UserError(f"{where} is not read: {error}") from error
 

@@ -1,13 +1,14 @@
 """What a file of published features gives."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
+from vqa_rnn.progress import progress_bar
 
 
 class Regions(NamedTuple):
@@ -50,6 +51,27 @@ class Source(ABC):
         Raises:
             UserError: The file is not as its format says.
         """
+
+    def _measure(self, title: str) -> None:
+        """Read every image of ``names`` once, to find out K, D and the columns; they must agree."""
+        sizes = []
+        with progress_bar() as progress:
+            task = progress.add_task(title, total=len(self.names), rate="")
+            for index, name in enumerate(self.names):
+                regions = self.read(index)
+                sizes.append(len(regions.features))
+                kind = regions.features.shape[1], tuple(regions.columns)
+                if index == 0:
+                    self.feature_size, self.region_columns = kind
+                elif kind != (self.feature_size, self.region_columns):
+                    expected = _said(self.feature_size, self.region_columns)
+                    raise UserError(f"{name} has features of {_said(*kind)}, and {self.names[0]} of {expected}")
+                progress.advance(task)
+        self.num_regions_max = max(sizes)
+
+
+def _said(feature_size: int, columns: Sequence[str]) -> str:
+    return f"size {feature_size} with {', '.join(columns) or 'no boxes'}"
 
 
 def fractions(boxes: NDArray[Any], width: float, height: float) -> NDArray[np.float32]:

@@ -17,7 +17,9 @@
 ``NAME.partial.lmdb`` and is renamed when every row is written or failed.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,6 @@ __all__ = [
     "FeatureStore",
     "StoreWriter",
     "create_store",
-    "format_of",
     "open_store",
     "open_writer",
     "partial_path",
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 
-WRITERS: dict[str, Any] = {"hdf5": Hdf5Writer, "lmdb": LmdbWriter}
+WRITERS: dict[str, type[StoreWriter]] = {"hdf5": Hdf5Writer, "lmdb": LmdbWriter}
 JOINED = ".json"
 
 
@@ -112,16 +113,24 @@ def create_store(
         UserError: An image id comes twice, the disk has not the space, or the file cannot be written.
     """
     refuse_duplicates(image_ids, "the image list")
-    return WRITERS[format_of(path)].create(
-        path,
-        partial_path(path),
-        image_ids,
-        shape=(num_regions, feature_size),
-        dtype=dtype,
-        attributes=attributes,
-        region_columns=region_columns,
-        earlier=earlier,
-    )
+    partial, writer_class = partial_path(path), WRITERS[_format_of(path)]
+    unnamed = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer_class.lay_out(unnamed, image_ids, (num_regions, feature_size), dtype, attributes, region_columns)
+        writer = writer_class(path, unnamed)
+        for store in earlier:
+            writer.take_over(store)
+        writer.commit()
+        os.replace(unnamed, partial)
+        writer.partial = partial
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else error  # HDF5 says much more
+        raise UserError(f"cannot write {partial}: {why}") from error
+    finally:
+        with suppress(OSError):
+            unnamed.unlink(missing_ok=True)
+    return writer
 
 
 def open_writer(path: Path) -> StoreWriter:
@@ -133,19 +142,11 @@ def open_writer(path: Path) -> StoreWriter:
     Returns:
         Its writer.
     """
-    writer: StoreWriter = WRITERS[format_of(path)](path, partial_path(path))
-    return writer
+    return WRITERS[_format_of(path)](path, partial_path(path))
 
 
-def format_of(path: Path) -> str:
-    """The format of a store to be made.
-
-    Args:
-        path: Where it will lie.
-
-    Returns:
-        ``lmdb`` where the suffix says so, else ``hdf5``.
-    """
+def _format_of(path: Path) -> str:
+    """What the suffix of a store to be made says."""
     return "lmdb" if path.suffix == SUFFIXES["lmdb"] else "hdf5"
 
 
@@ -163,4 +164,4 @@ def partial_path(path: Path) -> Path:
     """
     if not path.name or path.is_dir():
         raise UserError(f"features.store={path} is a folder: give the path of a file")
-    return path.with_name(f"{path.stem}.partial{SUFFIXES[format_of(path)]}")
+    return path.with_name(f"{path.stem}.partial{SUFFIXES[_format_of(path)]}")

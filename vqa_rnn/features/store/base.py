@@ -1,6 +1,8 @@
 """What every feature store has, whatever kind of file holds it."""
 
+import os
 import shutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
+from vqa_rnn.files import sync_folder
 
 FORMAT_VERSION = 1
 ATTRIBUTES = ("format_version", "backbone", "weights_sha256", "layer", "transform", "compute", "fingerprint")
@@ -22,7 +25,8 @@ REGION_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "scores": ((), "float32"),
 }
 ROWS_CHECKED = 16  # when a store is opened
-_ROWS_AT_ONCE = 64  # of a copy
+ROWS_AT_ONCE = 64  # of a copy or a check
+COMMIT_SECONDS, COMMIT_BYTES = 2.0, 2**27  # no more than this is lost by a kill or a power cut
 
 Rows = NDArray[np.int64]
 Columns = Mapping[str, NDArray[Any]]
@@ -111,6 +115,11 @@ class FeatureStore(ABC):
         return self.num_regions_max * self.feature_size * self.dtype.itemsize
 
     @property
+    def num_bytes(self) -> int:
+        """Of the file, or the files."""
+        return self.path.stat().st_size
+
+    @property
     def has_boxes(self) -> bool:
         """Whether it says where regions lie."""
         return "boxes" in self.region_columns
@@ -193,20 +202,53 @@ class StoreWriter(ABC):
 
     Attributes:
         path: Where the finished store will lie.
+        partial: Where it lies until then.
         image_ids: (I,) ids in row order.
         attributes: As they were recorded; ``transform`` and ``compute`` parsed.
     """
 
     path: Path
+    partial: Path
     image_ids: list[str]
     attributes: dict[str, Any]
+    _committed: float
+
+    def __init__(self, path: Path, partial: Path) -> None:
+        """Open the unfinished store of ``path``, which ``lay_out`` made.
+
+        Args:
+            path: Where the finished store will lie.
+            partial: Where the unfinished one lies.
+        """
+        self.path, self.partial = path, partial
+        self._committed = time.monotonic()
+
+    @staticmethod
+    @abstractmethod
+    def lay_out(
+        path: Path,
+        image_ids: Sequence[str],
+        shape: tuple[int, int],
+        dtype: str,
+        attributes: Mapping[str, Any],
+        region_columns: Sequence[str],
+    ) -> None:
+        """Make a file without rows.
+
+        Args:
+            path: The file.
+            image_ids: Ids in row order.
+            shape: K and D.
+            dtype: ``float16`` or ``float32``.
+            attributes: As in ``create_store``.
+            region_columns: Which of ``REGION_COLUMNS`` it gets.
+        """
 
     @property
     @abstractmethod
     def done(self) -> NDArray[np.bool_]:
         """(I,) bool, the rows that are written or failed."""
 
-    @abstractmethod
     def write(
         self,
         rows: Sequence[int],
@@ -222,10 +264,28 @@ class StoreWriter(ABC):
             source_hash: xxh64 of each image file.
             **columns: For each row (its regions, …) of each column of regions that the store has.
         """
+        for i, row in enumerate(rows):
+            self._write_row(row, features[i], source_hash[i], {name: values[i] for name, values in columns.items()})
+        if self._waiting_bytes > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self.commit()
 
     @abstractmethod
+    def _write_row(self, row: int, features: NDArray[Any], source_hash: int, columns: Columns) -> None:
+        """Write one row, to be committed."""
+
+    @property
+    @abstractmethod
+    def _waiting_bytes(self) -> int:
+        """Of the rows that are not committed."""
+
     def commit(self) -> None:
         """Mark rows as written once they are on the disk."""
+        self._commit()
+        self._committed = time.monotonic()
+
+    @abstractmethod
+    def _commit(self) -> None:
+        """What ``commit`` does."""
 
     @abstractmethod
     def fail(self, row: int) -> None:
@@ -239,13 +299,21 @@ class StoreWriter(ABC):
     def forget_failures(self) -> None:
         """Let images that could not be read be tried again."""
 
-    @abstractmethod
     def finish(self) -> Path:
         """Put the store in its place.
 
         Returns:
             The path of the finished store.
         """
+        self.commit()
+        self._close()
+        os.replace(self.partial, self.path)
+        sync_folder(self.path.parent)
+        return self.path
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Bring all that is left to the disk."""
 
     def pending(self, batch_rows: int) -> Iterator[range]:
         """Row ranges still to do. Ranges are fixed, whatever was done before, so that a batch is always the same batch.
@@ -269,8 +337,8 @@ class StoreWriter(ABC):
             store: The other one.
         """
         shared = [(row, store.row_of[image_id]) for row, image_id in enumerate(self.image_ids) if image_id in store.row_of]
-        for start in range(0, len(shared), _ROWS_AT_ONCE):
-            rows, old_rows = zip(*shared[start : start + _ROWS_AT_ONCE], strict=True)
+        for start in range(0, len(shared), ROWS_AT_ONCE):
+            rows, old_rows = zip(*shared[start : start + ROWS_AT_ONCE], strict=True)
             self.copy_rows(store, np.array(old_rows, dtype=np.int64), rows)
 
     def copy_rows(self, store: FeatureStore, source_rows: Rows, rows: Sequence[int]) -> None:
@@ -307,18 +375,17 @@ def hash_row(features: NDArray[Any], columns: Columns) -> int:
     return digest.intdigest()
 
 
-def padded_row(regions: NDArray[Any], num_regions_max: int, dtype: np.dtype) -> NDArray[Any]:
+def padded_row(regions: NDArray[Any], num_regions_max: int) -> NDArray[Any]:
     """What is known of an image's regions, filled up with zeros.
 
     Args:
         regions: (n, …), n at most K.
         num_regions_max: K.
-        dtype: As it is stored.
 
     Returns:
         (K, …).
     """
-    row = np.zeros((num_regions_max, *regions.shape[1:]), dtype=dtype)
+    row = np.zeros((num_regions_max, *regions.shape[1:]), dtype=regions.dtype)
     row[: len(regions)] = regions
     return row
 

@@ -1,20 +1,81 @@
-"""The rows of one or several stores in a new one: another format, or one file in place of many."""
+"""Stores that are filled from what is there already: other stores, or published features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vqa_rnn.config import SUFFIXES
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
+from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_writer, partial_path
+from vqa_rnn.features.store.base import ROWS_AT_ONCE
 from vqa_rnn.features.store.joined import JoinedStore
 from vqa_rnn.files import hold
 
-ROWS_AT_ONCE = 64
+Advance = Callable[[int], None]
 
 
-def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Callable[[int], None] = lambda count: None) -> None:
+def fill_store(
+    path: Path,
+    image_ids: Sequence[str],
+    write_rows: Callable[[StoreWriter, range], None],
+    *,
+    num_regions: int,
+    feature_size: int,
+    dtype: str,
+    attributes: Mapping[str, Any],
+    region_columns: Sequence[str],
+    advance: Advance,
+) -> Path:
+    """Make a store, a range of rows after the other. One that was stopped goes on where it was.
+
+    Args:
+        path: The store; its suffix says the format.
+        image_ids: Ids in row order.
+        write_rows: Writes a range of rows, or marks them as failed.
+        num_regions: K.
+        feature_size: D.
+        dtype: ``float16`` or ``float32``.
+        attributes: As in ``create_store``.
+        region_columns: Which of ``REGION_COLUMNS`` it gets.
+        advance: Told how many images were done, again and again.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        UserError: There is a store already, an unfinished one of other features is in the way, or the disk is full.
+    """
+    if path.suffix not in SUFFIXES.values():
+        raise UserError(f"{path} must end in {' or '.join(SUFFIXES.values())}, which says the format of the store")
+    if path.exists():
+        raise UserError(f"{path} is there already: delete it, or give another name")
+    with hold(partial_path(path).with_suffix(".lock"), f"another process is writing {path}: wait for it"):
+        if partial_path(path).is_file():
+            writer = open_writer(path)
+            if (writer.image_ids, writer.attributes["fingerprint"]) != (list(image_ids), attributes["fingerprint"]):
+                raise UserError(f"{partial_path(path)} was begun with other features: delete it, or give another name")
+        else:
+            writer = create_store(
+                path,
+                image_ids,
+                num_regions=num_regions,
+                feature_size=feature_size,
+                dtype=dtype,
+                attributes=attributes,
+                region_columns=region_columns,
+            )
+        try:
+            for rows in writer.pending(ROWS_AT_ONCE):
+                write_rows(writer, rows)
+                advance(len(rows))
+        finally:
+            writer.commit()
+        return writer.finish()
+
+
+def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Advance = lambda count: None) -> None:
     """Write the rows of stores one after the other into a new store. One that was stopped goes on where it was.
 
     Args:
@@ -23,43 +84,25 @@ def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Callable[[
         advance: Told how many images were done, again and again.
 
     Raises:
-        UserError: There is a store already, the stores do not belong together or hold an image twice, or the disk is full.
+        UserError: As ``fill_store``; or the stores do not belong together or hold an image twice.
     """
-    if path.suffix not in SUFFIXES.values():
-        raise UserError(f"{path} must end in {' or '.join(SUFFIXES.values())}, which says the format of the store")
-    if path.exists():
-        raise UserError(f"{path} is there already: delete it, or give another name")
-    joined = sources[0] if len(sources) == 1 else JoinedStore(path, sources)
-    with hold(partial_path(path).with_suffix(".lock"), f"another process is writing {path}: wait for it"):
-        writer = _open_target(joined, path)
-        try:
-            for rows in writer.pending(ROWS_AT_ONCE):
-                written = np.array([row for row in rows if joined.written[row]], dtype=np.int64)
-                for row in rows:
-                    if not joined.written[row]:
-                        writer.fail(row)
-                writer.copy_rows(joined, written, written.tolist())
-                advance(len(rows))
-        finally:
-            writer.commit()
-        writer.finish()
+    source = sources[0] if len(sources) == 1 else JoinedStore(path, sources)
 
+    def copy_rows(writer: StoreWriter, rows: range) -> None:
+        written = np.array([row for row in rows if source.written[row]], dtype=np.int64)
+        for row in rows:
+            if not source.written[row]:
+                writer.fail(row)
+        writer.copy_rows(source, written, written.tolist())
 
-def _open_target(source: FeatureStore, path: Path) -> StoreWriter:
-    """The unfinished copy, if it is one of the same images; else a new one."""
-    if partial_path(path).is_file():
-        begun = open_store(partial_path(path), check_rows=False)
-        same = (begun.image_ids, begun.fingerprint) == (source.image_ids, source.fingerprint)
-        del begun
-        if same:
-            return open_writer(path)
-        raise UserError(f"{partial_path(path)} was begun with other features: delete it, or give another name")
-    return create_store(
+    fill_store(
         path,
         source.image_ids,
+        copy_rows,
         num_regions=source.num_regions_max,
         feature_size=source.feature_size,
         dtype=str(source.dtype),
         attributes={name: value for name, value in source.attributes.items() if name != "format_version"},
         region_columns=source.region_columns,
+        advance=advance,
     )

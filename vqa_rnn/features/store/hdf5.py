@@ -7,10 +7,7 @@ moment leaves a good file.
 
 import json
 import math
-import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from vqa_rnn.features.store.base import (
     FORMAT_VERSION,
     IMAGE_COLUMNS,
     REGION_COLUMNS,
+    Columns,
     FeatureStore,
     Rows,
     StoreWriter,
@@ -31,9 +29,6 @@ from vqa_rnn.features.store.base import (
     hash_row,
     refuse_duplicates,
 )
-from vqa_rnn.files import sync_folder
-
-COMMIT_SECONDS, COMMIT_BYTES = 2.0, 2**28  # no more than this is lost by a kill or a power cut
 
 
 class Hdf5Store(FeatureStore):
@@ -64,61 +59,32 @@ class Hdf5Writer(StoreWriter):
     """An HDF5 store being made."""
 
     def __init__(self, path: Path, partial: Path) -> None:
-        """Open the unfinished store of ``path``, which ``create`` made.
-
-        Args:
-            path: Where the finished store will lie.
-            partial: Where the unfinished one lies.
-        """
-        self.path = path
-        self._partial = partial
-        self.image_ids, self.attributes, self._columns = _map(self._partial, "r+")
+        super().__init__(path, partial)
+        self.image_ids, self.attributes, self._columns = _map(partial, "r+")
         self._unmarked: list[int] = []
-        self._committed = time.monotonic()
 
-    @classmethod
-    def create(
-        cls,
+    @staticmethod
+    def lay_out(
         path: Path,
-        partial: Path,
         image_ids: Sequence[str],
-        *,
         shape: tuple[int, int],
         dtype: str,
         attributes: Mapping[str, Any],
         region_columns: Sequence[str],
-        earlier: Sequence[FeatureStore],
-    ) -> "Hdf5Writer":
-        """As ``create_store``, in an HDF5 file."""
-        unnamed = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
+    ) -> None:
         shapes: dict[str, tuple[tuple[int, ...], str]] = {"features": ((len(image_ids), *shape), dtype)}
         for name in region_columns:
             behind, kind = REGION_COLUMNS[name]
             shapes[name] = (len(image_ids), shape[0], *behind), kind
         shapes |= {name: ((len(image_ids),), kind) for name, kind in IMAGE_COLUMNS.items()}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            check_space(partial, sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in shapes.values()))
-            with h5py.File(unnamed, "w") as file:
-                file.create_dataset("image_id", data=list(image_ids), dtype=h5py.string_dtype("utf-8"))
-                for name, (sizes, kind) in shapes.items():
-                    _allocate(file, name, sizes, kind)
-                file.attrs["format_version"] = FORMAT_VERSION
-                for key, value in sorted(attributes.items()):
-                    file.attrs[key] = json.dumps(value) if isinstance(value, Mapping | list | tuple) else value
-            writer = cls(path, unnamed)
-            for store in earlier:
-                writer.take_over(store)
-            writer.commit()
-            os.replace(unnamed, partial)
-            writer._partial = partial
-        except OSError as error:
-            why = os.strerror(error.errno) if error.errno else error  # HDF5 says much more
-            raise UserError(f"cannot write {partial}: {why}") from error
-        finally:
-            with suppress(OSError):
-                unnamed.unlink(missing_ok=True)
-        return writer
+        check_space(path, sum(math.prod(sizes) * np.dtype(kind).itemsize for sizes, kind in shapes.values()))
+        with h5py.File(path, "w") as file:
+            file.create_dataset("image_id", data=list(image_ids), dtype=h5py.string_dtype("utf-8"))
+            for name, (sizes, kind) in shapes.items():
+                _allocate(file, name, sizes, kind)
+            file.attrs["format_version"] = FORMAT_VERSION
+            for key, value in sorted(attributes.items()):
+                file.attrs[key] = json.dumps(value) if isinstance(value, Mapping | list | tuple) else value
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -126,35 +92,27 @@ class Hdf5Writer(StoreWriter):
         done[self._unmarked] = True
         return done
 
-    def write(
-        self,
-        rows: Sequence[int],
-        features: Sequence[NDArray[Any]] | NDArray[Any],
-        source_hash: Sequence[int],
-        **columns: Sequence[NDArray[Any]],
-    ) -> None:
-        regions = {"features": features, **columns}
-        for i, row in enumerate(rows):
-            count = len(features[i])
-            for name, values in regions.items():
-                self._columns[name][row, :count] = values[i]
-                self._columns[name][row, count:] = 0
-            self._columns["num_regions"][row] = count
-            self._columns["source_hash"][row] = source_hash[i]
-            written = {name: self._columns[name][row] for name in columns}
-            self._columns["row_hash"][row] = hash_row(self._columns["features"][row], written)
-        self._unmarked += rows
-        waiting = len(self._unmarked) * self._columns["features"][:1].nbytes
-        if waiting > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
-            self.commit()
+    def _write_row(self, row: int, features: NDArray[Any], source_hash: int, columns: Columns) -> None:
+        count = len(features)
+        for name, values in {"features": features, **columns}.items():
+            self._columns[name][row, :count] = values
+            self._columns[name][row, count:] = 0
+        self._columns["num_regions"][row] = count
+        self._columns["source_hash"][row] = source_hash
+        written = {name: self._columns[name][row] for name in columns}
+        self._columns["row_hash"][row] = hash_row(self._columns["features"][row], written)
+        self._unmarked.append(row)
 
-    def commit(self) -> None:
+    @property
+    def _waiting_bytes(self) -> int:
+        return len(self._unmarked) * self._columns["features"][:1].nbytes
+
+    def _commit(self) -> None:
         if self._unmarked:
             self._flush(name for name in self._columns if name != "written")
             self._columns["written"][self._unmarked] = True
             self._unmarked = []
         self._flush(["written"])
-        self._committed = time.monotonic()
 
     def _flush(self, names: Iterable[str]) -> None:
         for name in names:
@@ -168,12 +126,8 @@ class Hdf5Writer(StoreWriter):
     def fail(self, row: int) -> None:
         self._columns["failed"][row] = True
 
-    def finish(self) -> Path:
-        self.commit()
+    def _close(self) -> None:
         self._flush(self._columns)
-        os.replace(self._partial, self.path)
-        sync_folder(self.path.parent)
-        return self.path
 
 
 def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:

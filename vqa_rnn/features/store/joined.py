@@ -62,6 +62,10 @@ class JoinedStore(FeatureStore):
             out[places, : part.num_regions_max] = part.read_column(name, part_rows)
         return out
 
+    @property
+    def num_bytes(self) -> int:
+        return self.path.stat().st_size + sum(part.num_bytes for part in self.parts)
+
     def damaged(self, rows: Rows) -> list[int]:
         found = []
         for part, places, part_rows in self._of_each_part(rows):

@@ -10,11 +10,9 @@ A transaction is on the disk whole or not at all, so a kill or a power cut at an
 """
 
 import json
-import os
 import struct
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -28,6 +26,7 @@ from vqa_rnn.features.store.base import (
     FORMAT_VERSION,
     IMAGE_COLUMNS,
     REGION_COLUMNS,
+    Columns,
     FeatureStore,
     Rows,
     StoreWriter,
@@ -37,9 +36,7 @@ from vqa_rnn.features.store.base import (
     padded_row,
     refuse_duplicates,
 )
-from vqa_rnn.files import sync_folder
 
-COMMIT_SECONDS, COMMIT_BYTES = 2.0, 2**27  # what waits in memory to be written
 MAGIC, MAGIC_AT = struct.pack("=I", 0xBEEFC0DE), 16  # of LMDB's first page
 _HEADER = struct.Struct("<IIQQ")  # state, number of regions, source hash, row hash
 _WRITTEN, _FAILED = 1, 2
@@ -99,13 +96,7 @@ class LmdbWriter(StoreWriter):
     """An LMDB store being made."""
 
     def __init__(self, path: Path, partial: Path) -> None:
-        """Open the unfinished store of ``path``, which ``create`` made.
-
-        Args:
-            path: Where the finished store will lie.
-            partial: Where the unfinished one lies.
-        """
-        self.path, self._partial = path, partial
+        super().__init__(path, partial)
         with _reading(partial):
             self._environment = _open(partial, map_size=0)  # as large as it was made, not LMDB's 10 MB
             with self._environment.begin() as transaction:
@@ -113,23 +104,16 @@ class LmdbWriter(StoreWriter):
                 self._columns = _read_columns(transaction, len(self.image_ids))
         self.attributes = self._meta["attributes"]
         self._waiting: dict[int, bytes] = {}
-        self._waiting_bytes = 0
-        self._committed = time.monotonic()
 
-    @classmethod
-    def create(
-        cls,
+    @staticmethod
+    def lay_out(
         path: Path,
-        partial: Path,
         image_ids: Sequence[str],
-        *,
         shape: tuple[int, int],
         dtype: str,
         attributes: Mapping[str, Any],
         region_columns: Sequence[str],
-        earlier: Sequence[FeatureStore],
-    ) -> "LmdbWriter":
-        """As ``create_store``, in an LMDB file."""
+    ) -> None:
         meta = {
             "shape": [len(image_ids), *shape],
             "dtype": dtype,
@@ -137,28 +121,13 @@ class LmdbWriter(StoreWriter):
             "attributes": {"format_version": FORMAT_VERSION, **attributes},
         }
         needed = len(image_ids) * _row_bytes(meta)
-        unnamed = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            check_space(partial, needed)
-            environment = _open(unnamed, map_size=needed + needed // 8 + _SPARE + 1024 * len(image_ids))
+        check_space(path, needed)
+        with _writing(path):
+            environment = _open(path, map_size=needed + needed // 8 + _SPARE + 1024 * len(image_ids))
             with environment.begin(write=True) as transaction:
                 transaction.put(b"meta", json.dumps(meta).encode())
                 transaction.put(b"ids", json.dumps(list(image_ids)).encode())
             environment.close()
-            writer = cls(path, unnamed)
-            for store in earlier:
-                writer.take_over(store)
-            writer.commit()
-            os.replace(unnamed, partial)
-            writer._partial = partial
-        except (OSError, lmdb.Error) as error:
-            why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-            raise UserError(f"cannot write {partial}: {why}") from error
-        finally:
-            with suppress(OSError):
-                unnamed.unlink(missing_ok=True)
-        return writer
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -166,63 +135,42 @@ class LmdbWriter(StoreWriter):
         done[list(self._waiting)] = True
         return done
 
-    def write(
-        self,
-        rows: Sequence[int],
-        features: Sequence[NDArray[Any]] | NDArray[Any],
-        source_hash: Sequence[int],
-        **columns: Sequence[NDArray[Any]],
-    ) -> None:
-        num_regions_max, dtype = self._meta["shape"][1], np.dtype(self._meta["dtype"])
-        for i, row in enumerate(rows):
-            count = len(features[i])
-            kinds = {name: np.dtype(REGION_COLUMNS[name][1]) for name in columns}
-            regions = {name: np.asarray(columns[name][i], kinds[name]) for name in self._meta["region_columns"]}
-            stored = np.asarray(features[i], dtype)
-            row_hash = hash_row(
-                padded_row(stored, num_regions_max, dtype),
-                {name: padded_row(values, num_regions_max, values.dtype) for name, values in regions.items()},
-            )
-            parts = [_HEADER.pack(_WRITTEN, count, source_hash[i], row_hash), stored.tobytes()]
-            self._put(row, b"".join([*parts, *(values.tobytes() for values in regions.values())]))
+    def _write_row(self, row: int, features: NDArray[Any], source_hash: int, columns: Columns) -> None:
+        num_regions_max = self._meta["shape"][1]
+        stored = np.asarray(features, self._meta["dtype"])
+        regions = {name: np.asarray(columns[name], REGION_COLUMNS[name][1]) for name in self._meta["region_columns"]}
+        padded = {name: padded_row(values, num_regions_max) for name, values in regions.items()}
+        row_hash = hash_row(padded_row(stored, num_regions_max), padded)
+        parts = [_HEADER.pack(_WRITTEN, len(stored), source_hash, row_hash), stored.tobytes()]
+        self._waiting[row] = b"".join([*parts, *(values.tobytes() for values in regions.values())])
 
     def fail(self, row: int) -> None:
-        self._put(row, _HEADER.pack(_FAILED, 0, 0, 0))
+        self._waiting[row] = _HEADER.pack(_FAILED, 0, 0, 0)
 
-    def _put(self, row: int, value: bytes) -> None:
-        self._waiting[row] = value
-        self._waiting_bytes += len(value)
-        if self._waiting_bytes > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
-            self.commit()
+    @property
+    def _waiting_bytes(self) -> int:
+        return len(self._waiting) * _row_bytes(self._meta)
 
-    def commit(self) -> None:
-        try:
-            with self._environment.begin(write=True) as transaction:
-                for row, value in self._waiting.items():
-                    transaction.put(_key(row), value)
-        except lmdb.Error as error:
-            raise UserError(f"cannot write {self._partial}: {error}") from error
+    def _commit(self) -> None:
+        with _writing(self.partial), self._environment.begin(write=True) as transaction:
+            for row, value in self._waiting.items():
+                transaction.put(_key(row), value)
         for row, value in self._waiting.items():
             _set_columns(self._columns, row, value)
         self._waiting.clear()
-        self._waiting_bytes, self._committed = 0, time.monotonic()
 
     def forget_failures(self) -> None:
         failed = np.flatnonzero(self._columns["failed"])
-        with self._environment.begin(write=True) as transaction:
+        with _writing(self.partial), self._environment.begin(write=True) as transaction:
             for row in failed.tolist():
                 transaction.delete(_key(row))
         self._columns["failed"][:] = False
 
-    def finish(self) -> Path:
-        self.commit()
-        with self._environment.begin(write=True) as transaction:
+    def _close(self) -> None:
+        with _writing(self.partial), self._environment.begin(write=True) as transaction:
             transaction.put(b"columns", b"".join(self._columns[name].tobytes() for name in IMAGE_COLUMNS))
         self._environment.sync(True)
         self._environment.close()
-        os.replace(self._partial, self.path)
-        sync_folder(self.path.parent)
-        return self.path
 
 
 def _open(path: Path, **options: Any) -> Any:
@@ -242,6 +190,15 @@ def _open_shared(path: Path) -> Any:
     if environment is None:
         environment = _READ[status.st_dev, status.st_ino] = _open(path, readonly=True)
     return environment
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What a full disk may raise becomes one line."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise UserError(f"cannot write {path}: {error}") from error
 
 
 @contextmanager
