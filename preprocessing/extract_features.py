@@ -1,9 +1,8 @@
 """Images to a feature store: resumable, in the fastest way found on this machine, with a bar that shows the true rate."""
 
-import difflib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from vqa_rnn.features.extractor import BoxedImage, Extractor
 from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
 from vqa_rnn.features.weights import weights_file_hash
-from vqa_rnn.files import hold
+from vqa_rnn.files import hold, nearest
 from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
@@ -131,10 +130,10 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
         raise UserError(f"features.output=boxes: {config.dataset.name} gives no boxes; Visual7W pointing does")
     earlier = [finished] if finished is not None else []
     begun = open_store(partial_path(path)) if partial_path(path).is_file() else None
-    settled = [store.attributes["compute"] for store in (begun, finished) if store is not None]  # the first run settles it
+    made = begun or finished
     if device == "cpu":
         keep_freed_memory()
-    extractor = _open_extractor(config, device, settled[0] if settled else None)
+    extractor = Extractor(config.features, device, made.attributes["compute"] if made else None)  # the first run settles it
     if begun is not None and begun.fingerprint != extractor.fingerprint:
         raise UserError(
             f"{partial_path(path)} was begun with another backbone or other settings: "
@@ -143,7 +142,7 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
     goes_on = begun is not None and begun.image_ids == image_ids
     if begun is not None and not goes_on:
         earlier.append(begun)
-    del begun  # an LMDB file that is open for reading cannot be opened for writing
+    del begun, made  # an LMDB file that is open for reading cannot be opened for writing
     num_regions = extractor.num_regions
     if extractor.sees_boxes:
         num_regions = 1 + max(len(boxes) for boxes in annotations.boxes.values())  # the whole image comes first
@@ -152,9 +151,8 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
         writer.forget_failures()
     else:
         writer = _create_writer(path, extractor, config, image_ids, earlier, num_regions)
-    batch_rows = int(writer.attributes["compute"]["batch_rows"])
     taken = {image_id for store in earlier for image_id in store.row_of}
-    pending = [[row for row in rows if image_ids[row] not in taken] for rows in writer.pending(batch_rows)]
+    pending = [[row for row in rows if image_ids[row] not in taken] for rows in writer.pending(extractor.batch_rows)]
     pending = [rows for rows in pending if rows]
     failed: dict[str, str] = {}
     num_done = 0
@@ -205,9 +203,8 @@ def _absent_image(annotations: Annotations, absent: list[str]) -> str:
     who = f", which question '{asked[0]}' asks about" if asked and not where else ""
     if path.is_dir():
         return f"{where}{path} is a folder, and an image is needed{who}{more}"
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name.lower(), {name.lower(): name for name in beside}, n=1)
-    guess = next((f": did you mean {name}?" for name in beside if near and name.lower() == near[0]), "")
+    near = nearest(path.name, [other.name for other in path.parent.iterdir()]) if path.parent.is_dir() else None
+    guess = f": did you mean {near}?" if near else ""
     return f"{where}no image at {path}{who}{guess}{more}"
 
 
@@ -275,27 +272,10 @@ def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> Extractio
     return ExtractionReport(writer.finish(), len(image_ids), 0, {}, 0.0)
 
 
-def _open_extractor(config: Config, device: str, compute: Mapping[str, Any] | None) -> Extractor:
-    """The extractor of a config, which computes as a store that was made before."""
-    if compute is None:
-        return Extractor(config.features, device=device)
-    folds_norms = compute.get("folds_norms", False)
-    return Extractor(config.features, precision=compute["precision"], device=device, fold_norms=folds_norms)
-
-
 def _create_writer(
     path: Path, extractor: Extractor, config: Config, image_ids: list[str], earlier: list[FeatureStore], num_regions: int
 ) -> StoreWriter:
-    """A new store with the rows and the way of computing of those made earlier."""
-    compute = {
-        "precision": extractor.precision,
-        "layout": "channels_last",
-        "compiled": False,
-        "folds_norms": extractor.folds_norms,
-        "batch_rows": extractor.batch_rows,
-    }
-    if earlier:
-        compute = earlier[0].attributes["compute"]
+    """A new store with the rows of those made earlier."""
     for store in earlier:
         if store.fingerprint != extractor.fingerprint:
             raise UserError(f"{store.path} was made with other weights: delete it, or set features.store to another path")
@@ -311,7 +291,7 @@ def _create_writer(
             **extractor.description,
             "weights": extractor.weights,
             "weights_file_sha256": weights_file_hash(config.features),
-            "compute": compute,
+            "compute": extractor.compute,
             "fingerprint": extractor.fingerprint,
         },
         earlier=earlier,

@@ -172,6 +172,22 @@ def read_json(path: Path, what: str) -> Any:
 _MOST_LISTED = 20
 
 
+def nearest(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that may have been meant.
+
+    Args:
+        name: The name given.
+        valid: The names that exist.
+        cutoff: How alike they must be, from 0 to 1; capitals do not count.
+
+    Returns:
+        The most alike, or None.
+    """
+    folded = {other.lower(): other for other in valid}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=cutoff)
+    return folded[near[0]] if near else None
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     """Say that a name is unknown, with the nearest valid one and the whole list.
 
@@ -185,9 +201,8 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
         the nearest are listed.
     """
     names = sorted(valid)
-    folded = {other.lower(): other for other in names}
-    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
-    guess = f": did you mean '{folded[near[0]]}'?" if near else ""
+    near = nearest(name, names, cutoff=0.5)
+    guess = f": did you mean '{near}'?" if near else ""
     known = ", ".join(names)
     if len(names) > _MOST_LISTED:
         known = ", ".join(difflib.get_close_matches(name, names, n=5, cutoff=0.0)) + f", … {len(names)} in all"

@@ -581,7 +581,7 @@ def test_the_fingerprint_depends_on_what_the_features_are_alone(squeezenet, tmp_
 def test_precision_is_settled_once_and_bfloat16_stays_near_float32() -> None:
     images = noise(2)
     exact = build(layers=("blocks.1",)).regions(images)
-    rough = Extractor(FeaturesConfig(image_size=32, layers=("blocks.1",), dtype="float32"), precision="bfloat16")
+    rough = Extractor(FeaturesConfig(image_size=32, layers=("blocks.1",), dtype="float32", precision="bfloat16"))
     assert rough.precision == "bfloat16"
     difference = np.abs(rough.regions(images) - exact).max() / np.abs(exact).max()
     assert 0 < difference < 0.05

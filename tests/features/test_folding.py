@@ -71,7 +71,7 @@ def test_a_wanted_convolution_is_left_as_it_is() -> None:
 def test_every_layer_gives_what_it_gave(layer: str) -> None:
     images = noise(2, 64)
     folded = build(image_size=64, layers=(layer,))
-    plain = extractor_module.Extractor(folded._config, fold_norms=False)
+    plain = extractor_module.Extractor(folded._config, compute={"precision": "float32", "batch_rows": 2})
     assert (folded.folds_norms, plain.folds_norms) == (True, False)
     expected = plain.regions(images)
     np.testing.assert_allclose(folded.regions(images), expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())

@@ -307,10 +307,7 @@ def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extr
     if weights is not None:
         settled["weights"] = weights
     features = run.config.features.model_copy(update=settled)
-    compute = run.features["compute"]
-    extractor = Extractor(
-        features, precision=compute["precision"], device=str(device), fold_norms=compute.get("folds_norms", False)
-    )
+    extractor = Extractor(features, str(device), run.features["compute"])
     if extractor.fingerprint != run.features["fingerprint"]:
         differing = [key for key, value in extractor.description.items() if value != run.features.get(key)]
         if "weights_sha256" in differing:

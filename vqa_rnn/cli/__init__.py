@@ -80,7 +80,7 @@ def demo(
 def preprocess(
     config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False, json_: Json = False
 ) -> None:
-    """Extract image features into an HDF5 store. A stopped job goes on where it was.
+    """Extract image features into a store. A stopped job goes on where it was.
 
     Example: vqa-rnn preprocess jsonl dataset.path=my/questions.jsonl
     """

@@ -7,7 +7,7 @@ The same extractor serves offline extraction and answering. Transfer learning as
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,39 +58,28 @@ class Extractor:
         feature_size: D.
     """
 
-    def __init__(
-        self,
-        config: FeaturesConfig,
-        precision: Precision | None = None,
-        device: str = "cpu",
-        *,
-        fold_norms: bool = True,
-    ) -> None:
+    def __init__(self, config: FeaturesConfig, device: str = "cpu", compute: Mapping[str, Any] | None = None) -> None:
         """Load the backbone.
 
         Args:
             config: Which one, and how.
-            precision: How to compute; by default as ``config`` says, where ``auto`` looks at the processor and the features.
             device: Where to compute.
-            fold_norms: Fold batch norms into the convolutions before them. Stores that were made without are gone on with so.
+            compute: How a store was computed that this goes on with; by default as ``config`` says, where ``auto`` looks at the
+                processor and the features.
 
         Raises:
             UserError: The backbone, its weights or a layer does not exist.
         """
         self._config = config
         self._device = torch.device(device)
-        self._backbone = load_backbone(config)
-        self.weights, preset = self._backbone.weights, self._backbone.preset
         self.precision: Precision = "float32"
-        self._weights_dtype = torch.float32
-        self.model = self._backbone.model.eval().requires_grad_(False).to(self._device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._load()
+        self.weights, preset = self._backbone.weights, self._backbone.preset
         mean, std = config.mean or preset.mean, config.std or preset.std
         interpolation, self._crop_share = config.interpolation or preset.interpolation, config.crop_share or preset.crop_share
         self._interpolation = Image.Resampling[interpolation.upper()]
         self._factor = 1 / (torch.tensor(std).view(1, 3, 1, 1).to(self._device) * 255)
         self._shift = -torch.tensor(mean).view(1, 3, 1, 1).to(self._device) * 255 * self._factor
-        self._layers = self._find_layers()
         self.description: dict[str, Any] = {
             "backbone": f"{config.library}/{config.backbone}",
             "weights_sha256": self._backbone.weights_sha256,
@@ -110,12 +99,24 @@ class Extractor:
         }
         self.fingerprint = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:16]
         self.num_regions, self.feature_size = self._try_out()
-        self.folds_norms = fold_norms and self._fold_norms()
-        self.precision = precision or (self._auto_precision() if config.precision == "auto" else config.precision)
+        self.folds_norms = self._fold_norms() if compute is None or compute.get("folds_norms") else False
+        precision = config.precision if compute is None else compute["precision"]
+        self.precision = self._auto_precision() if precision == "auto" else precision
         if self.precision == "bfloat16" and self.folds_norms:
             self.model.to(torch.bfloat16)  # without norms nothing is left that needs float32
-            self._weights_dtype = torch.bfloat16
-        self.batch_rows = config.batch_rows or images_a_pass(config.image_size, self.precision, self._device)
+        batch_rows = config.batch_rows if compute is None else compute["batch_rows"]
+        self.batch_rows: int = batch_rows or images_a_pass(config.image_size, self.precision, self._device)
+
+    @property
+    def compute(self) -> dict[str, Any]:
+        """How it computes, to be recorded in a store."""
+        return {
+            "precision": self.precision,
+            "layout": "channels_last",
+            "compiled": False,
+            "folds_norms": self.folds_norms,
+            "batch_rows": self.batch_rows,
+        }
 
     @property
     def sees_boxes(self) -> bool:
@@ -226,9 +227,10 @@ class Extractor:
         """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
         pixels = np.stack([np.asarray(image) for image in images])
         batch = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)  # bytes travel, a quarter of what floats take
-        batch = torch.addcmul(self._shift, batch.to(torch.float32), self._factor).to(self._weights_dtype)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        casts = self.precision == "bfloat16" and self._weights_dtype == torch.float32
+        batch = torch.addcmul(self._shift, batch.to(torch.float32), self._factor)
+        dtype = next(self.model.parameters()).dtype
+        batch = batch.to(dtype).contiguous(memory_format=torch.channels_last)
+        casts = self.precision == "bfloat16" and dtype == torch.float32
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=casts):
             outputs = [self._as_grid(output) for output in self._run(batch)]
         finest = max(output.shape[-1] for output in outputs)
@@ -292,27 +294,32 @@ class Extractor:
                 raise UserError(f"{self._config.backbone} has a layer {name} but never runs it as a module: take another")
         return [found[layer] for layer in self._layers]
 
-    def _find_layers(self) -> list[nn.Module]:
+    def _load(self) -> None:
+        self._backbone = load_backbone(self._config)
+        self.model = self._backbone.model.eval().requires_grad_(False).to(self._device)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Lay weights out for convolutions, and find the wanted layers."""
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         modules = {name: module for name, module in self.model.named_modules() if name}
         for layer in self._config.layers:
             if layer not in modules:
                 raise UserError(f"{self._config.backbone}: {unknown_name('layer', layer, modules)}")
-        return [modules[layer] for layer in self._config.layers]
+        self._layers = [modules[layer] for layer in self._config.layers]
 
     def _fold_norms(self) -> bool:
         """Fold batch norms, unless there are none, or another function comes of it: then the backbone is loaded anew."""
+        if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
+            return False
         before = self._grid(self._noise())
         sample = torch.zeros(1, 3, self._config.image_size, self._config.image_size, device=self._device)
         if not fold_batch_norms(self.model, sample, set(self._layers)):
             return False
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._layers = self._find_layers()
+        self._arrange()
         if _relative_difference(self._grid(self._noise()), before) < LARGEST_FOLDING_ERROR:
             return True
-        self._backbone = load_backbone(self._config)
-        self.model = self._backbone.model.eval().requires_grad_(False).to(self._device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._layers = self._find_layers()
+        self._load()
         return False
 
     def _auto_precision(self) -> Precision:
