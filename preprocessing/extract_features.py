@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from PIL.Image import Image
 
-from vqa_rnn.config import PRESET_OPTIONS, Config
+from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, Config
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
-from vqa_rnn.features.extractor import BoxedImage, Extractor
+from vqa_rnn.features.detectors import Detector
+from vqa_rnn.features.extractor import Extractor, open_extractor
 from vqa_rnn.features.find import find_store
+from vqa_rnn.features.regions import NO_BOXES, Regions
 from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
 from vqa_rnn.features.weights import weights_file_hash
 from vqa_rnn.files import hold, nearest
@@ -30,7 +31,6 @@ log = logging.getLogger("vqa_rnn")
 
 _READ_AHEAD = 3  # batches
 _IMAGES_AT_ONCE = 32  # decoded before a backbone that needs the same cores goes on
-NO_BOXES = np.zeros((0, 4), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,8 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
     made = begun or finished
     if device == "cpu":
         keep_freed_memory()
-    extractor = Extractor(config.features, device, made.attributes["compute"] if made else None)  # the first run settles it
+    compute = made.attributes["compute"] if made else None  # the first run settles it
+    extractor = open_extractor(config.features, device, compute)
     if begun is not None and begun.fingerprint != extractor.fingerprint:
         raise UserError(
             f"{partial_path(path)} was begun with another backbone or other settings: "
@@ -144,7 +145,7 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
         earlier.append(begun)
     del begun, made  # an LMDB file that is open for reading cannot be opened for writing
     num_regions = extractor.num_regions
-    if extractor.sees_boxes:
+    if config.features.output == "boxes":
         num_regions = 1 + max(len(boxes) for boxes in annotations.boxes.values())  # the whole image comes first
     if goes_on:
         writer = open_writer(path)
@@ -176,15 +177,12 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
                 images.append(image)
                 hashes.append(source_hash)
                 good.append(row)
-            features: Any = []
-            if good:
-                features = extractor.box_regions(images) if extractor.sees_boxes else extractor.regions(images)
-                for row, regions in zip(good, features, strict=True):
-                    extractor.check(regions, annotations.images[image_ids[row]])
-            boxes = [image.boxes for image in images] if extractor.sees_boxes else None
+            found = extractor.extract(images) if good else []
+            for row, regions in zip(good, found, strict=True):
+                extractor.check(regions.features, annotations.images[image_ids[row]])
             if written is not None:
                 written.result()
-            written = write_pool.submit(_write, writer, good, features, hashes, boxes, set(rows) - set(good))
+            written = write_pool.submit(_write, writer, good, found, hashes, set(rows) - set(good))
             num_done += len(good)
             rate = num_done / (time.perf_counter() - started)
             progress.update(task, advance=len(rows), rate=f"{rate:.0f} images/s")
@@ -208,13 +206,11 @@ def _absent_image(annotations: Annotations, absent: list[str]) -> str:
     return f"{where}no image at {path}{who}{guess}{more}"
 
 
-def _write(
-    writer: StoreWriter, rows: list[int], features: Any, hashes: list[int], boxes: list[Any] | None, failed: set[int]
-) -> None:
+def _write(writer: StoreWriter, rows: list[int], found: list[Regions], hashes: list[int], failed: set[int]) -> None:
     """What a batch gave, while the next is computed."""
     if rows:
-        columns = {} if boxes is None else {"boxes": boxes}
-        writer.write(rows, features, hashes, **columns)
+        columns = {name: [regions.columns[name] for regions in found] for name in found[0].columns}
+        writer.write(rows, [regions.features for regions in found], hashes, **columns)
     for row in failed:
         writer.fail(row)
 
@@ -250,14 +246,15 @@ def _report_finished(store: FeatureStore, image_ids: list[str]) -> ExtractionRep
 def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> ExtractionReport:
     """A store in which each image is one region of zeros: a model that reads text alone goes the same way as any other."""
     features = config.features
-    settings = ("image_size", "resize", "output", "grid_size", "intensity", *PRESET_OPTIONS)
+    settings = ("resize", "output", "grid_size", "intensity", *PRESET_OPTIONS, *REGION_OPTIONS)
     transform = {name: getattr(features, name) for name in settings}
     description = {
         "backbone": f"none/{features.backbone}",
         "weights": "none",
         "weights_file_sha256": "",
         "weights_sha256": "",
-        "layer": list(features.layers),
+        "layer": list(features.layers or ()),
+        "asked": features.model_dump(mode="json", include=set(OWN_OPTIONS)),
     }
     compute = {"precision": "float32", "layout": "none", "compiled": False, "batch_rows": 1}
     writer = create_store(
@@ -273,7 +270,12 @@ def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> Extractio
 
 
 def _create_writer(
-    path: Path, extractor: Extractor, config: Config, image_ids: list[str], earlier: list[FeatureStore], num_regions: int
+    path: Path,
+    extractor: Extractor | Detector,
+    config: Config,
+    image_ids: list[str],
+    earlier: list[FeatureStore],
+    num_regions: int,
 ) -> StoreWriter:
     """A new store with the rows of those made earlier."""
     for store in earlier:
@@ -286,9 +288,11 @@ def _create_writer(
         num_regions=num_regions,
         feature_size=extractor.feature_size,
         dtype=config.features.dtype,
-        region_columns=["boxes"] if extractor.sees_boxes else [],
+        region_columns=extractor.region_columns,
         attributes={
             **extractor.description,
+            "asked": config.features.model_dump(mode="json", include=set(OWN_OPTIONS)),
+            **({"label_names": extractor.label_names} if isinstance(extractor, Detector) else {}),
             "weights": extractor.weights,
             "weights_file_sha256": weights_file_hash(config.features),
             "compute": extractor.compute,
@@ -300,7 +304,7 @@ def _create_writer(
 
 def _read_ahead(
     pool: ThreadPoolExecutor,
-    extractor: Extractor,
+    extractor: Extractor | Detector,
     annotations: Annotations,
     image_ids: list[str],
     pending: list[list[int]],
@@ -320,12 +324,10 @@ def _read_ahead(
         except OSError as error:
             raise UserError(f"cannot read the image {path}: {error.strerror}") from error
 
-    def decode(row: int, fetched: Future[bytes] | None = None) -> tuple[Image | BoxedImage, int]:
+    def decode(row: int, fetched: Future[bytes] | None = None) -> tuple[Any, int]:
         content = fetch(row) if fetched is None else fetched.result()
-        path, source_hash = annotations.images[image_ids[row]], xxhash.xxh64_intdigest(content)
-        if extractor.sees_boxes:
-            return extractor.load_boxed(path, annotations.boxes.get(image_ids[row], NO_BOXES), content), source_hash
-        return extractor.load(path, content), source_hash
+        path, boxes = annotations.images[image_ids[row]], annotations.boxes.get(image_ids[row], NO_BOXES)
+        return extractor.prepare(path, boxes, content), xxhash.xxh64_intdigest(content)
 
     if beside:
         queue: list[tuple[list[int], list[Future[tuple[Any, int]]]]] = []

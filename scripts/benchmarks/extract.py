@@ -33,9 +33,9 @@ from preprocessing.extract_features import extract_features
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.config import Config, EasyVqaDataset, FeaturesConfig
 from vqa_rnn.config_files import load_config
-from vqa_rnn.features.backbone import load_backbone
+from vqa_rnn.features.backbones import load_backbone
+from vqa_rnn.features.backbones.folding import fold_batch_norms
 from vqa_rnn.features.extractor import Extractor
-from vqa_rnn.features.folding import fold_batch_norms
 from vqa_rnn.records import Annotations
 from vqa_rnn.threads import num_cpus
 
@@ -47,7 +47,7 @@ def bare_backbones(config: FeaturesConfig, precision: str) -> list[torch.nn.Modu
     """The network as it is loaded, and with its batch norms folded."""
     found = []
     for folded in (False, True):
-        model = load_backbone(config).model.eval().requires_grad_(False)
+        model = load_backbone(config).network.model.eval().requires_grad_(False)
         if folded:
             fold_batch_norms(model, torch.zeros(1, 3, config.image_size, config.image_size), set())
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32

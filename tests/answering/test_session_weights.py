@@ -45,7 +45,7 @@ def test_the_name_of_the_weights_travels_from_store_to_run(run: Run):
 
 def test_a_file_of_the_weights_serves_where_the_hub_is_out_of_reach(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(UserError, match="cannot get the weights of resnet50 from the hub: no network"):
+    with pytest.raises(UserError, match="cannot get resnet50: no network"):
         Session(run.path)
     session = Session(run.path, "weights.pth")
     session.set_image(Path("images/0.png"))

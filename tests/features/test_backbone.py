@@ -16,7 +16,7 @@ from torchvision.models import ResNet101_Weights, VisionTransformer
 from tests.features.test_extractor import build, cells, close, noise, normalised, refusal, saved
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.config_files import list_recipes, load_config
-from vqa_rnn.features.backbone import load_backbone
+from vqa_rnn.features.backbones import Backbone, load_backbone
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -105,17 +105,17 @@ def test_recipes_name_the_weights_of_the_hub():
     weights = {name: load_config(name).features.weights for name in list_recipes()}
     assert {name for name in weights if weights[name] == "hub:IMAGENET1K_V1"} >= {"clevr", "visdial", "vqa"}
     assert weights["visual7w"] == "hub:IMAGENET1K_FEATURES"  # VGG-16's own Caffe weights
-    assert set(weights.values()) == {"package", "hub:IMAGENET1K_V1", "hub:IMAGENET1K_FEATURES"}
+    assert set(weights.values()) == {"package", "hub:IMAGENET1K_V1", "hub:IMAGENET1K_FEATURES", "hub:COCO_V1"}
 
 
 def test_the_preset_of_named_weights_is_theirs(downloads):
-    preset = backbone("torchvision", "resnet101", "hub:IMAGENET1K_V1").preset
+    preset = backbone("torchvision", "resnet101", "hub:IMAGENET1K_V1").network.preset
     assert (preset.interpolation, preset.crop_share) == ("bilinear", 224 / 256)
-    assert backbone("torchvision", "resnet101", "hub:IMAGENET1K_V2").preset.crop_share == 224 / 232
+    assert backbone("torchvision", "resnet101", "hub:IMAGENET1K_V2").network.preset.crop_share == 224 / 232
     assert list(preset.mean) == [0.485, 0.456, 0.406]
-    preset = backbone("timm", "resnet50", "hub:a1_in1k").preset
+    preset = backbone("timm", "resnet50", "hub:a1_in1k").network.preset
     assert (preset.interpolation, preset.crop_share) == ("bicubic", 0.95)
-    preset = backbone("timm", "resnet50", "hub:tv_in1k").preset
+    preset = backbone("timm", "resnet50", "hub:tv_in1k").network.preset
     assert (preset.interpolation, preset.crop_share) == ("bilinear", 0.875)
 
 
@@ -312,9 +312,12 @@ def test_patches_that_are_no_square_are_refused(tmp_path: Path, monkeypatch: pyt
     _, path = saved(lambda: timm.create_model("test_vit"), tmp_path)
     options = {"backbone": "test_vit", "weights": str(path), "image_size": 160}
     assert build(layers=("patch_embed",), **options).num_regions == 100  # before the class token is put in front
-    monkeypatch.setattr(
-        "vqa_rnn.features.extractor.load_backbone", lambda config: replace(load_backbone(config), num_prefix_tokens=3)
-    )  # in truth 1
+
+    def with_three_prefix_tokens(config: FeaturesConfig) -> Backbone:  # in truth it is one
+        backbone = load_backbone(config)
+        return replace(backbone, network=replace(backbone.network, num_prefix_tokens=3))
+
+    monkeypatch.setattr("vqa_rnn.features.extractor.load_backbone", with_three_prefix_tokens)
     text = refusal(build, layers=("blocks.0",), **options)
     assert "blocks.0 of test_vit gives 101 tokens; 101 - 3 for class and registers is no square number" in text
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.backbone import load_backbone
+from vqa_rnn.features.backbones import load_backbone
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.weights import weights_file
 
@@ -108,7 +108,7 @@ def test_shapes_of_the_embedded_default(options, num_regions: int, feature_size:
     config = FeaturesConfig(**{"precision": "float32", **options})
     extractor = Extractor(config)
     assert (extractor.num_regions, extractor.feature_size) == (num_regions, feature_size)
-    features = extractor.regions(noise(2, config.image_size))
+    features = extractor.regions(noise(2, extractor.image_size))
     assert features.shape == (2, num_regions, feature_size)
     assert features.dtype == np.float16
     assert np.isfinite(features).all()
@@ -355,7 +355,7 @@ def test_weights_that_come_as_a_package_are_loaded_whole(number: int) -> None:
     backbone = load_backbone(config)
     wanted = torch.load(weights_file(config), weights_only=True)
     assert backbone.weights.startswith(f"efficientnet-lite{number}-")
-    for ours, theirs in zip(backbone.model.state_dict().values(), wanted.values(), strict=True):
+    for ours, theirs in zip(backbone.network.model.state_dict().values(), wanted.values(), strict=True):
         assert torch.equal(ours, theirs)
 
 

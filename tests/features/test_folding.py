@@ -9,8 +9,8 @@ from torch import nn
 
 from tests.features.test_extractor import build, noise, saved
 from vqa_rnn.features import extractor as extractor_module
+from vqa_rnn.features.backbones.folding import fold_batch_norms
 from vqa_rnn.features.extractor import images_a_pass
-from vqa_rnn.features.folding import fold_batch_norms
 
 NETWORKS = {
     "timm, norms with activations": lambda: timm.create_model("mobilenetv3_small_050"),

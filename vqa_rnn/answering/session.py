@@ -20,7 +20,8 @@ from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.detectors import Detector
+from vqa_rnn.features.extractor import Extractor, open_extractor
 from vqa_rnn.models.decoding import beam_search
 from vqa_rnn.records import Question, Round, is_empty
 from vqa_rnn.text import same_words
@@ -110,9 +111,10 @@ class Session:
         """
         if self._extractor is None:
             raise UserError(f"{self.run.path} reads text alone (features.library=none): leave the image out")
-        features = self._extractor.regions([self._extractor.load(path)])
-        self._extractor.check(features, path)
-        self.image_path, self._features = path, MemoryFeatures(features)
+        (regions,) = self._extractor.extract([self._extractor.prepare(path)])
+        self._extractor.check(regions.features, path)
+        boxes = regions.columns["boxes"][None] if "boxes" in regions.columns else None
+        self.image_path, self._features = path, MemoryFeatures(regions.features[None], boxes)
         self.caption, self.rounds = None, ()
 
     def set_caption(self, text: str) -> None:
@@ -300,14 +302,16 @@ def _check_text(text: str) -> None:
         raise UserError(f"'{shown}' is not UTF-8 text: a byte of it is no character") from None
 
 
-def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extractor:
+def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extractor | Detector:
     """The extractor of training, with its weights where they are or where they were moved to."""
     # a file of weights does not say how images are scaled and normalised, so all of that is as it was in training
     settled = {name: value for name, value in run.features["transform"].items() if name in PRESET_OPTIONS}
+    if run.features["layer"]:
+        settled["layers"] = tuple(run.features["layer"])
     if weights is not None:
         settled["weights"] = weights
     features = run.config.features.model_copy(update=settled)
-    extractor = Extractor(features, str(device), run.features["compute"])
+    extractor = open_extractor(features, str(device), run.features["compute"])
     if extractor.fingerprint != run.features["fingerprint"]:
         differing = [key for key, value in extractor.description.items() if value != run.features.get(key)]
         if "weights_sha256" in differing:

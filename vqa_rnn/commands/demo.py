@@ -55,8 +55,7 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
         raise UserError(f"{run_path(config)} exists: run vqa-rnn demo --overwrite, or choose another place with --folder")
     say(
         "easy-VQA: 5,000 drawings of one coloured shape, 48,248 questions about them, 13 answers. First a CNN that was "
-        f"trained on photographs ({config.features.backbone}, cut off at {', '.join(config.features.layers)}) turns every "
-        "image into region features, once."
+        f"trained on photographs ({config.features.backbone}) turns every image into region features, once."
     )
     print_extraction(preprocess(config), console)
     say(

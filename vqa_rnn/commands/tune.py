@@ -110,7 +110,7 @@ def tune(config: Config, seconds: float = 3.0) -> list[Trial]:
         at_most = [number for number in (0, 1, 2, 4, 8) if number <= num_cpus()]
         try_out("training.num_workers", at_most, workers, lambda value: trainings.rate(precision, threads, value))
         images = [path for path in annotations.images.values() if path.is_file()]
-        if config.features.library not in ("none", "imported") and images and config.features.output != "boxes":
+        if config.features.library not in ("none", "imported") and images and config.features.output in ("grid", "pooled"):
             extractor = Extractor(config.features, device=str(device))
             values = [rows for rows in BATCH_ROWS if rows <= len(images)]
             rows = min(extractor.batch_rows, len(images))

@@ -29,13 +29,14 @@ class FeatureSource(Protocol):
 class MemoryFeatures:
     """Features of images held in memory, all of whose regions exist."""
 
-    def __init__(self, features: NDArray[Any]) -> None:
+    def __init__(self, features: NDArray[Any], boxes: NDArray[np.float32] | None = None) -> None:
         """Hold features.
 
         Args:
             features: (images, K, D).
+            boxes: (images, K, 4), where regions have some.
         """
-        self._features = features
+        self._features, self._boxes = features, boxes
 
     def read(self, images: Ints) -> Regions:
         """Pick images.
@@ -46,4 +47,5 @@ class MemoryFeatures:
         Returns:
             Their regions.
         """
-        return self._features[images], np.full(len(images), self._features.shape[1], dtype=np.int32), None
+        boxes = None if self._boxes is None else self._boxes[images]
+        return self._features[images], np.full(len(images), self._features.shape[1], dtype=np.int32), boxes

@@ -1,11 +1,13 @@
 """Whether a store holds the features that a config asks for."""
 
-from vqa_rnn.config import PRESET_OPTIONS, FeaturesConfig
+from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.features.weights import weights_file_hash
 
-_SETTINGS = ("image_size", "resize", "output", "grid_size", "intensity")  # of the transform, as in the config
+# Of the transform, as in the config: of backbones, and of detectors.
+_SETTINGS = ("resize", "output", "grid_size", "intensity", *PRESET_OPTIONS)
+_DETECTOR_SETTINGS = ("output", "intensity", "image_size", *REGION_OPTIONS)
 
 
 def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
@@ -28,17 +30,20 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
             + ("imported" if is_imported else store.attributes["backbone"].partition("/")[0])
         )
     transform = store.attributes["transform"]
-    made = {"backbone": store.attributes["backbone"], "layers": tuple(store.attributes["layer"])}
-    made |= {name: transform[name] for name in _SETTINGS if name in transform}
+    made = {"backbone": store.attributes["backbone"], "layers": store.attributes["layer"]}
+    settings = _DETECTOR_SETTINGS if config.output == "regions" else _SETTINGS
+    made |= {name: transform[name] for name in settings if name in transform}
     made |= {"dtype": str(store.dtype)}
-    wanted = {"backbone": f"{config.library}/{config.backbone}", "layers": config.layers}
-    wanted |= {name: getattr(config, name) for name in (*_SETTINGS, "dtype")}
+    wanted = config.model_dump(mode="json", include={*settings, "layers", "dtype"})
+    wanted["backbone"] = f"{config.library}/{config.backbone}"
     if config.output == "boxes":
         made["box_method"], wanted["box_method"] = transform.get("box_method"), config.box_method
-    for name in PRESET_OPTIONS:
-        if getattr(config, name) is not None:
-            value = transform.get(name)
-            made[name], wanted[name] = tuple(value) if isinstance(value, list) else value, getattr(config, name)
+    asked = store.attributes.get("asked")  # which stores of earlier versions do not have
+    for name in [name for name in OWN_OPTIONS if name in wanted and wanted[name] is None]:
+        if asked is None:
+            del wanted[name]
+        else:
+            made[name] = asked[name]  # null where it was the backbone's own
     for name, value in wanted.items():
         if name not in made:
             raise UserError(
@@ -57,7 +62,7 @@ def _check_weights(store: FeatureStore, config: FeaturesConfig) -> None:
     """Refuse a store of other weights than the config's, as far as a file or a name tells."""
     made, now = str(store.attributes.get("weights_file_sha256", "")), weights_file_hash(config)
     name = config.weights.partition(":")[2] if config.weights.startswith("hub:") else ""
-    if (made and now and made != now) or (name and store.weights and not store.weights.endswith(f".{name}")):
+    if (made and now and made != now) or (name and store.weights and not store.weights.endswith((f".{name}", f"@{name}"))):
         raise UserError(
             f"{store.path} was made with other weights ({store.weights}) than features.weights={config.weights} has now: "
             "use those that made it, or delete the store, or set features.store to another path"

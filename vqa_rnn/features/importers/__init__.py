@@ -9,8 +9,9 @@ from collections.abc import Callable
 from vqa_rnn.features.importers.arrays import ArraysSource, AttentionFeaturesSource, VisdialSource
 from vqa_rnn.features.importers.folders import GridFeaturesSource, MmfNpySource, OpenVqaSource
 from vqa_rnn.features.importers.mmf_lmdb import MmfLmdbSource
-from vqa_rnn.features.importers.source import Regions, Source
+from vqa_rnn.features.importers.source import Source
 from vqa_rnn.features.importers.tsv import TsvSource
+from vqa_rnn.features.regions import Regions
 
 __all__ = ["SOURCES", "Regions", "Source"]
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers.pickles import load_plain
-from vqa_rnn.features.importers.source import Regions, Source, check_regions
+from vqa_rnn.features.importers.source import Source, check_regions
+from vqa_rnn.features.regions import Regions
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 

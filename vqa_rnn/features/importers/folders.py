@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers.pickles import load_npy
-from vqa_rnn.features.importers.source import Regions, Source, check_regions, fractions
+from vqa_rnn.features.importers.source import Source, check_regions, fractions
+from vqa_rnn.features.regions import Regions
 
 
 class FolderSource(Source):

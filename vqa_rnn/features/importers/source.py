@@ -1,26 +1,15 @@
 """What a file of published features gives."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.regions import Regions
 from vqa_rnn.progress import progress_bar
-
-
-class Regions(NamedTuple):
-    """The regions of an image.
-
-    Attributes:
-        features: (n, D).
-        columns: (n, …) of each column of regions that the source has.
-    """
-
-    features: NDArray[Any]
-    columns: Mapping[str, NDArray[Any]]
 
 
 class Source(ABC):

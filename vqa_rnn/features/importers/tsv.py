@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.importers.source import Regions, Source, fractions
+from vqa_rnn.features.importers.source import Source, fractions
+from vqa_rnn.features.regions import Regions
 from vqa_rnn.progress import progress_bar
 
 log = logging.getLogger("vqa_rnn")

@@ -1,0 +1,127 @@
+"""Backbones of Hugging Face's transformers: CLIP, DINOv2, SigLIP, ConvNeXt, ResNet, ViT and others that see images alone."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+from transformers import AutoConfig, AutoImageProcessor, AutoModel
+from transformers.utils import logging
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.backbones.base import Network, Preset, check_patches
+
+PREFIX_TOKENS = ("cls_token", "class_embedding", "distillation_token", "register_tokens")
+
+
+def build(backbone: str, from_hub: bool, name: str | None) -> Network:
+    """Build a network of transformers.
+
+    Args:
+        backbone: Its name on the hub, such as ``openai/clip-vit-base-patch32``, or a folder with ``config.json`` and
+            ``preprocessor_config.json``. Of a network that reads text as well, the half that sees images.
+        from_hub: Whether its weights are those of the hub, or of the folder.
+        name: Which revision of them, a branch, tag or commit.
+
+    Returns:
+        The network.
+
+    Raises:
+        UserError: It sees no images.
+    """
+    source = {"revision": name or "main", "trust_remote_code": False}
+    with quiet():
+        settings = AutoConfig.from_pretrained(backbone, **source)
+        model: Any
+        if from_hub:
+            model = AutoModel.from_pretrained(backbone, **source, dtype=torch.float32)
+        else:
+            model = AutoModel.from_config(settings, trust_remote_code=False)
+        processor = AutoImageProcessor.from_pretrained(backbone, **source)
+    model = getattr(model, "vision_model", model)
+    if getattr(model, "main_input_name", "") != "pixel_values":
+        raise UserError(f"features.backbone={backbone}: a {type(model).__name__} does not take images alone: take another")
+    preset = preset_of(processor)
+    trained = getattr(model.config, "image_size", None)
+    patch_size = getattr(model.config, "patch_size", None)
+    options: dict[str, Any] = {}
+
+    def resize(size: int) -> None:
+        if patch_size is not None:
+            check_patches(patch_size, size)
+        if size != trained and "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
+            options["interpolate_pos_encoding"] = True  # others, such as DINOv2, do so by themselves
+
+    return Network(
+        model=model,
+        weights=base_name(backbone) + (f"@{name}" if name else "") if from_hub else "",
+        preset=preset,
+        num_prefix_tokens=_num_prefix_tokens(model),
+        resize=resize,
+        patch_size=patch_size,
+        options=options,
+    )
+
+
+def preset_of(processor: Any) -> Preset:
+    """Read what an image processor does.
+
+    Args:
+        processor: From ``AutoImageProcessor``.
+
+    Returns:
+        The same as a preset.
+    """
+    settings = processor.to_dict()
+    scaled, cut = settings.get("size") or {}, settings.get("crop_size") or {}
+    side = scaled.get("shortest_edge") or scaled.get("height") or 224
+    crop_share = 1.0
+    if settings.get("do_center_crop") and cut:
+        crop_share = min(1.0, cut["height"] / side)
+        side = cut["height"]
+    elif "crop_pct" in settings and side < 384:  # as ConvNeXt's processor has it
+        crop_share = settings["crop_pct"]
+    normalises = settings.get("do_normalize", True)
+    return Preset(
+        image_size=side,
+        mean=settings["image_mean"] if normalises else (0.0, 0.0, 0.0),
+        std=settings["image_std"] if normalises else (1.0, 1.0, 1.0),
+        interpolation=Image.Resampling(settings.get("resample", Image.Resampling.BILINEAR)).name.lower(),
+        crop_share=crop_share,
+    )
+
+
+def base_name(backbone: str) -> str:
+    """What to call weights.
+
+    Args:
+        backbone: A name on the hub, or a folder.
+
+    Returns:
+        The name, or that of the folder alone.
+    """
+    return Path(backbone).name if Path(backbone).is_dir() else backbone
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let transformers show no bars and no remarks meanwhile."""
+    level, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if has_bar:
+            logging.enable_progress_bar()
+
+
+def _num_prefix_tokens(model: nn.Module) -> int:
+    """Class tokens and registers are parameters of the embeddings."""
+    found = {name: parameter for name, parameter in model.named_parameters() if name.rpartition(".")[2] in PREFIX_TOKENS}
+    return sum(parameter.shape[1] if parameter.dim() == 3 else 1 for parameter in found.values())

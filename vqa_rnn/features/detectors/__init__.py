@@ -1,0 +1,142 @@
+"""Regions that a detector proposes, with its own features of them.
+
+This is bottom-up attention (Anderson et al. 2018, https://arxiv.org/abs/1707.07998). A library is a module with
+one function ``build``; each is imported only when a detector of it is wanted.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from vqa_rnn.config import REGION_OPTIONS, FeaturesConfig
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.backbones.base import hash_description, hash_weights, load_network
+from vqa_rnn.features.detectors.base import DetectorNetwork, select_regions
+from vqa_rnn.features.images import read_image
+from vqa_rnn.features.regions import NO_BOXES, WHOLE, Regions, check_features
+
+MODULES = {"torchvision": f"{__name__}.torchvision", "transformers": f"{__name__}.huggingface"}
+LARGEST_OVERLAP = 0.3
+
+
+class Detector:
+    """Images to regions that a detector proposes; it has the interface of ``Extractor``.
+
+    One image is looked at at a time: beside others it would be padded, and its features would depend on them.
+
+    Attributes:
+        description: Everything that fixes the features but the way they are computed.
+        fingerprint: A hash of ``description``.
+        weights: What its weights are called; ``description`` has their hash.
+        compute: How it computes, to be recorded in a store.
+        batch_rows: 1.
+        region_columns: Boxes, labels and scores.
+        label_names: Of its classes.
+        num_regions: K, the whole image and the most regions.
+        feature_size: D.
+    """
+
+    batch_rows = 1
+    region_columns = ("boxes", "labels", "scores")
+
+    def __init__(self, config: FeaturesConfig, device: str = "cpu", compute: Mapping[str, Any] | None = None) -> None:
+        """Load the detector.
+
+        Args:
+            config: Which one, and which of its regions.
+            device: Where to compute.
+            compute: How a store was computed; a detector knows only one way.
+
+        Raises:
+            UserError: The detector or its weights do not exist.
+        """
+        self._config, self._device = config, torch.device(device)
+        self._network: DetectorNetwork
+        self._network, self.weights = load_network(config, MODULES)
+        self.description: dict[str, Any] = {
+            "backbone": f"{config.library}/{config.backbone}",
+            "weights_sha256": hash_weights(self._network.model),
+            "layer": [],
+            "transform": {
+                "intensity": config.intensity,
+                "image_size": config.image_size or self._network.image_size,
+                "output": config.output,
+                "largest_overlap": LARGEST_OVERLAP if self._network.suppresses else None,
+                **{name: getattr(config, name) for name in REGION_OPTIONS},
+            },
+        }
+        self.fingerprint = hash_description(self.description)
+        self.compute = {"precision": "float32", "layout": "contiguous", "compiled": False, "batch_rows": self.batch_rows}
+        self._network.model.eval().requires_grad_(False).to(self._device)
+        self._network.set_image_size(self.description["transform"]["image_size"])
+        self.label_names = list(self._network.label_names)
+        self.num_regions = 1 + config.max_regions
+        self.feature_size = self._try_out()
+
+    def prepare(self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None) -> Any:
+        """Read an image file and bring it to the detector's size.
+
+        Args:
+            path: The file.
+            boxes: Are not looked at.
+            content: Its bytes, if they were read before.
+
+        Returns:
+            What ``extract`` takes.
+
+        Raises:
+            UserError: The file is missing, is no image, or is damaged.
+        """
+        return self._network.prepare(read_image(path, content, self._config.intensity))
+
+    def extract(self, images: Sequence[Any]) -> list[Regions]:
+        """Find regions.
+
+        Args:
+            images: As ``prepare`` gives them.
+
+        Returns:
+            For each image its regions with boxes, labels and scores: the whole image, with label -1 and score 1, then those
+            that the detector is surest of.
+        """
+        return [self._regions(image) for image in images]
+
+    def check(self, features: NDArray[Any], image: Path) -> None:
+        """See that an image's features can be stored.
+
+        Args:
+            features: (n, D), from ``extract``.
+            image: The image, for the error message.
+
+        Raises:
+            UserError: One of them is no number, or too large for ``features.dtype``.
+        """
+        check_features(features, image, self._config.backbone)
+
+    def _regions(self, image: Any) -> Regions:
+        config = self._config
+        with torch.inference_mode():
+            found = self._network.propose(image, self._device)
+            overlap = LARGEST_OVERLAP if self._network.suppresses else None
+            chosen = select_regions(
+                found.boxes, found.scores, config.min_regions, config.max_regions, config.region_score, overlap
+            )
+            features = torch.cat([found.whole[None], found.features[chosen.places]]).to(getattr(torch, config.dtype))
+        columns = {
+            "boxes": np.concatenate([WHOLE, found.boxes[chosen.places].cpu().numpy()]),
+            "labels": np.concatenate([[-1], chosen.labels.cpu().numpy()]).astype(np.int32),
+            "scores": np.concatenate([[1], chosen.scores.cpu().numpy()]).astype(np.float32),
+        }
+        return Regions(features.cpu().numpy(), columns)
+
+    def _try_out(self) -> int:
+        """Run a grey image: D, or why there are no features."""
+        try:
+            return self._regions(self._network.prepare(Image.new("RGB", (64, 64)))).features.shape[1]
+        except (RuntimeError, AssertionError, AttributeError, ValueError, TypeError) as error:
+            raise UserError(f"{self._config.backbone} gives no regions: {error}") from error

@@ -1,0 +1,71 @@
+"""Detectors of Hugging Face's transformers whose decoder gives a state a box: the DETR family."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForObjectDetection
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.backbones.huggingface import base_name, quiet
+from vqa_rnn.features.detectors.base import DetectorNetwork, Proposals
+
+
+def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
+    """Build a detector of transformers.
+
+    Args:
+        backbone: Its name on the hub, such as ``facebook/detr-resnet-50``, or a folder with ``config.json`` and
+            ``preprocessor_config.json``.
+        from_hub: Whether its weights are those of the hub, or of the folder.
+        name: Which revision of them.
+
+    Returns:
+        The detector. A proposal is a state of the last layer of its decoder; the features of the whole image are their mean.
+
+    Raises:
+        UserError: It is no detector.
+    """
+    source = {"revision": name or "main", "trust_remote_code": False}
+    with quiet():
+        settings = AutoConfig.from_pretrained(backbone, **source)
+        model: Any
+        try:
+            if from_hub:
+                model = AutoModelForObjectDetection.from_pretrained(backbone, **source, dtype=torch.float32)
+            else:
+                model = AutoModelForObjectDetection.from_config(settings, trust_remote_code=False)
+        except ValueError as error:
+            raise UserError(f"features.backbone={backbone}: a {settings.model_type} model is no detector") from error
+        processor = AutoImageProcessor.from_pretrained(backbone, **source)
+    sides = dict(processor.to_dict()["size"])
+    own_size = sides.get("shortest_edge") or sides["height"]
+    num_labels = model.config.num_labels
+
+    def set_image_size(size: int) -> None:
+        sides.update({key: round(value * size / own_size) for key, value in sides.items() if value})
+
+    def prepare(image: Image.Image) -> Mapping[str, Any]:
+        return dict(processor(images=[image], size=sides, return_tensors="pt"))
+
+    def propose(inputs: Mapping[str, Any], device: torch.device) -> Proposals:
+        found = model(**{key: value.to(device) for key, value in inputs.items()})
+        states, logits, boxes = found.last_hidden_state, found.logits[0], found.pred_boxes[0]
+        if states is None or states.shape[1] != len(boxes):
+            raise UserError(f"features.backbone={backbone}: a {type(model).__name__} gives no features of its boxes")
+        # with a class for nothing at all the classes exclude each other, without it they do not
+        scores = logits.softmax(dim=1)[:, :num_labels] if logits.shape[1] > num_labels else logits.sigmoid()
+        centre, half = boxes[:, :2], boxes[:, 2:] / 2
+        return Proposals(states[0], torch.cat([centre - half, centre + half], dim=1).clamp(0, 1), scores, states[0].mean(dim=0))
+
+    return DetectorNetwork(
+        model=model,
+        weights=base_name(backbone) + (f"@{name}" if name else "") if from_hub else "",
+        image_size=own_size,
+        label_names=[str(model.config.id2label[label]) for label in range(num_labels)],
+        set_image_size=set_image_size,
+        prepare=prepare,
+        propose=propose,
+        suppresses=False,
+    )

@@ -1,0 +1,75 @@
+"""Faster and Mask R-CNN of torchvision, trained on COCO."""
+
+from typing import Any
+
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor
+from torchvision.models.detection.faster_rcnn import FasterRCNN
+from torchvision.transforms.functional import pil_to_tensor
+
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.detectors.base import DetectorNetwork, Proposals
+from vqa_rnn.files import unknown_name
+
+_MODELS = torchvision.models.detection
+
+
+def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
+    """Build a detector whose second stage looks at boxes: their features are what its ``box_head`` gives.
+
+    Args:
+        backbone: Its name, such as ``fasterrcnn_resnet50_fpn_v2``.
+        from_hub: Whether its weights are downloaded.
+        name: Which of them; by default torchvision's own choice.
+
+    Returns:
+        The detector. A proposal is a box of its first stage, for which its features are; the second stage's corrections of the
+        box are left out, as in bottom-up attention.
+
+    Raises:
+        UserError: There is no such detector, or there are no weights of this name.
+    """
+    names = torchvision.models.list_models(module=_MODELS, include="*rcnn*")
+    if backbone not in names:
+        raise UserError(f"torchvision: {unknown_name('detector', backbone, names)}")
+    known = {weights.name: weights for weights in torchvision.models.get_model_weights(backbone)}
+    if name is not None and name not in known:
+        raise UserError(f"{backbone}: {unknown_name('weights', name, known)}")
+    default = torchvision.models.get_model_weights(backbone).DEFAULT
+    weights = (known[name] if name else default) if from_hub else None
+    model: FasterRCNN = torchvision.models.get_model(backbone, weights=weights, weights_backbone=None)
+    short, long = model.transform.min_size[-1], model.transform.max_size
+
+    def set_image_size(size: int) -> None:
+        model.transform.min_size, model.transform.max_size = (size,), round(size * long / short)
+
+    def prepare(image: Image.Image) -> Tensor:
+        return pil_to_tensor(image)
+
+    def propose(pixels: Tensor, device: torch.device) -> Proposals:
+        return _propose(model, pixels.to(device).float() / 255)
+
+    return DetectorNetwork(
+        model=model,
+        weights="" if weights is None else str(weights),
+        image_size=short,
+        label_names=default.meta["categories"][1:],  # the first is the background
+        set_image_size=set_image_size,
+        prepare=prepare,
+        propose=propose,
+        suppresses=True,
+    )
+
+
+def _propose(model: Any, image: Tensor) -> Proposals:
+    images, _ = model.transform([image])
+    grids = model.backbone(images.tensors)
+    (boxes,), _ = model.rpn(images, grids)
+    height, width = images.image_sizes[0]
+    size = boxes.new_tensor([width, height, width, height])
+    boxes = torch.cat([size.new_tensor([[0, 0, width, height]]), boxes])  # the whole image first
+    features = model.roi_heads.box_head(model.roi_heads.box_roi_pool(grids, [boxes], images.image_sizes))
+    logits, _ = model.roi_heads.box_predictor(features[1:])
+    return Proposals(features[1:], (boxes[1:] / size).clamp(0, 1), logits.softmax(dim=1)[:, 1:], features[0])

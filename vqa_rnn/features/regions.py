@@ -1,0 +1,45 @@
+"""The regions of an image, as extractors make them and importers read them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa_rnn.errors import UserError
+
+WHOLE = np.array([[0, 0, 1, 1]], dtype=np.float32)  # the box of the whole image, as fractions of it
+NO_BOXES = np.zeros((0, 4), dtype=np.float32)
+
+
+class Regions(NamedTuple):
+    """The regions of an image.
+
+    Attributes:
+        features: (n, D).
+        columns: (n, …) of each column of regions: boxes as x1 y1 x2 y2 in fractions of the image, labels, scores.
+    """
+
+    features: NDArray[Any]
+    columns: Mapping[str, NDArray[Any]]
+
+
+def check_features(features: NDArray[Any], image: Path, source: str) -> None:
+    """See that an image's features can be stored.
+
+    Args:
+        features: (…, D) in the stored dtype.
+        image: The image, for the error message.
+        source: What gives them, for the error message.
+
+    Raises:
+        UserError: One of them is no number, or too large for its dtype.
+    """
+    if np.isfinite(features).all():
+        return
+    if np.isnan(features).any() or features.dtype == np.float32:
+        why = "a value that is no number: look at the image and at features.weights"
+    else:
+        why = f"a value beyond {np.finfo(np.float16).max:,.0f}, the largest of float16: set features.dtype=float32"
+    raise UserError(f"{source} gives {image} {why}")
