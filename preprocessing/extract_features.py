@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, Config
-from vqa_rnn.errors import UserError
+from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, SUFFIXES, Config
+from vqa_rnn.errors import HeldError, UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.extractor import Extractor, open_extractor
 from vqa_rnn.features.find import find_store
 from vqa_rnn.features.regions import NO_BOXES, Regions
 from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
+from vqa_rnn.features.store.parts import JOINED, Share, count_parts, cut, join_parts, part_path
 from vqa_rnn.features.weights import weights_file_hash
 from vqa_rnn.files import hold, nearest
 from vqa_rnn.memory import keep_freed_memory
@@ -29,6 +30,7 @@ from vqa_rnn.threads import num_cpus
 
 log = logging.getLogger("vqa_rnn")
 
+ALONE = Share(0, 1)
 _READ_AHEAD = 3  # batches
 _IMAGES_AT_ONCE = 32  # decoded before a backbone that needs the same cores goes on
 
@@ -52,16 +54,20 @@ class ExtractionReport:
     seconds: float
 
 
-def extract_features(config: Config, annotations: Annotations, device: str = "cpu") -> ExtractionReport:
+def extract_features(config: Config, annotations: Annotations, device: str = "cpu", share: Share = ALONE) -> ExtractionReport:
     """Make the feature store of a config, or finish the one that was begun.
 
     Rows are done in fixed ranges of ``features.batch_rows``, so a store made in several goes equals one made in one go
     byte for byte. An unfinished store settles how to compute.
 
+    Several processes make a part of it each, and then those that nobody works on, as a process died or has not begun. Whoever
+    finishes the last part joins them. A process alone goes on with parts that were begun.
+
     Args:
         config: Its ``features`` section says how.
         annotations: Whose images.
         device: Where the backbone runs.
+        share: Which of several processes this is.
 
     Returns:
         What was done. A finished store is left alone; one that lacks images is made anew with its rows taken over, but for
@@ -80,9 +86,71 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     finished, lacking = _open_finished(path, config, annotations, image_ids)
     if finished is not None and not lacking:
         return _report_finished(finished, image_ids)
+    made = path
+    path = path.with_suffix(SUFFIXES[config.features.format]) if path.suffix == JOINED else path
+    count = count_parts(path) if finished is None else 0
+    job = _Job(config, annotations, device)
+    if share.num_parts > 1 and finished is not None:
+        raise UserError(
+            f"{made} lacks {len(lacking)} of {len(image_ids)} images: run vqa-rnn preprocess in one process, or set "
+            "features.store to another path"
+        )
+    if max(share.num_parts, count) > 1 and config.features.library != "none":
+        return _extract_parts(job, path, image_ids, share, count)
+    return _extract_alone(job, path, image_ids, made)
+
+
+def _extract_alone(job: "_Job", path: Path, image_ids: Sequence[str], made: Path) -> ExtractionReport:
+    """Make a store, or a part of one, while others are kept out; ``made`` is a finished one to start from."""
     busy = f"another process is making {path}: wait for it, or set features.store to another path"
     with hold(partial_path(path).with_suffix(".lock"), busy):
-        return _extract(config, annotations, path, image_ids, device)
+        return _extract(job, path, list(image_ids), made)
+
+
+def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, begun: int) -> ExtractionReport:
+    """Make this process's part of a store, then those that no other works on, and join them if all are there."""
+    batch_rows = job.open_extractor(None).batch_rows
+    count = min(max(share.num_parts, begun), -(-len(image_ids) // batch_rows))
+    if begun not in (0, count):
+        raise UserError(
+            f"{path} was begun in {begun} parts, not {count}: run {begun} processes, or one, which goes on with all of them, "
+            f"or delete {path.stem}.part-*"
+        )
+    done: list[ExtractionReport] = []
+    for number in range(share.number, share.number + count):
+        part = Share(number % count, count)
+        place = part_path(path, part)
+        try:
+            done.append(_extract_alone(job, place, cut(image_ids, part, batch_rows), place))
+        except HeldError:
+            log.info("%s is left to the process that makes it", place)
+    joined = join_parts(path, count)
+    failed = {image_id: reason for report in done for image_id, reason in report.failed.items()}
+    return ExtractionReport(
+        store=joined or part_path(path, Share(share.number % count, count)),
+        num_images=len(image_ids) if joined else sum(report.num_images for report in done),
+        num_done=sum(report.num_done for report in done),
+        failed=failed,
+        seconds=sum(report.seconds for report in done),
+    )
+
+
+class _Job:
+    """What is to be done, and the extractor, which is loaded once."""
+
+    def __init__(self, config: Config, annotations: Annotations, device: str) -> None:
+        self.config, self.annotations, self.device = config, annotations, device
+        self._extractors: list[Extractor | Detector] = []
+
+    def open_extractor(self, compute: Mapping[str, Any] | None) -> Extractor | Detector:
+        """The extractor that computes in a way that is known, or as the config says."""
+        for extractor in self._extractors:
+            if compute is None or extractor.compute == compute:
+                return extractor
+        if self.device == "cpu":
+            keep_freed_memory()
+        self._extractors.append(open_extractor(self.config.features, self.device, compute))
+        return self._extractors[-1]
 
 
 def _open_finished(
@@ -116,9 +184,10 @@ def _touched(image: Path) -> float:
     return max(times.st_mtime, times.st_ctime)
 
 
-def _extract(config: Config, annotations: Annotations, path: Path, image_ids: list[str], device: str) -> ExtractionReport:
+def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> ExtractionReport:
+    config, annotations = job.config, job.annotations
     # once more, as another process may have made it before this one's turn
-    finished, lacking = _open_finished(path, config, annotations, image_ids)
+    finished, lacking = _open_finished(path if path.is_file() else made, config, annotations, image_ids)
     if finished is not None and not lacking:
         return _report_finished(finished, image_ids)
     if config.features.library == "none":
@@ -130,11 +199,8 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
         raise UserError(f"features.output=boxes: {config.dataset.name} gives no boxes; Visual7W pointing does")
     earlier = [finished] if finished is not None else []
     begun = open_store(partial_path(path)) if partial_path(path).is_file() else None
-    made = begun or finished
-    if device == "cpu":
-        keep_freed_memory()
-    compute = made.attributes["compute"] if made else None  # the first run settles it
-    extractor = open_extractor(config.features, device, compute)
+    first = begun or finished  # which settles how to compute
+    extractor = job.open_extractor(first.attributes["compute"] if first else None)
     if begun is not None and begun.fingerprint != extractor.fingerprint:
         raise UserError(
             f"{partial_path(path)} was begun with another backbone or other settings: "
@@ -143,7 +209,7 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
     goes_on = begun is not None and begun.image_ids == image_ids
     if begun is not None and not goes_on:
         earlier.append(begun)
-    del begun, made  # an LMDB file that is open for reading cannot be opened for writing
+    del begun, first  # an LMDB file that is open for reading cannot be opened for writing
     num_regions = extractor.num_regions
     if config.features.output == "boxes":
         num_regions = 1 + max(len(boxes) for boxes in annotations.boxes.values())  # the whole image comes first
@@ -158,7 +224,7 @@ def _extract(config: Config, annotations: Annotations, path: Path, image_ids: li
     failed: dict[str, str] = {}
     num_done = 0
     started = time.perf_counter()
-    beside = device != "cpu"
+    beside = job.device != "cpu"
     readers, writing = ThreadPoolExecutor(num_cpus()), ThreadPoolExecutor(1)
     with progress_bar() as progress, _commit_at_the_end(writer), readers as pool, writing as write_pool:
         written: Future[None] | None = None

@@ -11,6 +11,10 @@ class UserError(Exception):
     """
 
 
+class HeldError(UserError):
+    """Another process works on it."""
+
+
 class ReportedElsewhere(UserError):  # noqa: N818
     """Another process of the same job reports it: this one leaves with exit code 2 and without a word."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vqa_rnn.errors import UserError
+from vqa_rnn.errors import HeldError, UserError
 
 
 @contextmanager
@@ -57,14 +57,15 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
         Nothing.
 
     Raises:
-        UserError: Another process holds it, or the file cannot be written.
+        HeldError: Another process holds it.
+        UserError: The file cannot be written.
     """
     held = FileLock(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held.acquire(timeout=0)
     except Timeout:
-        raise UserError(busy) from None
+        raise HeldError(busy) from None
     except OSError as error:
         raise UserError(f"cannot write {lock}: {error.strerror or error}") from error
     try:

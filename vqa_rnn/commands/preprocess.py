@@ -1,12 +1,14 @@
 """``vqa-rnn preprocess``: images to a feature store."""
 
 import logging
+import os
 
 from preprocessing.extract_features import ExtractionReport, extract_features
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.commands.shared import with_all_questions
 from vqa_rnn.config import Config
-from vqa_rnn.engines import choose_device
+from vqa_rnn.engines import launched, own_device
+from vqa_rnn.features.store.parts import Share
 from vqa_rnn.records import SPLITS, Annotations
 
 log = logging.getLogger("vqa_rnn")
@@ -14,6 +16,8 @@ log = logging.getLogger("vqa_rnn")
 
 def preprocess(config: Config) -> ExtractionReport:
     """Make or finish the feature store of a config, for the images of all its splits.
+
+    Under torchrun, ``srun`` or in a SLURM array each process makes a part of it.
 
     Args:
         config: The config.
@@ -23,7 +27,17 @@ def preprocess(config: Config) -> ExtractionReport:
     """
     annotations = load_annotations(with_all_questions(config.dataset))
     _warn_of_shared_images(annotations)
-    return extract_features(config, annotations, device=str(choose_device(config.run.device)))
+    return extract_features(config, annotations, device=str(own_device(config.run.device)), share=_own_share())
+
+
+def _own_share() -> Share:
+    """Which part is this process's own: by its number in an array of SLURM jobs, or among the processes of one job."""
+    environment = os.environ
+    if {"SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"} <= set(environment):
+        index = int(environment["SLURM_ARRAY_TASK_ID"]) - int(environment["SLURM_ARRAY_TASK_MIN"])
+        step = int(environment.get("SLURM_ARRAY_TASK_STEP", 1))
+        return Share(index // step, int(environment["SLURM_ARRAY_TASK_COUNT"]))
+    return Share(*launched())
 
 
 def _warn_of_shared_images(annotations: Annotations) -> None:

@@ -2,7 +2,16 @@
 
 from ignite.utils import manual_seed
 
-from vqa_rnn.engines.distributed import choose_device, computing_with, is_first, launched, on_first, processes, processes_here
+from vqa_rnn.engines.distributed import (
+    choose_device,
+    computing_with,
+    is_first,
+    launched,
+    on_first,
+    own_device,
+    processes,
+    processes_here,
+)
 from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
 from vqa_rnn.engines.handlers import Training, copy_for_average
 from vqa_rnn.engines.optimization import build_optimization
@@ -22,6 +31,7 @@ __all__ = [
     "launched",
     "manual_seed",
     "on_first",
+    "own_device",
     "processes",
     "processes_here",
     "training_rate",

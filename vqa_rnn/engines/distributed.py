@@ -54,25 +54,15 @@ def processes(device_name: str) -> Iterator[torch.device]:
     if world_size == 1 or idist.get_world_size() > 1:  # alone, or joined by a caller
         yield idist.device() if idist.get_world_size() > 1 else choose_device(device_name)
         return
-    if device_name.startswith("cuda:"):
-        raise UserError(
-            f"run.device={device_name} names one GPU, and each of {world_size} processes takes its own: set run.device=cuda"
-        )
-    on_gpus = device_name.startswith("cuda") or (device_name == "auto" and torch.cuda.is_available())
-    local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
-    if on_gpus and local_rank >= torch.cuda.device_count():
-        raise UserError(
-            f"run.device={device_name}: process {rank} is number {local_rank} of its machine, which has "
-            f"{torch.cuda.device_count()} GPUs: start one process for each GPU, or set run.device=cpu"
-        )
+    device = own_device(device_name)
     level = log.level
-    if on_gpus:
-        torch.cuda.set_device(local_rank)
-    _join("nccl" if on_gpus else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    _join("nccl" if device.type == "cuda" else "gloo")
     try:
         if rank > 0:
             log.setLevel(logging.WARNING)  # what goes on is said once
-        if not on_gpus and "OMP_NUM_THREADS" not in os.environ:
+        if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(1, num_cpus() // idist.get_nproc_per_node()))
         yield idist.device()
     finally:
@@ -92,6 +82,36 @@ def _join(backend: str) -> None:
     store, rank, world_size = next(dist.rendezvous("env://"))
     dist.init_process_group(backend, store=dist.PrefixStore(f"attempt{attempt}", store), rank=rank, world_size=world_size)
     idist.sync()
+
+
+def own_device(name: str) -> torch.device:
+    """The device of this process, whether it is alone or one of many.
+
+    Args:
+        name: ``run.device``. Of several processes on a machine each takes the GPU of its own number.
+
+    Returns:
+        The device.
+
+    Raises:
+        UserError: There is no such device, or a machine has fewer GPUs than processes.
+    """
+    rank, world_size = launched()
+    if world_size == 1:
+        return choose_device(name)
+    if name.startswith("cuda:"):
+        raise UserError(
+            f"run.device={name} names one GPU, and each of {world_size} processes takes its own: set run.device=cuda"
+        )
+    if not name.startswith("cuda") and not (name == "auto" and torch.cuda.is_available()):
+        return torch.device("cpu")
+    local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"run.device={name}: process {rank} is number {local_rank} of its machine, which has "
+            f"{torch.cuda.device_count()} GPUs: start one process for each GPU, or set run.device=cpu"
+        )
+    return torch.device("cuda", local_rank)
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,6 +11,7 @@ from vqa_rnn.config import SUFFIXES, Config, store_path
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.store import FeatureStore, open_store, partial_path
+from vqa_rnn.features.store.parts import JOINED, is_part, joined_path
 
 log = logging.getLogger("vqa_rnn")
 
@@ -39,13 +40,17 @@ def find_store(
         UserError: Several stores fit, and there are no image files to tell which of them is meant.
     """
     default = store_path(config)
-    if config.features.store is not None or default.is_file() or (unfinished and partial_path(default).is_file()):
+    if default.is_file() or (unfinished and partial_path(default).is_file()):
+        return default
+    if joined_path(default).is_file():
+        return joined_path(default)
+    if config.features.store is not None:
         return default
     found: dict[Path, int] = {}
-    suffixes = [default.suffix] if unfinished else SUFFIXES.values()
+    suffixes = {default.suffix, JOINED} if unfinished else {*SUFFIXES.values(), JOINED}
     for path in sorted(default.parent.glob(f"{config.dataset.name}-*")):
         is_partial = path.stem.endswith(_UNFINISHED)
-        if path.suffix not in suffixes or (is_partial and not unfinished):
+        if path.suffix not in suffixes or is_part(path) or (is_partial and not unfinished):
             continue
         try:
             store = open_store(path)

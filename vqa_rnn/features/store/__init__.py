@@ -29,6 +29,7 @@ from vqa_rnn.features.store.base import FORMAT_VERSION, REGION_COLUMNS, FeatureS
 from vqa_rnn.features.store.hdf5 import Hdf5Store, Hdf5Writer
 from vqa_rnn.features.store.joined import JoinedStore, read_joined, write_joined
 from vqa_rnn.features.store.lmdb import MAGIC, MAGIC_AT, LmdbStore, LmdbWriter
+from vqa_rnn.features.store.parts import JOINED
 
 __all__ = [
     "FORMAT_VERSION",
@@ -45,7 +46,6 @@ __all__ = [
 
 
 WRITERS: dict[str, type[StoreWriter]] = {"hdf5": Hdf5Writer, "lmdb": LmdbWriter}
-JOINED = ".json"
 
 
 def open_store(path: Path, *, check_rows: bool = True) -> FeatureStore:
