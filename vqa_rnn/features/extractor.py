@@ -188,7 +188,7 @@ class Extractor:
         Raises:
             UserError: The file is missing, is no image, or is damaged.
         """
-        return self._scale(read_image(path, content, self._config.intensity))
+        return self._scale(read_image(path, content, self._config.intensity, self._short_side))
 
     def load_boxed(self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None) -> BoxedImage:
         """Read an image file and what is needed of the boxes in it.
@@ -436,13 +436,20 @@ class Extractor:
             ) from error
         return sample.shape[1], sample.shape[2]
 
+    @property
+    def _short_side(self) -> int:
+        """What the short side of an image is scaled to, or a little more."""
+        if self._config.resize != "crop":
+            return self.image_size
+        return math.floor(self.image_size / self._crop_share + 1e-6)  # 224 / (224 / 232) is a little less than 232
+
     def _scale(self, image: Image.Image) -> Image.Image:
         size = self.image_size
         if self._config.resize == "squash":
             return image.resize((size, size), self._interpolation)
         if self._config.resize == "pad":
             return ImageOps.pad(image, (size, size), self._interpolation, color=(128, 128, 128))
-        short = math.floor(size / self._crop_share + 1e-6)  # 224 / (224 / 232) is a little less than 232
+        short = self._short_side
         width, height = (max(short, short * side // min(image.size)) for side in image.size)
         left, top = round((width - size) / 2), round((height - size) / 2)
         return image.resize((width, height), self._interpolation).crop((left, top, left + size, top + size))
