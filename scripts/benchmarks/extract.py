@@ -121,7 +121,7 @@ def main() -> None:
     pixels = torch.from_numpy(np.stack([np.asarray(extractor.load(path)) for path in paths[: PASSES[-1]]]))
     pixels = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
     bare = {precision: bare_backbones(config.features, precision) for precision in {extractor.precision, "bfloat16"}}
-    plain = load_backbone(config.features).model.eval()
+    plain = load_backbone(config.features).network.model.eval()
 
     best: dict[Any, float] = {}
 
