@@ -21,6 +21,7 @@ from vqa_rnn.config_files import load_config
 from vqa_rnn.features.store import FeatureStore
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
 torch.set_num_threads(1)
 
 

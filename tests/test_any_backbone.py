@@ -37,7 +37,6 @@ def test_pictures_are_extracted_trained_on_and_asked_about(
     capsys: pytest.CaptureFixture[str],
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     draw_questions(tmp_path)
     options = ["dataset.path=questions.jsonl", *(option for option in TINY if not option.startswith("features."))]
     options += [*backbone(kind, tmp_path, request), "training.max_epochs=1", "model.geometry=true", "run.name=seen"]

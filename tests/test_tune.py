@@ -25,6 +25,7 @@ def test_every_setting_is_tried_and_the_config_takes_what_is_recommended(
     assert tried["training.num_workers"] == [0, 1, 2]
     assert "float32" in tried["training.precision"]
     assert 1 in tried["features.batch_rows"]
+    assert tried["features.compile"] == [False, True]
     assert all(trial["rate"] > 0 for trial in trials)
     for option in tried:
         assert sum(trial["is_default"] for trial in trials if trial["option"] == option) == 1

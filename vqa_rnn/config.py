@@ -173,6 +173,7 @@ SUFFIXES = {"hdf5": ".h5", "lmdb": ".lmdb"}  # of the stores of each features.fo
 # Options of FeaturesConfig that are the backbone's own where they are null: of its images, and all.
 PRESET_OPTIONS = ("image_size", "mean", "std", "interpolation", "crop_share")
 OWN_OPTIONS = ("layers", *PRESET_OPTIONS)
+_GRID_OPTIONS = ("layers", "grid_size", "resize", "mean", "std", "interpolation", "crop_share")  # not of a detector
 # Options of FeaturesConfig that say which proposals of a detector become regions.
 REGION_OPTIONS = ("min_regions", "max_regions", "region_score")
 
@@ -234,6 +235,9 @@ class FeaturesConfig(Section):
     float32; recorded in the store."""
     batch_rows: int | None = Field(None, ge=1)
     """Images a forward pass; by default as many as a cache holds, by the image's size and where it is computed."""
+    compile: bool = False
+    """Compile the backbone, which needs a C++ compiler and some seconds: pays for thousands of images and networks of many
+    small steps, such as EfficientNet-Lite. Recorded in the store."""
     skip_damaged: bool = False
     """Go on past images that cannot be read and list them as failed; by default the first one stops the job."""
 
@@ -258,8 +262,7 @@ class FeaturesConfig(Section):
     @model_validator(mode="after")
     def _regions_are_a_detectors(self) -> "FeaturesConfig":
         fields = type(self).model_fields
-        grids = ("layers", "grid_size", "resize", "mean", "std", "interpolation", "crop_share", "batch_rows", "box_method")
-        of_others = grids if self.output == "regions" else REGION_OPTIONS
+        of_others = REGION_OPTIONS if self.output != "regions" else (*_GRID_OPTIONS, "box_method", "batch_rows", "compile")
         name = next((name for name in of_others if getattr(self, name) != fields[name].default), None)
         if name is not None:
             needed = "another output than regions" if self.output == "regions" else "output=regions"
@@ -841,7 +844,7 @@ def store_path(config: Config) -> Path:
     features = config.features
     if features.store is not None:
         return features.store
-    how_kept = {"store", "format", "precision", "batch_rows", "skip_damaged"}  # these do not change what is in it
+    how_kept = {"store", "format", "precision", "batch_rows", "compile", "skip_damaged"}  # these do not change what is in it
     if features.output != "boxes":
         how_kept.add("box_method")
     if features.output != "regions":

@@ -1,9 +1,9 @@
 """How fast features are extracted, against what the cores can do and against the usual loop, in one run with the same weights.
 
-    python scripts/benchmarks/extract.py [FOLDER_OF_IMAGES] [--size 224] [--images 512] [--json]
+    python scripts/benchmarks/extract.py [FOLDER_OF_IMAGES] [--size 224] [--images 512] [--compile] [--json]
 
 backbone   the bare network's forward pass alone, on pixels in memory: the best of several numbers of images a pass, batch norms
-           folded or not, in the precision that the extractor chose; in bfloat16 it is printed beside
+           folded or not, with --compile also compiled, in the precision that the extractor chose; bfloat16 is printed beside
 decode     files read, decoded and scaled alone, on all cores
 limit      1 / (1 / backbone + 1 / decode): what the cores can do at best
 ours       ``preprocess``: files read, decoded, scaled, extracted, written to a store
@@ -17,6 +17,7 @@ import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wa
 # isort: split
 
 import argparse
+import functools
 import json
 import logging
 import tempfile
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._inductor import config as inductor
 
 from preprocessing.extract_features import extract_features
 from vqa_rnn.annotations import load_annotations
@@ -40,30 +42,33 @@ from vqa_rnn.records import Annotations
 from vqa_rnn.threads import num_cpus
 
 PASSES = (1, 2, 4, 8, 16, 32)
+PASSES_COMPILED = (4, 8, 16)
 FEW = 32  # images of the reference
 
 
-def bare_backbones(config: FeaturesConfig, precision: str) -> list[torch.nn.Module]:
-    """The network as it is loaded, and with its batch norms folded."""
+def bare_backbones(config: FeaturesConfig, precision: str) -> list[Any]:
+    """The network as it is loaded, with its batch norms folded, and compiled if that is asked for: what runs a batch."""
     found = []
     for folded in (False, True):
         model = load_backbone(config).network.model.eval().requires_grad_(False)
         if folded:
             fold_batch_norms(model, torch.zeros(1, 3, config.image_size, config.image_size), set())
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        found.append(model.to(memory_format=torch.channels_last).to(dtype))
+        found.append(model.to(memory_format=torch.channels_last).to(dtype).forward_features)
+    if config.compile:
+        found.append(torch.compile(found[-1], dynamic=False))
     return found
 
 
-def backbone_rate(model: Any, pixels: torch.Tensor, rows: int, seconds: float) -> float:
+def backbone_rate(run: Any, pixels: torch.Tensor, rows: int, precision: str, seconds: float) -> float:
     """Images a second of forward passes alone."""
-    dtype = next(model.parameters()).dtype
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     batch = pixels[:rows].to(dtype).contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        model.forward_features(batch)
+    with torch.inference_mode(), inductor.patch(freezing=True):
+        run(batch)
         started, done = time.perf_counter(), 0
         while time.perf_counter() - started < seconds:
-            model.forward_features(batch)
+            run(batch)
             done += rows
         return done / (time.perf_counter() - started)
 
@@ -102,6 +107,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -115,7 +121,13 @@ def main() -> None:
     paths = list(images.values())
     config = load_config(
         "easy_vqa",
-        [f"features.image_size={arguments.size}", "features.layers=[bn2]", f"features.precision={arguments.precision}"],
+        [
+            f"features.image_size={arguments.size}",
+            "features.layers=[bn2]",
+            "features.grid_size=null",
+            f"features.precision={arguments.precision}",
+            f"features.compile={arguments.compile}",
+        ],
     )
     extractor = Extractor(config.features)
     pixels = torch.from_numpy(np.stack([np.asarray(extractor.load(path)) for path in paths[: PASSES[-1]]]))
@@ -131,9 +143,10 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for precision, models in bare.items():
             for number, model in enumerate(models):
-                for rows in PASSES:
+                for rows in PASSES if number < 2 else PASSES_COMPILED:
                     seconds = max(0.3, 3 * rows / 100)
-                    note((precision, number, rows), lambda m=model, r=rows, s=seconds: backbone_rate(m, pixels, r, s))
+                    run = functools.partial(backbone_rate, model, pixels, rows, precision, seconds)
+                    note((precision, number, rows), run)
         note("decode", lambda: decode_rate(extractor, paths))
         note("ours", lambda: our_rate(config, images))
         note("reference", lambda: reference_rate(extractor, plain, paths[:FEW]))
@@ -146,6 +159,7 @@ def main() -> None:
         "size": arguments.size,
         "images": len(images),
         "precision": extractor.precision,
+        "compiled": extractor.compiled,
         "batch_rows": extractor.batch_rows,
         "backbone": backbones[extractor.precision],
         "backbone_bfloat16": backbones["bfloat16"],

@@ -317,7 +317,7 @@ def test_patches_that_are_no_square_are_refused(tmp_path: Path, monkeypatch: pyt
         backbone = load_backbone(config)
         return replace(backbone, network=replace(backbone.network, num_prefix_tokens=3))
 
-    monkeypatch.setattr("vqa_rnn.features.extractor.load_backbone", with_three_prefix_tokens)
+    monkeypatch.setattr("vqa_rnn.features.backbones.layers.load_backbone", with_three_prefix_tokens)
     text = refusal(build, layers=("blocks.0",), **options)
     assert "blocks.0 of test_vit gives 101 tokens; 101 - 3 for class and registers is no square number" in text
 

@@ -86,7 +86,7 @@ def test_a_network_that_folding_would_change_is_left_alone(tmp_path, monkeypatch
         network.conv1.bias.data += 1
         return folded
 
-    monkeypatch.setattr(extractor_module, "fold_batch_norms", fold_wrongly)
+    monkeypatch.setattr("vqa_rnn.features.backbones.layers.fold_batch_norms", fold_wrongly)
     extractor = build(library="torchvision", backbone="resnet18", weights=str(weights), layers=("layer1",), image_size=64)
     assert not extractor.folds_norms
     with torch.inference_mode():

@@ -64,11 +64,6 @@ LAST_GRID = {
 TRANSFORMERS = ("clip", "siglip", "dinov2")
 
 
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
 def save_model(kind: str, folder: Path, change: Callable[[nn.Module], object] = lambda model: None) -> nn.Module:
     """Make a folder as it is on the hub: configuration, weights, and how images are prepared."""
     torch.manual_seed(0)

@@ -311,7 +311,8 @@ def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extr
     if weights is not None:
         settled["weights"] = weights
     features = run.config.features.model_copy(update=settled)
-    extractor = open_extractor(features, str(device), run.features["compute"])
+    compute = {**run.features["compute"], "compiled": False}  # for one image that would take longer than it saves
+    extractor = open_extractor(features, str(device), compute)
     if extractor.fingerprint != run.features["fingerprint"]:
         differing = [key for key, value in extractor.description.items() if value != run.features.get(key)]
         if "weights_sha256" in differing:

@@ -111,11 +111,19 @@ def tune(config: Config, seconds: float = 3.0) -> list[Trial]:
         try_out("training.num_workers", at_most, workers, lambda value: trainings.rate(precision, threads, value))
         images = [path for path in annotations.images.values() if path.is_file()]
         if config.features.library not in ("none", "imported") and images and config.features.output in ("grid", "pooled"):
-            extractor = Extractor(config.features, device=str(device))
+            extractor = Extractor(config.features.model_copy(update={"compile": False}), device=str(device))
             values = [rows for rows in BATCH_ROWS if rows <= len(images)]
             rows = min(extractor.batch_rows, len(images))
             loaded = [extractor.load(path) for path in images[: max([*values, rows])]]
-            try_out("features.batch_rows", values, rows, lambda value: _extraction_rate(extractor, loaded[:value], seconds))
+            rows = try_out(
+                "features.batch_rows", values, rows, lambda value: _extraction_rate(extractor, loaded[:value], seconds)
+            )
+
+            def compiled_rate(compiles: bool) -> float:
+                features = config.features.model_copy(update={"compile": compiles, "batch_rows": rows})
+                return _extraction_rate(Extractor(features, device=str(device)), loaded[:rows], seconds)
+
+            try_out("features.compile", [False, True], config.features.compile, compiled_rate)
     return trials
 
 
@@ -189,4 +197,4 @@ def overrides(trials: Sequence[Trial], command: str) -> str:
     """
     section = "features." if command == "preprocess" else "training."
     best = [trial for trial in trials if trial.is_best and not trial.is_default and trial.option.startswith(section)]
-    return " ".join(f"{trial.option}={trial.value}" for trial in best)
+    return " ".join(f"{trial.option}={str(trial.value).lower()}" for trial in best)

@@ -6,7 +6,6 @@ The same extractor serves offline extraction and answering. Transfer learning as
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,16 +19,14 @@ from torchvision.ops import roi_align
 
 from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.backbones import load_backbone
 from vqa_rnn.features.backbones.base import hash_description
-from vqa_rnn.features.backbones.folding import fold_batch_norms
+from vqa_rnn.features.backbones.layers import LayerGrids, relative_difference
 from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.images import read_image
 from vqa_rnn.features.regions import NO_BOXES, WHOLE, Regions, check_features
-from vqa_rnn.files import unknown_name
 from vqa_rnn.precision import Precision, native_precision
 
-LARGEST_FOLDING_ERROR, LARGEST_PRECISION_ERROR = 1e-3, 1e-2  # mean difference of features, over their mean size
+LARGEST_PRECISION_ERROR = 1e-2  # mean difference of features, over their mean size
 
 
 def open_extractor(
@@ -70,7 +67,7 @@ class Extractor:
         precision: How the backbone computes.
         folds_norms: Whether batch norms were folded into the convolutions before them.
         batch_rows: Images a pass.
-        model: The backbone.
+        compiled: Whether the backbone is compiled.
         num_regions: K; 1 where regions are boxes, as only the whole image is in all images.
         feature_size: D.
     """
@@ -90,8 +87,10 @@ class Extractor:
         self._config = config
         self._device = torch.device(device)
         self.precision: Precision = "float32"
-        self._load()
-        self.weights, preset = self._backbone.weights, self._backbone.network.preset
+        self.compiled = False
+        self._grids = LayerGrids(config, self._device)
+        backbone = self._grids.backbone
+        self.weights, preset = backbone.weights, backbone.network.preset
         mean, std = config.mean or preset.mean, config.std or preset.std
         interpolation, self._crop_share = config.interpolation or preset.interpolation, config.crop_share or preset.crop_share
         self._interpolation = Image.Resampling[interpolation.upper()]
@@ -99,7 +98,7 @@ class Extractor:
         self._shift = -torch.tensor(mean).view(1, 3, 1, 1).to(self._device) * 255 * self._factor
         self.description: dict[str, Any] = {
             "backbone": f"{config.library}/{config.backbone}",
-            "weights_sha256": self._backbone.weights_sha256,
+            "weights_sha256": backbone.weights_sha256,
             "layer": list(self.layers),
             "transform": {
                 "intensity": config.intensity,
@@ -116,13 +115,32 @@ class Extractor:
         }
         self.fingerprint = hash_description(self.description)
         self.num_regions, self.feature_size = self._try_out()
-        self.folds_norms = self._fold_norms() if compute is None or compute.get("folds_norms") else False
+        may_fold = compute is None or compute.get("folds_norms")
+        self.folds_norms = self._grids.fold_norms(self._batch(self._noise())) if may_fold else False
         precision = config.precision if compute is None else compute["precision"]
         self.precision = self._auto_precision() if precision == "auto" else precision
         if self.precision == "bfloat16" and self.folds_norms:
             self.model.to(torch.bfloat16)  # without norms nothing is left that needs float32
+        compiles = config.compile if compute is None else bool(compute.get("compiled"))
         batch_rows = config.batch_rows if compute is None else compute["batch_rows"]
-        self.batch_rows: int = batch_rows or images_a_pass(self.image_size, self.precision, self._device)
+        self.batch_rows: int = batch_rows or images_a_pass(self.image_size, self.precision, self._device, compiled=compiles)
+        if compiles:
+            self.compiled = self._grids.compile(self._batch(self._noise() * self.batch_rows))
+
+    @property
+    def model(self) -> nn.Module:
+        """The backbone."""
+        return self._grids.model
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """Names of the layers whose output is taken."""
+        return self._grids.names
+
+    @property
+    def image_size(self) -> int:
+        """Height and width that images are scaled to."""
+        return self._grids.image_size
 
     @property
     def compute(self) -> dict[str, Any]:
@@ -130,7 +148,7 @@ class Extractor:
         return {
             "precision": self.precision,
             "layout": "channels_last",
-            "compiled": False,
+            "compiled": self.compiled,
             "folds_norms": self.folds_norms,
             "batch_rows": self.batch_rows,
         }
@@ -271,16 +289,20 @@ class Extractor:
         layer = self.layers[int(np.searchsorted(np.cumsum(self._channels), channel, side="right"))]
         check_features(features, image, f"the layer {layer} of {self._config.backbone}")
 
-    def _grid(self, images: Sequence[Image.Image]) -> Tensor:
-        """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
+    def _batch(self, images: Sequence[Image.Image]) -> Tensor:
+        """(B, 3, image_size, image_size) pixels as the backbone takes them."""
         pixels = np.stack([np.asarray(image) for image in images])
         batch = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)  # bytes travel, a quarter of what floats take
         batch = torch.addcmul(self._shift, batch.to(torch.float32), self._factor)
-        dtype = next(self.model.parameters()).dtype
-        batch = batch.to(dtype).contiguous(memory_format=torch.channels_last)
-        casts = self.precision == "bfloat16" and dtype == torch.float32
+        return batch.to(next(self.model.parameters()).dtype).contiguous(memory_format=torch.channels_last)
+
+    def _grid(self, images: Sequence[Image.Image]) -> Tensor:
+        """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
+        missing = self.batch_rows - len(images) if self.compiled else 0  # it is compiled for batches of one size
+        batch = self._batch([*images, *[images[-1]] * missing])
+        casts = self.precision == "bfloat16" and batch.dtype == torch.float32
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=casts):
-            outputs = [self._as_grid(output) for output in self._run(batch)]
+            outputs = [output[: len(images)] for output in self._grids(batch)]
         finest = max(output.shape[-1] for output in outputs)
         size = self._config.grid_size or outputs[-1].shape[-1]
         if size > finest:
@@ -293,119 +315,8 @@ class Extractor:
         grids = [grid if grid.shape[-1] == size else functional.adaptive_avg_pool2d(grid, size) for grid in grids]
         return grids[0] if len(grids) == 1 else torch.cat(grids, dim=1)
 
-    def _as_grid(self, output: Tensor) -> Tensor:
-        """Bring a layer's output to (B, D, H, W): vectors as one cell, patches as a square without prefix, channels second.
-
-        Images are square, so their grids are: of the three sizes, that which is unlike the others is the channels'.
-        """
-        if output.dim() == 4:
-            _, *sizes = output.shape
-            is_channels_last = sizes[0] == sizes[1] != sizes[2] or (
-                len(set(sizes)) == 1 and self._backbone.network.channels_last
-            )
-            return output.permute(0, 3, 1, 2) if is_channels_last else output  # the former as in Swin transformers
-        if output.dim() == 2:
-            return output[:, :, None, None]
-        if output.dim() != 3:
-            raise UserError(f"{self._config.backbone}: a layer gives {output.dim()} dimensions: take another")
-        count, num_prefix_tokens = output.shape[1], self._backbone.network.num_prefix_tokens
-        if count == self._backbone.num_patches:  # a layer before the prefix, or of a network that ends with it
-            num_prefix_tokens = 0
-        patches = output[:, num_prefix_tokens:]
-        side = math.isqrt(patches.shape[1])
-        if side == 0 or side * side != patches.shape[1]:
-            raise UserError(
-                f"{', '.join(self.layers)} of {self._config.backbone} gives {count} tokens; {count} - "
-                f"{num_prefix_tokens} for class and registers is no square number: take another layer"
-            )
-        return patches.transpose(1, 2).unflatten(2, (side, side))
-
     def _stored(self, features: Tensor) -> NDArray[Any]:
         return features.to(getattr(torch, self._config.dtype)).cpu().contiguous().numpy()  # ``check`` looks for what overflows
-
-    def _run(self, batch: Tensor) -> list[Tensor]:
-        """Run the backbone up to the last wanted layer."""
-        found: dict[nn.Module, Tensor] = {}
-
-        def keep(module: nn.Module, _: Any, output: Any) -> None:
-            is_last = len(found) + 1 == len(set(self._layers))
-            tensor = _tensor_of(output)
-            found[module] = tensor if is_last else tensor.clone()  # a later layer may work in place
-            if is_last:
-                raise _EnoughError
-
-        hooks = [layer.register_forward_hook(keep) for layer in self._layers]
-        try:
-            self._forward(batch)
-        except _EnoughError:
-            pass
-        finally:
-            for hook in hooks:
-                hook.remove()
-        for name, layer in zip(self.layers, self._layers, strict=True):
-            if layer not in found:
-                raise UserError(f"{self._config.backbone} has a layer {name} but never runs it as a module: take another")
-        return [found[layer] for layer in self._layers]
-
-    def _load(self) -> None:
-        self._backbone = load_backbone(self._config)
-        self.image_size = self._backbone.image_size
-        self.model = self._backbone.network.model.eval().requires_grad_(False).to(self._device)
-        self.layers = self._config.layers or (self._last_grid(),)
-        self._arrange()
-
-    def _forward(self, batch: Tensor) -> Any:
-        return self.model(batch, **self._backbone.network.options)
-
-    def _last_grid(self) -> str:
-        """The name of the last module that gives more than one region: what comes after it pools or classifies."""
-        names = {module: name for name, module in self.model.named_modules() if name}
-        found: list[str] = []
-
-        def note(module: nn.Module, _: Any, output: Any) -> None:
-            with suppress(UserError, TypeError):
-                if self._as_grid(_tensor_of(output)).shape[-1] > 1:
-                    found.append(names[module])
-
-        network, size = self._backbone.network, self.image_size
-        if network.patch_size is None:
-            size = max(size, network.preset.image_size)  # a small image has one region where a large one has several
-        hooks = [module.register_forward_hook(note) for module in names]
-        try:
-            with torch.inference_mode():
-                self._forward(torch.zeros(1, 3, size, size, device=self._device))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        if not found:
-            raise UserError(f"no layer of {self._config.backbone} gives more than one region: name one with features.layers")
-        return found[-1]
-
-    def _arrange(self) -> None:
-        """Lay weights out for convolutions, and find the wanted layers."""
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        modules = {name: module for name, module in self.model.named_modules() if name}
-        for layer in self.layers:
-            if layer not in modules:
-                raise UserError(
-                    f"{self._config.backbone}: {unknown_name('layer', layer, modules)}; the last one that gives more than one "
-                    f"region is {self._last_grid()}"
-                )
-        self._layers = [modules[layer] for layer in self.layers]
-
-    def _fold_norms(self) -> bool:
-        """Fold batch norms, unless there are none, or another function comes of it: then the backbone is loaded anew."""
-        if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
-            return False
-        before = self._grid(self._noise())
-        sample = torch.zeros(1, 3, self.image_size, self.image_size, device=self._device)
-        if not fold_batch_norms(self.model, sample, set(self._layers)):
-            return False
-        self._arrange()
-        if _relative_difference(self._grid(self._noise()), before) < LARGEST_FOLDING_ERROR:
-            return True
-        self._load()
-        return False
 
     def _auto_precision(self) -> Precision:
         """What the processor has, if the features are nearly those of float32."""
@@ -414,7 +325,7 @@ class Extractor:
         exact = self._grid(self._noise())
         self.precision = "bfloat16"
         rough = self._grid(self._noise())
-        return "bfloat16" if _relative_difference(rough, exact) < LARGEST_PRECISION_ERROR else "float32"
+        return "bfloat16" if relative_difference([rough], [exact]) < LARGEST_PRECISION_ERROR else "float32"
 
     def _noise(self) -> list[Image.Image]:
         """An image that is the same every time, to compare ways of computing by: smooth, with noise on it."""
@@ -455,32 +366,20 @@ class Extractor:
         return image.resize((width, height), self._interpolation).crop((left, top, left + size, top + size))
 
 
-def images_a_pass(image_size: int, precision: Precision, device: torch.device) -> int:
+def images_a_pass(image_size: int, precision: Precision, device: torch.device, *, compiled: bool = False) -> int:
     """How many images of a size go through a backbone at once where the user does not say. A rule and not a measurement.
 
     Args:
         image_size: Height and width.
         precision: How it computes.
         device: Where.
+        compiled: Whether the backbone is compiled: then most of its layers leave nothing behind.
 
     Returns:
         As many as leave the outputs of a layer in a CPU's cache; a GPU needs more to be busy (docs/performance.md).
     """
-    at_224 = 64 if device.type != "cpu" else 16 if precision == "bfloat16" else 4
+    at_224 = 64 if device.type != "cpu" else 16 if compiled or precision == "bfloat16" else 4
     return min(64, max(1, round(at_224 * (224 / image_size) ** 2)))
-
-
-def _tensor_of(output: Any) -> Tensor:
-    """What a module gives: the tensor, or the first of several."""
-    while isinstance(output, tuple | list) and output:
-        output = output[0]
-    if not isinstance(output, Tensor):
-        raise TypeError(f"a {type(output).__name__} is no tensor: take another layer")
-    return output
-
-
-def _relative_difference(features: Tensor, exact: Tensor) -> float:
-    return float((features - exact).abs().mean() / exact.abs().mean().clamp(min=1e-12))
 
 
 def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
@@ -488,7 +387,3 @@ def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
     left, top = np.floor(box[:2]).astype(int).tolist()
     right, bottom = np.ceil(box[2:]).astype(int).tolist()
     return left, top, max(right, left + 1), max(bottom, top + 1)
-
-
-class _EnoughError(Exception):
-    """Raised in a hook once the last wanted layer has spoken: the rest of the backbone need not run."""
