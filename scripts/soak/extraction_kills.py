@@ -1,69 +1,101 @@
 """Kill feature extraction with SIGKILL at several moments, run it again each time, and compare with an undisturbed store.
 
-    python scripts/soak/extraction_kills.py [--kills 5]
+    python scripts/soak/extraction_kills.py [--kills 20] [--processes 2]
 
-easy-VQA at its recipe's settings. Prints how many rows were finished at each kill and whether every data set of the two stores
-is equal byte for byte; ends with exit code 1 if one is not, or if a finished row was done again.
+easy-VQA at its recipe's settings, extracted by one process or by several that make a part each and are killed together. Prints
+how many rows were finished at each kill and whether both stores are equal byte for byte; ends with exit code 1 if they are not,
+or if a finished row was done again.
 """
 
 import argparse
+import contextlib
+import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from vqa_rnn.features.store import open_writer, partial_path
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.store import FeatureStore, open_store, open_writer, partial_path
+from vqa_rnn.features.store.parts import Share, joined_path, part_path
+
+NUM_IMAGES = 5000
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         whole, disturbed = Path(folder) / "whole.h5", Path(folder) / "disturbed.h5"
         subprocess.run(_command(whole), check=True, stdout=subprocess.DEVNULL)
-        wanted = np.linspace(0.1, 0.9, arguments.kills)
-        good = True
-        for share in wanted:
-            finished = _run_and_kill(disturbed, share)
-            print(f"killed with {finished} rows finished")
-        before = _rows_finished(disturbed)
-        result = subprocess.run([*_command(disturbed), "--json"], check=True, capture_output=True, text=True)
-        print(f"the last run: {result.stdout.strip()}")
-        good &= f'"num_done": {5000 - before}' in result.stdout
-        with h5py.File(whole) as one, h5py.File(disturbed) as other:
-            for name in one:
-                equal = (
-                    one[name][:].tobytes() == other[name][:].tobytes()
-                    if name != "image_id"
-                    else all(one[name][:] == other[name][:])
-                )
-                print(f"{name}: {'equal' if equal else 'DIFFERENT'}")
-                good &= bool(equal)
-    print("finished rows were not done again" if good else "FAILED")
+        for share in np.linspace(0.05, 0.95, arguments.kills):
+            finished = _run_and_kill(disturbed, share, arguments.processes)
+            print(f"killed with {finished} rows finished", flush=True)
+        before = _rows_finished(disturbed, arguments.processes)
+        jobs = _start(disturbed, arguments.processes, stdout=subprocess.PIPE)
+        outputs = [job.communicate()[0] for job in jobs]
+        done = sum(json.loads(output)["num_done"] for output in outputs)
+        good = all(job.returncode == 0 for job in jobs) and done == NUM_IMAGES - before
+        print(f"the last run did {done} of {NUM_IMAGES - before} rows that were left")
+        finished_store = disturbed if arguments.processes == 1 else joined_path(disturbed)
+        good &= _is_equal(open_store(whole), open_store(finished_store))
+    print("equal byte for byte, and finished rows were not done again" if good else "FAILED")
     return 0 if good else 1
 
 
+def _is_equal(one: FeatureStore, other: FeatureStore) -> bool:
+    rows = np.arange(len(one.image_ids))
+    names = ("num_regions", "written", "failed", "source_hash", "row_hash")
+    return (
+        one.image_ids == other.image_ids
+        and one.attributes == other.attributes
+        and one.read(rows).tobytes() == other.read(rows).tobytes()
+        and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+    )
+
+
 def _command(store: Path) -> list[str]:
-    return [sys.executable, "-m", "vqa_rnn", "preprocess", "easy_vqa", f"features.store={store}"]
+    return [sys.executable, "-m", "vqa_rnn", "preprocess", "easy_vqa", f"features.store={store}", "--json"]
 
 
-def _rows_finished(store: Path) -> int:
-    return int(np.count_nonzero(open_writer(store).done)) if partial_path(store).is_file() else 0
+def _start(store: Path, processes: int, stdout: int) -> list[subprocess.Popen[bytes]]:
+    jobs = []
+    for rank in range(processes):
+        environment = dict(os.environ)
+        if processes > 1:
+            environment |= {"RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "localhost"}
+        jobs.append(subprocess.Popen(_command(store), env=environment, stdout=stdout, stderr=subprocess.DEVNULL))
+    return jobs
 
 
-def _run_and_kill(store: Path, share: float) -> int:
+def _rows_finished(store: Path, processes: int) -> int:
+    parts = [store] if processes == 1 else [part_path(store, Share(rank, processes)) for rank in range(processes)]
+    return sum(map(_rows_of, parts))
+
+
+def _rows_of(part: Path) -> int:
+    if partial_path(part).is_file():
+        with contextlib.suppress(UserError):  # it was finished just now
+            return int(np.count_nonzero(open_writer(part).done))
+    return len(open_store(part, check_rows=False).row_of) if part.is_file() else 0
+
+
+def _run_and_kill(store: Path, share: float, processes: int) -> int:
     """Start the job, kill it once this share of all rows is finished."""
-    process = subprocess.Popen(_command(store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and _rows_finished(store) < share * 5000:
+    jobs = _start(store, processes, stdout=subprocess.DEVNULL)
+    while any(job.poll() is None for job in jobs) and _rows_finished(store, processes) < share * NUM_IMAGES:
         time.sleep(0.02)
-    process.kill()
-    process.wait()
-    return _rows_finished(store)
+    for job in jobs:
+        job.kill()
+    for job in jobs:
+        job.wait()
+    return _rows_finished(store, processes)
 
 
 if __name__ == "__main__":

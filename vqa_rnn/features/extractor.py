@@ -23,7 +23,7 @@ from vqa_rnn.features.backbones.base import hash_description
 from vqa_rnn.features.backbones.layers import LayerGrids, relative_difference
 from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.images import read_image
-from vqa_rnn.features.regions import NO_BOXES, WHOLE, Regions, check_features
+from vqa_rnn.features.regions import NO_BOXES, WHOLE, Regions, all_finite, check_features
 from vqa_rnn.precision import Precision, native_precision
 
 LARGEST_PRECISION_ERROR = 1e-2  # mean difference of features, over their mean size
@@ -283,7 +283,7 @@ class Extractor:
         Raises:
             UserError: One of them is no number, or too large for ``features.dtype``: of which layer.
         """
-        if np.isfinite(features).all():
+        if all_finite(features):
             return
         *_, channel = np.argwhere(~np.isfinite(features))[0]
         layer = self.layers[int(np.searchsorted(np.cumsum(self._channels), channel, side="right"))]

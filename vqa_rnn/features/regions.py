@@ -25,6 +25,21 @@ class Regions(NamedTuple):
     columns: Mapping[str, NDArray[Any]]
 
 
+def all_finite(features: NDArray[Any]) -> bool:
+    """Whether features are all numbers.
+
+    Args:
+        features: float16 or float32.
+
+    Returns:
+        Whether none is infinite or NaN.
+    """
+    if features.dtype != np.float16:
+        return bool(np.isfinite(features).all())
+    exponent = np.uint16(0x7C00)  # all of its bits are set in what is no number; numpy itself is 25 times as slow for float16
+    return not ((features.view(np.uint16) & exponent) == exponent).any()
+
+
 def check_features(features: NDArray[Any], image: Path, source: str) -> None:
     """See that an image's features can be stored.
 
@@ -36,7 +51,7 @@ def check_features(features: NDArray[Any], image: Path, source: str) -> None:
     Raises:
         UserError: One of them is no number, or too large for its dtype.
     """
-    if np.isfinite(features).all():
+    if all_finite(features):
         return
     if np.isnan(features).any() or features.dtype == np.float32:
         why = "a value that is no number: look at the image and at features.weights"
