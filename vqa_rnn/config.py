@@ -241,6 +241,11 @@ class FeaturesConfig(Section):
     skip_damaged: bool = False
     """Go on past images that cannot be read and list them as failed; by default the first one stops the job."""
 
+    @property
+    def backbone_name(self) -> str:
+        """What stores call the backbone: library and name; of transformers without the folder, or the owner, before it."""
+        return f"{self.library}/{Path(self.backbone).name if self.library == 'transformers' else self.backbone}"
+
     @model_validator(mode="after")
     def _store_has_the_suffix(self) -> "FeaturesConfig":
         if self.format == "lmdb" and self.store is not None and self.store.suffix not in (SUFFIXES["lmdb"], ".json"):

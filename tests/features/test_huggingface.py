@@ -180,6 +180,19 @@ def test_position_embeddings_are_resampled_for_another_size(kind: str, tmp_path:
     assert "its patches have 8 pixels a side" in refusal(build, tmp_path / kind, image_size=50)
 
 
+def test_a_folder_that_was_moved_holds_the_same_backbone(tmp_path: Path):
+    save_model("siglip", tmp_path / "here" / "siglip")
+    before = build(tmp_path / "here" / "siglip").description
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert build(tmp_path / "there" / "siglip").description == before
+    assert before["backbone"] == "transformers/siglip"
+
+
+def test_a_convolutional_network_takes_any_size(tmp_path: Path):
+    save_model("convnext", tmp_path / "convnext")
+    assert build(tmp_path / "convnext", image_size=70).num_regions == 4
+
+
 def test_weights_from_a_file_go_into_the_half_that_sees(tmp_path: Path):
     model = save_model("clip", tmp_path / "clip")
     torch.save(model.state_dict(), tmp_path / "eyes.pth")

@@ -35,7 +35,7 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
     made |= {name: transform[name] for name in settings if name in transform}
     made |= {"dtype": str(store.dtype)}
     wanted = config.model_dump(mode="json", include={*settings, "layers", "dtype"})
-    wanted["backbone"] = f"{config.library}/{config.backbone}"
+    wanted["backbone"] = config.backbone_name
     if config.output == "boxes":
         made["box_method"], wanted["box_method"] = transform.get("box_method"), config.box_method
     asked = store.attributes.get("asked")  # which stores of earlier versions do not have

@@ -97,7 +97,7 @@ class Extractor:
         self._factor = 1 / (torch.tensor(std).view(1, 3, 1, 1).to(self._device) * 255)
         self._shift = -torch.tensor(mean).view(1, 3, 1, 1).to(self._device) * 255 * self._factor
         self.description: dict[str, Any] = {
-            "backbone": f"{config.library}/{config.backbone}",
+            "backbone": config.backbone_name,
             "weights_sha256": backbone.weights_sha256,
             "layer": list(self.layers),
             "transform": {

@@ -47,7 +47,8 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
         raise UserError(f"features.backbone={backbone}: a {type(model).__name__} does not take images alone: take another")
     preset = preset_of(processor)
     trained = getattr(model.config, "image_size", None)
-    patch_size = getattr(model.config, "patch_size", None)
+    has_places = any("position_embedding" in name for name, _ in model.named_parameters())
+    patch_size = model.config.patch_size if has_places else None  # ConvNeXt calls the stride of its first layer so
     options: dict[str, Any] = {}
 
     def resize(size: int) -> None:

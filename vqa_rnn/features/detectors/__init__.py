@@ -59,7 +59,7 @@ class Detector:
         self._network: DetectorNetwork
         self._network, self.weights = load_network(config, MODULES)
         self.description: dict[str, Any] = {
-            "backbone": f"{config.library}/{config.backbone}",
+            "backbone": config.backbone_name,
             "weights_sha256": hash_weights(self._network.model),
             "layer": [],
             "transform": {
