@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from preprocessing.read_ahead import read_ahead
 from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, SUFFIXES, Config
 from vqa_rnn.errors import HeldError, UserError
 from vqa_rnn.features.check import check_store
@@ -31,8 +32,6 @@ from vqa_rnn.threads import num_cpus
 log = logging.getLogger("vqa_rnn")
 
 ALONE = Share(0, 1)
-_READ_AHEAD = 3  # batches
-_IMAGES_AT_ONCE = 32  # decoded before a backbone that needs the same cores goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +220,18 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     taken = {image_id for store in earlier for image_id in store.row_of}
     pending = [[row for row in rows if image_ids[row] not in taken] for rows in writer.pending(extractor.batch_rows)]
     pending = [rows for rows in pending if rows]
+
+    def fetch(row: int) -> bytes:
+        path = annotations.images[image_ids[row]]
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read the image {path}: {error.strerror}") from error
+
+    def decode(row: int, content: bytes) -> tuple[Any, int]:
+        path, boxes = annotations.images[image_ids[row]], annotations.boxes.get(image_ids[row], NO_BOXES)
+        return extractor.prepare(path, boxes, content), xxhash.xxh64_intdigest(content)
+
     failed: dict[str, str] = {}
     num_done = 0
     started = time.perf_counter()
@@ -229,17 +240,19 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     with progress_bar() as progress, _commit_at_the_end(writer), readers as pool, writing as write_pool:
         written: Future[None] | None = None
         task = progress.add_task("features", total=sum(map(len, pending)), rate="")
-        for rows, futures in _read_ahead(pool, extractor, annotations, image_ids, pending, beside=beside):
+        for rows, results in read_ahead(pool, pending, fetch, decode, beside=beside):
             images, hashes, good = [], [], []
-            for row, future in zip(rows, futures, strict=True):
-                try:
-                    image, source_hash = future.result()
-                except UserError as error:
-                    if not config.features.skip_damaged:
-                        pool.shutdown(cancel_futures=True)
-                        raise UserError(f"{error}; or set features.skip_damaged=true to leave its questions out") from error
-                    failed[image_ids[row]] = str(error)
+            for row, result in zip(rows, results, strict=True):
+                if isinstance(result, UserError) and config.features.skip_damaged:
+                    failed[image_ids[row]] = str(result)
                     continue
+                if isinstance(result, BaseException):
+                    pool.shutdown(cancel_futures=True)
+                    if isinstance(result, UserError):
+                        advice = "or set features.skip_damaged=true to leave its questions out"
+                        raise UserError(f"{result}; {advice}") from result
+                    raise result
+                image, source_hash = result
                 images.append(image)
                 hashes.append(source_hash)
                 good.append(row)
@@ -366,48 +379,3 @@ def _create_writer(
         },
         earlier=earlier,
     )
-
-
-def _read_ahead(
-    pool: ThreadPoolExecutor,
-    extractor: Extractor | Detector,
-    annotations: Annotations,
-    image_ids: list[str],
-    pending: list[list[int]],
-    *,
-    beside: bool,
-) -> Iterator[tuple[list[int], list[Future[tuple[Any, int]]]]]:
-    """Read and decode images in threads.
-
-    ``beside``, the next batches are decoded while the backbone works on a GPU. A backbone on the CPU needs every core: while it
-    works the next files are read and no more, and then decoded on all cores at once.
-    """
-
-    def fetch(row: int) -> bytes:
-        path = annotations.images[image_ids[row]]
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise UserError(f"cannot read the image {path}: {error.strerror}") from error
-
-    def decode(row: int, fetched: Future[bytes] | None = None) -> tuple[Any, int]:
-        content = fetch(row) if fetched is None else fetched.result()
-        path, boxes = annotations.images[image_ids[row]], annotations.boxes.get(image_ids[row], NO_BOXES)
-        return extractor.prepare(path, boxes, content), xxhash.xxh64_intdigest(content)
-
-    if beside:
-        queue: list[tuple[list[int], list[Future[tuple[Any, int]]]]] = []
-        for rows in pending:
-            queue.append((rows, [pool.submit(decode, row) for row in rows]))
-            if len(queue) > _READ_AHEAD:
-                yield queue.pop(0)
-        yield from queue
-        return
-    batches_at_once = max(1, _IMAGES_AT_ONCE // max(map(len, pending), default=1))
-    groups = [pending[start : start + batches_at_once] for start in range(0, len(pending), batches_at_once)]
-    fetched: dict[int, Future[bytes]] = {}
-    for group, following in zip(groups, [*groups[1:], []], strict=True):
-        decoded = [[pool.submit(decode, row, fetched.get(row)) for row in rows] for rows in group]
-        wait([future for futures in decoded for future in futures])
-        fetched = {row: pool.submit(fetch, row) for rows in following for row in rows}
-        yield from zip(group, decoded, strict=True)

@@ -378,8 +378,8 @@ def images_a_pass(image_size: int, precision: Precision, device: torch.device, *
     Returns:
         As many as leave the outputs of a layer in a CPU's cache; a GPU needs more to be busy (docs/performance.md).
     """
-    at_224 = 64 if device.type != "cpu" else 16 if compiled or precision == "bfloat16" else 4
-    return min(64, max(1, round(at_224 * (224 / image_size) ** 2)))
+    at_224, most = (64, 64) if device.type != "cpu" else (16 if compiled or precision == "bfloat16" else 8, 128)
+    return min(most, max(1, round(at_224 * (224 / image_size) ** 2)))
 
 
 def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
