@@ -20,9 +20,11 @@ def test_features_are_the_same_whatever_the_number_of_images():
     compiled = build(layers=layers, image_size=64, batch_rows=3, compile=True)
     assert compiled.compute == {**plain.compute, "compiled": True}
     assert compiled.fingerprint == plain.fingerprint
+    compiler = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     for count in (3, 1, 2):
         expected = plain.regions(noise(count, 64))
         np.testing.assert_allclose(compiled.regions(noise(count, 64)), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiler  # nothing was compiled anew
 
 
 def test_a_layer_before_one_that_works_in_place_is_kept_as_it_was(tmp_path: Path):

@@ -20,6 +20,7 @@ from vqa_rnn.config import Config, FeaturesConfig, JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import base, hdf5, open_store, partial_path
 from vqa_rnn.files import hold
 from vqa_rnn.records import Annotations
@@ -498,3 +499,15 @@ def test_without_a_library_no_image_is_read_and_each_is_one_region_of_zeros(tmp_
     assert len(open_store(tmp_path / "store.h5").image_ids) == 3
     with pytest.raises(UserError, match=r"was made with features\.backbone=none/"):
         check_store(store, config_for(tmp_path / "store.h5").features)
+
+
+def test_a_store_of_a_file_is_not_taken_for_one_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    annotations = draw_pictures(tmp_path / "images", ["a", "b"])
+    config = config_for(tmp_path / "any.h5")
+    of_file = config.model_copy(update={"features": config.features.model_copy(update={"store": None})})
+    extract_features(of_file, annotations)
+    of_hub = of_file.model_copy(update={"features": of_file.features.model_copy(update={"weights": "hub"})})
+    moved = of_file.model_copy(update={"dataset": JsonlDataset(path=tmp_path / "moved.jsonl")})
+    assert find_store(moved, annotations.images) == find_store(of_file, annotations.images)
+    assert find_store(of_hub, annotations.images) != find_store(of_file, annotations.images)

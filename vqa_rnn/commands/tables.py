@@ -9,6 +9,7 @@ from rich.table import Table
 
 from preprocessing.extract_features import ExtractionReport
 from vqa_rnn.commands.tune import Trial, overrides
+from vqa_rnn.features.store.parts import is_part
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES
 
 FLOOR_NAMES = {
@@ -126,6 +127,8 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
         rate = f"{report.num_done} images in {report.seconds:.1f} s, {report.num_done / report.seconds:.0f} a second"
     else:
         rate = "nothing left to do"
+    if is_part(report.store):
+        rate += "; other processes make the rest"
     console.print(f"{report.store}: {report.num_images} images ({rate})", highlight=False, markup=False, soft_wrap=True)
     for image_id, reason in report.failed.items():
         console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.store import FeatureStore, open_store, partial_path
 from vqa_rnn.features.store.parts import JOINED, is_part, joined_path
+from vqa_rnn.features.weights import weights_file
 
 log = logging.getLogger("vqa_rnn")
 
@@ -55,9 +56,12 @@ def find_store(
         try:
             store = open_store(path)
             check_store(store, config.features)
+            is_of_file = weights_file(config.features) is not None
         except UserError:
             continue
         shared = store.row_of.keys() & images.keys()
+        if bool(store.attributes.get("weights_file_sha256", is_of_file)) != is_of_file:  # a hub's may be others than a file's
+            continue
         fits = fingerprint in (None, store.fingerprint) and shared and (unfinished or len(shared) == len(images))
         if fits and _holds_the_same(store, {image_id: images[image_id] for image_id in sorted(shared)}, fingerprint):
             found[path.with_stem(path.stem.removesuffix(_UNFINISHED))] = len(shared)

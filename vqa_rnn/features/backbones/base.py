@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -75,14 +76,16 @@ def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[An
     Raises:
         UserError: The network or its weights do not exist, or do not fit.
     """
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the error at the end says what its retries were about
     source, colon, name = config.weights.partition(":")
     from_hub = source == "hub"
     try:
         network = import_module(modules[config.library]).build(config.backbone, from_hub, name if from_hub and colon else None)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        why = str(error).splitlines()[0].rstrip(".")
         raise UserError(
-            f"cannot get {config.backbone}: {str(error).splitlines()[0]}; give a file of weights that you have with "
-            "features.weights=FILE, or take another features.backbone"
+            f"cannot get {config.backbone}: {why}; give a file of weights that you have with features.weights=FILE, or take "
+            "another features.backbone"
         ) from error
     path = weights_file(config)
     if path is None:

@@ -99,10 +99,12 @@ class LayerGrids:
             return keep
 
         def run(batch: Tensor) -> list[Tensor]:
-            found.clear()
             self._forward(batch)
-            return [found[name] for name in self.names]
+            outputs = [found[name] for name in self.names]
+            found.clear()  # as it was before, or the next call is compiled anew
+            return outputs
 
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it remarks that there is no GPU
         with torch.inference_mode():
             before = self(sample)
             hooks = [layer.register_forward_hook(keep_as(name)) for name, layer in zip(self.names, self._layers, strict=True)]
