@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -238,8 +239,23 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     beside = job.device != "cpu"
     readers, writing = ThreadPoolExecutor(num_cpus()), ThreadPoolExecutor(1)
     with progress_bar() as progress, _commit_at_the_end(writer), readers as pool, writing as write_pool:
-        written: Future[None] | None = None
         task = progress.add_task("features", total=sum(map(len, pending)), rate="")
+        written: Future[None] | None = None
+
+        def keep(batch: _Batch) -> None:
+            """Check and write what a batch gave, while the next is computed."""
+            nonlocal written, num_done
+            found = batch.finish()
+            for row, regions in zip(batch.good, found, strict=True):
+                extractor.check(regions.features, annotations.images[image_ids[row]])
+            if written is not None:
+                written.result()
+            written = write_pool.submit(_write, writer, batch, found)
+            num_done += len(batch.good)
+            rate = num_done / (time.perf_counter() - started)
+            progress.update(task, advance=len(batch.rows), rate=f"{rate:.0f} images/s")
+
+        in_flight: deque[_Batch] = deque()
         for rows, results in read_ahead(pool, pending, fetch, decode, beside=beside):
             images, hashes, good = [], [], []
             for row, result in zip(rows, results, strict=True):
@@ -248,6 +264,8 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
                     continue
                 if isinstance(result, BaseException):
                     pool.shutdown(cancel_futures=True)
+                    while in_flight:
+                        keep(in_flight.popleft())
                     if isinstance(result, UserError):
                         advice = "or set features.skip_damaged=true to leave its questions out"
                         raise UserError(f"{result}; {advice}") from result
@@ -256,15 +274,11 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
                 images.append(image)
                 hashes.append(source_hash)
                 good.append(row)
-            found = extractor.extract(images) if good else []
-            for row, regions in zip(good, found, strict=True):
-                extractor.check(regions.features, annotations.images[image_ids[row]])
-            if written is not None:
-                written.result()
-            written = write_pool.submit(_write, writer, good, found, hashes, set(rows) - set(good))
-            num_done += len(good)
-            rate = num_done / (time.perf_counter() - started)
-            progress.update(task, advance=len(rows), rate=f"{rate:.0f} images/s")
+            in_flight.append(_Batch(rows, good, hashes, extractor.begin(images) if good else list))
+            if len(in_flight) > beside:  # a GPU computes one batch while the next is brought to it
+                keep(in_flight.popleft())
+        while in_flight:
+            keep(in_flight.popleft())
         if written is not None:
             written.result()
     seconds = time.perf_counter() - started
@@ -285,12 +299,20 @@ def _absent_image(annotations: Annotations, absent: list[str]) -> str:
     return f"{where}no image at {path}{who}{guess}{more}"
 
 
-def _write(writer: StoreWriter, rows: list[int], found: list[Regions], hashes: list[int], failed: set[int]) -> None:
-    """What a batch gave, while the next is computed."""
-    if rows:
+class _Batch(NamedTuple):
+    """Images that the backbone was given: all rows, those whose image could be read, and what waits for their features."""
+
+    rows: Sequence[int]
+    good: list[int]
+    hashes: list[int]
+    finish: Callable[[], list[Regions]]
+
+
+def _write(writer: StoreWriter, batch: _Batch, found: list[Regions]) -> None:
+    if found:
         columns = {name: [regions.columns[name] for regions in found] for name in found[0].columns}
-        writer.write(rows, [regions.features for regions in found], hashes, **columns)
-    for row in failed:
+        writer.write(batch.good, [regions.features for regions in found], batch.hashes, **columns)
+    for row in set(batch.rows) - set(batch.good):
         writer.fail(row)
 
 

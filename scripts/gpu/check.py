@@ -1,6 +1,6 @@
 """What this package does on a GPU, in one command of a few minutes: tests, then rates, as one JSON object to paste.
 
-    python scripts/gpu/check.py [--only tests training extraction] [--output check.json]
+    python scripts/gpu/check.py [--only tests training profile extraction] [--output check.json]
 
 Needs one GPU, and what the package needs with its tests: pip install -e '.[test]'. Nothing is downloaded: features, weights and
 pictures are random.
@@ -9,6 +9,7 @@ tests        ``pytest -m gpu``: every model as on a CPU, resume, precisions, whe
 training     questions a second of bottom-up top-down (36 regions x 2048, hidden 1024, batches of 512, bfloat16), features on
              the GPU and from the host, against the same step on one batch that stays on the GPU, and against a plain loop: one
              h5py read a question by 8 processes, features repeated for each question, in float32 and under bfloat16 autocast
+profile      what the same step does on the GPU: how long it computes, and its longest kernels; and with ``training.compile``
 extraction   images a second of ``preprocess`` with ResNet-101 at 448 pixels from JPEG files, against the backbone alone on a
              batch on the GPU, and against reading and scaling the files alone on all cores
 """
@@ -34,6 +35,7 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision
+from ignite.engine import Engine
 from PIL import Image
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
@@ -67,7 +69,9 @@ from vqa_rnn.threads import num_cpus  # noqa: E402
 GPU = torch.device("cuda")
 IMAGES, BATCH, SECONDS = 4000, 512, 2.0
 PLAIN_WARM_UP, PLAIN_STEPS, PLAIN_WORKERS = 10, 12, 8
-JPEGS, SIZE = 512, 448
+JPEGS, SIZE = 4096, 448
+TEST_PROCESSES = 6  # each has a context of its own on the GPU
+PROFILED_SECONDS, LONGEST = 0.5, 12
 VQA_V2_QUESTIONS, EPOCHS = 443_757, 13  # the training split; the epochs of Teney et al. 2018
 
 
@@ -90,7 +94,8 @@ def machine() -> dict[str, Any]:
 def tests() -> dict[str, Any]:
     """The tests marked gpu."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", "tests"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", "--durations=8"]
+    command += ["--numprocesses", str(min(TEST_PROCESSES, num_cpus())), "tests"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     output = result.stdout.splitlines()
     found = dict(re.findall(r"(\d+) (passed|failed|errors?)", output[-1] if output else ""))
@@ -98,15 +103,22 @@ def tests() -> dict[str, Any]:
     if result.returncode:
         print("\n".join(output[-60:]), file=sys.stderr)
         print(result.stderr[-2000:], file=sys.stderr)
+    print("\n".join(line for line in output[-16:] if "s call" in line or "s setup" in line), file=sys.stderr)
     return {**counts, "ok": result.returncode == 0, "seconds": time.perf_counter() - started}
+
+
+def _make_data(folder: Path) -> tuple[Path, Path]:
+    """A store, and questions about its images."""
+    store_path, questions_path = folder / "store.h5", folder / "questions.h5"
+    make_store(store_path, IMAGES)
+    save_questions(make_questions(IMAGES, int(IMAGES * QUESTIONS_AN_IMAGE)), questions_path)
+    return store_path, questions_path
 
 
 def training() -> dict[str, Any]:
     """Questions a second, each way."""
     with tempfile.TemporaryDirectory() as folder:
-        store_path, questions_path = Path(folder) / "store.h5", Path(folder) / "questions.h5"
-        make_store(store_path, IMAGES)
-        save_questions(make_questions(IMAGES, int(IMAGES * QUESTIONS_AN_IMAGE)), questions_path)
+        store_path, questions_path = _make_data(Path(folder))
         encoded, store = open_questions(questions_path), open_store(store_path, check_rows=False)
         features = StoreFeatures(store, encoded.image_ids)
         (held,) = hold_on_device(store, [features.rows], GPU)
@@ -127,6 +139,31 @@ def training() -> dict[str, Any]:
     }
 
 
+def profile() -> dict[str, Any]:
+    """Where the time of a step goes on one batch that stays on the GPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        store_path, questions_path = _make_data(Path(folder))
+        encoded, store = open_questions(questions_path), open_store(store_path, check_rows=False)
+        one = next(iter(_ours(encoded, StoreFeatures(store, encoded.image_ids), 0)))
+    rate = training_rate(_our_trainer(encoded), [one], SECONDS, GPU)
+    trainer = _our_trainer(encoded)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiled:
+        training_rate(trainer, [one], PROFILED_SECONDS, GPU)
+    steps = trainer.state.iteration
+    kernels = sorted(profiled.key_averages(), key=lambda kernel: -kernel.self_device_time_total)
+    started = time.perf_counter()
+    compiled = _our_trainer(encoded, compile_parts=True)
+    compiled_rate = training_rate(compiled, [one], SECONDS, GPU)
+    return {
+        "step_ms": 1000 * BATCH / rate,
+        "computing_ms": sum(kernel.self_device_time_total for kernel in kernels) / 1000 / steps,
+        "kernels_a_step": sum(kernel.count for kernel in kernels) / steps,
+        "longest_ms": {kernel.key[:90]: round(kernel.self_device_time_total / 1000 / steps, 3) for kernel in kernels[:LONGEST]},
+        "compiled_step_ms": 1000 * BATCH / compiled_rate,
+        "seconds_to_compile": time.perf_counter() - started - SECONDS,
+    }
+
+
 def _config() -> Config:
     """Bottom-up top-down in the sizes of Anderson et al. 2018, a batch with all questions of its images."""
     return load_config("vqa", ["model.question.hidden_size=1024", "model.attention.hidden_size=1024"])
@@ -143,11 +180,13 @@ def _ours(encoded: EncodedQuestions, source: Any, num_workers: int, held: Any = 
     return DeviceLoader(loader, GPU, held)
 
 
-def _our_rate(encoded: EncodedQuestions, batches: Iterable[tuple[Batch, ...]]) -> float:
-    """Questions a second of the package's trainer."""
+def _our_trainer(encoded: EncodedQuestions, *, compile_parts: bool = False) -> Engine:
+    """The package's trainer in bfloat16."""
     set_float32_products("bfloat16")
     config, model = _config().training, _model()
-    trainer = build_trainer(
+    if compile_parts:
+        model.compile_parts()
+    return build_trainer(
         model,
         build_optimization(model, config, precision="bfloat16", device=GPU, steps_per_epoch=1000),
         config=config,
@@ -155,7 +194,11 @@ def _our_rate(encoded: EncodedQuestions, batches: Iterable[tuple[Batch, ...]]) -
         device=GPU,
         question_ids=encoded.question_ids,
     )
-    return training_rate(trainer, batches, SECONDS, GPU)
+
+
+def _our_rate(encoded: EncodedQuestions, batches: Iterable[tuple[Batch, ...]]) -> float:
+    """Questions a second of it."""
+    return training_rate(_our_trainer(encoded), batches, SECONDS, GPU)
 
 
 def _plain_rate(store_path: Path, questions_path: Path, *, bfloat16: bool) -> float:
@@ -265,7 +308,12 @@ def _draw_jpegs(folder: Path) -> dict[str, Path]:
     return images
 
 
-PARTS: dict[str, Callable[[], dict[str, Any]]] = {"tests": tests, "training": training, "extraction": extraction}
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "tests": tests,
+    "training": training,
+    "profile": profile,
+    "extraction": extraction,
+}
 
 
 def main() -> int:

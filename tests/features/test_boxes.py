@@ -122,8 +122,8 @@ def test_more_images_keep_the_boxes_that_were_done(tmp_path: Path, monkeypatch: 
     config = config_for(tmp_path / "grown.h5", output="boxes")
     extract_features(config, few)
     done = []
-    box_regions = Extractor.box_regions
-    monkeypatch.setattr(Extractor, "box_regions", lambda self, images: done.append(len(images)) or box_regions(self, images))
+    begin = Extractor.begin
+    monkeypatch.setattr(Extractor, "begin", lambda self, images: done.append(len(images)) or begin(self, images))
     assert extract_features(config, many).num_done == 1
     assert done == [1]
     whole = config_for(tmp_path / "whole.h5", output="boxes")

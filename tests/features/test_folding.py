@@ -73,6 +73,7 @@ def test_every_layer_gives_what_it_gave(layer: str) -> None:
     folded = build(image_size=64, layers=(layer,))
     plain = extractor_module.Extractor(folded._config, compute={"precision": "float32", "batch_rows": 2})
     assert (folded.folds_norms, plain.folds_norms) == (True, False)
+    assert not any(parameter.is_inference() for parameter in folded.model.parameters())  # which CUDA cannot compute with
     expected = plain.regions(images)
     np.testing.assert_allclose(folded.regions(images), expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
 

@@ -4,28 +4,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from preprocessing.extract_features import extract_features
 from tests.conftest import configure, draw
 from tests.engines.test_no_waiting import ENCODED, parts_of_a_step, trainer_of
 from tests.engines.test_resume import RANDOM, assert_a_resume_equals_the_whole, equal, result
+from tests.features.test_extractor import noise
 from tests.models import test_history, test_model
 from vqa_rnn.answering.session import Session
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model
 from vqa_rnn.commands.evaluate import evaluate
 from vqa_rnn.commands.train import train
+from vqa_rnn.config import FeaturesConfig
+from vqa_rnn.config_files import load_config
 from vqa_rnn.engines.optimization import OPTIMIZERS
+from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.store import open_store
 from vqa_rnn.models import VqaModel
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
 from vqa_rnn.models.history import HISTORY_ENCODERS
 from vqa_rnn.precision import set_float32_products
+from vqa_rnn.records import Annotations
 from vqa_rnn.rnn import CELLS
 
 pytestmark = pytest.mark.gpu
@@ -141,6 +149,38 @@ def test_every_precision_trains_and_the_run_answers_on_the_gpu(features: Path, p
     answer = session.ask("what colour is it?")
     assert next(load_model(run, session._device).parameters()).is_cuda
     assert sum(probability for _, probability in answer.answers) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.1)])
+@pytest.mark.parametrize("options", [{}, {"output": "boxes", "box_method": "roi"}, {"output": "boxes", "box_method": "crop"}])
+def test_features_are_those_of_a_cpu(options: dict[str, Any], precision: str, tolerance: float, tmp_path: Path):
+    config = FeaturesConfig(**{"image_size": 96, "dtype": "float32", "precision": precision, **options})
+    cpu, gpu = Extractor(config.model_copy(update={"precision": "float32"})), Extractor(config, "cuda")
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, noise(3, 96), strict=True):
+        image.save(path)
+    boxes = np.array([[0, 0, 48, 96], [10, 20, 90, 50]], dtype=np.float32)
+    images = [cpu.prepare(path, boxes) for path in paths]
+    for expected, found in zip(cpu.extract(images), gpu.extract(images), strict=True):
+        difference = np.abs(found.features - expected.features).mean()
+        assert difference < tolerance * np.abs(expected.features).mean()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_job_stores_what_the_extractor_gives_batch_by_batch(precision: str, tmp_path: Path):
+    paths = {f"{number:02}": tmp_path / f"{number:02}.png" for number in range(22)}
+    for path, image in zip(paths.values(), noise(len(paths), 96), strict=True):
+        image.save(path)
+    config = load_config(
+        "easy_vqa",
+        [f"features.store={tmp_path / 'store.h5'}", "features.batch_rows=4", f"features.precision={precision}"],
+    )
+    extract_features(config, Annotations(benchmark="any", questions=(), images=paths), device="cuda")
+    store, extractor = open_store(tmp_path / "store.h5"), Extractor(config.features, "cuda")
+    for start in range(0, len(paths), 4):
+        images = [extractor.prepare(path) for path in list(paths.values())[start : start + 4]]
+        expected = np.stack([regions.features for regions in extractor.extract(images)])
+        np.testing.assert_array_equal(store.read(np.arange(start, start + len(images))), expected)
 
 
 def test_a_loss_that_is_not_finite_leaves_everything_as_it_was():

@@ -75,14 +75,14 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, image_id: str) -> None:
 def count_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that the backbone runs, its trial on a blank image left out."""
     sizes: list[int] = []
-    regions = Extractor.regions
+    begin = Extractor.begin
 
     def counted(self, images):
         if any(np.asarray(image).any() for image in images):
             sizes.append(len(images))
-        return regions(self, images)
+        return begin(self, images)
 
-    monkeypatch.setattr(Extractor, "regions", counted)
+    monkeypatch.setattr(Extractor, "begin", counted)
     return sizes
 
 

@@ -5,7 +5,7 @@ The same extractor serves offline extraction and answering. Transfer learning as
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,10 +188,25 @@ class Extractor:
         Returns:
             The regions of each image.
         """
+        return self.begin(images)()
+
+    def begin(self, images: Sequence[Any]) -> Callable[[], list[Regions]]:
+        """Start what ``extract`` does. A GPU computes on while the next images are brought to it.
+
+        Args:
+            images: As ``prepare`` gives them.
+
+        Returns:
+            Waits for the regions of each image.
+        """
         if not self.sees_boxes:
-            return [Regions(features, {}) for features in self.regions(images)]
-        pairs = zip(self.box_regions(images), images, strict=True)
-        return [Regions(features, {"boxes": image.boxes}) for features, image in pairs]
+            grids = _to_host(self._grid_features(images))
+            return lambda: [Regions(features, {}) for features in grids()]
+        pooled = _to_host(self._box_features(images))
+        ends = np.cumsum([len(image.boxes) for image in images])[:-1]
+        return lambda: [
+            Regions(features, {"boxes": image.boxes}) for features, image in zip(np.split(pooled(), ends), images, strict=True)
+        ]
 
     def load(self, path: Path, content: bytes | None = None) -> Image.Image:
         """Read an image file and scale it.
@@ -244,10 +259,7 @@ class Extractor:
         Returns:
             (len(images), K, D) in the stored dtype. A grid's cells go row by row from the top left.
         """
-        joined = self._grid(images).flatten(2).transpose(1, 2)  # (B, K, D)
-        if self._config.output != "grid":
-            joined = joined.mean(dim=1, keepdim=True)
-        return self._stored(joined)
+        return _to_host(self._grid_features(images))()
 
     def box_regions(self, images: Sequence[BoxedImage]) -> list[NDArray[Any]]:
         """Run the backbone and look at boxes.
@@ -260,18 +272,7 @@ class Extractor:
             (RoIAlign: He et al. 2017, https://arxiv.org/abs/1703.06870, section 3, one bin a box), or of the grid of each box
             cut out.
         """
-        counts = [len(image.boxes) for image in images]
-        if self._config.box_method == "roi":
-            grid = self._grid([image.views[0] for image in images])
-            size = torch.tensor([grid.shape[3], grid.shape[2]] * 2, dtype=torch.float32)
-            boxes = [(torch.from_numpy(image.boxes) * size).to(grid.device) for image in images]
-            pooled = self._stored(roi_align(grid, boxes, output_size=1, aligned=True).flatten(1))
-        else:
-            views = [view for image in images for view in image.views]
-            rows = self.batch_rows
-            parts = [self._grid(views[start : start + rows]).mean(dim=(2, 3)) for start in range(0, len(views), rows)]
-            pooled = self._stored(torch.cat(parts))
-        return np.split(pooled, np.cumsum(counts)[:-1])
+        return [regions.features for regions in self.extract(images)]
 
     def check(self, features: NDArray[Any], image: Path) -> None:
         """See that an image's features can be stored.
@@ -289,10 +290,35 @@ class Extractor:
         layer = self.layers[int(np.searchsorted(np.cumsum(self._channels), channel, side="right"))]
         check_features(features, image, f"the layer {layer} of {self._config.backbone}")
 
+    def _grid_features(self, images: Sequence[Image.Image]) -> Tensor:
+        """(B, K, D) in the stored dtype."""
+        joined = self._grid(images).flatten(2).transpose(1, 2)
+        if self._config.output != "grid":
+            joined = joined.mean(dim=1, keepdim=True)
+        return self._stored(joined)
+
+    def _box_features(self, images: Sequence[BoxedImage]) -> Tensor:
+        """(boxes of all images, D) in the stored dtype."""
+        if self._config.box_method == "roi":
+            grid = self._grid([image.views[0] for image in images])
+            size = torch.tensor([grid.shape[3], grid.shape[2]] * 2, dtype=torch.float32)
+            boxes = [(torch.from_numpy(image.boxes) * size).to(grid.device) for image in images]
+            return self._stored(roi_align(grid, boxes, output_size=1, aligned=True).flatten(1))
+        views = [view for image in images for view in image.views]
+        rows = self.batch_rows
+        parts = [self._grid(views[start : start + rows]).mean(dim=(2, 3)) for start in range(0, len(views), rows)]
+        return self._stored(torch.cat(parts))
+
+    def _stored(self, features: Tensor) -> Tensor:
+        return features.to(getattr(torch, self._config.dtype)).contiguous()  # ``check`` looks for what overflows
+
     def _batch(self, images: Sequence[Image.Image]) -> Tensor:
         """(B, 3, image_size, image_size) pixels as the backbone takes them."""
-        pixels = np.stack([np.asarray(image) for image in images])
-        batch = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)  # bytes travel, a quarter of what floats take
+        size = self.image_size
+        pixels = torch.empty((len(images), size, size, 3), dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        np.stack([np.asarray(image) for image in images], out=pixels.numpy())
+        # bytes travel, a quarter of what floats take
+        batch = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
         batch = torch.addcmul(self._shift, batch.to(torch.float32), self._factor)
         return batch.to(next(self.model.parameters()).dtype).contiguous(memory_format=torch.channels_last)
 
@@ -314,9 +340,6 @@ class Extractor:
         grids = [output.float() for output in outputs]
         grids = [grid if grid.shape[-1] == size else functional.adaptive_avg_pool2d(grid, size) for grid in grids]
         return grids[0] if len(grids) == 1 else torch.cat(grids, dim=1)
-
-    def _stored(self, features: Tensor) -> NDArray[Any]:
-        return features.to(getattr(torch, self._config.dtype)).cpu().contiguous().numpy()  # ``check`` looks for what overflows
 
     def _auto_precision(self) -> Precision:
         """What the processor has, if the features are nearly those of float32."""
@@ -380,6 +403,22 @@ def images_a_pass(image_size: int, precision: Precision, device: torch.device, *
     """
     at_224, most = (64, 64) if device.type != "cpu" else (16 if compiled or precision == "bfloat16" else 8, 128)
     return min(most, max(1, round(at_224 * (224 / image_size) ** 2)))
+
+
+def _to_host(features: Tensor) -> Callable[[], NDArray[Any]]:
+    """Begin to copy features from their device; what comes back waits for them, and for nothing that was begun later."""
+    if features.device.type != "cuda":
+        array = features.cpu().numpy()
+        return lambda: array
+    copied = torch.empty(features.shape, dtype=features.dtype, pin_memory=True).copy_(features, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record()
+
+    def wait() -> NDArray[Any]:
+        done.synchronize()
+        return copied.numpy()
+
+    return wait
 
 
 def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:

@@ -39,7 +39,7 @@ def fold_batch_norms(model: nn.Module, sample: Tensor, keep: set[nn.Module]) -> 
     kinds = (nn.Conv2d, nn.BatchNorm2d)
     hooks = [module.register_forward_hook(note) for module in model.modules() if isinstance(module, kinds)]
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             model(sample)
     finally:
         for hook in hooks:

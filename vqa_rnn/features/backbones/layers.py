@@ -71,7 +71,7 @@ class LayerGrids:
         """
         if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
             return False
-        with torch.inference_mode():
+        with torch.no_grad():  # what inference mode makes cannot be changed afterwards
             before = self(sample)
             if not fold_batch_norms(self.model, sample[:1], set(self._layers)):
                 return False

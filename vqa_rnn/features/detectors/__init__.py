@@ -4,7 +4,7 @@ This is bottom-up attention (Anderson et al. 2018, https://arxiv.org/abs/1707.07
 one function ``build``; each is imported only when a detector of it is wanted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,18 @@ class Detector:
             that the detector is surest of.
         """
         return [self._regions(image) for image in images]
+
+    def begin(self, images: Sequence[Any]) -> Callable[[], list[Regions]]:
+        """What ``extract`` does, done at once: suppression waits for the device in any case.
+
+        Args:
+            images: As ``prepare`` gives them.
+
+        Returns:
+            Gives the regions of each image.
+        """
+        regions = self.extract(images)
+        return lambda: regions
 
     def check(self, features: NDArray[Any], image: Path) -> None:
         """See that an image's features can be stored.
