@@ -8,19 +8,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xxhash
 
-from preprocessing.read_ahead import read_ahead
+from preprocessing.read_ahead import ImageBatch, ImageFiles, read_beside, read_between
 from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, SUFFIXES, Config
+from vqa_rnn.engines import processes_here
 from vqa_rnn.errors import HeldError, UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.extractor import Extractor, open_extractor
 from vqa_rnn.features.find import find_store
-from vqa_rnn.features.regions import NO_BOXES, Regions
+from vqa_rnn.features.regions import Regions
 from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
 from vqa_rnn.features.store.parts import JOINED, Share, count_parts, cut, join_parts, part_path
 from vqa_rnn.features.weights import weights_file_hash
@@ -222,63 +223,47 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     pending = [[row for row in rows if image_ids[row] not in taken] for rows in writer.pending(extractor.batch_rows)]
     pending = [rows for rows in pending if rows]
 
-    def fetch(row: int) -> bytes:
-        path = annotations.images[image_ids[row]]
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise UserError(f"cannot read the image {path}: {error.strerror}") from error
-
-    def decode(row: int, content: bytes) -> tuple[Any, int]:
-        path, boxes = annotations.images[image_ids[row]], annotations.boxes.get(image_ids[row], NO_BOXES)
-        return extractor.prepare(path, boxes, content), xxhash.xxh64_intdigest(content)
-
+    boxes = {row: annotations.boxes[image_id] for row, image_id in enumerate(image_ids) if image_id in annotations.boxes}
+    files = ImageFiles([annotations.images[image_id] for image_id in image_ids], extractor.transform, boxes)
+    on_gpu = job.device != "cpu"
+    if on_gpu:
+        num_workers = max(1, num_cpus() // processes_here())
+        batches = read_beside(files, pending, num_workers, pin_memory=job.device.startswith("cuda"))
+    else:
+        batches = read_between(files, pending)
     failed: dict[str, str] = {}
     num_done = 0
     started = time.perf_counter()
-    beside = job.device != "cpu"
-    readers, writing = ThreadPoolExecutor(num_cpus()), ThreadPoolExecutor(1)
-    with progress_bar() as progress, _commit_at_the_end(writer), readers as pool, writing as write_pool:
+    with progress_bar() as progress, _commit_at_the_end(writer), ThreadPoolExecutor(1) as write_pool:
         task = progress.add_task("features", total=sum(map(len, pending)), rate="")
         written: Future[None] | None = None
 
-        def keep(batch: _Batch) -> None:
+        def keep(batch: ImageBatch, finish: Callable[[], list[Regions]]) -> None:
             """Check and write what a batch gave, while the next is computed."""
             nonlocal written, num_done
-            found = batch.finish()
+            found = finish()
             for row, regions in zip(batch.good, found, strict=True):
-                extractor.check(regions.features, annotations.images[image_ids[row]])
+                extractor.check(regions.features, files.paths[row])
             if written is not None:
                 written.result()
             written = write_pool.submit(_write, writer, batch, found)
             num_done += len(batch.good)
             rate = num_done / (time.perf_counter() - started)
-            progress.update(task, advance=len(batch.rows), rate=f"{rate:.0f} images/s")
+            progress.update(task, advance=len(batch.good) + len(batch.failed), rate=f"{rate:.0f} images/s")
 
-        in_flight: deque[_Batch] = deque()
-        for rows, results in read_ahead(pool, pending, fetch, decode, beside=beside):
-            images, hashes, good = [], [], []
-            for row, result in zip(rows, results, strict=True):
-                if isinstance(result, UserError) and config.features.skip_damaged:
-                    failed[image_ids[row]] = str(result)
-                    continue
-                if isinstance(result, BaseException):
-                    pool.shutdown(cancel_futures=True)
-                    while in_flight:
-                        keep(in_flight.popleft())
-                    if isinstance(result, UserError):
-                        advice = "or set features.skip_damaged=true to leave its questions out"
-                        raise UserError(f"{result}; {advice}") from result
-                    raise result
-                image, source_hash = result
-                images.append(image)
-                hashes.append(source_hash)
-                good.append(row)
-            in_flight.append(_Batch(rows, good, hashes, extractor.begin(images) if good else list))
-            if len(in_flight) > beside:  # a GPU computes one batch while the next is brought to it
-                keep(in_flight.popleft())
+        in_flight: deque[tuple[ImageBatch, Callable[[], list[Regions]]]] = deque()
+        for batch in batches:
+            if batch.failed and not config.features.skip_damaged:
+                while in_flight:
+                    keep(*in_flight.popleft())
+                error = batch.failed[min(batch.failed)]
+                raise UserError(f"{error}; or set features.skip_damaged=true to leave its questions out") from error
+            failed |= {image_ids[row]: str(error) for row, error in batch.failed.items()}
+            in_flight.append((batch, extractor.begin(batch.images) if batch.good else list))
+            if len(in_flight) > on_gpu:  # a GPU computes one batch while the next is brought to it
+                keep(*in_flight.popleft())
         while in_flight:
-            keep(in_flight.popleft())
+            keep(*in_flight.popleft())
         if written is not None:
             written.result()
     seconds = time.perf_counter() - started
@@ -299,20 +284,11 @@ def _absent_image(annotations: Annotations, absent: list[str]) -> str:
     return f"{where}no image at {path}{who}{guess}{more}"
 
 
-class _Batch(NamedTuple):
-    """Images that the backbone was given: all rows, those whose image could be read, and what waits for their features."""
-
-    rows: Sequence[int]
-    good: list[int]
-    hashes: list[int]
-    finish: Callable[[], list[Regions]]
-
-
-def _write(writer: StoreWriter, batch: _Batch, found: list[Regions]) -> None:
+def _write(writer: StoreWriter, batch: ImageBatch, found: list[Regions]) -> None:
     if found:
         columns = {name: [regions.columns[name] for regions in found] for name in found[0].columns}
         writer.write(batch.good, [regions.features for regions in found], batch.hashes, **columns)
-    for row in set(batch.rows) - set(batch.good):
+    for row in batch.failed:
         writer.fail(row)
 
 

@@ -77,7 +77,7 @@ def decode_rate(extractor: Extractor, paths: list[Path]) -> float:
     """Images a second of reading, decoding and scaling alone, on all cores."""
     with ThreadPoolExecutor(num_cpus()) as pool:
         started = time.perf_counter()
-        for _ in pool.map(lambda path: np.asarray(extractor.load(path)), paths):
+        for _ in pool.map(lambda path: np.asarray(extractor.transform.load(path)), paths):
             pass
         return len(paths) / (time.perf_counter() - started)
 
@@ -95,7 +95,7 @@ def reference_rate(extractor: Extractor, model: Any, paths: list[Path]) -> float
     """Images a second of the loop that everyone writes."""
     started = time.perf_counter()
     for path in paths:
-        pixels = torch.from_numpy(np.asarray(extractor.load(path)).copy()).permute(2, 0, 1)[None]
+        pixels = torch.from_numpy(np.asarray(extractor.transform.load(path)).copy()).permute(2, 0, 1)[None]
         with torch.no_grad():
             model.forward_features((pixels.float() / 255 - 0.5) / 0.5)
     return len(paths) / (time.perf_counter() - started)
@@ -130,7 +130,7 @@ def main() -> None:
         ],
     )
     extractor = Extractor(config.features)
-    pixels = torch.from_numpy(np.stack([np.asarray(extractor.load(path)) for path in paths[: PASSES[-1]]]))
+    pixels = torch.from_numpy(np.stack([np.asarray(extractor.transform.load(path)) for path in paths[: PASSES[-1]]]))
     pixels = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
     bare = {precision: bare_backbones(config.features, precision) for precision in {extractor.precision, "bfloat16"}}
     plain = load_backbone(config.features).network.model.eval()

@@ -138,7 +138,7 @@ def test_the_middle_is_cut_out_as_torchvision_does(downloads, photo: Path, weigh
     preset = weights.transforms()
     with Image.open(photo) as image:
         expected = as_pixels(preset(image), preset.mean, preset.std)
-    np.testing.assert_array_equal(np.asarray(extractor.load(photo)), expected)
+    np.testing.assert_array_equal(np.asarray(extractor.transform.load(photo)), expected)
     transform = extractor.description["transform"]
     assert (transform["interpolation"], transform["crop_share"]) == ("bilinear", 224 / preset.resize_size[0])
 
@@ -150,12 +150,12 @@ def test_the_middle_is_cut_out_as_timm_does(photo: Path, size: int):
     transform = create_transform(**{**config, "input_size": (3, size, size)})
     with Image.open(photo) as image:
         expected = as_pixels(transform(image), HALF, HALF)
-    np.testing.assert_array_equal(np.asarray(extractor.load(photo)), expected)
+    np.testing.assert_array_equal(np.asarray(extractor.transform.load(photo)), expected)
     assert extractor.description["transform"]["crop_share"] == 0.875
 
 
 def test_the_share_that_is_cut_out_may_be_set(photo: Path):
-    whole = build(layers=("conv_stem",), resize="crop", crop_share=1).load(photo)
+    whole = build(layers=("conv_stem",), resize="crop", crop_share=1).transform.load(photo)
     with Image.open(photo) as image:
         expected = image.resize((48, 32), Image.Resampling.BICUBIC).crop((8, 0, 40, 32))
     np.testing.assert_array_equal(np.asarray(whole), np.asarray(expected))
@@ -172,7 +172,7 @@ def test_images_are_scaled_with_the_interpolation_of_the_backbone(photo: Path, t
         scaled = {method: np.asarray(image.resize(inner, method)) for method in Image.Resampling}
 
     def middle(extractor) -> np.ndarray:
-        pixels = np.asarray(extractor.load(photo))
+        pixels = np.asarray(extractor.transform.load(photo))
         return pixels if resize == "squash" else pixels[6:27] if (pixels[5] == 128).all() else pixels[5:26]
 
     bilinear = build(resize=resize, **options)

@@ -15,6 +15,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.store import open_store
+from vqa_rnn.features.transform import BoxedImage
 from vqa_rnn.records import Annotations
 
 BASE = {"image_size": 64, "layers": ("blocks.2",), "precision": "float32", "dtype": "float32"}  # a grid of 8 x 8 cells
@@ -35,16 +36,20 @@ def build(**options) -> Extractor:
     return Extractor(FeaturesConfig(**{**BASE, "output": "boxes", **options}))
 
 
+def features_of(extractor: Extractor, images: list[BoxedImage]) -> list[np.ndarray]:
+    return [regions.features for regions in extractor.extract(images)]
+
+
 def test_a_box_is_the_mean_of_the_cells_under_it_and_comes_after_the_whole_image(tmp_path: Path):
     path = noise(tmp_path / "a.png")
     extractor = build()
     # cells of the grid are 16 x 4 pixels of the picture
-    image = extractor.load_boxed(path, boxes((0, 0, 64, 32), (64, 8, 128, 16), (16, 4, 32, 8)))
+    image = extractor.transform.load_boxed(path, boxes((0, 0, 64, 32), (64, 8, 128, 16), (16, 4, 32, 8)))
     np.testing.assert_allclose(image.boxes[0], [0, 0, 1, 1])
     np.testing.assert_allclose(image.boxes[2], [0.5, 0.25, 1, 0.5])
-    (found,) = extractor.box_regions([image])
+    (found,) = features_of(extractor, [image])
     grid_extractor = Extractor(FeaturesConfig(**BASE))
-    grid = grid_extractor.regions([grid_extractor.load(path)])[0].reshape(8, 8, -1)
+    grid = grid_extractor.regions([grid_extractor.transform.load(path)])[0].reshape(8, 8, -1)
     expected = [grid.mean(axis=(0, 1)), grid[:, :4].mean(axis=(0, 1)), grid[2:4, 4:].mean(axis=(0, 1)), grid[1, 1]]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(grid).max())
 
@@ -52,14 +57,14 @@ def test_a_box_is_the_mean_of_the_cells_under_it_and_comes_after_the_whole_image
 def test_cut_out_a_box_is_seen_by_itself(tmp_path: Path):
     path = noise(tmp_path / "a.png")
     extractor = build(box_method="crop", batch_rows=2)
-    image = extractor.load_boxed(path, boxes((10, 5, 60, 30), (3.4, 0, 3.6, 32)))
-    (found,) = extractor.box_regions([image])
+    image = extractor.transform.load_boxed(path, boxes((10, 5, 60, 30), (3.4, 0, 3.6, 32)))
+    (found,) = features_of(extractor, [image])
     pooled = Extractor(FeaturesConfig(**BASE, output="pooled"))
     with Image.open(path) as picture:
         for row, area in enumerate([(0, 0, 128, 32), (10, 5, 60, 30), (3, 0, 4, 32)]):
             cut = noise(tmp_path / "cut.png")
             picture.crop(area).save(cut)
-            expected = pooled.regions([pooled.load(cut)])[0, 0]
+            expected = pooled.regions([pooled.transform.load(cut)])[0, 0]
             np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
@@ -67,21 +72,21 @@ def test_cut_out_a_box_is_seen_by_itself(tmp_path: Path):
 def test_images_with_different_numbers_of_boxes_do_not_mix(tmp_path: Path, method: str):
     extractor = build(box_method=method)
     given = [boxes((0, 0, 64, 32), (1, 2, 30, 30)), boxes(), boxes((5, 5, 20, 20))]
-    images = [extractor.load_boxed(noise(tmp_path / f"{i}.png", seed=i), each) for i, each in enumerate(given)]
-    together = extractor.box_regions(images)
+    images = [extractor.transform.load_boxed(noise(tmp_path / f"{i}.png", seed=i), each) for i, each in enumerate(given)]
+    together = features_of(extractor, images)
     assert [len(each) for each in together] == [3, 1, 2]
     for image, expected in zip(images, together, strict=True):
-        np.testing.assert_allclose(extractor.box_regions([image])[0], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(features_of(extractor, [image])[0], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_box_is_cut_at_the_edge_of_the_image_and_one_outside_is_refused(tmp_path: Path):
     path = noise(tmp_path / "a.png")
-    image = build().load_boxed(path, boxes((-5, -5, 64, 400)))
+    image = build().transform.load_boxed(path, boxes((-5, -5, 64, 400)))
     np.testing.assert_allclose(image.boxes[1], [0, 0, 0.5, 1])
     with pytest.raises(
         UserError, match=r"a box \(200, 0, 210, 5\) lies outside of the image .*a\.png, which has 128x32 pixels"
     ):
-        build().load_boxed(path, boxes((0, 0, 5, 5), (200, 0, 210, 5)))
+        build().transform.load_boxed(path, boxes((0, 0, 5, 5), (200, 0, 210, 5)))
 
 
 def test_boxes_need_the_whole_image():
@@ -106,7 +111,7 @@ def test_a_store_of_boxes_keeps_where_they_lie_and_how_many_there_are(tmp_path: 
     assert store.has_boxes
     extractor = Extractor(config.features)
     for row, count in enumerate(store.num_regions.tolist()):
-        image = extractor.load_boxed(annotations.images[f"{row}"], annotations.boxes[f"{row}"])
+        image = extractor.transform.load_boxed(annotations.images[f"{row}"], annotations.boxes[f"{row}"])
         np.testing.assert_array_equal(everything(store, "boxes")[row, :count], image.boxes)
         assert (everything(store, "boxes")[row, count:] == 0).all()
         assert (everything(store)[row, count:] == 0).all()
@@ -123,7 +128,7 @@ def test_more_images_keep_the_boxes_that_were_done(tmp_path: Path, monkeypatch: 
     extract_features(config, few)
     done = []
     begin = Extractor.begin
-    monkeypatch.setattr(Extractor, "begin", lambda self, images: done.append(len(images)) or begin(self, images))
+    monkeypatch.setattr(Extractor, "begin", lambda self, images: done.append(len(images.boxes)) or begin(self, images))
     assert extract_features(config, many).num_done == 1
     assert done == [1]
     whole = config_for(tmp_path / "whole.h5", output="boxes")

@@ -1,5 +1,6 @@
 """Regions that a detector proposes: a Faster R-CNN and a DETR with random weights, and which proposals are taken."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,7 @@ def of_detr(folder: Path, **options) -> FeaturesConfig:
 def test_a_region_has_the_features_of_its_own_box(rcnn: Path, photo: Path):
     detector = Detector(of_rcnn(rcnn))
     assert (detector.num_regions, detector.feature_size) == (7, 1024)
-    (found,) = detector.extract([detector.prepare(photo)])
+    (found,) = detector.extract([detector.transform.prepare(photo)])
     assert found.features.shape == (5, 1024)  # the whole image and the fewest: random weights are sure of nothing
     assert found.columns["labels"][0] == -1
     np.testing.assert_array_equal(found.columns["boxes"][0], [0, 0, 1, 1])
@@ -158,7 +159,7 @@ def test_a_detr_gives_the_states_of_its_decoder(detr: Path, photo: Path):
     detector = Detector(of_detr(detr, min_regions=6))
     assert detector.weights == "tiny-detr"
     assert len(detector.label_names) == 5
-    (found,) = detector.extract([detector.prepare(photo)])
+    (found,) = detector.extract([detector.transform.prepare(photo)])
     assert found.features.shape == (7, 32)
     model = transformers.DetrForObjectDetection.from_pretrained(detr).eval()
     processor = transformers.DetrImageProcessor.from_pretrained(detr)
@@ -177,7 +178,7 @@ def test_a_detr_gives_the_states_of_its_decoder(detr: Path, photo: Path):
 
 def test_another_size_keeps_the_shape_of_the_image(detr: Path, rcnn: Path, photo: Path):
     detector = Detector(of_detr(detr, image_size=64))
-    assert tuple(detector.prepare(photo)["pixel_values"].shape) == (1, 3, 64, 96)
+    assert tuple(detector.transform.prepare(photo)["pixel_values"].shape) == (1, 3, 64, 96)
     assert detector.description["transform"]["image_size"] == 64
     assert Detector(of_detr(detr)).fingerprint != detector.fingerprint
     assert Detector(of_rcnn(rcnn, image_size=None)).description["transform"]["image_size"] == 320
@@ -187,9 +188,11 @@ def test_another_size_keeps_the_shape_of_the_image(detr: Path, rcnn: Path, photo
 def test_an_image_does_not_depend_on_those_beside_it(kind: str, request: pytest.FixtureRequest, photo: Path, tmp_path: Path):
     Image.fromarray(np.random.default_rng(2).integers(0, 256, (50, 200, 3), np.uint8)).save(tmp_path / "other.png")
     detector = Detector((of_rcnn if kind == "rcnn" else of_detr)(request.getfixturevalue(kind)))
-    images = [detector.prepare(tmp_path / "other.png"), detector.prepare(photo)]
+    images = [detector.transform.prepare(tmp_path / "other.png"), detector.transform.prepare(photo)]
     together, alone = detector.extract(images)[1], detector.extract(images[1:])[0]
     np.testing.assert_array_equal(together.features, alone.features)
+    elsewhere = pickle.loads(pickle.dumps(detector.transform)).prepare(photo)  # as a loader process does
+    np.testing.assert_array_equal(detector.extract([elsewhere])[0].features, alone.features)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.backbones import load_backbone
 from vqa_rnn.features.extractor import Extractor
+from vqa_rnn.features.transform import Transform
 from vqa_rnn.features.weights import weights_file
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -410,9 +411,9 @@ def stripes() -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def loaders(squeezenet) -> dict[str, Extractor]:
+def loaders(squeezenet) -> dict[str, Transform]:
     options = {"library": "torchvision", "backbone": "squeezenet1_1", "weights": str(squeezenet[1])}
-    return {way: build(resize=way, layers=("features.0",), **options) for way in ("squash", "crop", "pad")}
+    return {way: build(resize=way, layers=("features.0",), **options).transform for way in ("squash", "crop", "pad")}
 
 
 @pytest.mark.parametrize(
@@ -552,10 +553,12 @@ def test_a_folder_is_no_picture(loaders, tmp_path: Path) -> None:
 def test_intensity_is_an_option_of_loading(squeezenet, tmp_path: Path) -> None:
     options = {"library": "torchvision", "backbone": "squeezenet1_1", "weights": str(squeezenet[1]), "layers": ("features.0",)}
     Image.fromarray(ramp().astype(np.uint16) * 16).save(tmp_path / "12_bits.png")
-    assert np.asarray(build(**options).load(tmp_path / "12_bits.png")).max() == 16  # 255 * 16 / 257
-    np.testing.assert_array_equal(build(intensity="image", **options).load(tmp_path / "12_bits.png"), as_rgb(ramp()))
+    assert np.asarray(build(**options).transform.load(tmp_path / "12_bits.png")).max() == 16  # 255 * 16 / 257
+    np.testing.assert_array_equal(build(intensity="image", **options).transform.load(tmp_path / "12_bits.png"), as_rgb(ramp()))
     boxes = build(intensity="image", output="boxes", **options)
-    np.testing.assert_array_equal(boxes.load_boxed(tmp_path / "12_bits.png", np.zeros((0, 4))).views[0], as_rgb(ramp()))
+    np.testing.assert_array_equal(
+        boxes.transform.load_boxed(tmp_path / "12_bits.png", np.zeros((0, 4))).views[0], as_rgb(ramp())
+    )
 
 
 def test_the_fingerprint_depends_on_what_the_features_are_alone(squeezenet, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_network_that_folding_would_change_is_left_alone(tmp_path, monkeypatch
     extractor = build(library="torchvision", backbone="resnet18", weights=str(weights), layers=("layer1",), image_size=64)
     assert not extractor.folds_norms
     with torch.inference_mode():
-        batch = extractor._grid(noise(1, 64))
+        batch = extractor._grid(extractor.transform.pack(noise(1, 64)).views)
     assert any(isinstance(module, nn.BatchNorm2d) for module in extractor.model.modules())
     assert batch.isfinite().all()
 

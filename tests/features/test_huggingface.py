@@ -132,7 +132,7 @@ def test_images_are_prepared_as_its_own_processor_does(
         smooth.resize((90, 60), Image.Resampling.BICUBIC).save(photo)
         theirs = processor(images=Image.open(photo), return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
         theirs = (theirs * transform["std"] + transform["mean"]) * 255
-        ours = np.asarray(extractor.load(photo)).astype(float)
+        ours = np.asarray(extractor.transform.load(photo)).astype(float)
         assert np.abs(ours - theirs).mean() < 1.5  # of 255: theirs is computed by torch
 
 

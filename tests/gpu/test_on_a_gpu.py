@@ -160,7 +160,7 @@ def test_features_are_those_of_a_cpu(options: dict[str, Any], precision: str, to
     for path, image in zip(paths, noise(3, 96), strict=True):
         image.save(path)
     boxes = np.array([[0, 0, 48, 96], [10, 20, 90, 50]], dtype=np.float32)
-    images = [cpu.prepare(path, boxes) for path in paths]
+    images = [cpu.transform.prepare(path, boxes) for path in paths]
     for expected, found in zip(cpu.extract(images), gpu.extract(images), strict=True):
         difference = np.abs(found.features - expected.features).mean()
         assert difference < tolerance * np.abs(expected.features).mean()
@@ -178,7 +178,7 @@ def test_a_job_stores_what_the_extractor_gives_batch_by_batch(precision: str, tm
     extract_features(config, Annotations(benchmark="any", questions=(), images=paths), device="cuda")
     store, extractor = open_store(tmp_path / "store.h5"), Extractor(config.features, "cuda")
     for start in range(0, len(paths), 4):
-        images = [extractor.prepare(path) for path in list(paths.values())[start : start + 4]]
+        images = [extractor.transform.prepare(path) for path in list(paths.values())[start : start + 4]]
         expected = np.stack([regions.features for regions in extractor.extract(images)])
         np.testing.assert_array_equal(store.read(np.arange(start, start + len(images))), expected)
 

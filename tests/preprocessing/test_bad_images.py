@@ -118,5 +118,5 @@ def test_a_large_jpeg_is_decoded_small_to_nearly_the_same_pixels(resize: str, tm
     assert read_image(path, smallest_side=80).size == (400, 300)
     assert read_image(path, smallest_side=310).size == (1600, 1200)
     extractor = Extractor(FeaturesConfig(image_size=64, layers=("blocks.1",), resize=resize))
-    whole = np.asarray(extractor._scale(read_image(path))).astype(int)
-    assert np.abs(np.asarray(extractor.load(path)) - whole).mean() < 1
+    whole = np.asarray(extractor.transform.scale(read_image(path))).astype(int)
+    assert np.abs(np.asarray(extractor.transform.load(path)) - whole).mean() < 1

@@ -111,7 +111,7 @@ class Session:
         """
         if self._extractor is None:
             raise UserError(f"{self.run.path} reads text alone (features.library=none): leave the image out")
-        (regions,) = self._extractor.extract([self._extractor.prepare(path)])
+        (regions,) = self._extractor.extract([self._extractor.transform.prepare(path)])
         self._extractor.check(regions.features, path)
         boxes = regions.columns["boxes"][None] if "boxes" in regions.columns else None
         self.image_path, self._features = path, MemoryFeatures(regions.features[None], boxes)

@@ -114,7 +114,7 @@ def tune(config: Config, seconds: float = 3.0) -> list[Trial]:
             extractor = Extractor(config.features.model_copy(update={"compile": False}), device=str(device))
             values = [rows for rows in BATCH_ROWS if rows <= len(images)]
             rows = min(extractor.batch_rows, len(images))
-            loaded = [extractor.load(path) for path in images[: max([*values, rows])]]
+            loaded = [extractor.transform.load(path) for path in images[: max([*values, rows])]]
             rows = try_out(
                 "features.batch_rows", values, rows, lambda value: _extraction_rate(extractor, loaded[:value], seconds)
             )

@@ -65,7 +65,7 @@ def build_loader(
         collate_fn=_as_it_is,  # else the tuple comes back as a list
         num_workers=num_workers,
         pin_memory=pin_memory,
-        worker_init_fn=_outlive_signals if num_workers else None,
+        worker_init_fn=outlive_signals if num_workers else None,
         generator=torch.Generator(),  # a loader draws a number each pass, which must not come out of dropout's
     )
 
@@ -74,10 +74,13 @@ def _as_it_is(parts: Any) -> Any:
     return parts
 
 
-def _outlive_signals(worker: int) -> None:
-    """Ctrl-C and a cluster's SIGTERM reach all processes of a job; a worker is needed until the last step is saved.
+def outlive_signals(worker: int) -> None:
+    """Let a loader process live on: Ctrl-C and a cluster's SIGTERM reach all processes of a job, and the last step needs it.
 
     It still ends some time after a SIGTERM, as that is also how a main process that breaks off ends its workers.
+
+    Args:
+        worker: Its number.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))

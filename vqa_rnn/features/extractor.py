@@ -1,18 +1,17 @@
-"""A CNN with its last layers cut off: the backbone, its transform, and how it computes.
+"""A CNN with its last layers cut off: the backbone, and how it computes.
 
 The same extractor serves offline extraction and answering. Transfer learning as in Donahue et al. 2014
 (https://arxiv.org/abs/1310.1531): the backbone is frozen and never trained here.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
@@ -22,8 +21,8 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.backbones.base import hash_description
 from vqa_rnn.features.backbones.layers import LayerGrids, relative_difference
 from vqa_rnn.features.detectors import Detector
-from vqa_rnn.features.images import read_image
-from vqa_rnn.features.regions import NO_BOXES, WHOLE, Regions, all_finite, check_features
+from vqa_rnn.features.regions import Regions, all_finite, check_features
+from vqa_rnn.features.transform import BoxedImage, Pixels, Transform
 from vqa_rnn.precision import Precision, native_precision
 
 LARGEST_PRECISION_ERROR = 1e-2  # mean difference of features, over their mean size
@@ -45,18 +44,6 @@ def open_extractor(
     return (Detector if config.output == "regions" else Extractor)(config, device, compute)
 
 
-class BoxedImage(NamedTuple):
-    """An image of which some boxes are looked at.
-
-    Attributes:
-        views: Scaled images: the whole one, and for ``box_method=crop`` each box cut out.
-        boxes: (n + 1, 4) float32 x1 y1 x2 y2 as fractions of the image; row 0 is the whole of it.
-    """
-
-    views: list[Image.Image]
-    boxes: NDArray[np.float32]
-
-
 class Extractor:
     """Images to region features.
 
@@ -68,6 +55,7 @@ class Extractor:
         folds_norms: Whether batch norms were folded into the convolutions before them.
         batch_rows: Images a pass.
         compiled: Whether the backbone is compiled.
+        transform: From an image file to pixels in the backbone's size.
         num_regions: K; 1 where regions are boxes, as only the whole image is in all images.
         feature_size: D.
     """
@@ -92,8 +80,7 @@ class Extractor:
         backbone = self._grids.backbone
         self.weights, preset = backbone.weights, backbone.network.preset
         mean, std = config.mean or preset.mean, config.std or preset.std
-        interpolation, self._crop_share = config.interpolation or preset.interpolation, config.crop_share or preset.crop_share
-        self._interpolation = Image.Resampling[interpolation.upper()]
+        self.transform = Transform.of(config, preset, self._grids.image_size)
         self._factor = 1 / (torch.tensor(std).view(1, 3, 1, 1).to(self._device) * 255)
         self._shift = -torch.tensor(mean).view(1, 3, 1, 1).to(self._device) * 255 * self._factor
         self.description: dict[str, Any] = {
@@ -102,10 +89,10 @@ class Extractor:
             "layer": list(self.layers),
             "transform": {
                 "intensity": config.intensity,
-                "image_size": self.image_size,
+                "image_size": self.transform.image_size,
                 "resize": config.resize,
-                "interpolation": interpolation,
-                **({"crop_share": self._crop_share} if config.resize == "crop" else {}),
+                "interpolation": self.transform.interpolation.name.lower(),
+                **({"crop_share": self.transform.crop_share} if config.resize == "crop" else {}),
                 "mean": list(mean),
                 "std": list(std),
                 "output": config.output,
@@ -116,7 +103,7 @@ class Extractor:
         self.fingerprint = hash_description(self.description)
         self.num_regions, self.feature_size = self._try_out()
         may_fold = compute is None or compute.get("folds_norms")
-        self.folds_norms = self._grids.fold_norms(self._batch(self._noise())) if may_fold else False
+        self.folds_norms = self._grids.fold_norms(self._batch(self._noise)) if may_fold else False
         precision = config.precision if compute is None else compute["precision"]
         self.precision = self._auto_precision() if precision == "auto" else precision
         if self.precision == "bfloat16" and self.folds_norms:
@@ -125,7 +112,7 @@ class Extractor:
         batch_rows = config.batch_rows if compute is None else compute["batch_rows"]
         self.batch_rows: int = batch_rows or images_a_pass(self.image_size, self.precision, self._device, compiled=compiles)
         if compiles:
-            self.compiled = self._grids.compile(self._batch(self._noise() * self.batch_rows))
+            self.compiled = self._grids.compile(self._batch(self._noise.expand(self.batch_rows, -1, -1, -1)))
 
     @property
     def model(self) -> nn.Module:
@@ -140,7 +127,7 @@ class Extractor:
     @property
     def image_size(self) -> int:
         """Height and width that images are scaled to."""
-        return self._grids.image_size
+        return self.transform.image_size
 
     @property
     def compute(self) -> dict[str, Any]:
@@ -154,131 +141,56 @@ class Extractor:
         }
 
     @property
-    def sees_boxes(self) -> bool:
-        """Whether regions are boxes that the data set gives."""
-        return self._config.output == "boxes"
-
-    @property
     def region_columns(self) -> tuple[str, ...]:
         """What it says of regions besides their features."""
-        return ("boxes",) if self.sees_boxes else ()
+        return () if self.transform.box_method is None else ("boxes",)
 
-    def prepare(self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None) -> Any:
-        """Read an image file and bring it to the backbone's size: ``load`` or ``load_boxed``, whichever is wanted.
-
-        Args:
-            path: The file.
-            boxes: (n, 4) x1 y1 x2 y2 in pixels; looked at with ``output=boxes`` only.
-            content: The file's bytes, if they were read before.
-
-        Returns:
-            What ``extract`` takes.
-
-        Raises:
-            UserError: The file cannot be read, or a box does not touch the image.
-        """
-        return self.load_boxed(path, boxes, content) if self.sees_boxes else self.load(path, content)
-
-    def extract(self, images: Sequence[Any]) -> list[Regions]:
-        """Run the backbone: ``regions`` or ``box_regions``, whichever is wanted.
+    def extract(self, images: Sequence[Image.Image | BoxedImage]) -> list[Regions]:
+        """Run the backbone.
 
         Args:
-            images: As ``prepare`` gives them.
+            images: As ``transform.prepare`` gives them.
 
         Returns:
-            The regions of each image.
+            The regions of each image. A grid's cells go row by row from the top left. With ``output=boxes`` the whole image
+            comes first; a box is the mean of the grid under it (RoIAlign: He et al. 2017, https://arxiv.org/abs/1703.06870,
+            section 3, one bin a box), or of the grid of the box cut out.
         """
-        return self.begin(images)()
+        return self.begin(self.transform.pack(images))()
 
-    def begin(self, images: Sequence[Any]) -> Callable[[], list[Regions]]:
+    def begin(self, images: Pixels) -> Callable[[], list[Regions]]:
         """Start what ``extract`` does. A GPU computes on while the next images are brought to it.
 
         Args:
-            images: As ``prepare`` gives them.
+            images: As ``transform.pack`` gives them.
 
         Returns:
             Waits for the regions of each image.
         """
-        if not self.sees_boxes:
-            grids = _to_host(self._grid_features(images))
+        if self.transform.box_method is None:
+            grids = _to_host(self._grid_features(images.views))
             return lambda: [Regions(features, {}) for features in grids()]
-        pooled = _to_host(self._box_features(images))
-        ends = np.cumsum([len(image.boxes) for image in images])[:-1]
+        pooled, ends = _to_host(self._box_features(images)), np.cumsum([len(boxes) for boxes in images.boxes])[:-1]
         return lambda: [
-            Regions(features, {"boxes": image.boxes}) for features, image in zip(np.split(pooled(), ends), images, strict=True)
+            Regions(features, {"boxes": boxes}) for features, boxes in zip(np.split(pooled(), ends), images.boxes, strict=True)
         ]
 
-    def load(self, path: Path, content: bytes | None = None) -> Image.Image:
-        """Read an image file and scale it.
-
-        Args:
-            path: The file.
-            content: Its bytes, if they were read before.
-
-        Returns:
-            An RGB image of ``image_size`` squared, turned as its EXIF data says.
-
-        Raises:
-            UserError: The file is missing, is no image, or is damaged.
-        """
-        return self._scale(read_image(path, content, self._config.intensity, self._short_side))
-
-    def load_boxed(self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None) -> BoxedImage:
-        """Read an image file and what is needed of the boxes in it.
-
-        Args:
-            path: The file.
-            boxes: (n, 4) x1 y1 x2 y2 in pixels; what lies outside of the image is cut off.
-            content: The file's bytes, if they were read before.
-
-        Returns:
-            The image.
-
-        Raises:
-            UserError: As ``load``; or a box does not touch the image.
-        """
-        image = read_image(path, content, self._config.intensity)
-        fractions = (boxes / np.array([image.width, image.height] * 2, dtype=np.float32)).clip(0, 1)
-        empty = np.flatnonzero((fractions[:, 2:] <= fractions[:, :2]).any(axis=1))
-        if empty.size:
-            corners = ", ".join(f"{value:g}" for value in boxes[empty[0]])
-            raise UserError(
-                f"a box ({corners}) lies outside of the image {path}, which has {image.width}x{image.height} pixels"
-            )
-        views = [self._scale(image)]
-        if self._config.box_method == "crop":
-            views += [self._scale(image.crop(_whole_pixels(box))) for box in boxes.clip(0, [image.width, image.height] * 2)]
-        return BoxedImage(views, np.concatenate([WHOLE, fractions.astype(np.float32)]))
-
     def regions(self, images: Sequence[Image.Image]) -> NDArray[Any]:
-        """Run the backbone.
+        """Run the backbone where every image has as many regions.
 
         Args:
-            images: Scaled images, as ``load`` gives them.
+            images: As ``transform.load`` gives them.
 
         Returns:
-            (len(images), K, D) in the stored dtype. A grid's cells go row by row from the top left.
+            (len(images), K, D) in the stored dtype.
         """
-        return _to_host(self._grid_features(images))()
-
-    def box_regions(self, images: Sequence[BoxedImage]) -> list[NDArray[Any]]:
-        """Run the backbone and look at boxes.
-
-        Args:
-            images: As ``load_boxed`` gives them.
-
-        Returns:
-            For each image (its boxes, D) in the stored dtype, the whole image first: the mean of the grid under each box
-            (RoIAlign: He et al. 2017, https://arxiv.org/abs/1703.06870, section 3, one bin a box), or of the grid of each box
-            cut out.
-        """
-        return [regions.features for regions in self.extract(images)]
+        return np.stack([regions.features for regions in self.extract(images)])
 
     def check(self, features: NDArray[Any], image: Path) -> None:
         """See that an image's features can be stored.
 
         Args:
-            features: (…, D), from ``regions`` or ``box_regions``.
+            features: (…, D), from ``extract``.
             image: The image, for the error message.
 
         Raises:
@@ -290,45 +202,39 @@ class Extractor:
         layer = self.layers[int(np.searchsorted(np.cumsum(self._channels), channel, side="right"))]
         check_features(features, image, f"the layer {layer} of {self._config.backbone}")
 
-    def _grid_features(self, images: Sequence[Image.Image]) -> Tensor:
+    def _grid_features(self, views: Tensor) -> Tensor:
         """(B, K, D) in the stored dtype."""
-        joined = self._grid(images).flatten(2).transpose(1, 2)
+        joined = self._grid(views).flatten(2).transpose(1, 2)
         if self._config.output != "grid":
             joined = joined.mean(dim=1, keepdim=True)
         return self._stored(joined)
 
-    def _box_features(self, images: Sequence[BoxedImage]) -> Tensor:
+    def _box_features(self, images: Pixels) -> Tensor:
         """(boxes of all images, D) in the stored dtype."""
-        if self._config.box_method == "roi":
-            grid = self._grid([image.views[0] for image in images])
-            size = torch.tensor([grid.shape[3], grid.shape[2]] * 2, dtype=torch.float32)
-            boxes = [(torch.from_numpy(image.boxes) * size).to(grid.device) for image in images]
-            return self._stored(roi_align(grid, boxes, output_size=1, aligned=True).flatten(1))
-        views = [view for image in images for view in image.views]
-        rows = self.batch_rows
-        parts = [self._grid(views[start : start + rows]).mean(dim=(2, 3)) for start in range(0, len(views), rows)]
-        return self._stored(torch.cat(parts))
+        if self.transform.box_method == "crop":
+            parts = [self._grid(views).mean(dim=(2, 3)) for views in images.views.split(self.batch_rows)]
+            return self._stored(torch.cat(parts))
+        grid = self._grid(images.views)
+        size = torch.tensor([grid.shape[3], grid.shape[2]] * 2, dtype=torch.float32)
+        boxes = [(torch.from_numpy(box) * size).to(grid.device) for box in images.boxes]
+        return self._stored(roi_align(grid, boxes, output_size=1, aligned=True).flatten(1))
 
     def _stored(self, features: Tensor) -> Tensor:
         return features.to(getattr(torch, self._config.dtype)).contiguous()  # ``check`` looks for what overflows
 
-    def _batch(self, images: Sequence[Image.Image]) -> Tensor:
-        """(B, 3, image_size, image_size) pixels as the backbone takes them."""
-        size = self.image_size
-        pixels = torch.empty((len(images), size, size, 3), dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        np.stack([np.asarray(image) for image in images], out=pixels.numpy())
-        # bytes travel, a quarter of what floats take
-        batch = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+    def _batch(self, views: Tensor) -> Tensor:
+        """(V, 3, image_size, image_size) pixels as the backbone takes them."""
+        batch = views.to(self._device, non_blocking=True).permute(0, 3, 1, 2)  # bytes travel, a quarter of what floats take
         batch = torch.addcmul(self._shift, batch.to(torch.float32), self._factor)
         return batch.to(next(self.model.parameters()).dtype).contiguous(memory_format=torch.channels_last)
 
-    def _grid(self, images: Sequence[Image.Image]) -> Tensor:
-        """(B, D, side, side) float32: the outputs of the layers, pooled to one grid."""
-        missing = self.batch_rows - len(images) if self.compiled else 0  # it is compiled for batches of one size
-        batch = self._batch([*images, *[images[-1]] * missing])
+    def _grid(self, views: Tensor) -> Tensor:
+        """(V, D, side, side) float32: the outputs of the layers, pooled to one grid."""
+        missing = self.batch_rows - len(views) if self.compiled else 0  # it is compiled for batches of one size
+        batch = self._batch(torch.cat([views, views[-1:].expand(missing, -1, -1, -1)]) if missing else views)
         casts = self.precision == "bfloat16" and batch.dtype == torch.float32
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=casts):
-            outputs = [output[: len(images)] for output in self._grids(batch)]
+            outputs = [output[: len(views)] for output in self._grids(batch)]
         finest = max(output.shape[-1] for output in outputs)
         size = self._config.grid_size or outputs[-1].shape[-1]
         if size > finest:
@@ -345,48 +251,31 @@ class Extractor:
         """What the processor has, if the features are nearly those of float32."""
         if native_precision(self._device) == "float32":
             return "float32"
-        exact = self._grid(self._noise())
+        exact = self._grid(self._noise)
         self.precision = "bfloat16"
-        rough = self._grid(self._noise())
+        rough = self._grid(self._noise)
         return "bfloat16" if relative_difference([rough], [exact]) < LARGEST_PRECISION_ERROR else "float32"
 
-    def _noise(self) -> list[Image.Image]:
-        """An image that is the same every time, to compare ways of computing by: smooth, with noise on it."""
+    @property
+    def _noise(self) -> Tensor:
+        """(1, image_size, image_size, 3) uint8: an image to compare ways of computing by, the same every time."""
         size = self.image_size
         random = np.random.default_rng(0)
         smooth = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
         pixels = np.asarray(smooth).astype(np.int16) + random.integers(-20, 21, (size, size, 3), np.int16)
-        return [Image.fromarray(pixels.clip(0, 255).astype(np.uint8))]
+        return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)[None])
 
     def _try_out(self) -> tuple[int, int]:
         """Run one grey image: K and D, or why there are none."""
         config = self._config
         try:
-            sample = self.regions([Image.new("RGB", (self.image_size, self.image_size))])
+            sample = self._grid_features(torch.zeros(1, self.image_size, self.image_size, 3, dtype=torch.uint8))
         except (RuntimeError, AssertionError, AttributeError, ValueError, TypeError) as error:
             raise UserError(
                 f"{config.backbone} gives no regions from {', '.join(self.layers)} at features.image_size="
                 f"{self.image_size}: {error}"
             ) from error
         return sample.shape[1], sample.shape[2]
-
-    @property
-    def _short_side(self) -> int:
-        """What the short side of an image is scaled to, or a little more."""
-        if self._config.resize != "crop":
-            return self.image_size
-        return math.floor(self.image_size / self._crop_share + 1e-6)  # 224 / (224 / 232) is a little less than 232
-
-    def _scale(self, image: Image.Image) -> Image.Image:
-        size = self.image_size
-        if self._config.resize == "squash":
-            return image.resize((size, size), self._interpolation)
-        if self._config.resize == "pad":
-            return ImageOps.pad(image, (size, size), self._interpolation, color=(128, 128, 128))
-        short = self._short_side
-        width, height = (max(short, short * side // min(image.size)) for side in image.size)
-        left, top = round((width - size) / 2), round((height - size) / 2)
-        return image.resize((width, height), self._interpolation).crop((left, top, left + size, top + size))
 
 
 def images_a_pass(image_size: int, precision: Precision, device: torch.device, *, compiled: bool = False) -> int:
@@ -419,10 +308,3 @@ def _to_host(features: Tensor) -> Callable[[], NDArray[Any]]:
         return copied.numpy()
 
     return wait
-
-
-def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
-    """The pixels that a box touches: at least one each way, however thin it is."""
-    left, top = np.floor(box[:2]).astype(int).tolist()
-    right, bottom = np.ceil(box[2:]).astype(int).tolist()
-    return left, top, max(right, left + 1), max(bottom, top + 1)

@@ -16,9 +16,8 @@ from PIL import Image
 from vqa_rnn.config import REGION_OPTIONS, FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.backbones.base import hash_description, hash_weights, load_network
-from vqa_rnn.features.detectors.base import DetectorNetwork, select_regions
-from vqa_rnn.features.images import read_image
-from vqa_rnn.features.regions import NO_BOXES, WHOLE, Regions, check_features
+from vqa_rnn.features.detectors.base import DetectorNetwork, DetectorTransform, select_regions
+from vqa_rnn.features.regions import WHOLE, Regions, check_features
 
 MODULES = {"torchvision": f"{__name__}.torchvision", "transformers": f"{__name__}.huggingface"}
 LARGEST_OVERLAP = 0.3
@@ -36,6 +35,7 @@ class Detector:
         compute: How it computes, to be recorded in a store.
         batch_rows: 1.
         region_columns: Boxes, labels and scores.
+        transform: From an image file to what it takes.
         label_names: Of its classes.
         num_regions: K, the whole image and the most regions.
         feature_size: D.
@@ -74,31 +74,16 @@ class Detector:
         self.compute = {"precision": "float32", "layout": "contiguous", "compiled": False, "batch_rows": self.batch_rows}
         self._network.model.eval().requires_grad_(False).to(self._device)
         self._network.set_image_size(self.description["transform"]["image_size"])
+        self.transform = DetectorTransform(self._network.convert, config.intensity)
         self.label_names = list(self._network.label_names)
         self.num_regions = 1 + config.max_regions
         self.feature_size = self._try_out()
-
-    def prepare(self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None) -> Any:
-        """Read an image file and bring it to the detector's size.
-
-        Args:
-            path: The file.
-            boxes: Are not looked at.
-            content: Its bytes, if they were read before.
-
-        Returns:
-            What ``extract`` takes.
-
-        Raises:
-            UserError: The file is missing, is no image, or is damaged.
-        """
-        return self._network.prepare(read_image(path, content, self._config.intensity))
 
     def extract(self, images: Sequence[Any]) -> list[Regions]:
         """Find regions.
 
         Args:
-            images: As ``prepare`` gives them.
+            images: As ``transform.prepare`` gives them.
 
         Returns:
             For each image its regions with boxes, labels and scores: the whole image, with label -1 and score 1, then those
@@ -110,7 +95,7 @@ class Detector:
         """What ``extract`` does, done at once: suppression waits for the device in any case.
 
         Args:
-            images: As ``prepare`` gives them.
+            images: As ``transform.prepare`` gives them.
 
         Returns:
             Gives the regions of each image.
@@ -149,6 +134,6 @@ class Detector:
     def _try_out(self) -> int:
         """Run a grey image: D, or why there are no features."""
         try:
-            return self._regions(self._network.prepare(Image.new("RGB", (64, 64)))).features.shape[1]
+            return self._regions(self._network.convert(Image.new("RGB", (64, 64)))).features.shape[1]
         except (RuntimeError, AssertionError, AttributeError, ValueError, TypeError) as error:
             raise UserError(f"{self._config.backbone} gives no regions: {error}") from error

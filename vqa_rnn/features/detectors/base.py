@@ -2,12 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
+
+from vqa_rnn.config import Intensity
+from vqa_rnn.features.images import read_image
+from vqa_rnn.features.regions import NO_BOXES
 
 
 class Proposals(NamedTuple):
@@ -36,7 +43,7 @@ class DetectorNetwork:
         image_size: The short side of the images that it was trained with, which keep their shape; or both sides.
         label_names: Of its classes; empty where they are not known.
         set_image_size: Lets it see images in another size.
-        prepare: An image to what ``propose`` takes of it, without the device.
+        convert: An image to what ``propose`` takes of it, without the device. It can be pickled.
         propose: That, on a device, to proposals.
         suppresses: Whether proposals of one thing are many, so that all but the best must be left out.
     """
@@ -46,9 +53,61 @@ class DetectorNetwork:
     image_size: int
     label_names: Sequence[str]
     set_image_size: Callable[[int], None]
-    prepare: Callable[[Image.Image], Any]
+    convert: Callable[[Image.Image], Any]
     propose: Callable[[Any, torch.device], Proposals]
     suppresses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorTransform:
+    """From an image file to what a detector takes; it has the interface of ``Transform``.
+
+    Attributes:
+        convert: An image to what the network takes.
+        intensity: As ``read_image`` takes it.
+    """
+
+    convert: Callable[[Image.Image], Any]
+    intensity: Intensity
+
+    def prepare(self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None) -> Any:
+        """Read an image file.
+
+        Args:
+            path: The file.
+            boxes: Are not looked at.
+            content: Its bytes, if they were read before.
+
+        Returns:
+            What ``pack`` takes.
+
+        Raises:
+            UserError: The file is missing, is no image, or is damaged.
+        """
+        return self.convert(read_image(path, content, self.intensity))
+
+    def pack(self, images: Sequence[Any]) -> list[Any]:
+        """Leave images as they are: each has its own size.
+
+        Args:
+            images: As ``prepare`` gives them.
+
+        Returns:
+            What the detector takes.
+        """
+        return list(images)
+
+    def join(self, packs: Sequence[list[Any]], *, pin_memory: bool = False) -> list[Any]:
+        """Join several packs.
+
+        Args:
+            packs: The packs.
+            pin_memory: Is not looked at.
+
+        Returns:
+            All of their images.
+        """
+        return [image for pack in packs for image in pack]
 
 
 class Selected(NamedTuple):

@@ -1,6 +1,7 @@
 """Detectors of Hugging Face's transformers whose decoder gives a state a box: the DETR family."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,9 +47,6 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
     def set_image_size(size: int) -> None:
         sides.update({key: round(value * size / own_size) for key, value in sides.items() if value})
 
-    def prepare(image: Image.Image) -> Mapping[str, Any]:
-        return dict(processor(images=[image], size=sides, return_tensors="pt"))
-
     def propose(inputs: Mapping[str, Any], device: torch.device) -> Proposals:
         found = model(**{key: value.to(device) for key, value in inputs.items()})
         states, logits, boxes = found.last_hidden_state, found.logits[0], found.pred_boxes[0]
@@ -65,7 +63,11 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
         image_size=own_size,
         label_names=[str(model.config.id2label[label]) for label in range(num_labels)],
         set_image_size=set_image_size,
-        prepare=prepare,
+        convert=partial(_to_inputs, processor, sides),
         propose=propose,
         suppresses=False,
     )
+
+
+def _to_inputs(processor: Any, sides: Mapping[str, int], image: Image.Image) -> Mapping[str, Any]:
+    return dict(processor(images=[image], size=sides, return_tensors="pt"))

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 import torchvision
-from PIL import Image
 from torch import Tensor
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.transforms.functional import pil_to_tensor
@@ -45,9 +44,6 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
     def set_image_size(size: int) -> None:
         model.transform.min_size, model.transform.max_size = (size,), round(size * long / short)
 
-    def prepare(image: Image.Image) -> Tensor:
-        return pil_to_tensor(image)
-
     def propose(pixels: Tensor, device: torch.device) -> Proposals:
         return _propose(model, pixels.to(device).float() / 255)
 
@@ -57,7 +53,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
         image_size=short,
         label_names=default.meta["categories"][1:],  # the first is the background
         set_image_size=set_image_size,
-        prepare=prepare,
+        convert=pil_to_tensor,
         propose=propose,
         suppresses=True,
     )

@@ -1,0 +1,208 @@
+"""From an image file to pixels in a backbone's size. It holds no network, so loader processes can be given it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from vqa_rnn.config import FeaturesConfig, Intensity
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.backbones.base import Preset
+from vqa_rnn.features.images import read_image
+from vqa_rnn.features.regions import NO_BOXES, WHOLE
+
+
+class BoxedImage(NamedTuple):
+    """An image of which some boxes are looked at.
+
+    Attributes:
+        views: Scaled images: the whole one, and for ``box_method=crop`` each box cut out.
+        boxes: (n + 1, 4) float32 x1 y1 x2 y2 as fractions of the image; row 0 is the whole of it.
+    """
+
+    views: list[Image.Image]
+    boxes: NDArray[np.float32]
+
+
+class Pixels(NamedTuple):
+    """Images as a backbone is given them.
+
+    Attributes:
+        views: (V, image_size, image_size, 3) uint8: one view an image, or several with ``box_method=crop``.
+        boxes: Of each image, as in ``BoxedImage``; empty unless regions are boxes.
+    """
+
+    views: Tensor
+    boxes: list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """How image files are read and scaled.
+
+    Attributes:
+        image_size: Height and width of the result.
+        resize: ``squash``, ``pad`` or ``crop``.
+        interpolation: Of pixels.
+        crop_share: With ``crop``, the share of the scaled short side that is kept.
+        intensity: As ``read_image`` takes it.
+        box_method: ``roi`` or ``crop`` where regions are boxes that the data set gives, else None.
+    """
+
+    image_size: int
+    resize: str
+    interpolation: Image.Resampling
+    crop_share: float
+    intensity: Intensity
+    box_method: str | None
+
+    @classmethod
+    def of(cls, config: FeaturesConfig, preset: Preset, image_size: int) -> "Transform":
+        """Settle what a config leaves to its backbone.
+
+        Args:
+            config: The settings.
+            preset: How the backbone was trained.
+            image_size: Height and width.
+
+        Returns:
+            The transform.
+        """
+        return cls(
+            image_size=image_size,
+            resize=config.resize,
+            interpolation=Image.Resampling[(config.interpolation or preset.interpolation).upper()],
+            crop_share=config.crop_share or preset.crop_share,
+            intensity=config.intensity,
+            box_method=config.box_method if config.output == "boxes" else None,
+        )
+
+    def prepare(
+        self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None
+    ) -> Image.Image | BoxedImage:
+        """Read an image file and scale it: ``load`` or ``load_boxed``, whichever is wanted.
+
+        Args:
+            path: The file.
+            boxes: (n, 4) x1 y1 x2 y2 in pixels; looked at with ``output=boxes`` only.
+            content: The file's bytes, if they were read before.
+
+        Returns:
+            What ``pack`` takes.
+
+        Raises:
+            UserError: The file cannot be read, or a box does not touch the image.
+        """
+        return self.load(path, content) if self.box_method is None else self.load_boxed(path, boxes, content)
+
+    def pack(self, images: Sequence[Image.Image | BoxedImage]) -> Pixels:
+        """Lay images out in one piece.
+
+        Args:
+            images: As ``prepare`` gives them, at least one.
+
+        Returns:
+            What the extractor takes.
+        """
+        views = [view for image in images for view in (image.views if isinstance(image, BoxedImage) else [image])]
+        boxes = [image.boxes for image in images if isinstance(image, BoxedImage)]
+        return Pixels(torch.from_numpy(np.stack([np.asarray(view) for view in views])), boxes)
+
+    def join(self, packs: Sequence[Pixels], *, pin_memory: bool = False) -> Pixels:
+        """Lay several packs out in one piece.
+
+        Args:
+            packs: At least one.
+            pin_memory: Put them where a GPU can fetch them by itself.
+
+        Returns:
+            All of their images.
+        """
+        boxes = [box for pack in packs for box in pack.boxes]
+        if not pin_memory:
+            return Pixels(torch.cat([pack.views for pack in packs]) if len(packs) > 1 else packs[0].views, boxes)
+        shape = (sum(len(pack.views) for pack in packs), *packs[0].views.shape[1:])
+        views = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        return Pixels(torch.cat([pack.views for pack in packs], out=views), boxes)
+
+    def load(self, path: Path, content: bytes | None = None) -> Image.Image:
+        """Read an image file and scale it.
+
+        Args:
+            path: The file.
+            content: Its bytes, if they were read before.
+
+        Returns:
+            An RGB image of ``image_size`` squared, turned as its EXIF data says.
+
+        Raises:
+            UserError: The file is missing, is no image, or is damaged.
+        """
+        return self.scale(read_image(path, content, self.intensity, self._short_side))
+
+    def load_boxed(self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None) -> BoxedImage:
+        """Read an image file and what is needed of the boxes in it.
+
+        Args:
+            path: The file.
+            boxes: (n, 4) x1 y1 x2 y2 in pixels; what lies outside of the image is cut off.
+            content: The file's bytes, if they were read before.
+
+        Returns:
+            The image.
+
+        Raises:
+            UserError: As ``load``; or a box does not touch the image.
+        """
+        image = read_image(path, content, self.intensity)
+        fractions = (boxes / np.array([image.width, image.height] * 2, dtype=np.float32)).clip(0, 1)
+        empty = np.flatnonzero((fractions[:, 2:] <= fractions[:, :2]).any(axis=1))
+        if empty.size:
+            corners = ", ".join(f"{value:g}" for value in boxes[empty[0]])
+            raise UserError(
+                f"a box ({corners}) lies outside of the image {path}, which has {image.width}x{image.height} pixels"
+            )
+        views = [self.scale(image)]
+        if self.box_method == "crop":
+            views += [self.scale(image.crop(_whole_pixels(box))) for box in boxes.clip(0, [image.width, image.height] * 2)]
+        return BoxedImage(views, np.concatenate([WHOLE, fractions.astype(np.float32)]))
+
+    @property
+    def _short_side(self) -> int:
+        """What the short side of an image is scaled to, or a little more."""
+        if self.resize != "crop":
+            return self.image_size
+        return math.floor(self.image_size / self.crop_share + 1e-6)  # 224 / (224 / 232) is a little less than 232
+
+    def scale(self, image: Image.Image) -> Image.Image:
+        """Bring an image to its size.
+
+        Args:
+            image: RGB.
+
+        Returns:
+            An image of ``image_size`` squared.
+        """
+        size = self.image_size
+        if self.resize == "squash":
+            return image.resize((size, size), self.interpolation)
+        if self.resize == "pad":
+            return ImageOps.pad(image, (size, size), self.interpolation, color=(128, 128, 128))
+        short = self._short_side
+        width, height = (max(short, short * side // min(image.size)) for side in image.size)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        return image.resize((width, height), self.interpolation).crop((left, top, left + size, top + size))
+
+
+def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """The pixels that a box touches: at least one each way, however thin it is."""
+    left, top = np.floor(box[:2]).astype(int).tolist()
+    right, bottom = np.ceil(box[2:]).astype(int).tolist()
+    return left, top, max(right, left + 1), max(bottom, top + 1)
