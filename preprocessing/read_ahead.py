@@ -193,8 +193,16 @@ def read_beside(
         generator=torch.Generator(),
     )
     decoded = iter(loader)
-    for batch in pieces:
-        yield files.join([next(decoded) for _ in batch], pin_memory=pin_memory)
+    yield from _one_ahead(files.join([next(decoded) for _ in batch], pin_memory=pin_memory) for batch in pieces)
+
+
+def _one_ahead(batches: Iterator[ImageBatch]) -> Iterator[ImageBatch]:
+    """Let a thread put the next batch together while the last is used."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
 
 
 def _as_it_is(batch: Any) -> Any:

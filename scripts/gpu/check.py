@@ -70,7 +70,7 @@ from vqa_rnn.threads import num_cpus  # noqa: E402
 GPU = torch.device("cuda")
 IMAGES, BATCH, SECONDS = 4000, 512, 2.0
 PLAIN_WARM_UP, PLAIN_STEPS, PLAIN_WORKERS = 10, 12, 8
-JPEGS, SIZE = 4096, 448
+JPEGS, SIZE = 12_288, 448
 TEST_PROCESSES = 6  # each has a context of its own on the GPU
 PROFILED_SECONDS, LONGEST = 0.5, 12
 VQA_V2_QUESTIONS, EPOCHS = 443_757, 13  # the training split; the epochs of Teney et al. 2018
@@ -95,7 +95,7 @@ def machine() -> dict[str, Any]:
 def tests() -> dict[str, Any]:
     """The tests marked gpu."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", "--disable-warnings"]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", "--disable-warnings"]
     command += ["--numprocesses", str(min(TEST_PROCESSES, num_cpus())), "tests"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     summary = [line for line in result.stdout.splitlines() if re.search(r"\d+ passed|\d+ failed", line)]
