@@ -86,6 +86,7 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
         return _report_imported(path, config, image_ids)
     finished, lacking = _open_finished(path, config, annotations, image_ids)
     if finished is not None and not lacking:
+        _say_what_stays(finished, config)
         return _report_finished(finished, image_ids)
     made = path
     path = path.with_suffix(SUFFIXES[config.features.format]) if path.suffix == JOINED else path
@@ -114,7 +115,7 @@ def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, 
     count = min(max(share.num_parts, begun), -(-len(image_ids) // batch_rows))
     if begun not in (0, count):
         raise UserError(
-            f"{path} was begun in {begun} parts, not {count}: run {begun} processes, or one, which goes on with all of them, "
+            f"there are {begun} parts of {path}, not {count}: run {begun} processes, or one, which goes on with all of them, "
             f"or delete {path.stem}.part-*"
         )
     done: list[ExtractionReport] = []
@@ -124,7 +125,7 @@ def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, 
         try:
             done.append(_extract_alone(job, place, cut(image_ids, part, batch_rows), place))
         except HeldError:
-            log.info("%s is left to the process that makes it", place)
+            log.info("another process is making %s", place)
     joined = join_parts(path, count)
     failed = {image_id: reason for report in done for image_id, reason in report.failed.items()}
     return ExtractionReport(
@@ -202,6 +203,8 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     begun = open_store(partial_path(path)) if partial_path(path).is_file() else None
     first = begun or finished  # which settles how to compute
     extractor = job.open_extractor(first.attributes["compute"] if first else None)
+    if first is not None:
+        _say_what_stays(first, config)
     if begun is not None and begun.fingerprint != extractor.fingerprint:
         raise UserError(
             f"{partial_path(path)} was begun with another backbone or other settings: "
@@ -268,6 +271,17 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
             written.result()
     seconds = time.perf_counter() - started
     return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
+
+
+def _say_what_stays(store: FeatureStore, config: Config) -> None:
+    """Say so where a store was computed in another way than the config asks for: it does not change."""
+    compute, features = store.attributes["compute"], config.features
+    made = {"precision": compute["precision"], "batch_rows": compute["batch_rows"], "compile": bool(compute.get("compiled"))}
+    asked = {"precision": None if features.precision == "auto" else features.precision, "batch_rows": features.batch_rows}
+    asked["compile"] = features.compile or None
+    for name, value in asked.items():
+        if value not in (None, made[name]):
+            log.info("%s was computed with features.%s=%s, and stays so", store.path, name, str(made[name]).lower())
 
 
 def _absent_image(annotations: Annotations, absent: list[str]) -> str:

@@ -271,9 +271,14 @@ class FeaturesConfig(Section):
         name = next((name for name in of_others if getattr(self, name) != fields[name].default), None)
         if name is not None:
             needed = "another output than regions" if self.output == "regions" else "output=regions"
-            raise ValueError(f"{name}={getattr(self, name)} needs {needed}")
+            value = getattr(self, name)
+            shown = f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else value
+            raise ValueError(f"{name}={shown} needs {needed}")
         if self.output == "regions" and self.library not in ("torchvision", "transformers", "imported", "none"):
-            raise ValueError(f"output=regions needs a detector, and {self.library} has none: set library=torchvision")
+            raise ValueError(
+                f"output=regions needs a detector, and {self.library} has none: set library=torchvision "
+                "backbone=fasterrcnn_resnet50_fpn_v2, or library=transformers and a DETR"
+            )
         if self.output == "regions" and self.precision == "bfloat16":
             raise ValueError("output=regions computes in float32: leave precision out")
         if self.min_regions > self.max_regions:

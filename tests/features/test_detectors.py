@@ -199,7 +199,7 @@ def test_an_image_does_not_depend_on_those_beside_it(kind: str, request: pytest.
     ("options", "words"),
     [
         ({"output": "regions"}, "output=regions needs a detector, and timm has none: set library=torchvision"),
-        ({"output": "regions", "library": "torchvision", "layers": ("layer4",)}, "layers=('layer4',) needs another output"),
+        ({"output": "regions", "library": "torchvision", "layers": ("layer4",)}, "layers=[layer4] needs another output"),
         ({"output": "regions", "library": "torchvision", "grid_size": 2}, "grid_size=2 needs another output than regions"),
         ({"output": "regions", "library": "torchvision", "batch_rows": 2}, "batch_rows=2 needs another output than regions"),
         ({"output": "regions", "library": "torchvision", "precision": "bfloat16"}, "computes in float32"),

@@ -11,6 +11,7 @@ import torch
 import transformers
 from PIL import Image
 from torch import nn
+from transformers import BertConfig, BertModel
 
 from tests.features.test_extractor import close, noise, refusal
 from vqa_rnn.config import FeaturesConfig
@@ -210,12 +211,35 @@ def test_what_cannot_see_is_refused(tmp_path: Path):
 
 
 def test_a_folder_that_lacks_a_file_or_is_not_there_is_refused_in_one_line(tmp_path: Path):
-    save_model("siglip", tmp_path / "siglip")
-    (tmp_path / "siglip" / "preprocessor_config.json").unlink()
-    for folder in (tmp_path / "siglip", tmp_path / "nothing", Path("nobody/nothing")):
+    for missing in ("preprocessor_config.json", "config.json", "model.safetensors"):
+        folder = tmp_path / missing
+        save_model("siglip", folder)
+        (folder / missing).unlink()
         text = refusal(build, folder)
-        assert f"cannot get {folder}" in text
+        assert str(folder) in text
+        assert "features.weights=FILE" not in text
         assert "\n" not in text
+        assert ("no image processor (preprocessor_config.json)" in text) == (missing == "preprocessor_config.json")
+
+
+@pytest.mark.parametrize("name", ["./nothing", "/nothing/here", "a/b/c", "../nothing"])
+def test_a_path_where_nothing_is_is_not_asked_of_the_hub(name: str):
+    assert refusal(build, name) == f"features.backbone={name}: there is no such folder"
+
+
+def test_a_name_of_the_hub_has_an_owner():
+    assert "a name on the hub with its owner" in refusal(build, "clip-vit-base-patch32")
+    assert "cannot get nobody/nothing" in refusal(build, "nobody/nothing")
+
+
+def test_a_model_of_text_is_refused(tmp_path: Path):
+    BertModel(BertConfig(vocab_size=10, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(tmp_path)
+    assert "a BertModel does not take images alone" in refusal(build, tmp_path)
+
+
+def test_the_weights_of_a_folder_are_called_hub(tmp_path: Path):
+    save_model("siglip", tmp_path)
+    assert "use features.weights=hub (of a folder: the weights in it)" in refusal(build, tmp_path, weights="package")
 
 
 class Evil:

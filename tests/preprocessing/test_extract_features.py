@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import base, hdf5, open_store, partial_path
 from vqa_rnn.features.transform import Transform
+from vqa_rnn.features.weights import weights_file
 from vqa_rnn.files import hold
 from vqa_rnn.records import Annotations
 
@@ -511,3 +513,33 @@ def test_a_store_of_a_file_is_not_taken_for_one_of_the_hub(tmp_path: Path, monke
     moved = of_file.model_copy(update={"dataset": JsonlDataset(path=tmp_path / "moved.jsonl")})
     assert find_store(moved, annotations.images) == find_store(of_file, annotations.images)
     assert find_store(of_hub, annotations.images) != find_store(of_file, annotations.images)
+
+
+def test_a_store_is_not_taken_for_one_of_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    annotations = draw_pictures(tmp_path / "images", ["a", "b"])
+    here = shutil.copy(weights_file(FeaturesConfig()), tmp_path / "mine.pth")
+
+    def configured(weights: str, store: Path | None = None) -> Config:
+        features = config_for(tmp_path / "any.h5").features.model_copy(update={"store": store, "weights": weights})
+        place = JsonlDataset(path=tmp_path / f"{len(weights)}.jsonl")
+        return config_for(tmp_path / "any.h5").model_copy(update={"features": features, "dataset": place})
+
+    made = extract_features(configured(str(here)), annotations).store
+    assert find_store(configured("elsewhere/mine.pth"), annotations.images) == made  # moved: known by its name
+    assert find_store(configured("elsewhere/others.pth"), annotations.images) != made
+    with pytest.raises(UserError, match=r"no weights at elsewhere/others\.pth"):
+        extract_features(configured("elsewhere/others.pth"), annotations)
+    for weights in ("elsewhere/others.pth", "hub"):
+        with pytest.raises(UserError, match=rf"was made with other weights \(mine.pth\) than features.weights={weights}"):
+            extract_features(configured(weights, store=made), annotations)
+
+
+def test_a_finished_store_says_what_it_does_not_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    annotations = draw_pictures(tmp_path / "images", ["a", "b"])
+    extract_features(config_for(tmp_path / "store.h5"), annotations)
+    with caplog.at_level("INFO", "vqa_rnn"):
+        extract_features(config_for(tmp_path / "store.h5"), annotations)
+        assert not caplog.messages
+        extract_features(config_for(tmp_path / "store.h5", compile=True), annotations)
+    assert caplog.messages == [f"{tmp_path / 'store.h5'} was computed with features.compile=false, and stays so"]

@@ -86,7 +86,7 @@ def test_another_number_of_processes_is_refused(pictures: Annotations, tmp_path:
     shared = tmp_path / "shared.h5"
     with hold(partial_path(part_path(shared, Share(1, 2))).with_suffix(".lock"), "busy"):
         share_out(shared, pictures, 0)
-    with pytest.raises(UserError, match="was begun in 2 parts, not 3: run 2 processes, or one"):
+    with pytest.raises(UserError, match=r"there are 2 parts of .*, not 3: run 2 processes, or one"):
         share_out(shared, pictures, 0, count=3)
 
 

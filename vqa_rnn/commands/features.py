@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,7 +17,7 @@ from vqa_rnn.features.store import FeatureStore, open_store, write_joined
 from vqa_rnn.features.store.base import ROWS_AT_ONCE
 from vqa_rnn.features.store.copying import copy_stores
 from vqa_rnn.features.store.joined import JoinedStore
-from vqa_rnn.files import unknown_name
+from vqa_rnn.files import nearest, unknown_name
 from vqa_rnn.progress import progress_bar
 
 
@@ -29,7 +30,7 @@ def describe_store(path: Path) -> dict[str, Any]:
     Returns:
         Images, regions, size, and how they were made.
     """
-    store = open_store(path)
+    store = _open(path)
     counts = store.num_regions[store.written]
     return {
         "store": str(path),
@@ -54,9 +55,10 @@ def print_store(found: dict[str, Any]) -> None:
     lines = {
         "images": f"{found['images']:,}" + (f", {len(found['failed'])} could not be read" if found["failed"] else ""),
         "regions an image": f"{regions['most']}"
-        + (f", {regions['mean']:.1f} in the mean" if regions["mean"] < regions["most"] else ""),
+        if regions["mean"] == regions["most"]
+        else f"at most {regions['most']}, {regions['mean']:.1f} in the mean",
         "features": f"{found['feature_size']} x {found['dtype']}" + "".join(f", {name}" for name in found["columns"]),
-        "size": f"{found['bytes'] / 1e6:,.1f} MB",
+        "size": decimal(found["bytes"]),
         "backbone": found["backbone"],
         "weights": found.get("weights", ""),
         "layers": ", ".join(found["layer"]),
@@ -80,7 +82,7 @@ def verify_store(path: Path) -> dict[str, Any]:
     Returns:
         ``store``, ``images`` and the ids of ``damaged`` images.
     """
-    store = open_store(path, check_rows=False)
+    store = _open(path, check_rows=False)
     rows = np.flatnonzero(store.written)
     damaged: list[str] = []
     with progress_bar() as progress:
@@ -102,7 +104,7 @@ def convert_store(path: Path, output: Path) -> Path:
     Returns:
         ``output``.
     """
-    return _copy([open_store(path)], output)
+    return _copy([_open(path)], output)
 
 
 def merge_stores(paths: Sequence[Path], output: Path) -> Path:
@@ -118,7 +120,7 @@ def merge_stores(paths: Sequence[Path], output: Path) -> Path:
     Raises:
         UserError: There is a store already, or the stores do not belong together.
     """
-    stores = [open_store(path) for path in paths]
+    stores = [_open(path) for path in paths]
     if output.suffix != ".json":
         return _copy(stores, output)
     if output.exists():
@@ -160,6 +162,14 @@ def import_store(
     options = array_options if kind == "arrays" else {}
     sources = [SOURCES[kind](file, **options) for file in files]
     return import_features(sources, files, kind, output, ids=ids, dtype=dtype)  # type: ignore[arg-type]
+
+
+def _open(path: Path, *, check_rows: bool = True) -> FeatureStore:
+    if not path.is_file():
+        others = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = nearest(path.name, others)
+        raise UserError(f"no feature store at {path}" + (f": did you mean {near}?" if near else ""))
+    return open_store(path, check_rows=check_rows)
 
 
 def _copy(stores: Sequence[FeatureStore], output: Path) -> Path:

@@ -3,7 +3,7 @@
 from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore
-from vqa_rnn.features.weights import weights_file_hash
+from vqa_rnn.features.weights import weights_file, weights_file_hash
 
 # Of the transform, as in the config: of backbones, and of detectors.
 _SETTINGS = ("resize", "output", "grid_size", "intensity", *PRESET_OPTIONS)
@@ -60,9 +60,17 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
 
 def _check_weights(store: FeatureStore, config: FeaturesConfig) -> None:
     """Refuse a store of other weights than the config's, as far as a file or a name tells."""
-    made, now = str(store.attributes.get("weights_file_sha256", "")), weights_file_hash(config)
+    file, made = weights_file(config), store.attributes.get("weights_file_sha256")
     name = config.weights.partition(":")[2] if config.weights.startswith("hub:") else ""
-    if (made and now and made != now) or (name and store.weights and not store.weights.endswith((f".{name}", f"@{name}"))):
+    if made is None:  # a store of an earlier version
+        differ = False
+    elif file is None or not made:  # a hub's may be others than a file's
+        differ = bool(made) != (file is not None)
+    elif file.is_file():
+        differ = made != weights_file_hash(config)
+    else:  # as after a move: their name is all there is to compare
+        differ = file.name != store.weights
+    if differ or (name and store.weights and not store.weights.endswith((f".{name}", f"@{name}"))):
         raise UserError(
             f"{store.path} was made with other weights ({store.weights}) than features.weights={config.weights} has now: "
             "use those that made it, or delete the store, or set features.store to another path"

@@ -12,7 +12,6 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.store import FeatureStore, open_store, partial_path
 from vqa_rnn.features.store.parts import JOINED, is_part, joined_path
-from vqa_rnn.features.weights import weights_file
 
 log = logging.getLogger("vqa_rnn")
 
@@ -56,12 +55,9 @@ def find_store(
         try:
             store = open_store(path)
             check_store(store, config.features)
-            is_of_file = weights_file(config.features) is not None
         except UserError:
             continue
         shared = store.row_of.keys() & images.keys()
-        if bool(store.attributes.get("weights_file_sha256", is_of_file)) != is_of_file:  # a hub's may be others than a file's
-            continue
         fits = fingerprint in (None, store.fingerprint) and shared and (unfinished or len(shared) == len(images))
         if fits and _holds_the_same(store, {image_id: images[image_id] for image_id in sorted(shared)}, fingerprint):
             found[path.with_stem(path.stem.removesuffix(_UNFINISHED))] = len(shared)
@@ -71,14 +67,15 @@ def find_store(
     best = [path for path, count in found.items() if count == most]
     if len(best) > 1 and not any(path is not None and path.is_file() for path in images.values()):
         raise UserError(f"{best[0]} and {best[1]} may both be meant: set features.store to one of them")
-    _say(best[0])
+    _say(best[0], open_store(best[0]).weights if best[0].is_file() else "")
     return best[0]
 
 
 @cache
-def _say(path: Path) -> None:
+def _say(path: Path, weights: str) -> None:
     """Once: a command looks for its store several times."""
-    log.info("features are taken from %s, which was made with the same settings", path)
+    of = f" and weights ({weights})" if weights else ""
+    log.info("features are taken from %s, which was made with the same settings%s", path, of)
 
 
 def _holds_the_same(store: FeatureStore, images: Mapping[str, Path | None], fingerprint: str | None) -> bool:

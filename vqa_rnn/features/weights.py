@@ -32,9 +32,10 @@ def weights_file(config: FeaturesConfig) -> Path | None:
     if config.weights != "package":
         return Path(config.weights)
     if config.backbone not in PACKAGES:
+        of_folder = " (of a folder: the weights in it)" if config.library == "transformers" else ""
         raise UserError(
             f"features.weights=package: no package holds {config.backbone} (known: {', '.join(PACKAGES)}); "
-            "use features.weights=hub, or the path of a file"
+            f"use features.weights=hub{of_folder}, or the path of a file"
         )
     package, name = PACKAGES[config.backbone]
     try:

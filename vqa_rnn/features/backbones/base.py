@@ -83,9 +83,10 @@ def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[An
         network = import_module(modules[config.library]).build(config.backbone, from_hub, name if from_hub and colon else None)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         why = str(error).splitlines()[0].rstrip(".")
+        own = "a folder" if config.library == "transformers" else "a file of weights"
+        option = "features.backbone=FOLDER" if config.library == "transformers" else "features.weights=FILE"
         raise UserError(
-            f"cannot get {config.backbone}: {why}; give a file of weights that you have with features.weights=FILE, or take "
-            "another features.backbone"
+            f"cannot get {config.backbone}: {why}; give {own} that you have with {option}, or take another features.backbone"
         ) from error
     path = weights_file(config)
     if path is None:
@@ -123,7 +124,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
             warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
             loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"no weights at {path}: features.weights (or --weights) must be a .pth or .safetensors file") from None
+        raise UserError(f"no weights at {path}: a .pth or .safetensors file is needed there") from None
     except Exception as error:  # torch raises many kinds for a file that is none of its own
         raise UserError(f"cannot read weights from {path}: it is not a file of weights alone, or is damaged") from error
     for key in ("state_dict", "model"):

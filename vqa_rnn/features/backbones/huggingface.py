@@ -1,7 +1,7 @@
 """Backbones of Hugging Face's transformers: CLIP, DINOv2, SigLIP, ConvNeXt, ResNet, ViT and others that see images alone."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
     Raises:
         UserError: It sees no images.
     """
+    check_name(backbone)
     source = {"revision": name or "main", "trust_remote_code": False}
     with quiet():
         settings = AutoConfig.from_pretrained(backbone, **source)
@@ -41,11 +42,10 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
             model = AutoModel.from_pretrained(backbone, **source, dtype=torch.float32)
         else:
             model = AutoModel.from_config(settings, trust_remote_code=False)
-        processor = AutoImageProcessor.from_pretrained(backbone, **source)
     model = getattr(model, "vision_model", model)
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise UserError(f"features.backbone={backbone}: a {type(model).__name__} does not take images alone: take another")
-    preset = preset_of(processor)
+    preset = preset_of(load_processor(backbone, source))
     trained = getattr(model.config, "image_size", None)
     has_places = any("position_embedding" in name for name, _ in model.named_parameters())
     patch_size = model.config.patch_size if has_places else None  # ConvNeXt calls the stride of its first layer so
@@ -66,6 +66,48 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
         patch_size=patch_size,
         options=options,
     )
+
+
+def check_name(backbone: str) -> None:
+    """Refuse what can be neither a folder nor a name on the hub, before the hub is asked.
+
+    Args:
+        backbone: A name on the hub, ``OWNER/NAME``, or a folder.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if Path(backbone).is_dir():
+        return
+    if backbone.startswith(("/", ".", "~")) or backbone.count("/") > 1:
+        raise UserError(f"features.backbone={backbone}: there is no such folder")
+    if "/" not in backbone:
+        raise UserError(
+            f"features.backbone={backbone}: give a folder, or a name on the hub with its owner, such as "
+            "openai/clip-vit-base-patch32"
+        )
+
+
+def load_processor(backbone: str, source: Mapping[str, Any]) -> Any:
+    """Load what says how images are scaled and normalised.
+
+    Args:
+        backbone: As ``build`` takes it.
+        source: Which revision of it.
+
+    Returns:
+        An image processor.
+
+    Raises:
+        UserError: There is none.
+    """
+    try:
+        with quiet():
+            return AutoImageProcessor.from_pretrained(backbone, **source)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"features.backbone={backbone}: no image processor (preprocessor_config.json), which says how images are scaled"
+        ) from error
 
 
 def preset_of(processor: Any) -> Preset:

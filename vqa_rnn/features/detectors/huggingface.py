@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForObjectDetection
+from transformers import AutoConfig, AutoModelForObjectDetection
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.backbones.huggingface import base_name, quiet
+from vqa_rnn.features.backbones.huggingface import base_name, check_name, load_processor, quiet
 from vqa_rnn.features.detectors.base import DetectorNetwork, Proposals
 
 
@@ -28,6 +28,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
     Raises:
         UserError: It is no detector.
     """
+    check_name(backbone)
     source = {"revision": name or "main", "trust_remote_code": False}
     with quiet():
         settings = AutoConfig.from_pretrained(backbone, **source)
@@ -39,7 +40,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
                 model = AutoModelForObjectDetection.from_config(settings, trust_remote_code=False)
         except ValueError as error:
             raise UserError(f"features.backbone={backbone}: a {settings.model_type} model is no detector") from error
-        processor = AutoImageProcessor.from_pretrained(backbone, **source)
+    processor = load_processor(backbone, source)
     sides = dict(processor.to_dict()["size"])
     own_size = sides.get("shortest_edge") or sides["height"]
     num_labels = model.config.num_labels

@@ -30,7 +30,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
     Raises:
         UserError: There is no such detector, or there are no weights of this name.
     """
-    names = torchvision.models.list_models(module=_MODELS, include="*rcnn*")
+    names = torchvision.models.list_models(module=_MODELS, include=["fasterrcnn*", "maskrcnn*"])
     if backbone not in names:
         raise UserError(f"torchvision: {unknown_name('detector', backbone, names)}")
     known = {weights.name: weights for weights in torchvision.models.get_model_weights(backbone)}
