@@ -23,12 +23,17 @@ def auto_precision(device: torch.device, products: int) -> Precision:
         bfloat16 on a GPU that has it, and for a large model on a CPU with matrix units for it (AMX); else float32.
     """
     if device.type == "cpu":
-        return "bfloat16" if _has_matrix_units() and products >= PRODUCTS_FOR_BFLOAT16 else "float32"
+        return "bfloat16" if has_matrix_units() and products >= PRODUCTS_FOR_BFLOAT16 else "float32"
     return native_precision(device)
 
 
 @cache
-def _has_matrix_units() -> bool:
+def has_matrix_units() -> bool:
+    """Whether the CPU has units for products of matrices (AMX).
+
+    Returns:
+        That, as torch says.
+    """
     return bool(_capabilities().get("amx_bf16"))
 
 

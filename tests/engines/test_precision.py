@@ -25,11 +25,11 @@ def test_auto_on_a_cpu_goes_by_its_units_and_the_model(
     device: str, capabilities: dict[str, bool], products: int, chosen: Precision, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(precision, "_capabilities", lambda: capabilities)
-    precision._has_matrix_units.cache_clear()
+    precision.has_matrix_units.cache_clear()
     try:
         assert auto_precision(torch.device(device), products) == chosen
     finally:
-        precision._has_matrix_units.cache_clear()
+        precision.has_matrix_units.cache_clear()
 
 
 @pytest.mark.parametrize("native", ["bfloat16", "float32"])
@@ -39,7 +39,7 @@ def test_auto_on_a_gpu_is_bfloat16_where_it_has_it(native: Precision, monkeypatc
 
 
 def test_auto_trains_a_small_model_in_float32_on_a_cpu_that_has_bfloat16(features: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(precision, "_has_matrix_units", lambda: True)
+    monkeypatch.setattr(precision, "has_matrix_units", lambda: True)
     run = train(configure(features, "training.precision=auto", "training.max_epochs=1", "run.device=cpu"))
     assert run.precision == "float32"
 
