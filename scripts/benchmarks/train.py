@@ -133,7 +133,7 @@ class _Repeated(MemoryFeatures):
         super().__init__(features)
         self._image = image
 
-    def read(self, images: np.ndarray) -> Any:
+    def read(self, images: np.ndarray, out: np.ndarray | None = None) -> Any:
         features, num_regions, boxes = super().read(self._image[images])
         return features.astype(np.float32), num_regions, boxes
 

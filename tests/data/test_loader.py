@@ -157,11 +157,13 @@ def test_loading_draws_no_random_numbers_that_dropout_uses(encoded: EncodedQuest
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_packed_batch_is_one_piece_that_unpacks_to_the_same(encoded: EncodedQuestions, store: FeatureStore):
+def test_a_packed_batch_is_two_pieces_that_unpack_to_the_same(encoded: EncodedQuestions, store: FeatureStore):
     batch = make_batch(encoded, np.array([3, 0, 5]), StoreFeatures(store, encoded.image_ids))
     packed = PackedBatch.of(batch)
     assert_same(packed.to("cpu"), batch)
-    assert packed.to("cpu").features.untyped_storage().data_ptr() == packed.buffer.untyped_storage().data_ptr()
+    unpacked = packed.to("cpu")
+    assert unpacked.features is batch.features
+    assert unpacked.question_tokens.untyped_storage().data_ptr() == packed.buffer.untyped_storage().data_ptr()
     assert torch.equal(packed.question_index, batch.question_index)
     assert packed.num_questions == 3
     there = packed.to("meta")

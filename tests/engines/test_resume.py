@@ -364,8 +364,8 @@ def test_nan_in_an_image_stops_at_its_step_and_leaves_the_checkpoint_before(
     names: list[str] = []
     steps = []
 
-    def plant(encoded: EncodedQuestions, *arguments: Any) -> Any:
-        batch = make_batch(encoded, *arguments)
+    def plant(encoded: EncodedQuestions, *arguments: Any, **options: Any) -> Any:
+        batch = make_batch(encoded, *arguments, **options)
         if len(encoded) == 18:  # the training questions
             steps.append(len(batch.question_index))
             if len(steps) == 30:

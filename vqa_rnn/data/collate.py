@@ -9,22 +9,29 @@ from torch import Tensor
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.columns import EncodedQuestions, Ints, Ragged
+from vqa_rnn.data.packed import empty_shared
 from vqa_rnn.data.sources import FeatureSource
 
 
-def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource) -> Batch:
+def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource, *, shared: bool = False) -> Batch:
     """Gather some questions into a batch.
 
     Args:
         encoded: All questions.
         questions: (N,) which of them.
         source: Where features come from.
+        shared: Read the features straight into memory that another process can use.
 
     Returns:
         The batch.
     """
     images, image_index = np.unique(encoded.image[questions], return_inverse=True)
-    features, num_regions, boxes = source.read(images)
+    if shared:
+        features = empty_shared((len(images), *source.shape), torch.from_numpy(np.empty(0, source.dtype)).dtype)
+        _, num_regions, boxes = source.read(images, features.numpy())
+    else:
+        read, num_regions, boxes = source.read(images)
+        features = torch.from_numpy(read)
     region_mask = np.arange(features.shape[1]) < num_regions[:, None]
 
     question_tokens, question_lengths = _pad_texts(encoded.tokens, encoded.question[questions])
@@ -35,7 +42,7 @@ def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource
     choice_tokens, choice_lengths = _pad_texts(encoded.tokens, choices)
     answer_tokens, answer_lengths = _pad_known_texts(encoded.tokens, encoded.answer[questions])
     return Batch(
-        features=torch.from_numpy(features),
+        features=features,
         region_mask=torch.from_numpy(region_mask),
         boxes=None if boxes is None else torch.from_numpy(boxes),
         images=torch.from_numpy(images),

@@ -26,11 +26,15 @@ _AT_ONCE = 256 * 2**20  # bytes
 class NoFeatures:
     """Stands where ``DeviceFeatures`` come later: no region of any image."""
 
-    def read(self, images: Ints) -> Regions:
+    shape = (0, 0)
+    dtype = np.dtype(np.float16)
+
+    def read(self, images: Ints, out: NDArray[Any] | None = None) -> Regions:
         """Read nothing.
 
         Args:
             images: (B,) indices into the questions' ``image_ids``.
+            out: Stays empty.
 
         Returns:
             (B, 0, 0) features.

@@ -4,7 +4,7 @@ import signal
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.data.collate import make_batch
@@ -33,8 +33,9 @@ class QuestionBatches(Dataset[tuple[Batch | PackedBatch, ...]]):
         self.packed = packed
 
     def __getitem__(self, parts: Parts) -> tuple[Batch | PackedBatch, ...]:
-        batches = tuple(make_batch(self.encoded, questions, self.source) for questions in parts)
-        return tuple(map(PackedBatch.of, batches)) if self.packed else batches
+        shared = get_worker_info() is not None
+        batches = tuple(make_batch(self.encoded, questions, self.source, shared=shared) for questions in parts)
+        return tuple(PackedBatch.of(batch, shared=shared) for batch in batches) if self.packed else batches
 
 
 def build_loader(

@@ -14,11 +14,22 @@ Regions = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float32] | None]
 class FeatureSource(Protocol):
     """Features by image: rows of a store, or images held in memory."""
 
-    def read(self, images: Ints) -> Regions:
+    @property
+    def shape(self) -> tuple[int, int]:
+        """K and D."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the features."""
+        ...
+
+    def read(self, images: Ints, out: NDArray[Any] | None = None) -> Regions:
         """Read images.
 
         Args:
             images: (B,) indices into the questions' ``image_ids``.
+            out: (B, K, D) where the features go; by default a new array.
 
         Returns:
             Their regions.
@@ -37,15 +48,22 @@ class MemoryFeatures:
             boxes: (images, K, 4), where regions have some.
         """
         self._features, self._boxes = features, boxes
+        self.shape: tuple[int, int] = features.shape[1:]  # type: ignore[assignment]
+        self.dtype = features.dtype
 
-    def read(self, images: Ints) -> Regions:
+    def read(self, images: Ints, out: NDArray[Any] | None = None) -> Regions:
         """Pick images.
 
         Args:
             images: (B,) indices into ``features``.
+            out: (B, K, D) where the features go; by default a new array.
 
         Returns:
             Their regions.
         """
         boxes = None if self._boxes is None else self._boxes[images]
-        return self._features[images], np.full(len(images), self._features.shape[1], dtype=np.int32), boxes
+        return (
+            np.take(self._features, images, axis=0, out=out),
+            np.full(len(images), self._features.shape[1], dtype=np.int32),
+            boxes,
+        )

@@ -1,8 +1,10 @@
 """Features of a set of questions' images, read from a store."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vqa_rnn.data.columns import Ints
 from vqa_rnn.data.sources import Regions
@@ -26,18 +28,29 @@ class StoreFeatures:
         self._store = store
         self.rows = store.rows(image_ids)
 
-    def read(self, images: Ints) -> Regions:
+    @property
+    def shape(self) -> tuple[int, int]:
+        """K and D."""
+        return self._store.num_regions_max, self._store.feature_size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the features."""
+        return self._store.dtype
+
+    def read(self, images: Ints, out: NDArray[Any] | None = None) -> Regions:
         """Copy rows out of the store.
 
         Args:
             images: (B,) indices into ``image_ids``.
+            out: (B, K, D) where the features go; by default a new array.
 
         Returns:
             Their regions.
         """
         rows = self.rows[images]
         boxes = self._store.read_column("boxes", rows) if self._store.has_boxes else None
-        return self._store.read(rows), self._store.num_regions[rows], boxes
+        return self._store.read(rows, out), self._store.num_regions[rows], boxes
 
     def shuffled(self, seed: int) -> "StoreFeatures":
         """The same source with images exchanged among each other, none in its own place: a floor for evaluation.
