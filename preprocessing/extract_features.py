@@ -15,7 +15,6 @@ import xxhash
 
 from preprocessing.read_ahead import ImageBatch, ImageFiles, read_beside, read_between
 from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, SUFFIXES, Config
-from vqa_rnn.engines import processes_here
 from vqa_rnn.errors import HeldError, UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.detectors import Detector
@@ -55,7 +54,9 @@ class ExtractionReport:
     seconds: float
 
 
-def extract_features(config: Config, annotations: Annotations, device: str = "cpu", share: Share = ALONE) -> ExtractionReport:
+def extract_features(
+    config: Config, annotations: Annotations, device: str = "cpu", share: Share = ALONE, num_workers: int | None = None
+) -> ExtractionReport:
     """Make the feature store of a config, or finish the one that was begun.
 
     Rows are done in fixed ranges of ``features.batch_rows``, so a store made in several goes equals one made in one go
@@ -69,6 +70,7 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
         annotations: Whose images.
         device: Where the backbone runs.
         share: Which of several processes this is.
+        num_workers: Processes that decode images beside a GPU; by default one for each processor.
 
     Returns:
         What was done. A finished store is left alone; one that lacks images is made anew with its rows taken over, but for
@@ -91,7 +93,7 @@ def extract_features(config: Config, annotations: Annotations, device: str = "cp
     made = path
     path = path.with_suffix(SUFFIXES[config.features.format]) if path.suffix == JOINED else path
     count = count_parts(path) if finished is None else 0
-    job = _Job(config, annotations, device)
+    job = _Job(config, annotations, device, num_workers or num_cpus())
     if share.num_parts > 1 and finished is not None:
         raise UserError(
             f"{made} lacks {len(lacking)} of {len(image_ids)} images: run vqa-rnn preprocess in one process, or set "
@@ -140,8 +142,8 @@ def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, 
 class _Job:
     """What is to be done, and the extractor, which is loaded once."""
 
-    def __init__(self, config: Config, annotations: Annotations, device: str) -> None:
-        self.config, self.annotations, self.device = config, annotations, device
+    def __init__(self, config: Config, annotations: Annotations, device: str, num_workers: int) -> None:
+        self.config, self.annotations, self.device, self.num_workers = config, annotations, device, num_workers
         self._extractors: list[Extractor | Detector] = []
 
     def open_extractor(self, compute: Mapping[str, Any] | None) -> Extractor | Detector:
@@ -230,8 +232,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     files = ImageFiles([annotations.images[image_id] for image_id in image_ids], extractor.transform, boxes)
     on_gpu = job.device != "cpu"
     if on_gpu:
-        num_workers = max(1, num_cpus() // processes_here())
-        batches = read_beside(files, pending, num_workers, pin_memory=job.device.startswith("cuda"))
+        batches = read_beside(files, pending, job.num_workers, pin_memory=job.device.startswith("cuda"))
     else:
         batches = read_between(files, pending)
     failed: dict[str, str] = {}

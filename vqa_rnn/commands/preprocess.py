@@ -7,9 +7,10 @@ from preprocessing.extract_features import ExtractionReport, extract_features
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.commands.shared import with_all_questions
 from vqa_rnn.config import Config
-from vqa_rnn.engines import launched, own_device
+from vqa_rnn.engines import launched, launched_here, own_device
 from vqa_rnn.features.store.parts import Share
 from vqa_rnn.records import SPLITS, Annotations
+from vqa_rnn.threads import num_cpus
 
 log = logging.getLogger("vqa_rnn")
 
@@ -27,7 +28,13 @@ def preprocess(config: Config) -> ExtractionReport:
     """
     annotations = load_annotations(with_all_questions(config.dataset))
     _warn_of_shared_images(annotations)
-    return extract_features(config, annotations, device=str(own_device(config.run.device)), share=_own_share())
+    return extract_features(
+        config,
+        annotations,
+        device=str(own_device(config.run.device)),
+        share=_own_share(),
+        num_workers=max(1, num_cpus() // launched_here()),
+    )
 
 
 def _own_share() -> Share:

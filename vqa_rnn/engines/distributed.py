@@ -37,6 +37,15 @@ def launched() -> tuple[int, int]:
     return 0, 1
 
 
+def launched_here() -> int:
+    """How many processes torchrun started on this machine, which share its processors. ``srun`` binds each to its own.
+
+    Returns:
+        Their number; 1 where torchrun did not start this one.
+    """
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if launched()[1] > 1 else 1
+
+
 @contextmanager
 def processes(device_name: str) -> Iterator[torch.device]:
     """Join the processes that were started, for as long as the block runs: NCCL between GPUs, gloo between CPUs.
