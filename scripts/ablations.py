@@ -42,7 +42,7 @@ from vqa_rnn.cli import print_error
 from vqa_rnn.commands.evaluate import summarise
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.config import run_path
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import Interrupted, UserError
 from vqa_rnn.metrics.accuracy import Scores

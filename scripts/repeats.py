@@ -19,7 +19,7 @@ from vqa_rnn.checkpoint import Run, load_model, load_run
 from vqa_rnn.commands.evaluate import Measurement, measure
 from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path
-from vqa_rnn.config_files import check_changes, load_config
+from vqa_rnn.config.files import check_changes, load_config
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.records import Split
 

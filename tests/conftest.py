@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.config import Config
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.features.store import FeatureStore
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -24,7 +24,7 @@ OURS = ("vqa_rnn", "preprocessing")
 
 LEAVES = {"errors", "files", "memory", "progress", "precision", "threads"}
 PLAIN = LEAVES | {"config", "records"}
-STAGES = PLAIN | {"config_files", "batch", "text", "answers", "features", "rnn"}
+STAGES = PLAIN | {"batch", "text", "answers", "features", "rnn"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
@@ -33,7 +33,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "precision": set(),
     "threads": set(),
     "config": LEAVES | {"records"},
-    "config_files": LEAVES | {"config"},
     "records": LEAVES,
     "batch": PLAIN,
     "text": PLAIN,
@@ -77,7 +76,6 @@ WITHOUT_TORCH = (
     "annotations",
     "records",
     "config",
-    "config_files",
     "text",
     "answers",
     "errors",

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from vqa_rnn.config import ClassifierHead, ConcatFusion, Config, DaquarDataset, ProductFusion, run_path, store_path
-from vqa_rnn.config_files import config_changes, config_yaml, list_recipes, load_config, recipes_folder, validate_config
+from vqa_rnn.config.files import config_changes, config_yaml, list_recipes, load_config, recipes_folder, validate_config
 from vqa_rnn.errors import UserError
 
 

@@ -10,7 +10,7 @@ from tests.official import draw_visdial
 from vqa_rnn.cli import main
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.data.question_file import open_questions
 from vqa_rnn.errors import UserError
 

@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from vqa_rnn.cli import app, main
-from vqa_rnn.config_files import list_recipes, load_config
+from vqa_rnn.config.files import list_recipes, load_config
 
 ROOT = Path(__file__).parent.parent
 

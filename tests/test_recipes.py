@@ -9,7 +9,7 @@ import pytest
 from tests.features.test_detectors import RCNN, rcnn  # noqa: F401 - a fixture
 from tests.official import draw_clevr, draw_clevr_dialog, draw_visdial, draw_visual7w, draw_vqa
 from vqa_rnn.cli import main
-from vqa_rnn.config_files import list_recipes, load_config
+from vqa_rnn.config.files import list_recipes, load_config
 from vqa_rnn.features.store import open_store
 
 SMALL = [

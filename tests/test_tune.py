@@ -9,7 +9,7 @@ from tests.conftest import TINY, configure
 from vqa_rnn.cli import main
 from vqa_rnn.commands import tune as tune_module
 from vqa_rnn.commands.tune import overrides, tune
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.errors import UserError
 
 

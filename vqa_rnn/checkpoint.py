@@ -35,7 +35,7 @@ from safetensors.torch import save as to_safetensors
 
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.config import Config, run_path
-from vqa_rnn.config_files import config_changes, config_yaml, validate_config
+from vqa_rnn.config.files import config_changes, config_yaml, validate_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, file_hash, read_json, write_json, write_text
 from vqa_rnn.models import ModelSizes, VqaModel

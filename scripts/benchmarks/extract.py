@@ -34,7 +34,7 @@ from torch._inductor import config as inductor
 from preprocessing.extract_features import extract_features
 from vqa_rnn.annotations import load_annotations
 from vqa_rnn.config import Config, EasyVqaDataset, FeaturesConfig
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.features.backbones import load_backbone
 from vqa_rnn.features.backbones.folding import fold_batch_norms
 from vqa_rnn.features.extractor import Extractor

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from made_up import AS_TORCH_DOES, make_questions
 
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures

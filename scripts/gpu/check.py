@@ -49,7 +49,7 @@ from made_up import ANSWERS, FEATURE, QUESTIONS_AN_IMAGE, VOCABULARY, make_quest
 from preprocessing.extract_features import extract_features  # noqa: E402
 from vqa_rnn.batch import Batch  # noqa: E402
 from vqa_rnn.config import Config  # noqa: E402
-from vqa_rnn.config_files import load_config  # noqa: E402
+from vqa_rnn.config.files import load_config  # noqa: E402
 from vqa_rnn.data.collate import make_batch  # noqa: E402
 from vqa_rnn.data.columns import EncodedQuestions  # noqa: E402
 from vqa_rnn.data.device import DeviceLoader, NoFeatures, hold_on_device  # noqa: E402

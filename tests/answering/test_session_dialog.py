@@ -19,7 +19,7 @@ from vqa_rnn.commands.evaluate import measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Round
 

@@ -50,9 +50,9 @@ from vqa_rnn.cli import main
 from vqa_rnn.engines import handlers
 finish_step = handlers.Training._finish_step
 {lines}
-import vqa_rnn.config_files
+import vqa_rnn.config.files
 config = pickle.loads({config!r})
-vqa_rnn.config_files.load_config = lambda source, overrides: config
+vqa_rnn.config.files.load_config = lambda source, overrides: config
 sys.exit(main({arguments!r}))
 """
 

@@ -145,9 +145,9 @@ from vqa_rnn.cli import main
 from vqa_rnn.engines import handlers
 finish_step, finish_epoch = handlers.Training._finish_step, handlers.Training._finish_epoch
 {lines}
-import vqa_rnn.config_files
+import vqa_rnn.config.files
 config = pickle.loads({pickle.dumps(config)!r})
-vqa_rnn.config_files.load_config = lambda source, overrides: config
+vqa_rnn.config.files.load_config = lambda source, overrides: config
 sys.exit(main(["train", "jsonl"{', "--resume"' if resume else ""}]))
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -15,7 +15,7 @@ from torchvision.models import ResNet101_Weights, VisionTransformer
 
 from tests.features.test_extractor import build, cells, close, noise, normalised, refusal, saved
 from vqa_rnn.config import FeaturesConfig
-from vqa_rnn.config_files import list_recipes, load_config
+from vqa_rnn.config.files import list_recipes, load_config
 from vqa_rnn.features.backbones import Backbone, load_backbone
 
 HALF = (0.5, 0.5, 0.5)

@@ -23,7 +23,7 @@ from vqa_rnn.checkpoint import load_model
 from vqa_rnn.commands.evaluate import evaluate
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import FeaturesConfig
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.engines.optimization import OPTIMIZERS
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.store import open_store

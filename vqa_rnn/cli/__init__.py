@@ -246,7 +246,7 @@ def _answer_json(answer: Any) -> dict[str, Any]:
 
 
 def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:
-    from vqa_rnn.config_files import config_yaml, load_config
+    from vqa_rnn.config.files import config_yaml, load_config
 
     loaded = load_config(config, overrides or [])
     if print_config:

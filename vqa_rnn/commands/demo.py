@@ -20,7 +20,7 @@ from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation, print_extraction
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import run_path
-from vqa_rnn.config_files import load_config
+from vqa_rnn.config.files import load_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path
 from vqa_rnn.records import Question

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vqa_rnn.annotations.unchanged import changed_files
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.config import Config, DaquarDataset, Dataset
-from vqa_rnn.config_files import change_config
+from vqa_rnn.config.files import change_config
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import choice_order
 from vqa_rnn.data.loader import build_loader

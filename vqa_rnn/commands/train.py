@@ -22,7 +22,7 @@ from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, readable_questions, store_of_config
 from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, TrainingConfig, run_path
-from vqa_rnn.config_files import check_changes, config_changes
+from vqa_rnn.config.files import check_changes, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.device import DeviceLoader, NoFeatures, choose_place, hold_on_device
 from vqa_rnn.data.encoding import encode_questions

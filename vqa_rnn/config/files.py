@@ -145,8 +145,8 @@ def recipes_folder() -> Path:
     Returns:
         Its path.
     """
-    installed = Path(__file__).parent / "configs"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+    package = Path(__file__).parents[1]
+    return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
 
 
 def list_recipes() -> list[str]:

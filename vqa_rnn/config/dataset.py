@@ -1,0 +1,170 @@
+"""`dataset`: where questions and images come from."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from vqa_rnn.config.section import Section
+
+
+class DatasetOptions(Section):
+    """What every data set understands."""
+
+    validation_fraction: float = Field(0.1, gt=0, lt=1)
+    """Share of the training images kept apart for validation, where the source has no validation split of its own."""
+    split_seed: int = Field(0, ge=0)
+    """Seed of the split by image, and of the folds."""
+    folds: int | None = Field(None, ge=2)
+    """Cut the training images into this many parts for cross-validation; part `fold` then is the test split."""
+    fold: int = Field(0, ge=0)
+    """Which of the `folds` parts is the test split."""
+
+    @property
+    def place(self) -> Path | None:
+        """The folder, or the one file, that holds the data set; None for one that is installed as a package."""
+        return getattr(self, "root", None)
+
+    @property
+    def source(self) -> str:
+        """Where the images come from, to tell feature stores apart."""
+        return "" if self.place is None else str(self.place.resolve())
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "DatasetOptions":
+        if self.folds is None and self.fold > 0:
+            raise ValueError(f"fold={self.fold} needs folds, the number of parts")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: folds are numbered 0 to {self.folds - 1}")
+        return self
+
+
+class EasyVqaDataset(DatasetOptions):
+    """easy-VQA, from the installed `easy-vqa` package: one coloured shape an image."""
+
+    name: Literal["easy_vqa"] = "easy_vqa"
+    multiple_choice: bool = False
+    """Give each question up to four choices of the kind of its answer: 2 yes/no, 3 shapes, 4 colours."""
+
+
+class DaquarDataset(DatasetOptions):
+    """DAQUAR: photographs of rooms, human questions (Malinowski and Fritz 2014)."""
+
+    name: Literal["daquar"] = "daquar"
+    root: Path = Path("data/daquar")
+    """Folder with the question files and the folder `images/`."""
+    train_file: str = "qa.894.raw.train.txt"
+    """The official training questions, inside `root`."""
+    test_file: str = "qa.894.raw.test.txt"
+    """The official test questions, inside `root`; needed only where the test split is asked for."""
+    single_word: bool = True
+    """Keep only the questions whose answer is one item, as the literature's single-word results do."""
+    multiple_choice: bool = False
+    """Give each question four choices, the decoys drawn so that the text alone says little."""
+
+
+class VqaDataset(DatasetOptions):
+    """VQA v1 and v2: COCO photographs, ten answers a question (Antol et al. 2015; Goyal et al. 2017)."""
+
+    name: Literal["vqa"] = "vqa"
+    version: Literal["v1", "v2"] = "v2"
+    """`v1` (2015), or `v2` (2017), whose pairs of images are balanced."""
+    task: Literal["open_ended", "multiple_choice"] = "open_ended"
+    """`multiple_choice`: 18 choices a question, the answer among them; v1 alone has them."""
+    root: Path = Path("data/vqa")
+    """Folder with the official question and annotation files, and with `train2014/`, `val2014/` and `test2015/`."""
+    test_split: Literal["test2015", "test-dev2015"] = "test2015"
+    """Which official questions are the test split."""
+
+    @model_validator(mode="after")
+    def _choices_exist(self) -> "VqaDataset":
+        if self.task == "multiple_choice" and self.version != "v1":
+            raise ValueError("VQA v2 has no multiple choice: set version to v1, or task to open_ended")
+        return self
+
+
+class Visual7wDataset(DatasetOptions):
+    """Visual7W: COCO photographs, four choices a question (Zhu et al. 2016)."""
+
+    name: Literal["visual7w"] = "visual7w"
+    task: Literal["telling", "pointing"] = "telling"
+    """`telling`: the choices are texts; `pointing`: they are boxes in the image."""
+    root: Path = Path("data/visual7w")
+    """Folder with `dataset_v7w_telling.json` or `dataset_v7w_pointing.json`, and `images/`."""
+
+    @property
+    def source(self) -> str:
+        """The folder and what the regions are made of."""
+        return f"{super().source}/{self.task}"
+
+
+class VisdialDataset(DatasetOptions):
+    """Visual Dialog: COCO photographs, ten rounds an image, 100 choices a round (Das et al. 2017)."""
+
+    name: Literal["visdial"] = "visdial"
+    version: Literal["1.0", "0.9"] = "1.0"
+    """The release; 0.9 has no test split and no graded relevance."""
+    root: Path = Path("data/visdial")
+    """Folder with the official files and the image folders."""
+    train_file: str | None = None
+    """Training dialogs, inside `root`; by default `visdial_VERSION_train.json`."""
+    val_file: str | None = None
+    """Validation dialogs, inside `root`; by default `visdial_VERSION_val.json`."""
+    test_file: str | None = None
+    """Test dialogs, inside `root`; by default `visdial_1.0_test.json`."""
+    val_dense_file: str | None = None
+    """Graded relevance of validation rounds; by default `visdial_1.0_val_dense_annotations.json`, where it is there."""
+    test_dense_file: str | None = None
+    """The same of test rounds, which generated dialogs have; by default `visdial_1.0_test_dense_annotations.json`, if there."""
+    train_dense_file: str | None = None
+    """Graded relevance of some training rounds; by default none is read."""
+
+
+class ClevrDataset(DatasetOptions):
+    """CLEVR: rendered scenes, compositional questions (Johnson et al. 2017)."""
+
+    name: Literal["clevr"] = "clevr"
+    root: Path = Path("data/CLEVR_v1.0")
+    """Folder with the questions and the images."""
+    questions: str = "questions/CLEVR_{split}_questions.json"
+    """Where the questions of a split lie, inside `root`."""
+    images: str = "images/{split}"
+    """Where the images of a split lie, inside `root`."""
+
+
+class ClevrDialogDataset(DatasetOptions):
+    """CLEVR-Dialog: ten rounds with one-word answers about a CLEVR image (Kottur et al. 2019)."""
+
+    name: Literal["clevr_dialog"] = "clevr_dialog"
+    root: Path = Path("data/CLEVR_v1.0")
+    """Folder with the dialogs and CLEVR's images."""
+    dialogs: str = "clevr_dialog_{split}_raw.json"
+    """Where the dialogs of a split lie, inside `root`."""
+    images: str = "images/{split}"
+    """Where the images of a split lie, inside `root`."""
+
+
+class JsonlDataset(DatasetOptions):
+    """Your own images and questions: one JSON object a line."""
+
+    name: Literal["jsonl"] = "jsonl"
+    path: Path = Path("questions.jsonl")
+    """The file. Image paths in it are relative to its folder."""
+
+    @property
+    def place(self) -> Path:
+        """The file."""
+        return self.path
+
+
+Dataset = Annotated[
+    EasyVqaDataset
+    | VqaDataset
+    | Visual7wDataset
+    | VisdialDataset
+    | ClevrDataset
+    | ClevrDialogDataset
+    | DaquarDataset
+    | JsonlDataset,
+    Field(discriminator="name"),
+]

@@ -1,0 +1,44 @@
+"""`model`: features and tokens to scores."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from vqa_rnn.config.attention import Attention, NoAttention
+from vqa_rnn.config.fusion import Fusion, ProductFusion
+from vqa_rnn.config.heads import ClassifierHead, Head
+from vqa_rnn.config.history import History, NoHistory
+from vqa_rnn.config.section import Section
+from vqa_rnn.config.text import TextEncoderConfig
+
+
+class ModelConfig(Section):
+    """From features and tokens to scores."""
+
+    question: TextEncoderConfig = TextEncoderConfig()
+    """How questions and choices are read."""
+    history: History = NoHistory()
+    """How a dialog's history is read."""
+    attention: Attention = NoAttention()
+    """How regions become one image vector."""
+    fusion: Fusion = ProductFusion()
+    """How question and image become one joint vector."""
+    head: Head = ClassifierHead()
+    """How the joint vector becomes an answer. It owns the loss."""
+    feature_scaling: Literal["standardise", "unit"] = "standardise"
+    """`standardise`: each channel by its mean and deviation over the training images; `unit`: each region to length 1."""
+    geometry: bool = False
+    """Add to each region where it lies: its corners and its area. Regions without boxes count as the cells of a square grid."""
+    feature_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the region features."""
+    ablate: Literal["none", "question_only", "image_only", "choices_only"] = "none"
+    """Train without a part: `question_only` sees no image, `image_only` no question, `choices_only` neither."""
+
+    @model_validator(mode="after")
+    def _history_fits_the_question(self) -> "ModelConfig":
+        other = getattr(self.history, "cell", None)
+        if self.question.pooling == "all_states" and other not in (None, self.question.cell):
+            raise ValueError(
+                "question.pooling=all_states makes vectors of a size that is its cell's own: leave out history.cell"
+            )
+        return self

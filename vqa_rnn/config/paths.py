@@ -1,0 +1,50 @@
+"""Where the features and the run of a config lie."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from vqa_rnn.config.features import REGION_OPTIONS, SUFFIXES
+from vqa_rnn.config.whole import Config
+
+
+def store_path(config: Config) -> Path:
+    """Where the features of a config lie.
+
+    Args:
+        config: The config.
+
+    Returns:
+        ``features.store``, or a name in ``features/`` that tells data set, backbone and settings apart.
+    """
+    features = config.features
+    if features.store is not None:
+        return features.store
+    how_kept = {"store", "format", "precision", "batch_rows", "compile", "skip_damaged"}  # these do not change what is in it
+    if features.output != "boxes":
+        how_kept.add("box_method")
+    if features.output != "regions":
+        how_kept.update(REGION_OPTIONS)
+    settings = json.dumps([_movable(config.dataset.source), features.model_dump(mode="json", exclude=how_kept)], sort_keys=True)
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    backbone = re.sub(r"[^\w.-]+", "-", features.backbone).strip("-")[-80:]
+    return Path("features") / f"{config.dataset.name}-{backbone}-{digest}{SUFFIXES[features.format]}"
+
+
+def _movable(place: str) -> str:
+    """A place relative to the working directory if it lies inside: then it stays the same when all of that is moved."""
+    here = Path.cwd().resolve()
+    return Path(place).relative_to(here).as_posix() if place and Path(place).is_relative_to(here) else place
+
+
+def run_path(config: Config) -> Path:
+    """The run folder of a config.
+
+    Args:
+        config: The config.
+
+    Returns:
+        ``run.folder`` / ``run.name``.
+    """
+    return config.run.folder / (config.run.name or "unnamed")

@@ -1,0 +1,85 @@
+"""`text`: words and answers; `model.question`: how texts are read."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from vqa_rnn.config.section import Section
+
+
+class TextConfig(Section):
+    """Words and answers."""
+
+    min_count: int = Field(1, ge=1)
+    """Words seen less often in the training split become the unknown word. A caption and each round count once a dialog, a
+    choice once in all."""
+    max_tokens: int = Field(64, ge=1)
+    """Longer texts are cut at their end; of an earlier question with its answer the question is cut."""
+    min_answer_count: int = Field(1, ge=1)
+    """Answers are left out of the answer vocabulary if fewer training questions than this have them as their most frequent."""
+    max_answers: int | None = Field(None, ge=2)
+    """Keep only this many answers, counted likewise."""
+
+
+CellName = Literal["elman", "lstm", "gru", "gru_reset_before", "mut1", "mut2", "mut3", "nas", "highway", "residual"]
+
+
+class RecurrentOptions(Section):
+    """A recurrent network."""
+
+    cell: CellName = "lstm"
+    """The recurrent cell."""
+    hidden_size: int = Field(256, ge=1)
+    """Size of the recurrent state."""
+    num_layers: int = Field(1, ge=1)
+    """Layers of the recurrent network."""
+    first_state: Literal["zero", "learned"] = "zero"
+    """What a sequence begins with where nothing else is said: zeros, or vectors that are trained."""
+    recurrent_start: Literal["uniform", "orthogonal"] = "uniform"
+    """How the matrices between states start: between -1/sqrt(`hidden_size`) and 1/sqrt(`hidden_size`), or orthogonal."""
+    forget_bias: float | None = None
+    """`lstm`: bias of the forget gate at the start, 1 for gates that begin open; null draws it as other weights."""
+
+    @model_validator(mode="after")
+    def _forget_bias_is_for_lstm(self) -> "RecurrentOptions":
+        if self.forget_bias is not None and self.cell != "lstm":
+            raise ValueError(f"forget_bias is for cell=lstm; {self.cell} has no forget gate")
+        return self
+
+    def start(self) -> dict[str, Any]:
+        """How the network starts.
+
+        Returns:
+            Keyword arguments of ``RecurrentNetwork``.
+        """
+        return self.model_dump(include={"first_state", "recurrent_start", "forget_bias"})
+
+
+class TextEncoderConfig(RecurrentOptions):
+    """Word embedding and recurrent network over a text."""
+
+    embedding_size: int = Field(128, ge=1)
+    """Size of a word vector."""
+    embedding_std: float = Field(1.0, gt=0)
+    """Word vectors start normally distributed around 0 with this deviation. Smaller ones learned less (docs/ablations.md)."""
+    bidirectional: bool = False
+    """Read the text in both directions, each with `hidden_size`."""
+    pooling: Literal["last", "mean", "max", "all_states"] = "last"
+    """The text vector: the last layer's last state, its mean or maximum over the words, or the last states of all layers."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on word vectors and on the text vector."""
+    word_dropout: float = Field(0.0, ge=0, lt=1)
+    """In training, replace words by the unknown word this often, so that the model knows what to make of it."""
+
+    def with_cell(self, cell: CellName | None) -> "TextEncoderConfig":
+        """The same with another cell.
+
+        Args:
+            cell: Its name; None keeps the cell.
+
+        Returns:
+            The options; a forget bias stays with an LSTM alone.
+        """
+        if cell is None:
+            return self
+        return self.model_copy(update={"cell": cell, "forget_bias": self.forget_bias if cell == "lstm" else None})

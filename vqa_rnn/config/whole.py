@@ -1,0 +1,72 @@
+"""All sections in one: `Config`."""
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from vqa_rnn.config.dataset import Dataset, EasyVqaDataset
+from vqa_rnn.config.features import FeaturesConfig
+from vqa_rnn.config.model import ModelConfig
+from vqa_rnn.config.section import Section
+from vqa_rnn.config.text import TextConfig
+from vqa_rnn.config.training import TrainingConfig
+
+
+class EvaluationConfig(Section):
+    """How a model is measured."""
+
+    batch_size: int = Field(1024, ge=1)
+    """Questions a forward pass."""
+    bootstrap_samples: int = Field(1000, ge=10)
+    """Resamples of the images for 95% intervals."""
+    prefix_words: int = Field(3, ge=1)
+    """Words of the question that the question-prefix floor looks at."""
+
+
+class RunConfig(Section):
+    """Where a run lives and what makes it repeatable."""
+
+    name: str | None = None
+    """Name of the run folder; by default the name of the config."""
+    folder: Path = Path("runs")
+    """Folder that holds the run folders."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of the weights, the order of batches and dropout."""
+    device: str = "auto"
+    """`auto`: a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, … Under torchrun or SLURM each process takes its own GPU."""
+    deterministic: bool = False
+    """Use deterministic algorithms alone, so that a GPU repeats a run bit for bit; slower. A CPU does so in any case."""
+
+
+class Config(Section):
+    """Everything about a run."""
+
+    dataset: Dataset = EasyVqaDataset()
+    """Questions and images."""
+    features: FeaturesConfig = FeaturesConfig()
+    """Images to features."""
+    text: TextConfig = TextConfig()
+    """Words and answers."""
+    model: ModelConfig = ModelConfig()
+    """Features and tokens to scores."""
+    training: TrainingConfig = TrainingConfig()
+    """Scores to weights."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Weights to figures."""
+    run: RunConfig = RunConfig()
+    """Where it all lies."""
+
+    @model_validator(mode="after")
+    def _one_region_needs_no_attention(self) -> "Config":
+        pooled = self.features.output == "pooled"
+        if not pooled and self.features.library != "none":
+            return self
+        source = "features.output=pooled" if pooled else "features.library=none"
+        if self.model.attention.name != "none":
+            raise ValueError(
+                f"{source} gives one region an image: there is nothing to attend to; set model.attention.name=none "
+                f"(given: {self.model.attention.name})"
+            )
+        if self.model.geometry:
+            raise ValueError(f"{source} gives one region an image: set model.geometry=false (given: true)")
+        return self
