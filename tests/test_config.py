@@ -73,6 +73,24 @@ def message_of(source: str, *overrides: str) -> str:
             "training.optimizer: nesterov needs a momentum above 0",
         ),
         (["dataset.fold=2"], "dataset: fold=2 needs folds, the number of parts"),
+        (
+            ["model.attention.name=bilinear", "model.history.name=memory"],
+            "model: attention.name=bilinear reads the words of the question alone, and would not see the history: set "
+            "history.name=none, or take another attention",
+        ),
+        (
+            ["model.fusion.name=mcb", "model.ablate=question_only"],
+            "model: fusion.name=mcb has no weights, and multiplies with what ablate=question_only makes zero: take another "
+            "fusion",
+        ),
+        (
+            ["model.fusion={name: sum, hidden_size: null}"],
+            "model: fusion.name=sum with hidden_size=null needs attention.name=bilinear, which gives one size",
+        ),
+        (
+            ["model.fusion={name: block, factor_size: 10, pieces: 3}"],
+            "model.fusion: factor_size=10 cannot be cut into pieces=3 equal pieces",
+        ),
     ],
 )
 def test_an_option_that_would_be_ignored_is_refused(overrides: list[str], expected: str):

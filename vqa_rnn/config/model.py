@@ -35,6 +35,29 @@ class ModelConfig(Section):
     """Train without a part: `question_only` sees no image, `image_only` no question, `choices_only` neither."""
 
     @model_validator(mode="after")
+    def _words_have_no_history(self) -> "ModelConfig":
+        if self.attention.name in ("co_attention", "bilinear") and self.history.name != "none":
+            raise ValueError(
+                f"attention.name={self.attention.name} reads the words of the question alone, and would not see the history: "
+                "set history.name=none, or take another attention"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_ablated_part_leaves_something(self) -> "ModelConfig":
+        if self.fusion.name == "mcb" and self.ablate != "none":
+            raise ValueError(
+                f"fusion.name=mcb has no weights, and multiplies with what ablate={self.ablate} makes zero: take another fusion"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_sum_without_a_layer_fits(self) -> "ModelConfig":
+        if self.fusion.name == "sum" and self.fusion.hidden_size is None and self.attention.name != "bilinear":
+            raise ValueError("fusion.name=sum with hidden_size=null needs attention.name=bilinear, which gives one size")
+        return self
+
+    @model_validator(mode="after")
     def _history_fits_the_question(self) -> "ModelConfig":
         other = getattr(self.history, "cell", None)
         if self.question.pooling == "all_states" and other not in (None, self.question.cell):

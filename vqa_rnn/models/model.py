@@ -5,7 +5,7 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,14 @@ from torch.nn import functional
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
-from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, TextEncoderConfig
+from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, Section, TextEncoderConfig
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.decoding import Method, Written, greedy
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.heads import ANSWER_HEADS, ChoiceHead, TextChoices
 from vqa_rnn.models.history import HISTORY_ENCODERS
-from vqa_rnn.models.text_encoder import TextEncoder
+from vqa_rnn.models.text_encoder import EncodedTexts, TextEncoder
 
 GEOMETRY_SIZE = 5
 SMALLEST_STD = 0.01
@@ -47,10 +47,12 @@ class Encoded(NamedTuple):
     Attributes:
         joint: (N, J) float, question and image in one vector.
         regions: (B, K, D) float, the images' regions as the model sees them.
+        maps: (N, looks, K) float, where it looked; None where regions are not weighed.
     """
 
     joint: Tensor
     regions: Tensor
+    maps: Tensor | None
 
 
 class VqaModel(nn.Module):
@@ -78,8 +80,11 @@ class VqaModel(nn.Module):
         region_size = sizes.feature_size + (GEOMETRY_SIZE if config.geometry else 0)
         self.question_encoder = TextEncoder(config.question, sizes.vocabulary_size)
         question_size = self.question_encoder.output_size
-        self.attention = ATTENTIONS[config.attention.name](config.attention, region_size, question_size)  # type: ignore[arg-type]
-        self.fusion = FUSIONS[config.fusion.name](config.fusion, question_size, self.attention.output_size)  # type: ignore[arg-type]
+        attention = ATTENTIONS[config.attention.name]
+        word_size = {"word_size": self.question_encoder.word_size} if attention.reads_words else {}
+        self.attention = attention(region_size, question_size, **word_size, **_options(config.attention))
+        fusion = FUSIONS[config.fusion.name]
+        self.fusion = fusion(self.attention.question_size, self.attention.output_size, **_options(config.fusion))
         choice_cell = config.head.cell if isinstance(config.head, ChoiceConfig | MlpChoiceHead) else None
         choice_encoder = self._another_encoder(config.question.with_cell(choice_cell), sizes)
         head = ANSWER_HEADS[config.head.name]
@@ -148,14 +153,24 @@ class VqaModel(nn.Module):
         Returns:
             The joint vectors, and the regions that a head may choose among.
         """
-        question_NH = self.question_encoder.encode_texts(batch.question_tokens, batch.question_lengths)
+        questions, regions_BKD = self._read_questions(batch), self.regions(batch)
+        attended = self.attention(regions_BKD, batch.region_mask, questions, batch.image_index)
+        joint_NJ = self.fusion(attended.question, attended.image, attended.image_index)
+        return Encoded(joint_NJ, regions_BKD, attended.maps)
+
+    def _read_questions(self, batch: Batch) -> EncodedTexts:
+        """The questions with their history, and their words where somebody reads them."""
+        if self.attention.reads_words:
+            questions = self.question_encoder.encode_words(batch.question_tokens, batch.question_lengths)
+        else:
+            vectors_NH = self.question_encoder.encode_texts(batch.question_tokens, batch.question_lengths)
+            questions = EncodedTexts(vectors_NH, vectors_NH[:, None, :][:, :0], vectors_NH[:, :0].bool())
         if len(batch.fact_tokens) > 0:
-            question_NH = self.history(question_NH, batch)
+            questions = questions._replace(vectors=self.history(questions.vectors, batch))
         if not self.sees_question:
-            question_NH = torch.zeros_like(question_NH)
-        regions_BKD = self.regions(batch)
-        image_MD, image_index_N = self.attention(regions_BKD, batch.region_mask, question_NH, batch.image_index)
-        return Encoded(self.fusion(question_NH, image_MD, image_index_N), regions_BKD)
+            zeros = torch.zeros_like
+            questions = EncodedTexts(zeros(questions.vectors), zeros(questions.words), questions.mask)
+        return questions
 
     def answer(self, encoded: Encoded, batch: Batch) -> Tensor:
         """The head.
@@ -250,6 +265,11 @@ class VqaModel(nn.Module):
             (N,) float32 fractions.
         """
         return self.head.question_scores(logits, batch)
+
+
+def _options(section: Section) -> dict[str, Any]:
+    """A part's options by name, as its class takes them."""
+    return {name: value for name, value in section if name != "name"}
 
 
 def grid_boxes(features_BKD: Tensor) -> Tensor:

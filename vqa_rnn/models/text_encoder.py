@@ -3,15 +3,31 @@
 Shape letters: N texts, T tokens, E embedding size, H text vector size.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from vqa_rnn.batch import beside
 from vqa_rnn.config import TextEncoderConfig
-from vqa_rnn.rnn import RecurrentNetwork, all_states
+from vqa_rnn.rnn import RecurrentNetwork, State, all_states
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
+
+
+class EncodedTexts(NamedTuple):
+    """Texts as vectors, and by option their words.
+
+    Attributes:
+        vectors: (N, H) float.
+        words: (N, T, S) float, the states of their words, 0 in the padding; (N, 0, S) where nobody asked for them.
+        mask: (N, T) bool, where there are words.
+    """
+
+    vectors: Tensor
+    words: Tensor
+    mask: Tensor
 
 
 class TextEncoder(nn.Module):
@@ -23,6 +39,7 @@ class TextEncoder(nn.Module):
 
     Attributes:
         output_size: H.
+        word_size: S.
         embedding_std: The deviation that word vectors start with.
         cell: The kind of recurrent network.
         start: How it starts, as keyword arguments of ``RecurrentNetwork``.
@@ -53,7 +70,7 @@ class TextEncoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.word_dropout = config.word_dropout
         self.pooling = config.pooling
-        self.output_size = self.network.output_size
+        self.output_size = self.word_size = self.network.output_size
         if config.pooling == "all_states":
             self.output_size *= config.num_layers * self.network.num_states
 
@@ -69,6 +86,27 @@ class TextEncoder(nn.Module):
         """
         if tokens_NT.shape[0] == 0:
             return self.embedding.weight.new_zeros(0, self.output_size)
+        words_NTE, lengths_N = self._look_up(tokens_NT, lengths_N)
+        return self.dropout(self._pool(words_NTE, lengths_N))
+
+    def encode_words(self, tokens_NT: Tensor, lengths_N: Tensor) -> EncodedTexts:
+        """Encode texts, and keep the states of their words.
+
+        Args:
+            tokens_NT: (N, T) int64, padded on the right with 0; N is at least 1.
+            lengths_N: (N,) int64 on the CPU; a length of 0 is read as one unknown word.
+
+        Returns:
+            The texts.
+        """
+        words_NTE, lengths_N = self._look_up(tokens_NT, lengths_N)
+        states_NTS, final = self.network(words_NTE, lengths_N)
+        mask_NT = beside(torch.arange(states_NTS.shape[1]) < lengths_N[:, None], states_NTS)
+        vectors_NH = self._pool_states(states_NTS, final, lengths_N)
+        return EncodedTexts(self.dropout(vectors_NH), self.dropout(states_NTS), mask_NT)
+
+    def _look_up(self, tokens_NT: Tensor, lengths_N: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, T, E) word vectors; and lengths of at least 1."""
         empty = lengths_N == 0
         if empty.any():
             if tokens_NT.shape[1] == 0:
@@ -79,14 +117,21 @@ class TextEncoder(nn.Module):
         if self.training and self.word_dropout:
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
             tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
-        return self.dropout(self._pool(self.dropout(self.embedding(tokens_NT)), lengths_N))
+        return self.dropout(self.embedding(tokens_NT)), lengths_N
 
     def _pool(self, words_NTE: Tensor, lengths_N: Tensor) -> Tensor:
-        if self.pooling == "last":
+        if self.pooling == "last":  # states of all words take room
             return self.network.last_output(self.network.final_state(words_NTE, lengths_N))
         if self.pooling == "all_states":
             return all_states(self.network.final_state(words_NTE, lengths_N))
-        states_NTH, _ = self.network(words_NTE, lengths_N)
+        states_NTH, final = self.network(words_NTE, lengths_N)
+        return self._pool_states(states_NTH, final, lengths_N)
+
+    def _pool_states(self, states_NTH: Tensor, final: State, lengths_N: Tensor) -> Tensor:
+        if self.pooling == "last":
+            return self.network.last_output(final)
+        if self.pooling == "all_states":
+            return all_states(final)
         if self.pooling == "mean":
             return states_NTH.sum(dim=1) / beside(lengths_N, states_NTH)[:, None]
         is_padding_NT = beside(torch.arange(states_NTH.shape[1]) >= lengths_N[:, None], states_NTH)

@@ -124,7 +124,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
             warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
             loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"no weights at {path}: features.weights (in ask: --weights) must be a .pth or .safetensors file") from None
+        raise UserError(
+            f"no weights at {path}: features.weights (ask: --weights) must be a .pth or .safetensors file"
+        ) from None
     except Exception as error:  # torch raises many kinds for a file that is none of its own
         raise UserError(f"cannot read weights from {path}: it is not a file of weights alone, or is damaged") from error
     for key in ("state_dict", "model"):

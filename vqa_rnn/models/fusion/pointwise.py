@@ -1,13 +1,40 @@
-"""Question and image vectors to one joint vector.
+"""Fusions of two vectors number by number, and of both side by side.
 
-Shape letters: N questions, M image vectors, H question vector size, D feature size, J joint size.
+Shape letters: N questions, M image vectors, H question vector size, D image vector size, J joint size.
 """
 
 import torch
 from torch import Tensor, nn
 
-from vqa_rnn.config import ConcatFusion as ConcatConfig
-from vqa_rnn.config import ProductFusion as ProductConfig
+from vqa_rnn.models.layers import GatedTanh, pick
+
+
+class SumFusion(nn.Module):
+    """``W_q q + b + W_v v``. Without a size it is ``q + v``, as bilinear attention adds what it saw to the question."""
+
+    def __init__(self, question_size: int, image_size: int, *, hidden_size: int | None, dropout: float = 0.0) -> None:
+        super().__init__()
+        if hidden_size is None and question_size != image_size:
+            raise ValueError(
+                f"a sum without a layer needs vectors of one size: the question has {question_size}, the image {image_size}"
+            )
+        self.project_question = nn.Identity() if hidden_size is None else nn.Linear(question_size, hidden_size)
+        self.project_image = nn.Identity() if hidden_size is None else nn.Linear(image_size, hidden_size, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = hidden_size or question_size
+
+    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
+        """Join each question with its image.
+
+        Args:
+            question_NH: (N, H) float.
+            image_MD: (M, D) float.
+            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
+
+        Returns:
+            (N, J) float.
+        """
+        return self.dropout(self.project_question(question_NH) + pick(self.project_image(image_MD), image_index_N))
 
 
 class ConcatFusion(nn.Module):
@@ -16,20 +43,18 @@ class ConcatFusion(nn.Module):
     Without a hidden size it is ``[q; v]`` as it stands, for a head that has a layer of its own.
     """
 
-    def __init__(self, config: ConcatConfig, question_size: int, feature_size: int) -> None:
+    def __init__(self, question_size: int, image_size: int, *, hidden_size: int | None, dropout: float = 0.0) -> None:
         super().__init__()
-        self.has_layer = config.hidden_size is not None
-        if config.hidden_size is None:
-            self.dropout = nn.Dropout(config.dropout)
-            self.output_size = question_size + feature_size
+        self.has_layer = hidden_size is not None
+        self.dropout = nn.Dropout(dropout)
+        if hidden_size is None:
+            self.output_size = question_size + image_size
             return
-        self.project_question = nn.Linear(question_size, config.hidden_size)
-        self.project_image = nn.Linear(feature_size, config.hidden_size, bias=False)
-        self.activation = nn.ReLU()
-        self.dropout = nn.Dropout(config.dropout)
-        self.output_size = config.hidden_size
+        self.project_question = nn.Linear(question_size, hidden_size)
+        self.project_image = nn.Linear(image_size, hidden_size, bias=False)
+        self.output_size = hidden_size
 
-    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None) -> Tensor:
+    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
         """Join each question with its image.
 
         Args:
@@ -41,9 +66,9 @@ class ConcatFusion(nn.Module):
             (N, J) float.
         """
         if not self.has_layer:
-            return self.dropout(torch.cat([question_NH, _pick(image_MD, image_index_N)], dim=1))
-        image = _pick(self.project_image(image_MD), image_index_N)
-        return self.dropout(self.activation(self.project_question(question_NH) + image))
+            return self.dropout(torch.cat([question_NH, pick(image_MD, image_index_N)], dim=1))
+        image_NJ = pick(self.project_image(image_MD), image_index_N)
+        return self.dropout((self.project_question(question_NH) + image_NJ).relu())
 
 
 class ProductFusion(nn.Module):
@@ -55,19 +80,19 @@ class ProductFusion(nn.Module):
     question alone says, modulated by random projections of the image, and learns which of them matter.
     """
 
-    def __init__(self, config: ProductConfig, question_size: int, feature_size: int) -> None:
+    def __init__(self, question_size: int, image_size: int, *, hidden_size: int, activation: str, dropout: float = 0.0) -> None:
         super().__init__()
-        self.project_question = nn.Linear(question_size, config.hidden_size)
-        self.project_image = nn.Linear(feature_size, config.hidden_size)
-        if config.activation == "modulate":
+        self.project_question = nn.Linear(question_size, hidden_size)
+        self.project_image = nn.Linear(image_size, hidden_size)
+        if activation == "modulate":
             nn.init.ones_(self.project_image.bias)
-            nn.init.normal_(self.project_image.weight, std=feature_size**-0.5)
-        self.question_activation = torch.relu if config.activation == "relu" else torch.tanh
-        self.image_activation = torch.tanh if config.activation == "tanh" else torch.relu
-        self.dropout = nn.Dropout(config.dropout)
-        self.output_size = config.hidden_size
+            nn.init.normal_(self.project_image.weight, std=image_size**-0.5)
+        self.question_activation = torch.relu if activation == "relu" else torch.tanh
+        self.image_activation = torch.tanh if activation == "tanh" else torch.relu
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = hidden_size
 
-    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None) -> Tensor:
+    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
         """Join each question with its image.
 
         Args:
@@ -78,13 +103,34 @@ class ProductFusion(nn.Module):
         Returns:
             (N, J) float.
         """
-        image = _pick(self.image_activation(self.project_image(image_MD)), image_index_N)
-        return self.dropout(self.question_activation(self.project_question(question_NH)) * image)
+        image_NJ = pick(self.image_activation(self.project_image(image_MD)), image_index_N)
+        return self.dropout(self.question_activation(self.project_question(question_NH)) * image_NJ)
 
 
-def _pick(vectors: Tensor, index: Tensor | None) -> Tensor:
-    # index_select: its gradient is summed row by row, that of vectors[index] number by number
-    return vectors if index is None else vectors.index_select(0, index)
+class GatedFusion(nn.Module):
+    """``f_q(q) ∘ f_v(v)`` with gated tanh layers f (Teney et al. 2018, https://arxiv.org/abs/1708.02711, equations 5 and 6).
 
+    By option their weights are normalised, as in the code of the bottom-up top-down model.
+    """
 
-FUSIONS: dict[str, type[ConcatFusion] | type[ProductFusion]] = {"concat": ConcatFusion, "product": ProductFusion}
+    def __init__(
+        self, question_size: int, image_size: int, *, hidden_size: int, weight_norm: bool = False, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.question_layer = GatedTanh(question_size, hidden_size, weight_norm=weight_norm)
+        self.image_layer = GatedTanh(image_size, hidden_size, weight_norm=weight_norm)
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = hidden_size
+
+    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
+        """Join each question with its image.
+
+        Args:
+            question_NH: (N, H) float.
+            image_MD: (M, D) float.
+            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
+
+        Returns:
+            (N, J) float.
+        """
+        return self.dropout(self.question_layer(question_NH) * pick(self.image_layer(image_MD), image_index_N))

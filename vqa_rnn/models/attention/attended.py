@@ -1,0 +1,21 @@
+"""What every attention gives."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Attended(NamedTuple):
+    """Image vectors, and where they come from.
+
+    Attributes:
+        question: (N, H) float, the questions; an attention that reads words may have changed them.
+        image: (M, D) float: one a question, or one an image where the question was not looked at.
+        image_index: (N,) int64, each question's row of ``image``; None where they go one to one.
+        maps: (N, looks, K) float, how much each look saw of each region; None where none was weighed.
+    """
+
+    question: Tensor
+    image: Tensor
+    image_index: Tensor | None
+    maps: Tensor | None

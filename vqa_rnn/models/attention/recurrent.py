@@ -1,0 +1,68 @@
+"""A recurrent network that looks at the regions one look after the other.
+
+Shape letters: B images, N questions, K regions, D region size, H question vector size, A size of the state and the attention.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vqa_rnn.models.attention.attended import Attended
+from vqa_rnn.models.layers import masked_softmax
+from vqa_rnn.models.text_encoder import EncodedTexts
+from vqa_rnn.rnn import CELLS
+
+
+class RecurrentAttention(nn.Module):
+    """Sequential processing of one image: the state of a recurrent cell says where to look, and reads what is seen.
+
+    The state begins with ``tanh(W q + b)``. At each look ``p = softmax(w · tanh(W_v v_k + W_h h))``, the glimpse is
+    ``Σ p_k v_k``, and the cell reads it. The last state is the image vector. This is the soft form of the lecture's recurrent
+    attention (Ba et al. 2015, https://arxiv.org/abs/1412.7755), with the question as its context.
+    """
+
+    reads_words = False
+
+    def __init__(
+        self,
+        region_size: int,
+        question_size: int,
+        *,
+        cell: str,
+        hidden_size: int,
+        num_looks: int,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.cell = CELLS[cell](region_size, hidden_size)
+        self.num_looks = num_looks
+        self.begin = nn.Linear(question_size, hidden_size)
+        self.key = nn.Linear(region_size, hidden_size)
+        self.query = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.score = nn.Linear(hidden_size, 1, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.output_size, self.question_size = hidden_size, question_size
+
+    def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:
+        """Look at each question's image's regions.
+
+        Args:
+            regions_BKD: (B, K, D) float.
+            region_mask_BK: (B, K) bool.
+            questions: N of them.
+            image_index_N: (N,) int64.
+
+        Returns:
+            (N, A) image vectors, and a map a look.
+        """
+        key_NKA = self.key(regions_BKD).index_select(0, image_index_N)
+        regions_NKD, mask_NK = regions_BKD.index_select(0, image_index_N), region_mask_BK[image_index_N]
+        first_NA = self.begin(questions.vectors).tanh()
+        state = (first_NA, *(torch.zeros_like(first_NA) for _ in range(self.cell.num_states - 1)))
+        maps = []
+        for _ in range(self.num_looks):
+            logits_NK = self.score(self.dropout((key_NKA + self.query(state[0]).unsqueeze(1)).tanh())).squeeze(2)
+            weights_NK = masked_softmax(logits_NK, mask_NK).to(regions_NKD.dtype)
+            glimpse_ND = (weights_NK.unsqueeze(1) @ regions_NKD).squeeze(1)
+            state = self.cell.step(self.cell.project(glimpse_ND), state)
+            maps.append(weights_NK)
+        return Attended(questions.vectors, state[0], None, torch.stack(maps, dim=1))

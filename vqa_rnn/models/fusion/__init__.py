@@ -1,0 +1,44 @@
+"""Question and image vectors to one joint vector.
+
+A fusion takes the sizes of its inputs and its options by name, so that it serves in any model. Called, it takes
+
+- the questions, (N, H) float;
+- image vectors, (M, D) float;
+- (N,) int64, each question's row among the image vectors, or None where they go one to one;
+
+and gives (N, J) float, where J is its ``output_size``. What depends on an image alone is computed once an image.
+"""
+
+from typing import Any
+
+from vqa_rnn.models.fusion.count_sketch import CompactFusion
+from vqa_rnn.models.fusion.factorised import BlockFusion, FactorisedFusion, LowRankFusion, MutanFusion, TuckerFusion
+from vqa_rnn.models.fusion.pointwise import ConcatFusion, GatedFusion, ProductFusion, SumFusion
+
+FUSIONS: dict[str, Any] = {
+    "sum": SumFusion,
+    "product": ProductFusion,
+    "concat": ConcatFusion,
+    "gated": GatedFusion,
+    "mlb": LowRankFusion,
+    "mutan": MutanFusion,
+    "mfb": FactorisedFusion,
+    "mfh": FactorisedFusion,
+    "mcb": CompactFusion,
+    "tucker": TuckerFusion,
+    "block": BlockFusion,
+}
+
+__all__ = [
+    "FUSIONS",
+    "BlockFusion",
+    "CompactFusion",
+    "ConcatFusion",
+    "FactorisedFusion",
+    "GatedFusion",
+    "LowRankFusion",
+    "MutanFusion",
+    "ProductFusion",
+    "SumFusion",
+    "TuckerFusion",
+]

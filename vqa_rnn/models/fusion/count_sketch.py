@@ -1,0 +1,53 @@
+"""Compact bilinear pooling.
+
+Shape letters: N questions, M image vectors, H question vector size, D image vector size, J joint size.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vqa_rnn.models.layers import pick, signed_sqrt
+
+
+class CompactFusion(nn.Module):
+    """MCB (Fukui et al. 2016, https://arxiv.org/abs/1606.01847, section 3.1 and algorithm 1).
+
+    The count sketch of the outer product of two vectors is the circular convolution of their sketches (Pham and Pagh 2013),
+    here by the fast Fourier transform in float32 at least, then power and L2 normalisation. The sketches' places and signs
+    are drawn once, from the global generator, and kept as buffers.
+    """
+
+    def __init__(self, question_size: int, image_size: int, *, hidden_size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        for name, size in (("question", question_size), ("image", image_size)):
+            self.register_buffer(f"{name}_place", torch.randint(hidden_size, (size,)))
+            self.register_buffer(f"{name}_sign", torch.randint(2, (size,)).float() * 2 - 1)
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = hidden_size
+
+    question_place: Tensor
+    question_sign: Tensor
+    image_place: Tensor
+    image_sign: Tensor
+
+    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
+        """Join each question with its image.
+
+        Args:
+            question_NH: (N, H) float.
+            image_MD: (M, D) float.
+            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
+
+        Returns:
+            (N, J) float.
+        """
+        question = self._spectrum(question_NH, self.question_place, self.question_sign)
+        image = pick(self._spectrum(image_MD, self.image_place, self.image_sign), image_index_N)
+        joint_NJ = torch.fft.irfft(question * image, n=self.output_size, dim=1).to(question_NH.dtype)
+        return self.dropout(functional.normalize(signed_sqrt(joint_NJ), dim=1))
+
+    def _spectrum(self, vectors: Tensor, place: Tensor, sign: Tensor) -> Tensor:
+        vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+        sketch = vectors.new_zeros(vectors.shape[0], self.output_size)
+        return torch.fft.rfft(sketch.index_add(1, place, vectors * sign.to(vectors.dtype)), dim=1)

@@ -1,0 +1,76 @@
+"""Layers that several parts of a model are made of."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm as normalise_weights
+
+
+class GatedTanh(nn.Module):
+    """``tanh(W x + b) ∘ sigmoid(W' x + b')`` (Teney et al. 2018, https://arxiv.org/abs/1708.02711, equations 1 to 3)."""
+
+    def __init__(self, input_size: int, output_size: int, *, weight_norm: bool = False) -> None:
+        """Make the layer.
+
+        Args:
+            input_size: Of a vector.
+            output_size: Of what it becomes.
+            weight_norm: Learn the direction of each row of W and W' apart from its length (Salimans and Kingma 2016).
+        """
+        super().__init__()
+        self.value, self.gate = nn.Linear(input_size, output_size), nn.Linear(input_size, output_size)
+        if weight_norm:
+            normalise_weights(self.value)
+            normalise_weights(self.gate)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Pass vectors through.
+
+        Args:
+            inputs: (…, input_size) float.
+
+        Returns:
+            (…, output_size) float.
+        """
+        return self.value(inputs).tanh() * self.gate(inputs).sigmoid()
+
+
+def pick(vectors: Tensor, index: Tensor | None) -> Tensor:
+    """Rows of vectors.
+
+    Args:
+        vectors: (M, …).
+        index: (N,) int64; None takes all as they are.
+
+    Returns:
+        (N, …).
+    """
+    # index_select: its gradient is summed row by row, that of vectors[index] number by number
+    return vectors if index is None else vectors.index_select(0, index)
+
+
+def masked_softmax(logits: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
+    """Softmax over what exists, in float32 at least.
+
+    Args:
+        logits: Any shape.
+        mask: bool, of a shape that broadcasts to it.
+        dim: Over which it sums to 1.
+
+    Returns:
+        Of the same shape; 0 where the mask is False, and everywhere where nothing exists.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    lowest = torch.finfo(logits.dtype).min  # not -inf: a row without anything would be NaN
+    return logits.masked_fill(~mask, lowest).softmax(dim=dim) * mask
+
+
+def signed_sqrt(vectors: Tensor) -> Tensor:
+    """Power normalisation, ``sign(x) · sqrt(|x| + 1e-12)``, whose gradient is finite at 0.
+
+    Args:
+        vectors: Any shape.
+
+    Returns:
+        Of the same shape.
+    """
+    return vectors.sign() * (vectors.abs() + 1e-12).sqrt()
