@@ -11,12 +11,13 @@ from typing import get_args
 import pytest
 
 from vqa_rnn.annotations import READERS
-from vqa_rnn.config import Attention, Dataset, Fusion, Head, History, Optimizer, Schedule, TextEncoderConfig
+from vqa_rnn.config import Attention, Dataset, Fusion, Head, History, Optimizer, Reasoning, Schedule, TextEncoderConfig
 from vqa_rnn.engines.optimization import OPTIMIZERS, SCHEDULES
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
 from vqa_rnn.models.history import HISTORY_ENCODERS
+from vqa_rnn.models.reasoning import REASONING
 from vqa_rnn.rnn import CELLS
 
 ROOT = Path(__file__).parents[1]
@@ -273,15 +274,16 @@ def union_names(union: object) -> set[str]:
     ("table", "names"),
     [
         (HISTORY_ENCODERS, union_names(History)),
-        (FUSIONS, union_names(Fusion)),
+        ({"none": None, **FUSIONS}, union_names(Fusion)),
         (ATTENTIONS, union_names(Attention)),
+        ({"none": None, **REASONING}, union_names(Reasoning)),
         (OPTIMIZERS, union_names(Optimizer)),
         (SCHEDULES, union_names(Schedule)),
         (ANSWER_HEADS, union_names(Head)),
         (READERS, union_names(Dataset)),
         (CELLS, set(get_args(TextEncoderConfig.model_fields["cell"].annotation))),
     ],
-    ids=["history encoders", "fusions", "attentions", "optimizers", "schedules", "heads", "readers", "cells"],
+    ids=["history encoders", "fusions", "attentions", "reasoning", "optimizers", "schedules", "heads", "readers", "cells"],
 )
 def test_a_family_and_its_options_have_the_same_names(table: dict[str, object], names: set[str]):
     assert len(names) >= 1

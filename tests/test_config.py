@@ -79,6 +79,28 @@ def message_of(source: str, *overrides: str) -> str:
             "history.name=none, or take another attention",
         ),
         (
+            ["features.output=pooled", "model.attention.name=none", "model.fusion.name=none", "model.reasoning.name=film"],
+            "features.output=pooled gives one region an image: there is nothing to reason about; set model.reasoning.name=none "
+            "(given: film)",
+        ),
+        (
+            ["model.attention.name=top_down", "model.reasoning.name=mac"],
+            "model: reasoning.name=mac stands in for attention and fusion: set model.attention.name=none and "
+            "model.fusion.name=none",
+        ),
+        (
+            ["model.fusion.name=none"],
+            "model: fusion.name=none needs a reasoning that stands in for it: set fusion.name or reasoning.name",
+        ),
+        (
+            ["model.reasoning={name: mcan, hidden_size: 100, num_heads: 8}"],
+            "model.reasoning: hidden_size=100 cannot be cut into num_heads=8 heads",
+        ),
+        (
+            ["model.reasoning={name: film, kernel_size: 2}"],
+            "model.reasoning.kernel_size: a kernel has an odd size, 1 or 3 (given: 2)",
+        ),
+        (
             ["model.fusion.name=mcb", "model.ablate=question_only"],
             "model: fusion.name=mcb has no weights, and multiplies with what ablate=question_only makes zero: take another "
             "fusion",

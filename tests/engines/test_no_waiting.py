@@ -23,6 +23,7 @@ from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
 from vqa_rnn.models.history import HISTORY_ENCODERS
+from vqa_rnn.models.reasoning import REASONING
 from vqa_rnn.rnn import CELLS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Seems like `optimizer.step")
@@ -85,6 +86,11 @@ def test_no_pooling_waits(pooling: str):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_no_attention_and_no_fusion_waits(attention: str, fusion: str):
     run(trainer_of({}, attention={"name": attention}, fusion={"name": fusion}, geometry=True))
+
+
+@pytest.mark.parametrize("reasoning", REASONING)
+def test_no_reasoning_waits(reasoning: str):
+    run(trainer_of({}, reasoning={"name": reasoning}, geometry=True))
 
 
 @pytest.mark.parametrize("history", HISTORY_ENCODERS)

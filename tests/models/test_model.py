@@ -1,5 +1,6 @@
 """The whole model: every attention with every fusion and every head."""
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -21,12 +22,14 @@ from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
 from vqa_rnn.models.model import grid_boxes
+from vqa_rnn.models.reasoning import REASONING
 from vqa_rnn.records import Question
 from vqa_rnn.rnn import CELLS
 from vqa_rnn.text import WordTokenizer
 
 # every two parts of different families meet at least once
 COMBINATIONS = [tuple(parts) for parts in AllPairs([list(ATTENTIONS), list(FUSIONS), list(ANSWER_HEADS)])]
+COMBINATIONS += [(reasoning, "", head) for reasoning, head in itertools.product(REASONING, ANSWER_HEADS)]
 CHOICES = ("red", "a dark blue", "green", "cat")
 WORDS = "what colour is the very big cat on the left of it red blue"
 
@@ -80,12 +83,29 @@ FUSION_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+REASONING_OPTIONS: dict[str, dict[str, Any]] = {
+    "relation": {"hidden_size": 10},
+    "film": {"hidden_size": 16, "num_blocks": 2, "kernel_size": 1, "joint_size": 10},
+    "mac": {"hidden_size": 10, "num_steps": 2, "kernel_size": 1, "self_attention": True, "gate": True},
+    "mcan": {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "joint_size": 10, "dropout": 0},
+}
+
+
+def joined_by(attention: str, fusion: str) -> dict[str, Any]:
+    """The parts that join question and image: an attention and a fusion, or one of ``REASONING``."""
+    if attention in REASONING:
+        return {"reasoning": {"name": attention, **REASONING_OPTIONS[attention]}}
+    return {
+        "attention": {"name": attention, **ATTENTION_OPTIONS.get(attention, {"hidden_size": 10})},
+        "fusion": {"name": fusion, "hidden_size": 10, **FUSION_OPTIONS.get(fusion, {})},
+    }
+
+
 def build(attention: str, fusion: str, head: str, head_options: dict[str, Any] | None = None, **options: Any) -> VqaModel:
     torch.manual_seed(0)
     values = {
         "question": {"embedding_size": 8, "hidden_size": 7},
-        "attention": {"name": attention, **ATTENTION_OPTIONS.get(attention, {"hidden_size": 10})},
-        "fusion": {"name": fusion, "hidden_size": 10, **FUSION_OPTIONS.get(fusion, {})},
+        **joined_by(attention, fusion),
         "head": {"name": head, **({"hidden_size": 16} if head == "mlp_choice" else {}), **(head_options or {})},
         **options,
     }
@@ -153,7 +173,7 @@ def test_every_combination_learns_with_all_its_parameters(attention: str, fusion
     batch = batch_of(*ALL)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
-    for step in range(30):
+    for step in range(80 if attention in REASONING else 30):
         optimizer.zero_grad()
         loss = model.loss(model(batch), batch)
         loss.backward()

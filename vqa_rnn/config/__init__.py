@@ -26,6 +26,7 @@ from vqa_rnn.config.history import (
 )
 from vqa_rnn.config.model import ModelConfig
 from vqa_rnn.config.paths import run_path, store_path
+from vqa_rnn.config.reasoning import Reasoning
 from vqa_rnn.config.section import Positive, Section, Share
 from vqa_rnn.config.text import CellName, RecurrentOptions, TextConfig, TextEncoderConfig
 from vqa_rnn.config.training import (
@@ -83,6 +84,7 @@ __all__ = [
     "Optimizer",
     "Positive",
     "ProductFusion",
+    "Reasoning",
     "RecurrentOptions",
     "RunConfig",
     "Schedule",

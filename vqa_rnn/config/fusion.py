@@ -7,6 +7,12 @@ from pydantic import Field, model_validator
 from vqa_rnn.config.section import Section
 
 
+class NoFusion(Section):
+    """A reasoning network makes the joint vector by itself."""
+
+    name: Literal["none"] = "none"
+
+
 class FusionOptions(Section):
     """What every fusion understands."""
 
@@ -125,7 +131,8 @@ class BlockFusion(FusionOptions):
 
 
 Fusion = Annotated[
-    SumFusion
+    NoFusion
+    | SumFusion
     | ConcatFusion
     | ProductFusion
     | GatedFusion

@@ -5,9 +5,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from vqa_rnn.config.attention import Attention, NoAttention
-from vqa_rnn.config.fusion import Fusion, ProductFusion
+from vqa_rnn.config.fusion import Fusion, McbFusion, NoFusion, ProductFusion, SumFusion
 from vqa_rnn.config.heads import ClassifierHead, Head
 from vqa_rnn.config.history import History, NoHistory
+from vqa_rnn.config.reasoning import NoReasoning, Reasoning
 from vqa_rnn.config.section import Section
 from vqa_rnn.config.text import TextEncoderConfig
 
@@ -23,6 +24,8 @@ class ModelConfig(Section):
     """How regions become one image vector."""
     fusion: Fusion = ProductFusion()
     """How question and image become one joint vector."""
+    reasoning: Reasoning = NoReasoning()
+    """A network that makes the joint vector of words and regions by itself, in place of attention and fusion."""
     head: Head = ClassifierHead()
     """How the joint vector becomes an answer. It owns the loss."""
     feature_scaling: Literal["standardise", "unit"] = "standardise"
@@ -36,16 +39,30 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _words_have_no_history(self) -> "ModelConfig":
-        if self.attention.name in ("co_attention", "bilinear") and self.history.name != "none":
+        part = "attention" if self.reasoning.name == "none" else "reasoning"
+        name = getattr(self, part).name
+        if name in ("co_attention", "bilinear", "mcan") and self.history.name != "none":
             raise ValueError(
-                f"attention.name={self.attention.name} reads the words of the question alone, and would not see the history: "
-                "set history.name=none, or take another attention"
+                f"{part}.name={name} reads the words of the question alone, and would not see the history: "
+                f"set history.name=none, or take another {part}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reasoning_stands_alone(self) -> "ModelConfig":
+        if self.reasoning.name == "none":
+            if self.fusion == NoFusion():
+                raise ValueError("fusion.name=none needs a reasoning that stands in for it: set fusion.name or reasoning.name")
+        elif self.attention != NoAttention() or self.fusion not in (NoFusion(), ProductFusion()):
+            raise ValueError(
+                f"reasoning.name={self.reasoning.name} stands in for attention and fusion: set model.attention.name=none and "
+                "model.fusion.name=none"
             )
         return self
 
     @model_validator(mode="after")
     def _an_ablated_part_leaves_something(self) -> "ModelConfig":
-        if self.fusion.name == "mcb" and self.ablate != "none":
+        if isinstance(self.fusion, McbFusion) and self.ablate != "none":
             raise ValueError(
                 f"fusion.name=mcb has no weights, and multiplies with what ablate={self.ablate} makes zero: take another fusion"
             )
@@ -53,7 +70,7 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _a_sum_without_a_layer_fits(self) -> "ModelConfig":
-        if self.fusion.name == "sum" and self.fusion.hidden_size is None and self.attention.name != "bilinear":
+        if isinstance(self.fusion, SumFusion) and self.fusion.hidden_size is None and self.attention.name != "bilinear":
             raise ValueError("fusion.name=sum with hidden_size=null needs attention.name=bilinear, which gives one size")
         return self
 

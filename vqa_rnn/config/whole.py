@@ -67,6 +67,11 @@ class Config(Section):
                 f"{source} gives one region an image: there is nothing to attend to; set model.attention.name=none "
                 f"(given: {self.model.attention.name})"
             )
+        if self.model.reasoning.name != "none":
+            raise ValueError(
+                f"{source} gives one region an image: there is nothing to reason about; set model.reasoning.name=none "
+                f"(given: {self.model.reasoning.name})"
+            )
         if self.model.geometry:
             raise ValueError(f"{source} gives one region an image: set model.geometry=false (given: true)")
         return self

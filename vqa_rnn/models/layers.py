@@ -1,5 +1,7 @@
 """Layers that several parts of a model are made of."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm as normalise_weights
@@ -46,6 +48,24 @@ def pick(vectors: Tensor, index: Tensor | None) -> Tensor:
     """
     # index_select: its gradient is summed row by row, that of vectors[index] number by number
     return vectors if index is None else vectors.index_select(0, index)
+
+
+def grid_side(num_regions: int) -> int:
+    """The side of a square grid of regions.
+
+    Args:
+        num_regions: K.
+
+    Returns:
+        Its cells in a row.
+
+    Raises:
+        ValueError: K is no square number.
+    """
+    side = math.isqrt(num_regions)
+    if side * side != num_regions:
+        raise ValueError(f"{num_regions} regions are no square grid")
+    return side
 
 
 def masked_softmax(logits: Tensor, mask: Tensor, dim: int = -1) -> Tensor:

@@ -3,7 +3,6 @@
 Shape letters: B images, N questions, K regions, D region size, H question vector size, J joint size.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,12 +13,14 @@ from torch.nn import functional
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
 from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, Section, TextEncoderConfig
-from vqa_rnn.models.attention import ATTENTIONS
+from vqa_rnn.models.attention import ATTENTIONS, Attended
 from vqa_rnn.models.decoding import Method, Written, greedy
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.heads import ANSWER_HEADS, ChoiceHead, TextChoices
 from vqa_rnn.models.history import HISTORY_ENCODERS
+from vqa_rnn.models.layers import grid_side
+from vqa_rnn.models.reasoning import REASONING, Reasoned
 from vqa_rnn.models.text_encoder import EncodedTexts, TextEncoder
 
 GEOMETRY_SIZE = 5
@@ -56,7 +57,7 @@ class Encoded(NamedTuple):
 
 
 class VqaModel(nn.Module):
-    """Question encoder, history encoder, image attention, fusion and answer head.
+    """Question encoder, history encoder, image attention and fusion, or a reasoning network, and answer head.
 
     Features are standardised by channel with the mean and deviation over the training images, which are buffers of the
     model and travel with its weights; by option each region is scaled to length 1 instead. An ablated part is
@@ -80,15 +81,21 @@ class VqaModel(nn.Module):
         region_size = sizes.feature_size + (GEOMETRY_SIZE if config.geometry else 0)
         self.question_encoder = TextEncoder(config.question, sizes.vocabulary_size)
         question_size = self.question_encoder.output_size
-        attention = ATTENTIONS[config.attention.name]
-        word_size = {"word_size": self.question_encoder.word_size} if attention.reads_words else {}
-        self.attention = attention(region_size, question_size, **word_size, **_options(config.attention))
-        fusion = FUSIONS[config.fusion.name]
-        self.fusion = fusion(self.attention.question_size, self.attention.output_size, **_options(config.fusion))
+        reasons = config.reasoning.name != "none"
+        looks = REASONING[config.reasoning.name] if reasons else ATTENTIONS[config.attention.name]
+        self.reads_words: bool = looks.reads_words
+        word_size = {"word_size": self.question_encoder.word_size} if looks.reads_words else {}
+        look = looks(region_size, question_size, **word_size, **_options(config.reasoning if reasons else config.attention))
+        self.reasoning: nn.Module | None = look if reasons else None
+        self.attention: nn.Module | None = None if reasons else look
+        self.fusion: nn.Module | None = None
+        if not reasons:
+            self.fusion = FUSIONS[config.fusion.name](look.question_size, look.output_size, **_options(config.fusion))
+        joint_size = (look if self.fusion is None else self.fusion).output_size
         choice_cell = config.head.cell if isinstance(config.head, ChoiceConfig | MlpChoiceHead) else None
         choice_encoder = self._another_encoder(config.question.with_cell(choice_cell), sizes)
         head = ANSWER_HEADS[config.head.name]
-        self.head = head(config.head, self.fusion.output_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
+        self.head = head(config.head, joint_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
         fact_cell = None if isinstance(config.history, NoHistory) else config.history.cell
         facts = self._another_encoder(config.question.with_cell(fact_cell), sizes) if fact_cell else self.question_encoder
         self.history = HISTORY_ENCODERS[config.history.name](config.history, facts)  # type: ignore[arg-type]
@@ -120,8 +127,9 @@ class VqaModel(nn.Module):
 
     def compile_parts(self) -> None:
         """Compile what does not depend on the lengths of texts, in place: the recurrent networks have kernels of their own."""
-        for part in (self.attention, self.fusion):
-            part.compile(dynamic=True)
+        for part in (self.attention, self.fusion, self.reasoning):
+            if part is not None:
+                part.compile(dynamic=True)
 
     def regions(self, batch: Batch) -> Tensor:
         """The images' regions as the model sees them.
@@ -154,13 +162,19 @@ class VqaModel(nn.Module):
             The joint vectors, and the regions that a head may choose among.
         """
         questions, regions_BKD = self._read_questions(batch), self.regions(batch)
-        attended = self.attention(regions_BKD, batch.region_mask, questions, batch.image_index)
+        inputs = regions_BKD, batch.region_mask, questions, batch.image_index
+        if self.reasoning is not None:
+            reasoned: Reasoned = self.reasoning(*inputs)
+            return Encoded(reasoned.joint, regions_BKD, reasoned.maps)
+        assert self.attention is not None
+        assert self.fusion is not None
+        attended: Attended = self.attention(*inputs)
         joint_NJ = self.fusion(attended.question, attended.image, attended.image_index)
         return Encoded(joint_NJ, regions_BKD, attended.maps)
 
     def _read_questions(self, batch: Batch) -> EncodedTexts:
         """The questions with their history, and their words where somebody reads them."""
-        if self.attention.reads_words:
+        if self.reads_words:
             questions = self.question_encoder.encode_words(batch.question_tokens, batch.question_lengths)
         else:
             vectors_NH = self.question_encoder.encode_texts(batch.question_tokens, batch.question_lengths)
@@ -285,9 +299,7 @@ def grid_boxes(features_BKD: Tensor) -> Tensor:
         ValueError: K is no square number.
     """
     num_images, num_regions = features_BKD.shape[:2]
-    side = math.isqrt(num_regions)
-    if side * side != num_regions:
-        raise ValueError(f"{num_regions} regions are no square grid: where they lie must be given as boxes")
+    side = grid_side(num_regions)
     cell = torch.arange(num_regions, device=features_BKD.device)
     corner_K2 = torch.stack([cell % side, cell // side], dim=1).to(features_BKD.dtype)
     return (torch.cat([corner_K2, corner_K2 + 1], dim=1) / side).expand(num_images, -1, -1)

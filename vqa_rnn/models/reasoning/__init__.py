@@ -1,0 +1,17 @@
+"""Words and regions to a joint vector: in place of an attention and a fusion.
+
+A reasoning network takes the sizes of its inputs and its options by name, so that it serves in any model. Called as an
+attention is, it gives ``Reasoned``. What depends on an image alone is computed once an image.
+"""
+
+from typing import Any
+
+from vqa_rnn.models.reasoning.film import Film
+from vqa_rnn.models.reasoning.mac import Mac
+from vqa_rnn.models.reasoning.mcan import Mcan
+from vqa_rnn.models.reasoning.reasoned import Reasoned
+from vqa_rnn.models.reasoning.relation import RelationNetwork
+
+REASONING: dict[str, Any] = {"relation": RelationNetwork, "film": Film, "mac": Mac, "mcan": Mcan}
+
+__all__ = ["REASONING", "Film", "Mac", "Mcan", "Reasoned", "RelationNetwork"]

@@ -1,0 +1,113 @@
+"""Memory, attention and composition: a recurrent cell that reasons.
+
+Shape letters: B images, N questions, K regions, T words, D region size, H question vector size, S word state size, A cell size.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vqa_rnn.models.layers import masked_softmax
+from vqa_rnn.models.reasoning.reasoned import Reasoned
+from vqa_rnn.models.reasoning.stem import Stem
+from vqa_rnn.models.text_encoder import EncodedTexts
+
+
+class Mac(nn.Module):
+    """MAC (Hudson and Manning 2018, https://arxiv.org/abs/1803.03067, equations c1 to c2.3, r1 to r3.3 and w1 to w2.2).
+
+    At each step the control attends to words, the read unit to regions, and the write unit joins what was read with the memory;
+    by option the memory also looks at those before (``self_attention``), and may stay as it was (``gate``). The joint vector is
+    the last memory beside the question. As in the authors' code there is an ELU in the read unit after the control, the
+    memory and the control begin with learned vectors, and dropout acts on the memory and on what is read. Differs: the mask
+    of dropout is drawn anew at each step.
+    """
+
+    reads_words = True
+
+    def __init__(
+        self,
+        region_size: int,
+        question_size: int,
+        *,
+        word_size: int,
+        hidden_size: int,
+        num_steps: int,
+        kernel_size: int,
+        self_attention: bool,
+        gate: bool,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        size = hidden_size
+        self.stem = Stem(region_size, size, num_layers=2, kernel_size=kernel_size, activation=nn.ELU)
+        self.project_words = nn.Linear(word_size, size)
+        self.position = nn.ModuleList(nn.Linear(question_size, size) for _ in range(num_steps))
+        self.first_control = nn.Parameter(torch.randn(size) * size**-0.5)
+        self.first_memory = nn.Parameter(torch.randn(size) * size**-0.5)
+        self.control = nn.Linear(2 * size, size)
+        self.attend_words = nn.Linear(size, 1)
+        self.read_memory = nn.Linear(size, size)
+        self.read_regions = nn.Linear(size, size)
+        self.read_both = nn.Linear(2 * size, size)
+        self.attend_regions = nn.Linear(size, 1)
+        self.write = nn.Linear(2 * size, size)
+        self.attend_steps = nn.Linear(size, 1) if self_attention else None
+        self.write_before = nn.Linear(size, size, bias=False) if self_attention else None
+        self.gate = nn.Linear(size, 1) if gate else None
+        if self.gate is not None:
+            nn.init.ones_(self.gate.bias)  # begins with a memory that stays
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = size + question_size
+
+    def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Reasoned:
+        """Reason about each question's image.
+
+        Args:
+            regions_BKD: (B, K, D) float.
+            region_mask_BK: (B, K) bool; with a kernel larger than 1 all regions must exist.
+            questions: N of them, with the states of their words.
+            image_index_N: (N,) int64.
+
+        Returns:
+            (N, A + H) joint vectors, and a map a step.
+        """
+        knowledge_BKA = self.stem(regions_BKD).flatten(2).transpose(1, 2)
+        knowledge_NKA = knowledge_BKA.index_select(0, image_index_N)
+        read_NKA = self.read_regions(knowledge_BKA).index_select(0, image_index_N)
+        words_NTA, mask_NK = self.project_words(questions.words), region_mask_BK[image_index_N]
+        control, memory = (first.expand(len(image_index_N), -1) for first in (self.first_control, self.first_memory))
+        controls, memories, maps = [control], [memory], []
+        for position in self.position:
+            control = self._attend_words(control, position(questions.vectors), words_NTA, questions.mask)
+            read, weights_NK = self._read(control, memory, knowledge_NKA, read_NKA, mask_NK)
+            memory = self._write(control, memory, read, controls, memories)
+            controls.append(control)
+            memories.append(memory)
+            maps.append(weights_NK)
+        return Reasoned(torch.cat([memory, questions.vectors], dim=1), torch.stack(maps, dim=1))
+
+    def _attend_words(self, control: Tensor, question: Tensor, words_NTA: Tensor, mask_NT: Tensor) -> Tensor:
+        query_NA = self.control(torch.cat([control, question], dim=1))  # c1
+        weights_NT = masked_softmax(self.attend_words(query_NA.unsqueeze(1) * words_NTA).squeeze(2), mask_NT)  # c2.1, c2.2
+        return (weights_NT.to(words_NTA.dtype).unsqueeze(1) @ words_NTA).squeeze(1)  # c2.3
+
+    def _read(
+        self, control: Tensor, memory: Tensor, knowledge_NKA: Tensor, read_NKA: Tensor, mask_NK: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        direct_NKA = self.read_memory(self.dropout(memory)).unsqueeze(1) * read_NKA  # r1
+        both_NKA = self.read_both(torch.cat([direct_NKA, knowledge_NKA], dim=2))  # r2
+        relevant_NKA = self.dropout(nn.functional.elu(control.unsqueeze(1) * both_NKA))
+        weights_NK = masked_softmax(self.attend_regions(relevant_NKA).squeeze(2), mask_NK).to(read_NKA.dtype)  # r3.1, r3.2
+        return (weights_NK.unsqueeze(1) @ knowledge_NKA).squeeze(1), weights_NK  # r3.3
+
+    def _write(self, control: Tensor, memory: Tensor, read: Tensor, controls: list[Tensor], memories: list[Tensor]) -> Tensor:
+        written = self.write(torch.cat([read, memory], dim=1))  # w1
+        if self.attend_steps is not None and self.write_before is not None:
+            earlier = torch.stack(controls, dim=1)
+            weights = self.attend_steps(control.unsqueeze(1) * earlier).softmax(dim=1)  # w2.1
+            before = (weights * torch.stack(memories, dim=1)).sum(dim=1)
+            written = written + self.write_before(before)  # w2.2
+        if self.gate is not None:
+            stays = self.gate(control).sigmoid()
+            written = stays * memory + (1 - stays) * written  # w3
+        return written
