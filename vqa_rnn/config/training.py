@@ -111,6 +111,8 @@ class TrainingConfig(Section):
     """Passes over the training questions."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate."""
+    word_vectors_rate: float = Field(1.0, ge=0)
+    """Learning rate of word vectors, as a share of the others': 0 leaves them as they begin, 0.1 moves them slowly."""
     weight_decay: float = Field(0.01, ge=0)
     """Weight decay, on weight matrices alone."""
     optimizer: Optimizer = AdamWOptimizer()

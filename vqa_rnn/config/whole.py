@@ -57,6 +57,12 @@ class Config(Section):
     """Where it all lies."""
 
     @model_validator(mode="after")
+    def _words_have_one_beginning(self) -> "Config":
+        if self.text.vectors is not None and self.training.start_from is not None:
+            raise ValueError("text.vectors and training.start_from both say what word vectors begin with: leave one out")
+        return self
+
+    @model_validator(mode="after")
     def _one_region_needs_no_attention(self) -> "Config":
         pooled = self.features.output == "pooled"
         if not pooled and self.features.library != "none":

@@ -75,19 +75,27 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Make the optimizer; weight decay is for matrices alone.
+    """Make the optimizer; weight decay is for matrices alone, and not for word vectors that have a rate of their own.
 
     Args:
         model: The model.
-        config: Optimizer, learning rate and weight decay.
+        config: Optimizer, learning rates and weight decay.
 
     Returns:
         The optimizer.
     """
+    words = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    if config.word_vectors_rate == 0:
+        for weight in words:
+            weight.requires_grad_(False)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in parameters if parameter.dim() > 1]
+    apart = {id(weight) for weight in words if config.word_vectors_rate not in (0, 1)}
+    matrices = [parameter for parameter in parameters if parameter.dim() > 1 and id(parameter) not in apart]
     others = [parameter for parameter in parameters if parameter.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if apart:
+        slow = [parameter for parameter in parameters if id(parameter) in apart]
+        groups.append({"params": slow, "weight_decay": 0.0, "lr": config.learning_rate * config.word_vectors_rate})
     name, options = config.optimizer.name, config.optimizer.model_dump(exclude={"name"})
     device = parameters[0].device.type
     if name == "adamax":

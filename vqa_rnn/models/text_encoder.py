@@ -74,6 +74,17 @@ class TextEncoder(nn.Module):
         if config.pooling == "all_states":
             self.output_size *= config.num_layers * self.network.num_states
 
+    def set_word_vectors(self, ids_n: Tensor, vectors_nE: Tensor) -> None:
+        """Begin with given vectors for some words; the others get their deviation.
+
+        Args:
+            ids_n: (n,) int64.
+            vectors_nE: (n, E) float.
+        """
+        weight = self.embedding.weight.detach()
+        weight.mul_(vectors_nE.std() / self.embedding_std)
+        weight[ids_n] = vectors_nE.to(weight)
+
     def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """Encode texts of any field.
 
