@@ -422,6 +422,29 @@ def test_a_profile_of_some_steps(features: Path) -> None:
     assert any("addmm" in str(event.get("name")) for event in trace["traceEvents"])
 
 
+NO_OTHERS = ("model.attention.name=none", "model.fusion.name=none")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (
+            "model.attention={name: bilinear, hidden_size: 8, dropout: 0.2}",
+            "model.fusion={name: mfh, hidden_size: 8, dropout: 0.2}",
+        ),
+        ("model.attention={name: co_attention, hidden_size: 8}", "model.fusion={name: mcb, hidden_size: 16, dropout: 0.2}"),
+        ("model.attention={name: recurrent, hidden_size: 8}", "model.fusion={name: gated, hidden_size: 8, weight_norm: true}"),
+        (*NO_OTHERS, "model.reasoning={name: mac, hidden_size: 8, kernel_size: 1, dropout: 0.2, gate: true}"),
+        (*NO_OTHERS, "model.reasoning={name: film, hidden_size: 8, kernel_size: 1, joint_size: 8, dropout: 0.2}"),
+        (*NO_OTHERS, "model.reasoning={name: relation, hidden_size: 8, dropout: 0.2}"),
+        (*NO_OTHERS, "model.reasoning={name: mcan, hidden_size: 8, num_heads: 2, num_layers: 1, joint_size: 8}"),
+    ],
+    ids=lambda parts: parts[-1].partition("name: ")[2].partition(",")[0],
+)
+def test_a_run_with_other_parts_resumes_bit_for_bit(features: Path, parts: tuple[str, ...]) -> None:
+    assert_a_resume_equals_the_whole(features, parts, "_finish_step", 8, before=False)
+
+
 @pytest.mark.parametrize(("steps", "name"), [("[14,99]", "steps-14-15"), ("[1,99]", "steps-1-15")])
 def test_a_profile_ends_with_the_training(features: Path, steps: str, name: str) -> None:
     run = train(configure(features, *RANDOM, f"training.profile_steps={steps}"))
