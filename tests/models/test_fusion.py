@@ -29,7 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def build(name: str, **options: Any) -> nn.Module:
     torch.manual_seed(0)
-    return FUSIONS[name](H, D, **{"hidden_size": J, **OPTIONS[name], **options}).double().eval()
+    return FUSIONS[name](H, D, **{"hidden_size": J, **OPTIONS.get(name, {}), **options}).double().eval()
 
 
 def without_biases(name: str, **options: Any) -> tuple[nn.Module, dict[str, Tensor]]:
