@@ -79,6 +79,11 @@ def message_of(source: str, *overrides: str) -> str:
             "history.name=none, or take another attention",
         ),
         (
+            ["model.attention.name=co_attention", "model.question.pooling=attention"],
+            "model: attention.name=co_attention weighs the words by itself, and does not look at what "
+            "question.pooling=attention makes of them: set question.pooling=last",
+        ),
+        (
             ["features.output=pooled", "model.attention.name=none", "model.fusion.name=none", "model.reasoning.name=film"],
             "features.output=pooled gives one region an image: there is nothing to reason about; set model.reasoning.name=none "
             "(given: film)",

@@ -77,7 +77,7 @@ def test_no_cell_waits(cell: str, options: dict[str, Any]):
     run(trainer_of({}, question={"cell": cell, **options}))
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "all_states"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", "all_states"])
 def test_no_pooling_waits(pooling: str):
     run(trainer_of({}, question={"pooling": pooling, "word_dropout": 0.1, "dropout": 0.1}))
 

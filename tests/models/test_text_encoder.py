@@ -53,6 +53,10 @@ def test_pooling_is_over_the_words_of_a_text(bidirectional: bool, pooling: str):
         states, (last, cells) = model.network(model.embedding(torch.tensor([ids or [UNKNOWN_ID]])))
         expected = {"last": torch.cat([*last[:, 0]]), "mean": states[0].mean(dim=0), "max": states[0].amax(dim=0)}
         expected["all_states"] = torch.cat([*last[:, 0], *cells[:, 0]])
+        if model.score is not None:
+            hidden, _, weigh = model.score
+            powers = ((states[0] @ hidden.weight.T + hidden.bias).tanh() @ weigh.weight[0]).exp()
+            expected["attention"] = (powers / powers.sum()) @ states[0]
         torch.testing.assert_close(row, expected[pooling], rtol=0, atol=1e-12)
 
 

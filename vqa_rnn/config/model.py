@@ -41,10 +41,17 @@ class ModelConfig(Section):
     def _words_have_no_history(self) -> "ModelConfig":
         part = "attention" if self.reasoning.name == "none" else "reasoning"
         name = getattr(self, part).name
-        if name in ("co_attention", "bilinear", "mcan") and self.history.name != "none":
+        if name not in ("co_attention", "bilinear", "mcan"):
+            return self
+        if self.history.name != "none":
             raise ValueError(
                 f"{part}.name={name} reads the words of the question alone, and would not see the history: "
                 f"set history.name=none, or take another {part}"
+            )
+        if self.question.pooling == "attention":
+            raise ValueError(
+                f"{part}.name={name} weighs the words by itself, and does not look at what question.pooling=attention makes of "
+                "them: set question.pooling=last"
             )
         return self
 

@@ -67,8 +67,9 @@ class TextEncoderConfig(RecurrentOptions):
     """Word vectors start normally distributed around 0 with this deviation. Smaller ones learned less (docs/ablations.md)."""
     bidirectional: bool = False
     """Read the text in both directions, each with `hidden_size`."""
-    pooling: Literal["last", "mean", "max", "all_states"] = "last"
-    """The text vector: the last layer's last state, its mean or maximum over the words, or the last states of all layers."""
+    pooling: Literal["last", "mean", "max", "attention", "all_states"] = "last"
+    """The text vector: the last layer's last state; its mean, its maximum or, by `attention`, a sum with learned weights over
+    the words; or the last states of all layers."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on word vectors and on the text vector."""
     word_dropout: float = Field(0.0, ge=0, lt=1)

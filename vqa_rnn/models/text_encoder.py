@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vqa_rnn.batch import beside
 from vqa_rnn.config import TextEncoderConfig
+from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.rnn import RecurrentNetwork, State, all_states
 
 PADDING_ID = 0
@@ -35,7 +36,8 @@ class TextEncoder(nn.Module):
 
     The paper takes the last state, or with two layers the last states and cells of both (``all_states``: their "deeper LSTM");
     by option it is the mean or the maximum of the states, as in sentence encoders (Conneau et al. 2017,
-    https://arxiv.org/abs/1705.02364, section 3.2).
+    https://arxiv.org/abs/1705.02364, section 3.2), or their sum with weights ``softmax(w · tanh(W h + b))`` (Yang et al. 2016,
+    https://aclanthology.org/N16-1174, equations 5 to 7).
 
     Attributes:
         output_size: H.
@@ -70,6 +72,10 @@ class TextEncoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.word_dropout = config.word_dropout
         self.pooling = config.pooling
+        self.score: nn.Module | None = None
+        if config.pooling == "attention":
+            size = self.network.output_size
+            self.score = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
         self.output_size = self.word_size = self.network.output_size
         if config.pooling == "all_states":
             self.output_size *= config.num_layers * self.network.num_states
@@ -145,6 +151,10 @@ class TextEncoder(nn.Module):
             return all_states(final)
         if self.pooling == "mean":
             return states_NTH.sum(dim=1) / beside(lengths_N, states_NTH)[:, None]
+        if self.score is not None:
+            exist_NT = beside(torch.arange(states_NTH.shape[1]) < lengths_N[:, None], states_NTH)
+            weights_NT = masked_softmax(self.score(states_NTH).squeeze(2), exist_NT).to(states_NTH.dtype)
+            return (weights_NT.unsqueeze(1) @ states_NTH).squeeze(1)
         is_padding_NT = beside(torch.arange(states_NTH.shape[1]) >= lengths_N[:, None], states_NTH)
         return states_NTH.masked_fill(is_padding_NT.unsqueeze(2), float("-inf")).amax(dim=1)
 
