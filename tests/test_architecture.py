@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "threads": set(),
     "config": LEAVES | {"records"},
     "records": LEAVES,
+    "word_vectors": {"errors"},
     "batch": PLAIN,
     "text": PLAIN,
     "answers": PLAIN,

@@ -82,8 +82,9 @@ def test_no_pooling_waits(pooling: str):
     run(trainer_of({}, question={"pooling": pooling, "word_dropout": 0.1, "dropout": 0.1}))
 
 
-@pytest.mark.parametrize("attention", ATTENTIONS)
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(
+    ("attention", "fusion"), [*((name, "product") for name in ATTENTIONS), *(("top_down", name) for name in FUSIONS)]
+)
 def test_no_attention_and_no_fusion_waits(attention: str, fusion: str):
     run(trainer_of({}, attention={"name": attention}, fusion={"name": fusion}, geometry=True))
 

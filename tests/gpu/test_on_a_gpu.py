@@ -28,8 +28,6 @@ from vqa_rnn.engines.optimization import OPTIMIZERS
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.store import open_store
 from vqa_rnn.models import VqaModel
-from vqa_rnn.models.attention import ATTENTIONS
-from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.heads import ANSWER_HEADS
 from vqa_rnn.models.history import HISTORY_ENCODERS
 from vqa_rnn.precision import set_float32_products
@@ -77,9 +75,7 @@ def assert_as_on_a_cpu(model: VqaModel, batch: Batch) -> None:
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("attention", "fusion", "head"), [(a, f, h) for a in ATTENTIONS for f in FUSIONS for h in ANSWER_HEADS]
-)
+@pytest.mark.parametrize(("attention", "fusion", "head"), test_model.COMBINATIONS)
 def test_every_model_computes_as_on_a_cpu(attention: str, fusion: str, head: str):
     assert_as_on_a_cpu(test_model.build(attention, fusion, head), test_model.batch_of(*test_model.ALL))
 
