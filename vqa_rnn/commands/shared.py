@@ -113,8 +113,8 @@ def store_of_config(config: Config, images: Mapping[str, Path | None], run: Run 
         The store, checked to be made as the config says.
 
     Raises:
-        UserError: It was made otherwise, is not the one that the run was trained on, or does not say where regions lie and
-            ``model.geometry`` needs it.
+        UserError: It was made otherwise, is not the one that the run was trained on, does not say where regions lie and
+            ``model.geometry`` needs it, or has no grid and ``model.reasoning`` needs it.
     """
     store = open_store(find_store(config, images, run.features["fingerprint"] if run else None))
     check_store(store, config.features)
@@ -123,6 +123,13 @@ def store_of_config(config: Config, images: Mapping[str, Path | None], run: Run 
         raise UserError(
             f"{store.path} has {count} region{'s' if count > 1 else ''} without boxes, which are no grid of an image: make "
             "features with features.output=grid or boxes, or set model.geometry=false"
+        )
+    kernel_size = getattr(config.model.reasoning, "kernel_size", 1)
+    if kernel_size > 1 and not _is_grid(store):
+        raise UserError(
+            f"model.reasoning.name={config.model.reasoning.name} has kernels of {kernel_size} x {kernel_size}, and "
+            f"{store.path} has no square grid of an image: make features with features.output=grid, or set "
+            "model.reasoning.kernel_size=1"
         )
     if run is not None and store.fingerprint != run.features["fingerprint"]:
         raise UserError(
