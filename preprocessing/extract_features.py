@@ -256,18 +256,20 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
             progress.update(task, advance=len(batch.good) + len(batch.failed), rate=f"{rate:.0f} images/s")
 
         in_flight: deque[tuple[ImageBatch, Callable[[], list[Regions]]]] = deque()
+
+        def keep_all_but(number: int) -> None:
+            while len(in_flight) > number:
+                keep(*in_flight.popleft())
+
         for batch in batches:
             if batch.failed and not config.features.skip_damaged:
-                while in_flight:
-                    keep(*in_flight.popleft())
+                keep_all_but(0)
                 error = batch.failed[min(batch.failed)]
                 raise UserError(f"{error}; or set features.skip_damaged=true to leave its questions out") from error
             failed |= {image_ids[row]: str(error) for row, error in batch.failed.items()}
             in_flight.append((batch, extractor.begin(batch.images) if batch.good else list))
-            if len(in_flight) > on_gpu:  # a GPU computes one batch while the next is brought to it
-                keep(*in_flight.popleft())
-        while in_flight:
-            keep(*in_flight.popleft())
+            keep_all_but(1 if on_gpu else 0)  # a GPU computes one batch while the next is brought to it
+        keep_all_but(0)
         if written is not None:
             written.result()
     seconds = time.perf_counter() - started

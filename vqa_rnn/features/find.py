@@ -47,6 +47,7 @@ def find_store(
     if config.features.store is not None:
         return default
     found: dict[Path, int] = {}
+    weights: dict[Path, str] = {}
     suffixes = {default.suffix, JOINED} if unfinished else {*SUFFIXES.values(), JOINED}
     for path in sorted(default.parent.glob(f"{config.dataset.name}-*")):
         is_partial = path.stem.endswith(_UNFINISHED)
@@ -60,14 +61,15 @@ def find_store(
         shared = store.row_of.keys() & images.keys()
         fits = fingerprint in (None, store.fingerprint) and shared and (unfinished or len(shared) == len(images))
         if fits and _holds_the_same(store, {image_id: images[image_id] for image_id in sorted(shared)}, fingerprint):
-            found[path.with_stem(path.stem.removesuffix(_UNFINISHED))] = len(shared)
+            path = path.with_stem(path.stem.removesuffix(_UNFINISHED))
+            found[path], weights[path] = len(shared), store.weights
     if not found:
         return default
     most = max(found.values())
     best = [path for path, count in found.items() if count == most]
     if len(best) > 1 and not any(path is not None and path.is_file() for path in images.values()):
         raise UserError(f"{best[0]} and {best[1]} may both be meant: set features.store to one of them")
-    _say(best[0], open_store(best[0]).weights if best[0].is_file() else "")
+    _say(best[0], weights[best[0]])
     return best[0]
 
 

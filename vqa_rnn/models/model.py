@@ -178,7 +178,7 @@ class VqaModel(nn.Module):
             questions = self.question_encoder.encode_words(batch.question_tokens, batch.question_lengths)
         else:
             vectors_NH = self.question_encoder.encode_texts(batch.question_tokens, batch.question_lengths)
-            questions = EncodedTexts(vectors_NH, vectors_NH[:, None, :][:, :0], vectors_NH[:, :0].bool())
+            questions = EncodedTexts.without_words(vectors_NH)
         if len(batch.fact_tokens) > 0:
             questions = questions._replace(vectors=self.history(questions.vectors, batch))
         if not self.sees_question:

@@ -15,6 +15,7 @@ from vqa_rnn.rnn import RecurrentNetwork, State, all_states
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
+OF_THE_END = ("last", "all_states")  # kinds of pooling that look at the last states alone
 
 
 class EncodedTexts(NamedTuple):
@@ -29,6 +30,19 @@ class EncodedTexts(NamedTuple):
     vectors: Tensor
     words: Tensor
     mask: Tensor
+
+    @classmethod
+    def without_words(cls, vectors_NH: Tensor) -> "EncodedTexts":
+        """Texts of whose words nobody asked for the states.
+
+        Args:
+            vectors_NH: (N, H) float.
+
+        Returns:
+            The texts.
+        """
+        num_texts, size = vectors_NH.shape
+        return cls(vectors_NH, vectors_NH.new_zeros(num_texts, 0, size), vectors_NH.new_zeros(num_texts, 0, dtype=torch.bool))
 
 
 class TextEncoder(nn.Module):
@@ -118,9 +132,8 @@ class TextEncoder(nn.Module):
         """
         words_NTE, lengths_N = self._look_up(tokens_NT, lengths_N)
         states_NTS, final = self.network(words_NTE, lengths_N)
-        mask_NT = beside(torch.arange(states_NTS.shape[1]) < lengths_N[:, None], states_NTS)
-        vectors_NH = self._pool_states(states_NTS, final, lengths_N)
-        return EncodedTexts(self.dropout(vectors_NH), self.dropout(states_NTS), mask_NT)
+        vectors_NH = self._pool_end(final) if self.pooling in OF_THE_END else self._pool_states(states_NTS, lengths_N)
+        return EncodedTexts(self.dropout(vectors_NH), self.dropout(states_NTS), _exist(states_NTS, lengths_N))
 
     def _look_up(self, tokens_NT: Tensor, lengths_N: Tensor) -> tuple[Tensor, Tensor]:
         """(N, T, E) word vectors; and lengths of at least 1."""
@@ -137,26 +150,21 @@ class TextEncoder(nn.Module):
         return self.dropout(self.embedding(tokens_NT)), lengths_N
 
     def _pool(self, words_NTE: Tensor, lengths_N: Tensor) -> Tensor:
-        if self.pooling == "last":  # states of all words take room
-            return self.network.last_output(self.network.final_state(words_NTE, lengths_N))
-        if self.pooling == "all_states":
-            return all_states(self.network.final_state(words_NTE, lengths_N))
-        states_NTH, final = self.network(words_NTE, lengths_N)
-        return self._pool_states(states_NTH, final, lengths_N)
+        if self.pooling in OF_THE_END:  # states of all words take room
+            return self._pool_end(self.network.final_state(words_NTE, lengths_N))
+        states_NTH, _ = self.network(words_NTE, lengths_N)
+        return self._pool_states(states_NTH, lengths_N)
 
-    def _pool_states(self, states_NTH: Tensor, final: State, lengths_N: Tensor) -> Tensor:
-        if self.pooling == "last":
-            return self.network.last_output(final)
-        if self.pooling == "all_states":
-            return all_states(final)
+    def _pool_end(self, final: State) -> Tensor:
+        return all_states(final) if self.pooling == "all_states" else self.network.last_output(final)
+
+    def _pool_states(self, states_NTH: Tensor, lengths_N: Tensor) -> Tensor:
         if self.pooling == "mean":
             return states_NTH.sum(dim=1) / beside(lengths_N, states_NTH)[:, None]
         if self.score is not None:
-            exist_NT = beside(torch.arange(states_NTH.shape[1]) < lengths_N[:, None], states_NTH)
-            weights_NT = masked_softmax(self.score(states_NTH).squeeze(2), exist_NT).to(states_NTH.dtype)
+            weights_NT = masked_softmax(self.score(states_NTH).squeeze(2), _exist(states_NTH, lengths_N)).to(states_NTH.dtype)
             return (weights_NT.unsqueeze(1) @ states_NTH).squeeze(1)
-        is_padding_NT = beside(torch.arange(states_NTH.shape[1]) >= lengths_N[:, None], states_NTH)
-        return states_NTH.masked_fill(is_padding_NT.unsqueeze(2), float("-inf")).amax(dim=1)
+        return states_NTH.masked_fill(~_exist(states_NTH, lengths_N).unsqueeze(2), float("-inf")).amax(dim=1)
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """As ``encode_texts``.
@@ -169,3 +177,8 @@ class TextEncoder(nn.Module):
             (N, H) float.
         """
         return self.encode_texts(tokens_NT, lengths_N)
+
+
+def _exist(states_NTH: Tensor, lengths_N: Tensor) -> Tensor:
+    """(N, T) bool, where there are words."""
+    return beside(torch.arange(states_NTH.shape[1]) < lengths_N[:, None], states_NTH)

@@ -32,16 +32,6 @@ class CompactFusion(nn.Module):
     image_sign: Tensor
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         question = self._spectrum(question_NH, self.question_place, self.question_sign)
         image = pick(self._spectrum(image_MD, self.image_place, self.image_sign), image_index_N)
         joint_NJ = torch.fft.irfft(question * image, n=self.output_size, dim=1).to(question_NH.dtype)

@@ -37,16 +37,6 @@ class LowRankFusion(nn.Module):
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         question_NR = self.activation(self.project_question(question_NH))
         image_NR = pick(self.activation(self.project_image(image_MD)), image_index_N)
         return self.project_joint(self.dropout(question_NR * image_NR))
@@ -69,16 +59,6 @@ class TuckerFusion(nn.Module):
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         question_NF = self.dropout(self.project_question(question_NH))
         image_NF = pick(self.dropout(self.project_image(image_MD)), image_index_N)
         # as two products of matrices: the core's slices times the questions, then each with its image
@@ -115,16 +95,6 @@ class MutanFusion(nn.Module):
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         question = self.merge_question(self.dropout(self.activation(self.project_question(question_NH))))
         image = pick(self.merge_image(self.dropout(self.activation(self.project_image(image_MD)))), image_index_N)
         return (question * image).unflatten(1, (self.rank, self.output_size)).sum(dim=1)
@@ -149,16 +119,6 @@ class FactorisedFusion(nn.Module):
         self.output_size = hidden_size * order
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         pooled, expanded = [], None
         for question_layer, image_layer in zip(self.project_question, self.project_image, strict=True):
             product = question_layer(question_NH) * pick(image_layer(image_MD), image_index_N)
@@ -202,16 +162,6 @@ class BlockFusion(nn.Module):
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         question = self._merge(self.dropout(self.project_question(question_NH)), self.merge_question)
         image = self._merge(self.dropout(self.project_image(image_MD)), self.merge_image)
         if image_index_N is not None:

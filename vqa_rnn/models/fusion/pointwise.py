@@ -24,16 +24,6 @@ class SumFusion(nn.Module):
         self.output_size = hidden_size or question_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         return self.dropout(self.project_question(question_NH) + pick(self.project_image(image_MD), image_index_N))
 
 
@@ -55,16 +45,6 @@ class ConcatFusion(nn.Module):
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         if not self.has_layer:
             return self.dropout(torch.cat([question_NH, pick(image_MD, image_index_N)], dim=1))
         image_NJ = pick(self.project_image(image_MD), image_index_N)
@@ -93,16 +73,6 @@ class ProductFusion(nn.Module):
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         image_NJ = pick(self.image_activation(self.project_image(image_MD)), image_index_N)
         return self.dropout(self.question_activation(self.project_question(question_NH)) * image_NJ)
 
@@ -123,14 +93,4 @@ class GatedFusion(nn.Module):
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
-        """Join each question with its image.
-
-        Args:
-            question_NH: (N, H) float.
-            image_MD: (M, D) float.
-            image_index_N: (N,) int64, each question's row of ``image_MD``; None where they go one to one.
-
-        Returns:
-            (N, J) float.
-        """
         return self.dropout(self.question_layer(question_NH) * pick(self.image_layer(image_MD), image_index_N))
