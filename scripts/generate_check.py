@@ -23,7 +23,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from vqa_rnn.annotations import load_annotations
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.shared import images_of, open_features, store_of_config

@@ -10,8 +10,9 @@ from typing import get_args
 
 import pytest
 
-from vqa_rnn.annotations import READERS
+from vqa_rnn.benchmarks import BENCHMARKS
 from vqa_rnn.config import Attention, Dataset, Fusion, Head, History, Optimizer, Reasoning, Schedule, TextEncoderConfig
+from vqa_rnn.datasets import DATASETS
 from vqa_rnn.engines.optimization import OPTIMIZERS, SCHEDULES
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
@@ -46,12 +47,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": STAGES,
     "models": LEAVES | {"config", "batch", "rnn"},
     "metrics": LEAVES | {"records", "answers"},
-    "submissions": {"records"},
+    "benchmarks": PLAIN | {"annotations", "datasets", "metrics"},
     "checkpoint": STAGES | {"data", "models", "metrics"},
     # models and data: for annotations, and for handlers that set a sampler's epoch
     "engines": LEAVES | {"config", "batch", "metrics", "checkpoint", "models", "data"},
     "answering": STAGES | {"data", "models", "metrics", "checkpoint"},
-    "preprocessing": STAGES | {"annotations", "datasets", "data"},
+    "preprocessing": STAGES | {"annotations", "benchmarks", "datasets", "data"},
 }
 BELOW_ROOF = set(MAY_IMPORT)
 MAY_IMPORT["commands"] = set(BELOW_ROOF)
@@ -76,6 +77,7 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 WITHOUT_TORCH = (
     "annotations",
+    "benchmarks",
     "records",
     "config",
     "text",
@@ -254,7 +256,7 @@ def test_libraries_are_imported_inside_functions_at_the_roof_alone():
         (["vqa_rnn.cli"], ["torch", "numpy"]),
         (["vqa_rnn.answering.session"], ["ignite", "tensorboard", "matplotlib", "h5py", "pandas"]),
         (
-            ["vqa_rnn.annotations", "vqa_rnn.text", "vqa_rnn.config"]
+            ["vqa_rnn.benchmarks", "vqa_rnn.text", "vqa_rnn.config"]
             + [f"vqa_rnn.metrics.{name}" for name in ("accuracy", "floors", "intervals")],
             ["torch"],
         ),
@@ -281,11 +283,16 @@ def union_names(union: object) -> set[str]:
         (OPTIMIZERS, union_names(Optimizer)),
         (SCHEDULES, union_names(Schedule)),
         (ANSWER_HEADS, union_names(Head)),
-        (READERS, union_names(Dataset)),
+        (BENCHMARKS, union_names(Dataset)),
         (CELLS, set(get_args(TextEncoderConfig.model_fields["cell"].annotation))),
     ],
-    ids=["history encoders", "fusions", "attentions", "reasoning", "optimizers", "schedules", "heads", "readers", "cells"],
+    ids=["history encoders", "fusions", "attentions", "reasoning", "optimizers", "schedules", "heads", "benchmarks", "cells"],
 )
 def test_a_family_and_its_options_have_the_same_names(table: dict[str, object], names: set[str]):
     assert len(names) >= 1
     assert set(table) == names
+
+
+def test_a_row_has_the_options_of_its_name_and_official_files_that_exist():
+    assert all(row.options.model_fields["name"].default == name for name, row in BENCHMARKS.items())
+    assert sorted(name for row in BENCHMARKS.values() for name in row.official) == sorted(DATASETS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY, draw
-from vqa_rnn.annotations import load_annotations
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.cli import main
 from vqa_rnn.config import JsonlDataset
 

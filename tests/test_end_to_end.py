@@ -25,7 +25,7 @@ from vqa_rnn.records import Annotations, Prediction, Question
 
 def test_every_stop_of_the_flow_gives_what_the_map_says(features: Path) -> None:
     run = train(configure(features, "training.max_epochs=2"))
-    from vqa_rnn.annotations import load_annotations
+    from vqa_rnn.benchmarks import load_annotations
 
     annotations = load_annotations(run.config.dataset)
     assert isinstance(annotations, Annotations)

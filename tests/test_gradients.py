@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from tests.conftest import configure
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.batch import Batch
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.gradients import flow_of_run

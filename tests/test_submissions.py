@@ -4,8 +4,12 @@ import json
 
 import numpy as np
 
+from vqa_rnn.benchmarks import BENCHMARKS, submissions
 from vqa_rnn.records import Prediction, Question
-from vqa_rnn.submissions import submission_text
+
+
+def submission_text(benchmark: str, questions: list[Question], predictions: dict[str, Prediction]) -> str:
+    return submissions.submission_text(BENCHMARKS[benchmark].submission, questions, predictions)
 
 
 def ask(question_id: str, **more) -> Question:

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from tests.official import draw_visdial, draw_visual7w, draw_vqa
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.commands.shared import answer_questions
 from vqa_rnn.config import Config
 from vqa_rnn.data.encoding import encode_questions
-from vqa_rnn.metrics.benchmarks import METRICS
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.records import Question
 from vqa_rnn.text import WordTokenizer
@@ -77,7 +76,7 @@ def test_no_tie_favours_the_truth(tmp_path: Path, dataset: dict[str, Any], head:
     questions = load_annotations(options, ["train"]).split("train")
     assert {len(question.choices or question.choice_regions) for question in questions} == {num_choices}
     predictions = answer_with_nothing(questions, head, COLOURS if head["name"] == "classifier" else ())
-    scores = next(iter(METRICS[dataset["name"]](questions, predictions).values()))
+    scores = next(iter(BENCHMARKS[dataset["name"]].metrics(questions, predictions).values()))
     chance = 1 / num_choices
     error = np.sqrt(chance * (1 - chance) / len(questions))
     assert abs(scores.mean() - chance) < 1.96 * error

@@ -60,6 +60,8 @@ class Question:
         relational: Whether it picks things out by how they stand to others; None where the source does not say.
         question_type: The benchmark's kind of question, or None.
         answer_type: The benchmark's kind of answer, or None.
+        phrasing: How the question came to its words, in the benchmark's terms, or None.
+        language: Language code of the question, where a benchmark has several; else None.
     """
 
     question_id: str
@@ -81,6 +83,8 @@ class Question:
     relational: bool | None = None
     question_type: str | None = None
     answer_type: str | None = None
+    phrasing: str | None = None
+    language: str | None = None
 
     @property
     def facts(self) -> tuple[str, ...]:

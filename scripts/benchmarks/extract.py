@@ -32,7 +32,7 @@ import torch
 from torch._inductor import config as inductor
 
 from preprocessing.extract_features import extract_features
-from vqa_rnn.annotations import load_annotations
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import Config, EasyVqaDataset, FeaturesConfig
 from vqa_rnn.config.files import load_config
 from vqa_rnn.features.backbones import load_backbone

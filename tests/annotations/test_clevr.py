@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.annotations.mutations import mutations
 from tests.official import draw_clevr
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.clevr import read_clevr
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import ClevrDataset
 from vqa_rnn.errors import UserError
 

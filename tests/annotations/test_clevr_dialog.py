@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.annotations.mutations import mutations
 from tests.official import draw_clevr, draw_clevr_dialog
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.clevr_dialog import read_clevr_dialog
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import ClevrDataset, ClevrDialogDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.floors import text_floors

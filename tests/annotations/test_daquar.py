@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.daquar import read_daquar, strip_mentions
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import DaquarDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.easy_vqa import KINDS, read_easy_vqa
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import EasyVqaDataset
 from vqa_rnn.records import Annotations
 

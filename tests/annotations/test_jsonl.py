@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.jsonl import read_jsonl
 from vqa_rnn.annotations.jsonl_line import EXAMPLE
 from vqa_rnn.answers import AnswerVocabulary, fold_own_answer, score_answer
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.accuracy import question_scores

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.splits import carve_validation, cut_folds
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question, Split

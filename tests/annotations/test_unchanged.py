@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.official import draw_visdial
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import DaquarDataset, Dataset, EasyVqaDataset, JsonlDataset, VisdialDataset
 from vqa_rnn.files import file_hash
 

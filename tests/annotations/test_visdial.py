@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.visdial import check_dense, read_dense, read_ranks, read_visdial
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import VisdialDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import SPLITS, Annotations, Question, Round

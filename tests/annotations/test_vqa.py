@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.annotations.mutations import mutations
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.vqa import read_questions_and_answers, read_vqa
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import VqaDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import SPLITS, Annotations, Question, Split

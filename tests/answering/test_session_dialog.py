@@ -10,9 +10,9 @@ from tests.answering.conftest import ABOUT_THE_CAPTION, ABOUT_THE_LAST_ROUND
 from tests.conftest import configure, draw
 from tests.official import draw_visdial
 from tests.test_recipes import SMALL
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answering.candidates import read_choices
 from vqa_rnn.answering.session import Session
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.evaluate import measure

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vqa_rnn.metrics.benchmarks import visdial_metrics
 from vqa_rnn.metrics.floors import text_floors
+from vqa_rnn.metrics.official import visdial_metrics
 from vqa_rnn.records import Prediction, Question
 
 

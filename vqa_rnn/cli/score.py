@@ -1,14 +1,45 @@
 """``vqa-rnn score``: one command a benchmark."""
 
+import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from vqa_rnn.cli.options import Json, print_json
+from vqa_rnn.cli.options import Json, check_split, print_json
+
+ANY = "benchmark"
+
+
+class _Benchmarks(TyperGroup):
+    """The commands of this file, and for every other row of ``BENCHMARKS`` the one that suits all."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*(name for name in super().list_commands(ctx) if name != ANY), *self._others(ctx)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        others = self._others(ctx)
+        if cmd_name not in others:
+            return None if cmd_name == ANY else super().get_command(ctx, cmd_name)
+        command = copy.copy(super().get_command(ctx, ANY))
+        assert isinstance(command, TyperCommand)
+        command.name = cmd_name
+        command.help = (command.help or "").replace("NAME", cmd_name).replace("TITLE", others[cmd_name])
+        return command
+
+    def _others(self, ctx: Any) -> dict[str, str]:
+        """Names and titles."""
+        from vqa_rnn.benchmarks import BENCHMARKS
+
+        here = super().list_commands(ctx)
+        titles = {name: (row.options.__doc__ or "").partition("\n")[0] for name, row in BENCHMARKS.items()}
+        return {name: title.rstrip(".") for name, title in titles.items() if name not in here}
+
 
 app = typer.Typer(
     name="score",
+    cls=_Benchmarks,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="The official metric over files, to the last digit: no model, no GPU.",
@@ -93,6 +124,32 @@ def daquar(
     from vqa_rnn.commands.score.daquar import score_daquar
 
     _show(score_daquar(questions, results, wordnet=wordnet), json_)
+
+
+@app.command(ANY)
+def benchmark(
+    context: typer.Context,
+    results: Results,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[key=value …]", help="Where the data set lies, and its other options: dataset.root=data/NAME"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    allow_missing: AllowMissing = False,
+    json_: Json = False,
+) -> None:
+    """TITLE.
+
+    The metrics of `vqa-rnn evaluate`, overall and by type.
+
+    Example: vqa-rnn score NAME --results submission.json --split val
+    """
+    check_split(split)
+    from vqa_rnn.commands.score.benchmark import score_benchmark
+
+    name = context.info_name or ""
+    report = score_benchmark(name, results, overrides or (), split=split, allow_missing=allow_missing)  # type: ignore[arg-type]  # checked above
+    _show(report, json_)
 
 
 def _show(report: dict[str, Any], json_: bool) -> None:

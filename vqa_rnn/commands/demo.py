@@ -13,8 +13,8 @@ from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.answering.session import Answer, Session
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.commands.evaluate import evaluate
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation, print_extraction

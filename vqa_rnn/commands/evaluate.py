@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vqa_rnn.annotations import load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
 from vqa_rnn.checkpoint import Run, load_model, load_run
 from vqa_rnn.commands.shared import (
     answer_questions,
@@ -27,7 +27,6 @@ from vqa_rnn.engines import choose_device, is_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, write_json
 from vqa_rnn.metrics.accuracy import Scores, by_type, chance
-from vqa_rnn.metrics.benchmarks import METRICS, answer_accuracy
 from vqa_rnn.metrics.ceilings import ceilings
 from vqa_rnn.metrics.floors import text_floors
 from vqa_rnn.metrics.intervals import bootstrap_interval
@@ -150,7 +149,7 @@ def measure(
     predictions = answer_questions(run, model, questions, encoded, features, device)
 
     def score(answers: Mapping[str, Prediction]) -> dict[str, Scores]:
-        return METRICS[benchmark](questions, answers)
+        return BENCHMARKS[benchmark].metrics(questions, answers)
 
     metrics = score(predictions)
     floors: dict[str, Mapping[str, Scores]] = {}
@@ -171,9 +170,7 @@ def measure(
         predictions=predictions,
         metrics=metrics,
         floors=floors,
-        ceilings=ceilings(questions, run.answers if len(run.answers) else None)
-        if METRICS[benchmark] is answer_accuracy
-        else {},
+        ceilings=ceilings(questions, run.answers if len(run.answers) else None) if BENCHMARKS[benchmark].by_answer else {},
     )
 
 
@@ -242,8 +239,7 @@ def _signature(run: Run, measured: Measurement) -> str:
     num_judged = int((~np.isnan(measured.metrics["ndcg"])).sum()) if "ndcg" in measured.metrics else None
     return signature(
         dataset.name,
-        release=getattr(dataset, "version", None),
-        task=getattr(dataset, "task", None),
+        **dataset.variant,
         metric=measured.headline,
         rule="2021" if several_people else None,
         choices="-".join(map(str, sorted({min(choices), max(choices)}))) if any(choices) else None,

@@ -14,8 +14,8 @@ from matplotlib import pyplot
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.batch import Batch
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.commands.shared import check_questions, images_of, move_run, open_features, readable_questions, store_of_config
 from vqa_rnn.data.encoding import encode_questions

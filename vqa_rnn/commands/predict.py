@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqa_rnn.annotations import load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.benchmarks.submissions import submission_text
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.commands.shared import (
     answer_questions,
@@ -14,14 +15,12 @@ from vqa_rnn.commands.shared import (
     open_features,
     readable_questions,
     store_of_config,
-    with_all_questions,
 )
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines import is_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
 from vqa_rnn.records import SPLITS, Split
-from vqa_rnn.submissions import submission_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def predict(path: Path, split: Split, output: Path, overrides: Sequence[str] = (
     if not output.name or output.is_dir():
         raise UserError(f"--output {output} is a folder: give the name of a file")
     run = move_run(load_run(path), overrides)
-    dataset = with_all_questions(run.config.dataset)
+    dataset = run.config.dataset.with_all_questions()
     annotations = load_annotations(dataset, [split])
     questions = annotations.split(split)
     if not questions:
@@ -74,5 +73,5 @@ def predict(path: Path, split: Split, output: Path, overrides: Sequence[str] = (
     with processes(run.config.run.device) as device:
         predictions = answer_questions(run, load_model(run, device), questions, encoded, features, device)
     if is_first():
-        write_text(output, submission_text(dataset.name, questions, predictions))
+        write_text(output, submission_text(BENCHMARKS[dataset.name].submission, questions, predictions))
     return PredictionReport(dataset.name, split, len(questions), output)

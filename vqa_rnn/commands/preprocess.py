@@ -4,8 +4,7 @@ import logging
 import os
 
 from preprocessing.extract_features import ExtractionReport, extract_features
-from vqa_rnn.annotations import load_annotations
-from vqa_rnn.commands.shared import with_all_questions
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import Config
 from vqa_rnn.engines import launched, launched_here, own_device
 from vqa_rnn.features.store.parts import Share
@@ -26,7 +25,7 @@ def preprocess(config: Config) -> ExtractionReport:
     Returns:
         What was done.
     """
-    annotations = load_annotations(with_all_questions(config.dataset))
+    annotations = load_annotations(config.dataset.with_all_questions())
     _warn_of_shared_images(annotations)
     return extract_features(
         config,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.annotations.unchanged import changed_files
 from vqa_rnn.checkpoint import Run
-from vqa_rnn.config import Config, DaquarDataset, Dataset
+from vqa_rnn.config import Config
 from vqa_rnn.config.files import change_config
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import choice_order
@@ -33,18 +33,6 @@ log = logging.getLogger("vqa_rnn")
 
 # What may differ from the config of training wherever a run is used: where things are, where to compute, how to measure.
 MAY_MOVE = ("evaluation.", "run.device", "dataset.root", "dataset.path", "features.store")
-
-
-def with_all_questions(dataset: Dataset) -> Dataset:
-    """A data set with the questions that training leaves out: their images need features too, as a submission answers them.
-
-    Args:
-        dataset: Its options.
-
-    Returns:
-        For DAQUAR, whose official evaluation goes through the file line by line, with the questions that have several answers.
-    """
-    return dataset.model_copy(update={"single_word": False}) if isinstance(dataset, DaquarDataset) else dataset
 
 
 def move_run(run: Run, overrides: Sequence[str]) -> Run:

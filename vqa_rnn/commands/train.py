@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vqa_rnn.annotations import load_annotations
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
 from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, readable_questions, store_of_config
 from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, TrainingConfig, run_path

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from vqa_rnn.annotations import load_annotations
-from vqa_rnn.commands.shared import images_of, readable_questions, store_of_config, with_all_questions
+from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.commands.shared import images_of, readable_questions, store_of_config
 from vqa_rnn.commands.train import build_vocabularies, encode_splits, find_questions
 from vqa_rnn.config import Config
 from vqa_rnn.data.device import DeviceLoader
@@ -76,7 +76,7 @@ def tune(config: Config, seconds: float = 3.0) -> list[Trial]:
     if not seconds > 0 or math.isinf(seconds):
         raise UserError(f"--seconds {seconds:g}: a time above 0 is needed")
     device = choose_device(config.run.device)
-    annotations = load_annotations(with_all_questions(config.dataset))
+    annotations = load_annotations(config.dataset.with_all_questions())
     trainings = _Trainings(config, annotations, device, seconds)
     trials: list[Trial] = []
     with progress_bar() as progress:

@@ -9,9 +9,11 @@ from vqa_rnn.config.dataset import (
     DatasetOptions,
     EasyVqaDataset,
     JsonlDataset,
+    SlakeDataset,
     VisdialDataset,
     Visual7wDataset,
     VqaDataset,
+    VqaRadDataset,
 )
 from vqa_rnn.config.features import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, SUFFIXES, FeaturesConfig, Intensity
 from vqa_rnn.config.fusion import ConcatFusion, Fusion, ProductFusion
@@ -91,6 +93,7 @@ __all__ = [
     "Section",
     "SgdOptimizer",
     "Share",
+    "SlakeDataset",
     "StackedAttention",
     "StepSchedule",
     "TextConfig",
@@ -100,6 +103,7 @@ __all__ = [
     "VisdialDataset",
     "Visual7wDataset",
     "VqaDataset",
+    "VqaRadDataset",
     "run_path",
     "store_path",
 ]

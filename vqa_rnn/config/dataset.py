@@ -1,7 +1,7 @@
 """`dataset`: where questions and images come from."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,15 @@ class DatasetOptions(Section):
     def source(self) -> str:
         """Where the images come from, to tell feature stores apart."""
         return "" if self.place is None else str(self.place.resolve())
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """Which of several releases or tasks it is, for the signature of a score."""
+        return {}
+
+    def with_all_questions(self) -> Self:
+        """The data set with the questions that training leaves out: a submission answers them."""
+        return self
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "DatasetOptions":
@@ -62,6 +71,10 @@ class DaquarDataset(DatasetOptions):
     multiple_choice: bool = False
     """Give each question four choices, the decoys drawn so that the text alone says little."""
 
+    def with_all_questions(self) -> Self:
+        """The official evaluation goes through the file line by line, with the questions that have several answers."""
+        return self.model_copy(update={"single_word": False})
+
 
 class VqaDataset(DatasetOptions):
     """VQA v1 and v2: COCO photographs, ten answers a question (Antol et al. 2015; Goyal et al. 2017)."""
@@ -75,6 +88,11 @@ class VqaDataset(DatasetOptions):
     """Folder with the official question and annotation files, and with `train2014/`, `val2014/` and `test2015/`."""
     test_split: Literal["test2015", "test-dev2015"] = "test2015"
     """Which official questions are the test split."""
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """The release and the task."""
+        return {"release": self.version, "task": self.task}
 
     @model_validator(mode="after")
     def _choices_exist(self) -> "VqaDataset":
@@ -97,6 +115,11 @@ class Visual7wDataset(DatasetOptions):
         """The folder and what the regions are made of."""
         return f"{super().source}/{self.task}"
 
+    @property
+    def variant(self) -> dict[str, str]:
+        """The task."""
+        return {"task": self.task}
+
 
 class VisdialDataset(DatasetOptions):
     """Visual Dialog: COCO photographs, ten rounds an image, 100 choices a round (Das et al. 2017)."""
@@ -118,6 +141,11 @@ class VisdialDataset(DatasetOptions):
     """The same of test rounds, which generated dialogs have; by default `visdial_1.0_test_dense_annotations.json`, if there."""
     train_dense_file: str | None = None
     """Graded relevance of some training rounds; by default none is read."""
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """The release."""
+        return {"release": self.version}
 
 
 class ClevrDataset(DatasetOptions):
@@ -144,6 +172,29 @@ class ClevrDialogDataset(DatasetOptions):
     """Where the images of a split lie, inside `root`."""
 
 
+class VqaRadDataset(DatasetOptions):
+    """VQA-RAD: radiology images, questions by clinicians, open and closed (Lau et al. 2018)."""
+
+    name: Literal["vqa_rad"] = "vqa_rad"
+    root: Path = Path("data/vqa_rad")
+    """Folder with `trainset.json`, `testset.json` and `images/`, or with the authors' one file and its image folder."""
+
+
+class SlakeDataset(DatasetOptions):
+    """SLAKE: radiology images, open and closed questions in English and Chinese (Liu et al. 2021)."""
+
+    name: Literal["slake"] = "slake"
+    root: Path = Path("data/slake")
+    """Folder with the official question files and `imgs/`."""
+    language: Literal["en", "zh", "both"] = "en"
+    """Which questions are asked."""
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """The language."""
+        return {"language": self.language}
+
+
 class JsonlDataset(DatasetOptions):
     """Your own images and questions: one JSON object a line."""
 
@@ -165,6 +216,8 @@ Dataset = Annotated[
     | ClevrDataset
     | ClevrDialogDataset
     | DaquarDataset
+    | VqaRadDataset
+    | SlakeDataset
     | JsonlDataset,
     Field(discriminator="name"),
 ]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from vqa_rnn.config import ClevrDataset, DaquarDataset, VisdialDataset, Visual7wDataset, VqaDataset
+from vqa_rnn.config import ClevrDataset, DaquarDataset, SlakeDataset, VisdialDataset, Visual7wDataset, VqaDataset, VqaRadDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
 
@@ -57,6 +57,7 @@ class OfficialFile:
         size: Bytes, where known.
         sha256: The published hash, where there is one.
         hash_source: Who published it, or ``unverified``.
+        saved_as: Its file name here, where the address ends in none.
     """
 
     urls: tuple[str, ...]
@@ -65,11 +66,12 @@ class OfficialFile:
     size: int | None = None
     sha256: str | None = None
     hash_source: str = UNVERIFIED
+    saved_as: str | None = None
 
     @property
     def name(self) -> str:
         """Its file name."""
-        return PurePosixPath(urlsplit(self.urls[0]).path).name
+        return self.saved_as or PurePosixPath(urlsplit(self.urls[0]).path).name
 
     @property
     def is_archive(self) -> bool:
@@ -281,6 +283,21 @@ _DAQUAR = (
     ),
 )
 
+# One archive of all that the authors' page holds.
+_VQA_RAD = (
+    OfficialFile(
+        ("https://files.osf.io/v1/resources/89kps/providers/osfstorage/?zip=",),
+        (Wanted("VQA_RAD Dataset Public.json"), Wanted("VQA_RAD Image Folder", 315)),
+        saved_as="vqa_rad.zip",
+    ),
+)
+
+_SLAKE_SERVER = "https://huggingface.co/datasets/BoKelvin/SLAKE/resolve/main"  # of the first author
+_SLAKE = (
+    *(OfficialFile((f"{_SLAKE_SERVER}/{name}",), (Wanted(name),)) for name in ("train.json", "validation.json", "test.json")),
+    OfficialFile((f"{_SLAKE_SERVER}/imgs.zip",), (Wanted("imgs", 642),), images=True),
+)
+
 DATASETS: dict[str, OfficialDataset] = {
     "vqa1": OfficialDataset(
         title="VQA v1 (2015)",
@@ -337,6 +354,24 @@ DATASETS: dict[str, OfficialDataset] = {
         ),
         terms="See the page; the images are from NYU Depth v2",
         files=_DAQUAR,
+    ),
+    "vqa_rad": OfficialDataset(
+        title="VQA-RAD, as the authors publish it",
+        folder=VqaRadDataset().root,
+        page="https://osf.io/89kps/",
+        terms="CC0 1.0",
+        files=_VQA_RAD,
+        note=(
+            "Most papers use trainset.json and testset.json (3,064 and 451 questions) of github.com/aioz-ai/MICCAI19-MedVQA: "
+            "put into the folder, they are read instead."
+        ),
+    ),
+    "slake": OfficialDataset(
+        title="SLAKE 1.0, English and Chinese",
+        folder=SlakeDataset().root,
+        page="https://www.med-vqa.com/slake/",
+        terms="CC BY 4.0",
+        files=_SLAKE,
     ),
 }
 

@@ -42,6 +42,8 @@ def _score(question: Question, prediction: Prediction) -> float:
 BREAKDOWNS: dict[str, Callable[[Question], Any]] = {
     "answer_type": lambda question: question.answer_type or None,
     "question_type": lambda question: question.question_type or None,
+    "phrasing": lambda question: question.phrasing,
+    "language": lambda question: question.language,
     "round": lambda question: None if question.round_index is None else question.round_index + 1,
     "needs_history": lambda question: question.needs_history,
     "coreference_distance": lambda question: question.coreference_distance,

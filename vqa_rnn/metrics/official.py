@@ -1,4 +1,4 @@
-"""Which official metrics a benchmark is measured by, question by question."""
+"""The official metrics, a score for each question."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -23,6 +23,21 @@ def answer_accuracy(questions: Sequence[Question], predictions: Predictions) -> 
         ``accuracy`` (N,), from ``question_scores``.
     """
     return {"accuracy": question_scores(questions, predictions)}
+
+
+def open_closed_accuracy(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
+    """Medical VQA: accuracy over all questions, and over the open and the closed ones, as its papers report it.
+
+    Args:
+        questions: Questions whose answers are known, their ``answer_type`` ``open`` or ``closed``.
+        predictions: By question id, one for each.
+
+    Returns:
+        ``accuracy``, ``open`` and ``closed``, each (N,); the last two are NaN for questions of the other kind.
+    """
+    scores = question_scores(questions, predictions)
+    kinds = np.array([question.answer_type for question in questions])
+    return {"accuracy": scores} | {kind: np.where(kinds == kind, scores, np.nan) for kind in ("open", "closed")}
 
 
 def visual7w_accuracy(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
@@ -62,15 +77,3 @@ def visdial_metrics(questions: Sequence[Question], predictions: Predictions) -> 
 
 
 Metrics = Callable[[Sequence[Question], Predictions], dict[str, Scores]]
-
-# By benchmark; the first metric that a function gives is the one that is broken down by type and set beside the floors.
-METRICS: dict[str, Metrics] = {
-    "easy_vqa": answer_accuracy,
-    "vqa": answer_accuracy,
-    "visual7w": visual7w_accuracy,
-    "visdial": visdial_metrics,
-    "clevr": answer_accuracy,
-    "clevr_dialog": answer_accuracy,
-    "daquar": answer_accuracy,
-    "jsonl": answer_accuracy,
-}

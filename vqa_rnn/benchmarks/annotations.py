@@ -1,0 +1,53 @@
+"""Reading the questions of any benchmark."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vqa_rnn.annotations.splits import carve_validation, cut_folds
+from vqa_rnn.benchmarks.table import BENCHMARKS
+from vqa_rnn.config import Dataset
+from vqa_rnn.errors import UserError
+from vqa_rnn.records import SPLITS, Annotations, Split
+
+
+def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Annotations:
+    """Read the questions of some splits.
+
+    The validation split, where the source has none, and the folds are cut by image from the training questions.
+
+    Args:
+        dataset: The data set's options.
+        splits: The splits wanted. One that the source does not have stays empty.
+
+    Returns:
+        The questions of these splits, and the paths of their images.
+
+    Raises:
+        UserError: A file is missing or wrong, or a question id comes twice.
+    """
+    sources: list[Split] = []
+    if dataset.folds is not None:
+        sources = ["train"]
+    else:
+        if {"train", "val"} & set(splits):
+            sources += ["train", "val"]  # validation may have to be carved from training
+        if "test" in splits:
+            sources.append("test")
+    annotations = BENCHMARKS[dataset.name].reader(dataset, sources)
+    questions = annotations.questions
+    cut_splits: set[Split] = set()
+    if dataset.folds is not None:
+        questions = cut_folds(questions, dataset.folds, dataset.fold, dataset.split_seed)
+        cut_splits.add("test")
+    if not any(question.split == "val" for question in questions):
+        questions = carve_validation(questions, dataset.validation_fraction, dataset.split_seed)
+        cut_splits.add("val")
+    seen: set[str] = set()
+    for question in questions:
+        if question.question_id in seen:
+            raise UserError(f"{dataset.name}: the question id '{question.question_id}' comes twice")
+        seen.add(question.question_id)
+    kept = tuple(question for question in questions if question.split in splits)
+    images = {question.image_id: annotations.images[question.image_id] for question in kept}
+    boxes = {image_id: annotations.boxes[image_id] for image_id in images if image_id in annotations.boxes}
+    return replace(annotations, questions=kept, images=images, boxes=boxes, cut_splits=frozenset(cut_splits))
