@@ -11,7 +11,18 @@ from typing import get_args
 import pytest
 
 from vqa_rnn.benchmarks import BENCHMARKS
-from vqa_rnn.config import Attention, Dataset, Fusion, Head, History, Optimizer, Reasoning, Schedule, TextEncoderConfig
+from vqa_rnn.config import (
+    Attention,
+    Dataset,
+    Fusion,
+    Head,
+    History,
+    Optimizer,
+    Reasoning,
+    RecurrentTextEncoder,
+    Schedule,
+    TextEncoderConfig,
+)
 from vqa_rnn.datasets import DATASETS
 from vqa_rnn.engines.optimization import OPTIMIZERS, SCHEDULES
 from vqa_rnn.models.attention import ATTENTIONS
@@ -37,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": LEAVES | {"records"},
     "records": LEAVES,
     "word_vectors": {"errors"},
+    "pretrained_text": {"errors"},
     "batch": PLAIN,
     "text": PLAIN,
     "answers": PLAIN,
@@ -45,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "features": PLAIN,
     "rnn": PLAIN,
     "data": STAGES,
-    "models": LEAVES | {"config", "batch", "rnn"},
+    "models": LEAVES | {"config", "batch", "rnn", "pretrained_text"},
     "metrics": LEAVES | {"records", "answers"},
     "benchmarks": PLAIN | {"annotations", "datasets", "metrics"},
     "checkpoint": STAGES | {"data", "models", "metrics"},
@@ -65,8 +77,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "lmdb": ("vqa_rnn/features/store/lmdb.py", "vqa_rnn/features/importers/mmf_lmdb.py"),
     "timm": ("vqa_rnn/features/backbones/",),
     "torchvision": ("vqa_rnn/features/backbones/", "vqa_rnn/features/detectors/", "vqa_rnn/features/extractor.py"),
-    "transformers": ("vqa_rnn/features/backbones/huggingface.py", "vqa_rnn/features/detectors/huggingface.py"),
-    "tokenizers": ("vqa_rnn/text.py",),
+    "transformers": (
+        "vqa_rnn/features/backbones/huggingface.py",
+        "vqa_rnn/features/detectors/huggingface.py",
+        "vqa_rnn/pretrained_text.py",
+    ),
+    "tokenizers": ("vqa_rnn/text.py", "vqa_rnn/pretrained_text.py"),
     "ignite": ("vqa_rnn/engines/", "vqa_rnn/metrics/ignite.py"),
     "pooch": ("vqa_rnn/datasets/",),
     "typer": ("vqa_rnn/cli/",),
@@ -284,9 +300,21 @@ def union_names(union: object) -> set[str]:
         (SCHEDULES, union_names(Schedule)),
         (ANSWER_HEADS, union_names(Head)),
         (BENCHMARKS, union_names(Dataset)),
-        (CELLS, set(get_args(TextEncoderConfig.model_fields["cell"].annotation))),
+        ({"recurrent": None, "transformer": None}, union_names(TextEncoderConfig)),
+        (CELLS, set(get_args(RecurrentTextEncoder.model_fields["cell"].annotation))),
     ],
-    ids=["history encoders", "fusions", "attentions", "reasoning", "optimizers", "schedules", "heads", "benchmarks", "cells"],
+    ids=[
+        "history encoders",
+        "fusions",
+        "attentions",
+        "reasoning",
+        "optimizers",
+        "schedules",
+        "heads",
+        "benchmarks",
+        "text encoders",
+        "cells",
+    ],
 )
 def test_a_family_and_its_options_have_the_same_names(table: dict[str, object], names: set[str]):
     assert len(names) >= 1

@@ -40,7 +40,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, file_hash, read_json, write_json, write_text
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.records import Split
-from vqa_rnn.text import WordTokenizer
+from vqa_rnn.text import SubwordTokenizer, WordTokenizer
 
 log = logging.getLogger("vqa_rnn")
 
@@ -264,10 +264,12 @@ def load_run(path: Path) -> Run:
         features, precision, threads = description["features"], description["precision"], description["threads"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}/run.json is damaged: {error}") from error
+    config = validate_config(values, f"{path}/config.yaml")  # type: ignore[arg-type]
+    tokenizer_kind = SubwordTokenizer if config.model.question.name == "transformer" else WordTokenizer
     return Run(
         path=path,
-        config=validate_config(values, f"{path}/config.yaml"),  # type: ignore[arg-type]
-        tokenizer=WordTokenizer.load(path / "tokenizer.json"),
+        config=config,
+        tokenizer=tokenizer_kind.load(path / "tokenizer.json"),
         answers=AnswerVocabulary.load(path / "answers.json"),
         sizes=sizes,
         features=features,

@@ -1,5 +1,7 @@
 """Words: from a text to token ids.
 
+``SubwordTokenizer`` splits as a pretrained transformer does; all else here is of ``WordTokenizer``.
+
 A text is put in Unicode form NFKC and lower case. Its words are what ``_WORD`` finds, and what lies between them is dropped:
 
 - a number with its sign, decimals and thousands: ``-1``, ``3.5``, ``1,000``, ``2nd``;
@@ -215,3 +217,53 @@ class WordTokenizer:
         truncation = tokenizer.truncation
         tokenizer.no_truncation()
         return cls(tokenizer, truncation["max_length"] if truncation else 64)
+
+
+class SubwordTokenizer(WordTokenizer):
+    """The tokenizer of a pretrained transformer: parts of words, between the marks that the transformer was trained with."""
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Turn texts into token ids.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            Ids of each text with the marks around it, at most ``max_tokens``.
+        """
+        return self._encode(texts, "longest_first")
+
+    def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[list[int]]:
+        """Turn questions with their answers into token ids; where both are too long, the question is cut.
+
+        Args:
+            rounds: Question and answer.
+
+        Returns:
+            Ids of each question and then of its answer, with the marks of a pair, at most ``max_tokens``.
+        """
+        try:
+            return self._encode(rounds, "only_first")
+        except Exception:  # the library raises bare Exception where an answer alone is too long
+            return self._encode(rounds, "longest_first")
+
+    def _encode(self, texts: list[str] | list[tuple[str, str]], strategy: str) -> list[list[int]]:
+        self._tokenizer.enable_truncation(self.max_tokens, strategy=strategy)
+        try:
+            return [encoding.ids or [UNKNOWN_ID] for encoding in self._tokenizer.encode_batch_fast(texts)]
+        finally:
+            self._tokenizer.no_truncation()
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that are no sequence of the transformer's parts.
+
+        Args:
+            text: Any text.
+
+        Returns:
+            The words in order, each once.
+        """
+        words = list(dict.fromkeys(split_words(text)))
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        encodings = self._tokenizer.encode_batch(words, add_special_tokens=False)
+        return [word for word, encoding in zip(words, encodings, strict=True) if unknown and unknown in encoding.tokens]

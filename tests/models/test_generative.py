@@ -13,7 +13,7 @@ from tests.models.test_heads import NOTHING, REGIONS, batch_of
 from tests.models.test_model import ALL, TOKENIZER, build, other_features
 from tests.models.test_model import batch_of as real_batch
 from vqa_rnn.config import GenerativeHead as GenerativeConfig
-from vqa_rnn.config import TextEncoderConfig
+from vqa_rnn.config import RecurrentTextEncoder
 from vqa_rnn.models import generative
 from vqa_rnn.models.decoding import Written, beam_search, draw, raw_beam_search
 from vqa_rnn.models.generative import GenerativeHead
@@ -40,7 +40,7 @@ TEXTS = {
 
 def make(**options: Any) -> GenerativeHead:
     torch.manual_seed(0)
-    encoder = TextEncoder(TextEncoderConfig(embedding_size=4, hidden_size=6), VOCABULARY)
+    encoder = TextEncoder(RecurrentTextEncoder(embedding_size=4, hidden_size=6), VOCABULARY)
     config = GenerativeConfig(**{"hidden_size": 6, "max_tokens": 5, **options})
     return GenerativeHead(config, 5, 0, 3, encoder).double().eval()
 

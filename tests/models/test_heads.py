@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from vqa_rnn.batch import Batch
-from vqa_rnn.config import ChoiceHead, ClassifierHead, MlpChoiceHead, TextEncoderConfig
+from vqa_rnn.config import ChoiceHead, ClassifierHead, MlpChoiceHead, RecurrentTextEncoder
 from vqa_rnn.metrics.visdial import ndcg
 from vqa_rnn.models.heads import ChoiceHead as Choice
 from vqa_rnn.models.heads import ClassifierHead as Classifier
@@ -55,19 +55,19 @@ def batch_of(num_questions: int, **given: Any) -> Batch:
 def classifier(label_smoothing: float = 0.0, num_answers: int = 3) -> Classifier:
     torch.manual_seed(0)
     config = ClassifierHead(hidden_size=4, label_smoothing=label_smoothing)
-    return Classifier(config, 5, num_answers, 3, TextEncoder(TextEncoderConfig(), 9)).eval()
+    return Classifier(config, 5, num_answers, 3, TextEncoder(RecurrentTextEncoder(), 9)).eval()
 
 
 def mlp_choice(loss: str = "sigmoid", label_smoothing: float = 0.0) -> Choice:
     torch.manual_seed(0)
-    encoder = TextEncoder(TextEncoderConfig(embedding_size=4, hidden_size=6), 9)
+    encoder = TextEncoder(RecurrentTextEncoder(embedding_size=4, hidden_size=6), 9)
     config = MlpChoiceHead(hidden_size=8, loss=loss, label_smoothing=label_smoothing)  # type: ignore[arg-type]
     return Choice(config, 5, 0, 3, encoder).eval()
 
 
 def choice(label_smoothing: float = 0.0) -> Choice:
     torch.manual_seed(0)
-    encoder = TextEncoder(TextEncoderConfig(embedding_size=4, hidden_size=6), 9)
+    encoder = TextEncoder(RecurrentTextEncoder(embedding_size=4, hidden_size=6), 9)
     return Choice(ChoiceHead(label_smoothing=label_smoothing), 5, 0, 3, encoder).eval()
 
 
@@ -90,7 +90,7 @@ def test_the_classifier_scores_every_answer():
 
 def test_a_classifier_without_a_hidden_layer_is_one_matrix():
     torch.manual_seed(0)
-    head = Classifier(ClassifierHead(hidden_size=None), 5, 3, 3, TextEncoder(TextEncoderConfig(), 9))
+    head = Classifier(ClassifierHead(hidden_size=None), 5, 3, 3, TextEncoder(RecurrentTextEncoder(), 9))
     joint = torch.randn(2, 5)
     matrix, bias = head.parameters()
     torch.testing.assert_close(head(joint, REGIONS, batch_of(2)), joint @ matrix.T + bias)
@@ -219,7 +219,7 @@ def cross_entropy(logit: float, target: float) -> float:
 
 
 def test_the_sigmoid_loss_of_the_classifier_asks_of_each_answer_whether_it_is_right():
-    head = Classifier(ClassifierHead(hidden_size=None, loss="sigmoid"), 5, 3, 3, TextEncoder(TextEncoderConfig(), 9))
+    head = Classifier(ClassifierHead(hidden_size=None, loss="sigmoid"), 5, 3, 3, TextEncoder(RecurrentTextEncoder(), 9))
     found, counts = head.losses(LOGITS, batch_of(3, **TARGETS))
     first = cross_entropy(1, 0) + cross_entropy(2, 0) + cross_entropy(3, 1)
     second = cross_entropy(0, 0.9) + cross_entropy(0, 0.3) + cross_entropy(0, 0)
@@ -250,11 +250,11 @@ def test_an_mlp_scores_each_triplet_of_question_image_and_choice():
 
 def test_questions_whose_answer_is_unknown_can_have_a_target_of_zeros():
     config = ClassifierHead(hidden_size=None, loss="sigmoid", unknown_answers="zero_target")
-    head = Classifier(config, 5, 3, 3, TextEncoder(TextEncoderConfig(), 9))
+    head = Classifier(config, 5, 3, 3, TextEncoder(RecurrentTextEncoder(), 9))
     found, counts = head.losses(LOGITS, batch_of(3, **TARGETS))
     assert counts.tolist() == [True, True, True]
     assert found[2].item() == pytest.approx(sum(math.log1p(math.exp(value)) for value in (5, -1, 0)), rel=1e-6)
-    before, _ = Classifier(ClassifierHead(loss="sigmoid"), 5, 3, 3, TextEncoder(TextEncoderConfig(), 9)).losses(
+    before, _ = Classifier(ClassifierHead(loss="sigmoid"), 5, 3, 3, TextEncoder(RecurrentTextEncoder(), 9)).losses(
         LOGITS, batch_of(3, **TARGETS)
     )
     assert before.tolist() == pytest.approx([*found[:2].tolist(), 0.0])
@@ -293,7 +293,7 @@ def test_missing_choices_give_an_mlp_no_gradient_and_no_nan(loss: str):
 
 def relevant(label_smoothing: float = 0.0) -> Choice:
     torch.manual_seed(0)
-    encoder = TextEncoder(TextEncoderConfig(embedding_size=4, hidden_size=6), 9)
+    encoder = TextEncoder(RecurrentTextEncoder(embedding_size=4, hidden_size=6), 9)
     return Choice(ChoiceHead(label_smoothing=label_smoothing, target="relevance"), 5, 0, 3, encoder).eval()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.batch import Batch
-from vqa_rnn.config import History, ModelConfig, TextEncoderConfig
+from vqa_rnn.config import History, ModelConfig, RecurrentTextEncoder
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.columns import EncodedQuestions, Ints
 from vqa_rnn.data.encoding import encode_questions
@@ -222,7 +222,7 @@ def test_dialogs_of_different_lengths_lie_side_by_side():
 @pytest.mark.parametrize("name", HISTORY_ENCODERS)
 def test_vectors_keep_their_size(name: str):
     kinds = {kind.model_fields["name"].default: kind for kind in History.__args__[0].__args__}  # type: ignore[attr-defined]
-    encoder = TextEncoder(TextEncoderConfig(embedding_size=8, hidden_size=7, bidirectional=True), SIZES.vocabulary_size)
+    encoder = TextEncoder(RecurrentTextEncoder(embedding_size=8, hidden_size=7, bidirectional=True), SIZES.vocabulary_size)
     history = HISTORY_ENCODERS[name](kinds[name](), encoder)
     batch = batch_of(DIALOGS)
     assert history(torch.randn(len(DIALOGS), 14), batch).shape == (len(DIALOGS), 14)

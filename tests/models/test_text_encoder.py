@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 
 from vqa_rnn import text
-from vqa_rnn.config import TextEncoderConfig
+from vqa_rnn.config import RecurrentTextEncoder
 from vqa_rnn.models import text_encoder
 from vqa_rnn.models.text_encoder import UNKNOWN_ID, TextEncoder
 
 TEXTS = ([4, 2, 5], [3], [2, 2, 6, 7, 3], [], [5, 4])
 
 
-POOLINGS = get_args(TextEncoderConfig.model_fields["pooling"].annotation)
+POOLINGS = get_args(RecurrentTextEncoder.model_fields["pooling"].annotation)
 
 
 def encoder(num_layers: int = 1, bidirectional: bool = False, **options: Any) -> TextEncoder:
     torch.manual_seed(0)
     values = {"embedding_size": 6, "hidden_size": 5, "num_layers": num_layers, "bidirectional": bidirectional}
-    config = TextEncoderConfig.model_validate({**values, **options})
+    config = RecurrentTextEncoder.model_validate({**values, **options})
     return TextEncoder(config, vocabulary_size=9).double().eval()
 
 
@@ -126,7 +126,7 @@ def test_ids_mean_what_they_mean_to_the_tokenizer():
 @pytest.mark.parametrize("std", [1.0, 0.1])
 def test_word_vectors_start_with_the_deviation_that_is_asked_for(std: float):
     torch.manual_seed(0)
-    vectors = TextEncoder(TextEncoderConfig(embedding_size=64, embedding_std=std), 1001).embedding.weight
+    vectors = TextEncoder(RecurrentTextEncoder(embedding_size=64, embedding_std=std), 1001).embedding.weight
     assert vectors[1:].std().item() == pytest.approx(std, rel=0.02)
     assert vectors[1:].mean().item() == pytest.approx(0, abs=0.02 * std)
     assert not vectors[0].any(), "padding stays 0"

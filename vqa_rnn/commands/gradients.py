@@ -103,6 +103,10 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
     config = run.config
     if config.model.ablate not in ("none", "question_only"):
         raise UserError(f"{path} was trained without the question (model.ablate={config.model.ablate})")
+    if config.model.question.name != "recurrent":
+        raise UserError(
+            f"{path} reads questions with a transformer, which sees all words at once: there is no way back to count"
+        )
     if config.model.question.bidirectional:
         raise UserError(f"{path} reads questions in two directions: there is no one end to count from")
     annotations = load_annotations(config.dataset, ["val"])

@@ -21,7 +21,7 @@ from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, readable_questions, store_of_config
-from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, TrainingConfig, run_path
+from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, RecurrentTextEncoder, TrainingConfig, run_path
 from vqa_rnn.config.files import check_changes, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.device import DeviceLoader, NoFeatures, choose_place, hold_on_device
@@ -52,8 +52,9 @@ from vqa_rnn.files import append_line
 from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.precision import auto_precision, native_precision, set_float32_products
+from vqa_rnn.pretrained_text import read_settings, read_tokenizer, read_weights
 from vqa_rnn.records import Annotations, Question, Split
-from vqa_rnn.text import WordTokenizer
+from vqa_rnn.text import SubwordTokenizer, WordTokenizer
 from vqa_rnn.threads import choose_threads, num_cpus
 from vqa_rnn.word_vectors import WordVectors, read_word_vectors
 
@@ -142,7 +143,7 @@ def _prepare(
         open_features(store, encoded[split])  # every image has the features that its questions need
     if run is None:
         assert annotations is not None, "only a run that is resumed has encoded questions"
-        sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
+        sizes = measure_sizes(config, tokenizer, store, answers)
         precision: str = config.training.precision
         if precision == "bfloat16" and native_precision(device) == "float32":
             log.warning("training.precision=bfloat16, which this processor has not: float32 would be many times faster")
@@ -193,11 +194,12 @@ def _read_vectors(config: Config, tokenizer: WordTokenizer) -> WordVectors | Non
         return None
     words = tokenizer.words
     found = read_word_vectors(config.text.vectors, words)
-    size = found.vectors.shape[1]
-    if size != config.model.question.embedding_size:
+    size, question = found.vectors.shape[1], config.model.question
+    assert isinstance(question, RecurrentTextEncoder), "a transformer brings its own"
+    if size != question.embedding_size:
         raise UserError(
             f"text.vectors={config.text.vectors} has {size} numbers a word, and model.question.embedding_size is "
-            f"{config.model.question.embedding_size}: set it to {size}"
+            f"{question.embedding_size}: set it to {size}"
         )
     known = set(found.ids.tolist())
     missing = [word for number, word in enumerate(words[2:], start=2) if number not in known]
@@ -272,12 +274,15 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         keep_freed_memory()
     manual_seed(run.config.run.seed)
     model = VqaModel(run.config.model, run.sizes)
+    reader = run.config.model.question
     start = open_start(run.config) if checkpoint is None else None
     if start is not None:
         load_start(run, start, model)
     elif checkpoint is None and is_first() and model.standardises and run.config.features.library != "none":
         # the others' are set to this process's when they are joined in build_trainer
         model.set_feature_statistics(*map(torch.from_numpy, channel_statistics(store, features["train"].rows)))
+    if checkpoint is None and start is None and is_first() and reader.name == "transformer":
+        model.question_encoder.load_pretrained(read_weights(reader.weights))
     if checkpoint is None and is_first() and _vectors_path(run).is_file():
         with np.load(_vectors_path(run)) as vectors:
             model.question_encoder.set_word_vectors(*(torch.from_numpy(vectors[name]) for name in WordVectors._fields))
@@ -417,6 +422,9 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
         UserError: A classifier has fewer than two answers.
     """
     tokenizer = build_tokenizer(questions, config.text)
+    question = config.model.question
+    if question.name == "transformer":
+        tokenizer = SubwordTokenizer(read_tokenizer(question.weights), config.text.max_tokens)
     if config.model.head.name != "classifier":
         return tokenizer, AnswerVocabulary([])
     answers = build_answers(questions, config.text)
@@ -426,6 +434,26 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
             f"{len(answers)} that is frequent enough"
         )
     return tokenizer, answers
+
+
+def measure_sizes(config: Config, tokenizer: WordTokenizer, store: FeatureStore, answers: AnswerVocabulary) -> ModelSizes:
+    """What the data, and a transformer that others trained, fix about the model.
+
+    Args:
+        config: The config.
+        tokenizer: From ``build_vocabularies``.
+        store: The features.
+        answers: From ``build_vocabularies`` as well.
+
+    Returns:
+        The sizes.
+
+    Raises:
+        UserError: The transformer cannot be read.
+    """
+    question = config.model.question
+    transformer = read_settings(question.weights) if question.name == "transformer" else None
+    return ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers), transformer)
 
 
 def encode_splits(

@@ -10,7 +10,7 @@ import torch
 
 from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.commands.shared import images_of, readable_questions, store_of_config
-from vqa_rnn.commands.train import build_vocabularies, encode_splits, find_questions
+from vqa_rnn.commands.train import build_vocabularies, encode_splits, find_questions, measure_sizes
 from vqa_rnn.config import Config
 from vqa_rnn.data.device import DeviceLoader
 from vqa_rnn.data.loader import build_loader
@@ -28,7 +28,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.memory import keep_freed_memory
-from vqa_rnn.models import ModelSizes, VqaModel, count_products
+from vqa_rnn.models import VqaModel, count_products
 from vqa_rnn.precision import auto_precision, native_precision, set_float32_products
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
@@ -142,7 +142,7 @@ class _Trainings:
         self._encoded = encode_splits(config, {"train": questions}, tokenizer, answers)["train"]
         self._features = StoreFeatures(store, self._encoded.image_ids)
         self._config, self._device, self._seconds = config, device, seconds
-        self.sizes = ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers))
+        self.sizes = measure_sizes(config, tokenizer, store, answers)
         questions_a_part = -(-config.training.batch_size // config.training.accumulation)
         self.products = count_products(config.model, self.sizes, questions_a_part)
         if device.type == "cpu":

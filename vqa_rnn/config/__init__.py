@@ -30,7 +30,15 @@ from vqa_rnn.config.model import ModelConfig
 from vqa_rnn.config.paths import run_path, store_path
 from vqa_rnn.config.reasoning import Reasoning
 from vqa_rnn.config.section import Positive, Section, Share
-from vqa_rnn.config.text import CellName, RecurrentOptions, TextConfig, TextEncoderConfig
+from vqa_rnn.config.text import (
+    CellName,
+    RecurrentOptions,
+    RecurrentTextEncoder,
+    TextConfig,
+    TextEncoderConfig,
+    TextEncoderOptions,
+    TransformerTextEncoder,
+)
 from vqa_rnn.config.training import (
     AdamaxOptimizer,
     AdamOptimizer,
@@ -88,6 +96,7 @@ __all__ = [
     "ProductFusion",
     "Reasoning",
     "RecurrentOptions",
+    "RecurrentTextEncoder",
     "RunConfig",
     "Schedule",
     "Section",
@@ -98,8 +107,10 @@ __all__ = [
     "StepSchedule",
     "TextConfig",
     "TextEncoderConfig",
+    "TextEncoderOptions",
     "TopDownAttention",
     "TrainingConfig",
+    "TransformerTextEncoder",
     "VisdialDataset",
     "Visual7wDataset",
     "VqaDataset",

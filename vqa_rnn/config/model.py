@@ -1,8 +1,9 @@
 """`model`: features and tokens to scores."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vqa_rnn.config.attention import Attention, NoAttention
 from vqa_rnn.config.fusion import Fusion, McbFusion, NoFusion, ProductFusion, SumFusion
@@ -10,13 +11,13 @@ from vqa_rnn.config.heads import ClassifierHead, Head
 from vqa_rnn.config.history import History, NoHistory
 from vqa_rnn.config.reasoning import NoReasoning, Reasoning
 from vqa_rnn.config.section import Section
-from vqa_rnn.config.text import TextEncoderConfig
+from vqa_rnn.config.text import RecurrentTextEncoder, TextEncoderConfig
 
 
 class ModelConfig(Section):
     """From features and tokens to scores."""
 
-    question: TextEncoderConfig = TextEncoderConfig()
+    question: TextEncoderConfig = RecurrentTextEncoder()
     """How questions and choices are read."""
     history: History = NoHistory()
     """How a dialog's history is read."""
@@ -36,6 +37,20 @@ class ModelConfig(Section):
     """Dropout on the region features."""
     ablate: Literal["none", "question_only", "image_only", "choices_only"] = "none"
     """Train without a part: `question_only` sees no image, `image_only` no question, `choices_only` neither."""
+
+    @field_validator("question", mode="before")
+    @classmethod
+    def _questions_are_read_by_a_recurrent_network(cls, value: Any) -> Any:
+        return {"name": "recurrent", **value} if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _words_have_vectors_of_their_own(self) -> "ModelConfig":
+        """A transformer's word states depend on the whole text, which these parts do not have when they look words up."""
+        if self.question.name == "transformer":
+            for part, name in (("head", "generative"), ("history", "late_fusion")):
+                if getattr(self, part).name == name:
+                    raise ValueError(f"{part}.name={name} reads word by word: it needs question.name=recurrent")
+        return self
 
     @model_validator(mode="after")
     def _words_have_no_history(self) -> "ModelConfig":

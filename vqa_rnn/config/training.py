@@ -113,6 +113,8 @@ class TrainingConfig(Section):
     """Peak learning rate."""
     word_vectors_rate: float = Field(1.0, ge=0)
     """Learning rate of word vectors, as a share of the others': 0 leaves them as they begin, 0.1 moves them slowly."""
+    transformer_rate: float = Field(0.02, gt=0)
+    """Learning rate of the layers of a question transformer that are trained, as a share of the others'."""
     weight_decay: float = Field(0.01, ge=0)
     """Weight decay, on weight matrices alone."""
     optimizer: Optimizer = AdamWOptimizer()

@@ -58,6 +58,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _words_have_one_beginning(self) -> "Config":
+        if self.text.vectors is not None and self.model.question.name == "transformer":
+            raise ValueError("text.vectors and model.question.name=transformer both bring word vectors: leave text.vectors out")
         if self.text.vectors is not None and self.training.start_from is not None:
             raise ValueError("text.vectors and training.start_from both say what word vectors begin with: leave one out")
         return self

@@ -10,6 +10,7 @@ from torch.optim import SGD, Adam, Adamax, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from vqa_rnn.config import ConstantSchedule, CosineSchedule, StepSchedule, TrainingConfig
+from vqa_rnn.models.transformer import Transformer
 
 
 class DeviceAdamax(Adamax):
@@ -77,6 +78,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Make the optimizer; weight decay is for matrices alone, and not for word vectors that have a rate of their own.
 
+    A transformer that others trained has a rate of its own as well.
+
     Args:
         model: The model.
         config: Optimizer, learning rates and weight decay.
@@ -84,18 +87,25 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     Returns:
         The optimizer.
     """
-    words = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    pretrained = {id(p) for module in model.modules() if isinstance(module, Transformer) for p in module.parameters()}
+    embeddings = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    words = [weight for weight in embeddings if id(weight) not in pretrained]
     if config.word_vectors_rate == 0:
         for weight in words:
             weight.requires_grad_(False)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    apart = {id(weight) for weight in words if config.word_vectors_rate not in (0, 1)}
-    matrices = [parameter for parameter in parameters if parameter.dim() > 1 and id(parameter) not in apart]
-    others = [parameter for parameter in parameters if parameter.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if apart:
-        slow = [parameter for parameter in parameters if id(parameter) in apart]
-        groups.append({"params": slow, "weight_decay": 0.0, "lr": config.learning_rate * config.word_vectors_rate})
+    shares = dict.fromkeys(pretrained, config.transformer_rate)
+    if config.word_vectors_rate not in (0, 1):
+        shares |= {id(weight): config.word_vectors_rate for weight in words}
+    parts: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+    for parameter in parameters:
+        share = shares.get(id(parameter), 1.0)
+        is_slow_word = share != 1 and id(parameter) not in pretrained
+        parts.setdefault((share, parameter.dim() > 1 and not is_slow_word), []).append(parameter)
+    groups = [
+        {"params": part, "weight_decay": config.weight_decay if decays else 0.0, "lr": config.learning_rate * share}
+        for (share, decays), part in parts.items()
+    ]
     name, options = config.optimizer.name, config.optimizer.model_dump(exclude={"name"})
     device = parameters[0].device.type
     if name == "adamax":

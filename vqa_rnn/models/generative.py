@@ -40,7 +40,7 @@ class GenerativeHead(nn.Module):
         self, config: GenerativeConfig, joint_size: int, num_answers: int, region_size: int, text_encoder: TextEncoder
     ) -> None:
         super().__init__()
-        self.embedding = text_encoder.embedding
+        self.embedding = text_encoder.word_vectors
         word_size = self.embedding.embedding_dim
         self.end_id = self.embedding.num_embeddings
         self.start = nn.Parameter(text_encoder.embedding_std * torch.randn(word_size))  # as a word

@@ -60,9 +60,9 @@ class LateFusion(nn.Module):
 
     def __init__(self, config: LateFusionConfig, text_encoder: TextEncoder) -> None:
         super().__init__()
-        self.embedding = text_encoder.embedding
+        self.embedding = text_encoder.word_vectors
         self.network = RecurrentNetwork(
-            text_encoder.cell, text_encoder.embedding.embedding_dim, text_encoder.output_size, **text_encoder.start
+            text_encoder.cell, self.embedding.embedding_dim, text_encoder.output_size, **text_encoder.start
         )
         self.join = _Join(text_encoder.output_size, config.dropout)
 

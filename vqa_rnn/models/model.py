@@ -3,6 +3,7 @@
 Shape letters: B images, N questions, K regions, D region size, H question vector size, J joint size.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
-from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, Section, TextEncoderConfig
+from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, Section, TextEncoderOptions
 from vqa_rnn.models.attention import ATTENTIONS, Attended
 from vqa_rnn.models.decoding import Method, Written, greedy
 from vqa_rnn.models.fusion import FUSIONS
@@ -35,11 +36,13 @@ class ModelSizes:
         vocabulary_size: Words, with padding and the unknown word.
         feature_size: D.
         num_answers: Size of the answer vocabulary; for the classifier alone.
+        transformer: What a pretrained text encoder is made of, from ``pretrained_text.read_settings``; None without one.
     """
 
     vocabulary_size: int
     feature_size: int
     num_answers: int
+    transformer: Mapping[str, Any] | None = None
 
 
 class Encoded(NamedTuple):
@@ -79,7 +82,7 @@ class VqaModel(nn.Module):
         self.geometry_weight = ((1 if config.feature_scaling == "unit" else sizes.feature_size) / GEOMETRY_SIZE) ** 0.5
         self.feature_dropout = nn.Dropout(config.feature_dropout)
         region_size = sizes.feature_size + (GEOMETRY_SIZE if config.geometry else 0)
-        self.question_encoder = TextEncoder(config.question, sizes.vocabulary_size)
+        self.question_encoder = TextEncoder(config.question, sizes.vocabulary_size, sizes.transformer)
         question_size = self.question_encoder.output_size
         reasons = config.reasoning.name != "none"
         looks = REASONING[config.reasoning.name] if reasons else ATTENTIONS[config.attention.name]
@@ -100,9 +103,9 @@ class VqaModel(nn.Module):
         facts = self._another_encoder(config.question.with_cell(fact_cell), sizes) if fact_cell else self.question_encoder
         self.history = HISTORY_ENCODERS[config.history.name](config.history, facts)  # type: ignore[arg-type]
 
-    def _another_encoder(self, config: TextEncoderConfig, sizes: ModelSizes) -> TextEncoder:
+    def _another_encoder(self, config: TextEncoderOptions, sizes: ModelSizes) -> TextEncoder:
         """One with a network of its own that knows words as the question's does."""
-        encoder = TextEncoder(config, sizes.vocabulary_size)
+        encoder = TextEncoder(config, sizes.vocabulary_size, sizes.transformer)
         encoder.embedding = self.question_encoder.embedding
         return encoder
 

@@ -1,16 +1,18 @@
-"""Texts to vectors: word embedding and a recurrent network.
+"""Texts to vectors: word vectors, or a transformer, and a recurrent network.
 
 Shape letters: N texts, T tokens, E embedding size, H text vector size.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vqa_rnn.batch import beside
-from vqa_rnn.config import TextEncoderConfig
+from vqa_rnn.config import RecurrentTextEncoder, TextEncoderOptions, TransformerTextEncoder
 from vqa_rnn.models.layers import masked_softmax
+from vqa_rnn.models.transformer import Transformer
 from vqa_rnn.rnn import RecurrentNetwork, State, all_states
 
 PADDING_ID = 0
@@ -46,12 +48,13 @@ class EncodedTexts(NamedTuple):
 
 
 class TextEncoder(nn.Module):
-    """A recurrent network over word vectors (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 4).
+    """A recurrent network over words (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 4).
 
-    The paper takes the last state, or with two layers the last states and cells of both (``all_states``: their "deeper LSTM");
-    by option it is the mean or the maximum of the states, as in sentence encoders (Conneau et al. 2017,
-    https://arxiv.org/abs/1705.02364, section 3.2), or their sum with weights ``softmax(w · tanh(W h + b))`` (Yang et al. 2016,
-    https://aclanthology.org/N16-1174, equations 5 to 7).
+    Words are vectors that are learned, or the states of a transformer. The paper takes the last state, or with two layers the
+    last states and cells of both (``all_states``: their "deeper LSTM"); by option it is the mean or the maximum of the states,
+    as in sentence encoders (Conneau et al. 2017, https://arxiv.org/abs/1705.02364, section 3.2), or their sum with weights
+    ``softmax(w · tanh(W h + b))`` (Yang et al. 2016, https://aclanthology.org/N16-1174, equations 5 to 7). A transformer may
+    also stand alone: its states are pooled.
 
     Attributes:
         output_size: H.
@@ -61,38 +64,56 @@ class TextEncoder(nn.Module):
         start: How it starts, as keyword arguments of ``RecurrentNetwork``.
     """
 
-    def __init__(self, config: TextEncoderConfig, vocabulary_size: int) -> None:
+    def __init__(self, config: TextEncoderOptions, vocabulary_size: int, transformer: Mapping[str, Any] | None = None) -> None:
         """Make the layers.
 
         Args:
             config: Cell and sizes.
             vocabulary_size: Words, with padding and the unknown word.
+            transformer: What the transformer is made of, where the config names one.
         """
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary_size, config.embedding_size, padding_idx=PADDING_ID)
-        self.embedding.weight.detach().mul_(config.embedding_std)  # torch draws them with a deviation of 1
-        self.embedding_std = config.embedding_std
-        self.network = RecurrentNetwork(
-            config.cell,
-            config.embedding_size,
-            config.hidden_size,
-            num_layers=config.num_layers,
-            bidirectional=config.bidirectional,
-            dropout=config.dropout,
-            **config.start(),
-        )
+        self.embedding_std, self.word_dropout, size = 1.0, 0.0, 0
+        if isinstance(config, RecurrentTextEncoder):
+            size = config.embedding_size
+            embedding = nn.Embedding(vocabulary_size, size, padding_idx=PADDING_ID)
+            embedding.weight.detach().mul_(config.embedding_std)  # torch draws them with a deviation of 1
+            self.embedding_std, self.word_dropout = config.embedding_std, config.word_dropout
+            self.embedding: nn.Module = embedding
+        elif isinstance(config, TransformerTextEncoder):
+            assert transformer is not None, "the run says what its transformer is made of"
+            self.embedding = Transformer(transformer, config.trained_layers)
+            size = self.embedding.output_size
+        self.network: RecurrentNetwork | None = None
+        self.output_size = size
+        if not (isinstance(config, TransformerTextEncoder) and config.alone):
+            self.network = RecurrentNetwork(
+                config.cell,
+                size,
+                config.hidden_size,
+                num_layers=config.num_layers,
+                bidirectional=config.bidirectional,
+                dropout=config.dropout,
+                **config.start(),
+            )
+            self.output_size = self.network.output_size
+        self.word_size = self.output_size
         self.cell = config.cell
         self.start = config.start()
         self.dropout = nn.Dropout(config.dropout)
-        self.word_dropout = config.word_dropout
         self.pooling = config.pooling
         self.score: nn.Module | None = None
         if config.pooling == "attention":
-            size = self.network.output_size
+            size = self.word_size
             self.score = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
-        self.output_size = self.word_size = self.network.output_size
-        if config.pooling == "all_states":
+        if config.pooling == "all_states" and self.network is not None:
             self.output_size *= config.num_layers * self.network.num_states
+
+    @property
+    def word_vectors(self) -> nn.Embedding:
+        """The vectors of single words, which a transformer does not have."""
+        assert isinstance(self.embedding, nn.Embedding), "the config refuses what reads word by word with a transformer"
+        return self.embedding
 
     def set_word_vectors(self, ids_n: Tensor, vectors_nE: Tensor) -> None:
         """Begin with given vectors for some words; the others get their deviation.
@@ -101,9 +122,18 @@ class TextEncoder(nn.Module):
             ids_n: (n,) int64.
             vectors_nE: (n, E) float.
         """
-        weight = self.embedding.weight.detach()
+        weight = self.word_vectors.weight.detach()
         weight.mul_(vectors_nE.std() / self.embedding_std)
         weight[ids_n] = vectors_nE.to(weight)
+
+    def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with the transformer's weights that others trained.
+
+        Args:
+            weights: By name, from ``pretrained_text.read_weights``.
+        """
+        assert isinstance(self.embedding, Transformer)
+        self.embedding.load_pretrained(weights)
 
     def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """Encode texts of any field.
@@ -116,7 +146,7 @@ class TextEncoder(nn.Module):
             (N, H) float.
         """
         if tokens_NT.shape[0] == 0:
-            return self.embedding.weight.new_zeros(0, self.output_size)
+            return next(self.embedding.parameters()).new_zeros(0, self.output_size)
         words_NTE, lengths_N = self._look_up(tokens_NT, lengths_N)
         return self.dropout(self._pool(words_NTE, lengths_N))
 
@@ -131,8 +161,12 @@ class TextEncoder(nn.Module):
             The texts.
         """
         words_NTE, lengths_N = self._look_up(tokens_NT, lengths_N)
-        states_NTS, final = self.network(words_NTE, lengths_N)
-        vectors_NH = self._pool_end(final) if self.pooling in OF_THE_END else self._pool_states(states_NTS, lengths_N)
+        if self.network is None:
+            states_NTS = words_NTE
+            vectors_NH = self._pool_states(states_NTS, lengths_N)
+        else:
+            states_NTS, final = self.network(words_NTE, lengths_N)
+            vectors_NH = self._pool_end(final) if self.pooling in OF_THE_END else self._pool_states(states_NTS, lengths_N)
         return EncodedTexts(self.dropout(vectors_NH), self.dropout(states_NTS), _exist(states_NTS, lengths_N))
 
     def _look_up(self, tokens_NT: Tensor, lengths_N: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,15 +181,20 @@ class TextEncoder(nn.Module):
         if self.training and self.word_dropout:
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout
             tokens_NT = tokens_NT.masked_fill(dropped & (tokens_NT != PADDING_ID), UNKNOWN_ID)
+        if isinstance(self.embedding, Transformer):
+            return self.dropout(self.embedding(tokens_NT, lengths_N)), lengths_N
         return self.dropout(self.embedding(tokens_NT)), lengths_N
 
     def _pool(self, words_NTE: Tensor, lengths_N: Tensor) -> Tensor:
+        if self.network is None:
+            return self._pool_states(words_NTE, lengths_N)
         if self.pooling in OF_THE_END:  # states of all words take room
             return self._pool_end(self.network.final_state(words_NTE, lengths_N))
         states_NTH, _ = self.network(words_NTE, lengths_N)
         return self._pool_states(states_NTH, lengths_N)
 
     def _pool_end(self, final: State) -> Tensor:
+        assert self.network is not None
         return all_states(final) if self.pooling == "all_states" else self.network.last_output(final)
 
     def _pool_states(self, states_NTH: Tensor, lengths_N: Tensor) -> Tensor:

