@@ -434,6 +434,7 @@ NO_OTHERS = ("model.attention.name=none", "model.fusion.name=none")
         ),
         ("model.attention={name: co_attention, hidden_size: 8}", "model.fusion={name: mcb, hidden_size: 16, dropout: 0.2}"),
         ("model.attention={name: recurrent, hidden_size: 8}", "model.fusion={name: gated, hidden_size: 8, weight_norm: true}"),
+        ("model.attention={name: recurrent, hidden_size: 8, hard: true}",),
         (*NO_OTHERS, "model.reasoning={name: mac, hidden_size: 8, kernel_size: 1, dropout: 0.2, gate: true}"),
         (*NO_OTHERS, "model.reasoning={name: film, hidden_size: 8, kernel_size: 1, joint_size: 8, dropout: 0.2}"),
         (*NO_OTHERS, "model.reasoning={name: relation, hidden_size: 8, dropout: 0.2}"),

@@ -79,6 +79,8 @@ class RecurrentAttention(AttentionOptions):
     """Size of its state, which is the image vector, and of the layer that scores a region."""
     num_looks: int = Field(3, ge=1)
     """How many looks."""
+    hard: bool = False
+    """Each look sees one region, drawn in training and learned by REINFORCE, and not all of them weighed."""
 
 
 Attention = Annotated[

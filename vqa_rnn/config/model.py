@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from vqa_rnn.config.attention import Attention, NoAttention
+from vqa_rnn.config.attention import Attention, NoAttention, RecurrentAttention
 from vqa_rnn.config.fusion import Fusion, McbFusion, NoFusion, ProductFusion, SumFusion
 from vqa_rnn.config.heads import ClassifierHead, Head
 from vqa_rnn.config.history import History, NoHistory
@@ -50,6 +50,12 @@ class ModelConfig(Section):
             for part, name in (("head", "generative"), ("history", "late_fusion")):
                 if getattr(self, part).name == name:
                     raise ValueError(f"{part}.name={name} reads word by word: it needs question.name=recurrent")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_drawn_earns_a_score(self) -> "ModelConfig":
+        if isinstance(self.attention, RecurrentAttention) and self.attention.hard and self.head.name == "generative":
+            raise ValueError("attention.hard=true learns from the score of an answer, which head.name=generative has none of")
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from torch.nn import functional
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
 from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, Section, TextEncoderOptions
-from vqa_rnn.models.attention import ATTENTIONS, Attended
+from vqa_rnn.models.attention import ATTENTIONS, Attended, Policy
 from vqa_rnn.models.decoding import Method, Written, greedy
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.generative import GenerativeHead
@@ -52,11 +52,25 @@ class Encoded(NamedTuple):
         joint: (N, J) float, question and image in one vector.
         regions: (B, K, D) float, the images' regions as the model sees them.
         maps: (N, looks, K) float, where it looked; None where regions are not weighed.
+        policy: In training, which regions a hard attention chose; else None.
     """
 
     joint: Tensor
     regions: Tensor
     maps: Tensor | None
+    policy: Policy | None = None
+
+
+class Sampled(NamedTuple):
+    """Scores that hang on regions which were drawn: what ``VqaModel.forward`` gives in training with a hard attention.
+
+    Attributes:
+        logits: (N, A) or (N, C) float32, by head.
+        policy: What was drawn.
+    """
+
+    logits: Tensor
+    policy: Policy
 
 
 class VqaModel(nn.Module):
@@ -173,7 +187,7 @@ class VqaModel(nn.Module):
         assert self.fusion is not None
         attended: Attended = self.attention(*inputs)
         joint_NJ = self.fusion(attended.question, attended.image, attended.image_index)
-        return Encoded(joint_NJ, regions_BKD, attended.maps)
+        return Encoded(joint_NJ, regions_BKD, attended.maps, attended.policy)
 
     def _read_questions(self, batch: Batch) -> EncodedTexts:
         """The questions with their history, and their words where somebody reads them."""
@@ -201,16 +215,19 @@ class VqaModel(nn.Module):
         """
         return self.head(encoded.joint, encoded.regions, batch)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor | Sampled:
         """Score the answers of every question.
 
         Args:
             batch: The batch, on the model's device.
 
         Returns:
-            (N, A) or (N, C) float32 logits, by head; in training (N,) log-probabilities from a generative head.
+            (N, A) or (N, C) float32 logits, by head; in training (N,) log-probabilities from a generative head, and ``Sampled``
+            logits with a hard attention.
         """
-        return self.answer(self.encode(batch), batch)
+        encoded = self.encode(batch)
+        logits = self.answer(encoded, batch)
+        return logits if encoded.policy is None else Sampled(logits, encoded.policy)
 
     @property
     def text_choices(self) -> TextChoices | None:
@@ -246,8 +263,11 @@ class VqaModel(nn.Module):
         """
         return self.head.probabilities(logits)
 
-    def losses(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def losses(self, logits: Tensor | Sampled, batch: Batch) -> tuple[Tensor, Tensor]:
         """The head's loss of each question.
+
+        With a hard attention its gradient holds that of REINFORCE (Ba et al. 2015, section 3), and of the baseline's squared
+        error; its value is the head's alone.
 
         Args:
             logits: From ``forward``.
@@ -256,9 +276,15 @@ class VqaModel(nn.Module):
         Returns:
             (N,) float32, 0 where the truth is not known or not among the answers, and (N,) bool, where it is.
         """
-        return self.head.losses(logits, batch)
+        if not isinstance(logits, Sampled):
+            return self.head.losses(logits, batch)
+        losses_N, counts_N = self.head.losses(logits.logits, batch)
+        reward_N = self.head.question_scores(logits.logits.detach(), batch).float()
+        surplus_N = reward_N - logits.policy.baseline.float()
+        chosen_N = surplus_N.square() - surplus_N.detach() * logits.policy.log_p.float()
+        return losses_N + (chosen_N - chosen_N.detach()) * counts_N, counts_N
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, logits: Tensor | Sampled, batch: Batch) -> Tensor:
         """The mean loss.
 
         Args:

@@ -12,7 +12,7 @@ and gives ``Attended``. What depends on an image alone is computed once an image
 
 from typing import Any
 
-from vqa_rnn.models.attention.attended import Attended
+from vqa_rnn.models.attention.attended import Attended, Policy
 from vqa_rnn.models.attention.bilinear import BilinearAttention
 from vqa_rnn.models.attention.co_attention import CoAttention
 from vqa_rnn.models.attention.glimpses import GlimpseAttention
@@ -38,6 +38,7 @@ __all__ = [
     "CoAttention",
     "GlimpseAttention",
     "MeanPooling",
+    "Policy",
     "RecurrentAttention",
     "StackedAttention",
     "TopDownAttention",

@@ -5,6 +5,18 @@ from typing import NamedTuple
 from torch import Tensor
 
 
+class Policy(NamedTuple):
+    """Where an attention that looks at single regions chose to look, in training.
+
+    Attributes:
+        log_p: (N,) float, the log-probability of what was chosen, over all looks.
+        baseline: (N,) float, the score that was expected before the answer.
+    """
+
+    log_p: Tensor
+    baseline: Tensor
+
+
 class Attended(NamedTuple):
     """Image vectors, and where they come from.
 
@@ -13,9 +25,11 @@ class Attended(NamedTuple):
         image: (M, D) float: one a question, or one an image where the question was not looked at.
         image_index: (N,) int64, each question's row of ``image``; None where they go one to one.
         maps: (N, looks, K) float, how much each look saw of each region; None where none was weighed.
+        policy: The choices of regions that no gradient goes through; None where there are none.
     """
 
     question: Tensor
     image: Tensor
     image_index: Tensor | None
     maps: Tensor | None
+    policy: Policy | None = None

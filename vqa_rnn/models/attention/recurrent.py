@@ -6,10 +6,12 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 import torch
 from torch import Tensor, nn
 
-from vqa_rnn.models.attention.attended import Attended
+from vqa_rnn.models.attention.attended import Attended, Policy
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.text_encoder import EncodedTexts
 from vqa_rnn.rnn import CELLS
+
+TINY = 1e-12
 
 
 class RecurrentAttention(nn.Module):
@@ -18,6 +20,11 @@ class RecurrentAttention(nn.Module):
     The state begins with ``tanh(W q + b)``. At each look ``p = softmax(w · tanh(W_v v_k + W_h h))``, the glimpse is
     ``Σ p_k v_k``, and the cell reads it. The last state is the image vector. This is the soft form of the lecture's recurrent
     attention (Ba et al. 2015, https://arxiv.org/abs/1412.7755), with the question as its context.
+
+    ``hard``, as in the paper: the glimpse is one region, in training drawn from p, else the likeliest. p learns by REINFORCE
+    (the paper's section 3): ``VqaModel.losses`` adds the gradient of ``-(R - b) log p``, where R is the score of the answer and
+    b a baseline that a linear layer learns. Differs from the paper: one sample a question; regions, not coordinates; a baseline
+    of the question alone.
     """
 
     reads_words = False
@@ -30,6 +37,7 @@ class RecurrentAttention(nn.Module):
         cell: str,
         hidden_size: int,
         num_looks: int,
+        hard: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -39,6 +47,7 @@ class RecurrentAttention(nn.Module):
         self.key = nn.Linear(region_size, hidden_size)
         self.query = nn.Linear(hidden_size, hidden_size, bias=False)
         self.score = nn.Linear(hidden_size, 1, bias=False)
+        self.baseline = nn.Linear(hidden_size, 1) if hard else None
         self.dropout = nn.Dropout(dropout)
         self.output_size, self.question_size = hidden_size, question_size
 
@@ -52,17 +61,31 @@ class RecurrentAttention(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, A) image vectors, and a map a look.
+            (N, A) image vectors, a map a look, and in training what a hard attention chose.
         """
         key_NKA = self.key(regions_BKD).index_select(0, image_index_N)
         regions_NKD, mask_NK = regions_BKD.index_select(0, image_index_N), region_mask_BK[image_index_N]
         first_NA = self.begin(questions.vectors).tanh()
         state = (first_NA, *(torch.zeros_like(first_NA) for _ in range(self.cell.num_states - 1)))
-        maps = []
+        maps, chosen_log_p = [], first_NA.new_zeros(len(first_NA))
         for _ in range(self.num_looks):
             logits_NK = self.score(self.dropout((key_NKA + self.query(state[0]).unsqueeze(1)).tanh())).squeeze(2)
             weights_NK = masked_softmax(logits_NK, mask_NK).to(regions_NKD.dtype)
+            if self.baseline is not None:
+                place_N1 = self._choose(weights_NK)
+                chosen_log_p = chosen_log_p + weights_NK.gather(1, place_N1).clamp(min=TINY).log().squeeze(1)
+                exists_N1 = mask_NK.gather(1, place_N1).to(weights_NK.dtype)  # an image may have no region
+                weights_NK = torch.zeros_like(weights_NK).scatter(1, place_N1, exists_N1)
             glimpse_ND = (weights_NK.unsqueeze(1) @ regions_NKD).squeeze(1)
             state = self.cell.step(self.cell.project(glimpse_ND), state)
             maps.append(weights_NK)
-        return Attended(questions.vectors, state[0], None, torch.stack(maps, dim=1))
+        policy = None
+        if self.baseline is not None and self.training:
+            policy = Policy(chosen_log_p, self.baseline(first_NA.detach()).squeeze(1))
+        return Attended(questions.vectors, state[0], None, torch.stack(maps, dim=1), policy)
+
+    def _choose(self, weights_NK: Tensor) -> Tensor:
+        """(N, 1) int64, one region of each image."""
+        if not self.training:
+            return weights_NK.argmax(dim=1, keepdim=True)
+        return torch.multinomial(weights_NK.detach().float().clamp(min=TINY), 1)
