@@ -13,7 +13,7 @@ from vqa_rnn.annotations.visual7w import read_visual7w
 from vqa_rnn.annotations.vqa import read_vqa
 from vqa_rnn.annotations.vqa_rad import read_vqa_rad
 from vqa_rnn.benchmarks.benchmark import Benchmark, Submission, answer_text
-from vqa_rnn.config import (
+from vqa_rnn.config.dataset import (
     ClevrDataset,
     ClevrDialogDataset,
     DaquarDataset,
