@@ -21,8 +21,10 @@ QUESTIONS = [
     slake(qid=2, answer="Yes", img_name="b.jpg", content_type="Size"),
     slake(qid=3, answer="No", img_name="c.jpg", content_type="Size"),
     slake(qid=4, answer="Yes", img_name="d.jpg"),
+    slake(qid=5, answer="Lung", answer_type="OPEN", img_name="e.jpg"),
 ]
-RIGHT = [{"qid": 1, "answer": "liver"}, {"qid": 2, "answer": "no"}, {"qid": 4, "answer": "yes"}, {"qid": 3, "answer": "No"}]
+RIGHT = [{"qid": 5, "answer": "Lung"}, {"qid": 1, "answer": "liver"}, {"qid": 2, "answer": "no"}, {"qid": 4, "answer": "yes"}]
+RIGHT += [{"qid": 3, "answer": "No"}]
 
 
 def score(folder: Path, results: Any, *options: str) -> tuple[int, list[str]]:
@@ -35,22 +37,22 @@ def score(folder: Path, results: Any, *options: str) -> tuple[int, list[str]]:
 def test_open_closed_and_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert score(tmp_path, RIGHT, "--json")[0] == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["accuracy"], report["open"], report["closed"]) == (0.75, 1.0, pytest.approx(2 / 3))
+    assert (report["accuracy"], report["open"], report["closed"]) == (0.8, 1.0, pytest.approx(2 / 3))
     assert report["per_question_type"] == {"Organ": 1.0, "Size": 0.5}
     assert report["per_answer_type"] == {"closed": pytest.approx(2 / 3), "open": 1.0}
     low, high = report["intervals"]["accuracy"]
-    assert low < 0.75 <= high
-    assert report["signature"].startswith("slake|language:en|split:val|n:4|")
+    assert low < 0.8 <= high
+    assert report["signature"].startswith("slake|language:en|split:val|n:5|")
     assert score(tmp_path, RIGHT)[0] == 0
     out = capsys.readouterr().out
     assert "open" in out
-    assert "75.00%" in out
+    assert "80.00%" in out
 
 
 @pytest.mark.parametrize(
     ("results", "options", "said"),
     [
-        (RIGHT[:3], (), "1 question missing (3); --allow-missing counts them as wrong"),
+        (RIGHT[:4], (), "1 question missing (3); --allow-missing counts them as wrong"),
         ([*RIGHT, {"qid": 1, "answer": "x"}], (), "1 question answered more than once (1)"),
         ([*RIGHT, {"qid": 77, "answer": "x"}], (), "1 question unknown (77)"),
         ([{"answer": "x"}], (), "[0]: the key 'qid' is missing"),
@@ -73,10 +75,19 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_missing_answers_may_count_as_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert score(tmp_path, RIGHT[:3], "--allow-missing", "--json")[0] == 0
+    assert score(tmp_path, RIGHT[:4], "--allow-missing", "--json")[0] == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["accuracy"], report["num_answered"]) == (0.5, 3)
-    assert "|answered:3|" in report["signature"]
+    assert (report["accuracy"], report["num_answered"]) == (0.6, 4)
+    assert "|answered:4|" in report["signature"]
+
+
+def test_few_images_have_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    slake_folder(tmp_path, train=[slake(qid=9)], validate=QUESTIONS[:4])
+    path = write(tmp_path / "results.json", RIGHT[1:])
+    options = ["--results", str(path), "--split", "val", f"dataset.root={tmp_path}"]
+    assert main(["score", "slake", *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["intervals"] == {"accuracy": None, "open": None, "closed": None}
+    assert main(["score", "slake", *options]) == 0
 
 
 def test_every_row_is_listed_and_explains_itself(capsys: pytest.CaptureFixture[str]):

@@ -2,8 +2,8 @@
 
 How a question travels. Every stage is a module; what it takes and gives is plain data.
 
-1. ``annotations``: official files -> ``records.Annotations`` (``Question`` records and image paths); ``benchmarks`` has a row for
-   each with its reader, metrics, submission and files
+1. ``annotations``: official files -> ``records.Annotations`` (``Question`` records and image paths);
+   ``benchmarks`` has a row for each, with its reader, metrics, submission and files
 2. ``features.extractor``: image files -> (K, D) region features; ``features.store`` keeps them in one HDF5 file
 3. ``text``, ``answers``: training questions -> ``WordTokenizer``, ``AnswerVocabulary``
 4. ``data``: questions and features -> ``batch.Batch``, every distinct image and text once

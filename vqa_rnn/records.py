@@ -98,7 +98,6 @@ class Annotations:
     """The questions of a benchmark and where its images lie.
 
     Attributes:
-        benchmark: Its name, as in ``dataset.name``.
         questions: In the order of the source.
         images: Path of every image that a question names, by image id.
         files: The files that the questions were read from; none for a data set that is installed as a package.
@@ -108,7 +107,6 @@ class Annotations:
             i + 1 of the image: region 0 is the whole of it.
     """
 
-    benchmark: str
     questions: tuple[Question, ...]
     images: dict[str, Path] = field(repr=False)
     files: tuple[Path, ...] = field(default=(), repr=False)

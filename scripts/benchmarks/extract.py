@@ -86,7 +86,7 @@ def our_rate(config: Config, images: dict[str, Path]) -> float:
     """Images a second of the whole job."""
     with tempfile.TemporaryDirectory() as folder:
         features = config.features.model_copy(update={"store": Path(folder) / "store.h5"})
-        annotations = Annotations(benchmark="benchmark", questions=(), images=images)
+        annotations = Annotations(questions=(), images=images)
         report = extract_features(config.model_copy(update={"features": features}), annotations)
         return report.num_done / report.seconds
 

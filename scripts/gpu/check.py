@@ -265,7 +265,7 @@ def extraction() -> dict[str, Any]:
             "features.grid_size=7",
         ]
         config = load_config("easy_vqa", overrides)
-        report = extract_features(config, Annotations(benchmark="check", questions=(), images=images), device="cuda")
+        report = extract_features(config, Annotations(questions=(), images=images), device="cuda")
         transform = Extractor(config.features).transform
         with ProcessPoolExecutor(num_cpus()) as pool:
             list(pool.map(_decode, [transform] * num_cpus(), images.values()))  # until all of them are there

@@ -34,7 +34,6 @@ def test_the_fields_of_a_question(tmp_path: Path):
     content = {"questions": [record(question_index=7, question="Qué es?", program=program), record(question_index=8)]}
     annotations = read_clevr(files(tmp_path, "val", content), ["val"])
     first, second = annotations.questions
-    assert annotations.benchmark == "clevr"
     assert (first.question_id, first.image_id) == ("val/7", "val/CLEVR_val_000000.png")
     assert (first.question, first.split, first.human_answers) == ("Qué es?", "val", ("cube",))
     assert (first.question_type, second.question_type) == ("query attribute", None)

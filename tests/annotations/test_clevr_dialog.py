@@ -101,7 +101,6 @@ def test_a_round_becomes_a_question(tmp_path: Path):
         question_type="count-obj-rel",
         answer_type="number",
     )
-    assert annotations.benchmark == "clevr_dialog"
     assert annotations.images == {"val/CLEVR_val_000007.png": tmp_path / "images/val/CLEVR_val_000007.png"}
     assert annotations.questions[1].history[0] is annotations.questions[2].history[0]
 

@@ -69,7 +69,6 @@ def test_ids_answers_and_paths(tmp_path: Path):
     (tmp_path / "images" / "image3.png").touch()
     (tmp_path / "images" / "image10.jpg").touch()
     annotations = read_daquar(dataset, ["train", "test"])
-    assert annotations.benchmark == "daquar"
     assert [(q.question_id, q.image_id, q.split, q.human_answers) for q in annotations.questions] == [
         ("train/0", "image3", "train", ("desk",)),
         ("train/1", "image10", "train", ("2",)),

@@ -21,7 +21,6 @@ def with_choices() -> Annotations:
 
 
 def test_all_questions_and_images_come(open_ended: Annotations):
-    assert open_ended.benchmark == "easy_vqa"
     assert len(open_ended.split("train")) == 38575
     assert len(open_ended.split("test")) == 9673
     assert open_ended.split("val") == ()

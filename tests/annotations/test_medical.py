@@ -60,7 +60,6 @@ def test_the_quirks_of_vqa_rad(tmp_path: Path):
     ]
     annotations = read_vqa_rad(rad_folder(tmp_path, trainset=content), ["train", "val", "test"])
     first, second, third = annotations.questions
-    assert annotations.benchmark == "vqa_rad"
     assert (first.question_id, first.image_id, first.split) == ("1", "synpic1.jpg", "train")
     assert (first.answer_type, first.question_type, first.phrasing) == ("closed", "PRES, POS", "para")
     assert (second.human_answers, second.answer_type, second.question_type) == (("4",), "open", "OTHER")

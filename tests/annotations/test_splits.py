@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqa_rnn.annotations.splits import carve_validation, cut_folds
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
-from vqa_rnn.records import Question, Split
+from vqa_rnn.records import Annotations, Question, Split
 
 
 def questions_about(images: int, per_image: int = 3, split: Split = "train") -> list[Question]:
@@ -111,3 +111,18 @@ def test_a_fold_has_three_sides_without_an_image_in_common(tmp_path: Path):
         assert {q.split for q in load_annotations(dataset, ["train"]).questions} == {"train"}
         tested += test
     assert sorted(tested) == sorted(f"{i}.png" for i in range(40))
+
+
+def test_ids_that_come_twice_and_training_questions_without_an_answer_are_refused(monkeypatch: pytest.MonkeyPatch):
+    def reading(*questions: Question) -> None:
+        annotations = Annotations(questions=questions, images={"a": Path("a.png")})
+        row = replace(BENCHMARKS["jsonl"], reader=lambda dataset, splits: annotations)
+        monkeypatch.setitem(BENCHMARKS, "jsonl", row)
+        load_annotations(JsonlDataset())
+
+    first = Question(question_id="1", image_id="a", question="?", split="train", human_answers=("red",))
+    with pytest.raises(UserError, match="jsonl: the question id '1' comes twice, in train and in test"):
+        reading(first, replace(first, split="test"))
+    with pytest.raises(UserError, match="jsonl: the training question '2' has no answer"):
+        reading(first, replace(first, question_id="2", human_answers=()))
+    reading(first, replace(first, question_id="2", split="test", human_answers=()))

@@ -99,7 +99,6 @@ def changed(content: dict[str, Any], *place: Any, to: Any) -> dict[str, Any]:
 
 def test_telling(tmp_path: Path):
     annotations = read(tmp_path, TELLING)
-    assert annotations.benchmark == "visual7w"
     assert [(q.question_id, q.split, q.question_type) for q in annotations.questions] == [
         ("10", "train", "what"),
         ("11", "train", "when"),

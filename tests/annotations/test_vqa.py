@@ -102,7 +102,6 @@ def test_the_answers_come_in_the_order_of_the_questions(tmp_path: Path):
 
 def test_every_field_of_a_question(tmp_path: Path):
     annotations = read_vqa(v2(tmp_path), ["val"])
-    assert annotations.benchmark == "vqa"
     assert annotations.questions[1] == Question(
         question_id="458752001",
         image_id="458752",

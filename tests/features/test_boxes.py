@@ -97,7 +97,7 @@ def test_boxes_need_the_whole_image():
 def annotate(folder: Path, counts: list[int]) -> Annotations:
     given = {f"{i}": boxes(*((j, j, j + 20, j + 9) for j in range(n))) for i, n in enumerate(counts)}
     images = {name: noise(folder / f"{name}.png", seed=int(name)) for name in given}
-    return Annotations(benchmark="visual7w", questions=(), images=images, boxes=given)
+    return Annotations(questions=(), images=images, boxes=given)
 
 
 @pytest.mark.parametrize("method", ["roi", "crop"])
@@ -140,7 +140,7 @@ def test_more_images_keep_the_boxes_that_were_done(tmp_path: Path, monkeypatch: 
 
 def test_a_data_set_without_boxes_is_refused(tmp_path: Path):
     annotations = annotate(tmp_path, [1, 1])
-    plain = Annotations(benchmark="jsonl", questions=(), images=annotations.images)
+    plain = Annotations(questions=(), images=annotations.images)
     with pytest.raises(UserError, match=r"features\.output=boxes: jsonl gives no boxes"):
         extract_features(config_for(tmp_path / "store.h5", output="boxes"), plain)
     assert not list(tmp_path.glob("*.h5"))

@@ -177,7 +177,7 @@ def test_a_job_stores_what_the_extractor_gives_batch_by_batch(precision: str, tm
         "easy_vqa",
         [f"features.store={tmp_path / 'store.h5'}", "features.batch_rows=4", f"features.precision={precision}"],
     )
-    extract_features(config, Annotations(benchmark="any", questions=(), images=paths), device="cuda")
+    extract_features(config, Annotations(questions=(), images=paths), device="cuda")
     store, extractor = open_store(tmp_path / "store.h5"), Extractor(config.features, "cuda")
     for start in range(0, len(paths), 4):
         images = [extractor.transform.prepare(path) for path in list(paths.values())[start : start + 4]]

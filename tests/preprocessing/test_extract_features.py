@@ -35,7 +35,7 @@ def draw_pictures(folder: Path, ids: list[str], size: int = 24) -> Annotations:
         seed = xxhash.xxh32_intdigest(image_id.encode())
         pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"{image_id}.png")
-    return Annotations(benchmark="jsonl", questions=(), images={name: folder / f"{name}.png" for name in ids})
+    return Annotations(questions=(), images={name: folder / f"{name}.png" for name in ids})
 
 
 def numbered(count: int) -> list[str]:
@@ -157,7 +157,7 @@ def test_fewer_images_are_served_by_the_store_that_has_them(tmp_path: Path) -> N
     annotations = draw_pictures(tmp_path / "images", numbered(5))
     config = config_for(tmp_path / "store.h5")
     extract_features(config, annotations)
-    fewer = Annotations(benchmark="jsonl", questions=(), images=dict(list(annotations.images.items())[:2]))
+    fewer = Annotations(questions=(), images=dict(list(annotations.images.items())[:2]))
     report = extract_features(config, fewer)
     assert (report.num_images, report.num_done) == (5, 0)
 
@@ -439,7 +439,7 @@ def test_a_job_killed_twice_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -
 
     config = config_for(killed, image_size=64)
     images = {f"images/{name}.png": path for name, path in annotations.images.items()}
-    report = extract_features(config, Annotations(benchmark="jsonl", questions=(), images=images))
+    report = extract_features(config, Annotations(questions=(), images=images))
     assert report.num_done == NUM_KILLED - done_before
     assert content(killed) == content(whole)
 
@@ -489,14 +489,14 @@ def test_features_of_replaced_weights_are_noticed(tmp_path: Path) -> None:
 
 def test_without_a_library_no_image_is_read_and_each_is_one_region_of_zeros(tmp_path: Path) -> None:
     images = {name: tmp_path / "nowhere" / f"{name}.png" for name in ("a", "b")}
-    annotations = Annotations(benchmark="jsonl", questions=(), images=images)
+    annotations = Annotations(questions=(), images=images)
     config = config_for(tmp_path / "store.h5", library="none")
     assert extract_features(config, annotations).num_images == 2
     store = open_store(tmp_path / "store.h5")
     check_store(store, config.features)
     assert everything(store).shape == (2, 1, 1)
     assert (everything(store) == 0).all()
-    more = Annotations(benchmark="jsonl", questions=(), images=images | {"c": tmp_path / "c.png"})
+    more = Annotations(questions=(), images=images | {"c": tmp_path / "c.png"})
     assert extract_features(config, more).num_images == 3
     assert len(open_store(tmp_path / "store.h5").image_ids) == 3
     with pytest.raises(UserError, match=r"was made with features\.backbone=none/"):

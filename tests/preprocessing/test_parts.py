@@ -98,7 +98,7 @@ def test_more_processes_than_batches(pictures: Annotations, tmp_path: Path):
 
 def test_a_finished_store_that_lacks_images_is_made_whole_by_one_process(pictures: Annotations, tmp_path: Path):
     shared, whole = tmp_path / "shared.h5", tmp_path / "whole.h5"
-    few = Annotations(benchmark="jsonl", questions=(), images=dict(list(pictures.images.items())[:30]))
+    few = Annotations(questions=(), images=dict(list(pictures.images.items())[:30]))
     share_out(shared, few, 0)
     with pytest.raises(UserError, match=r"shared.json lacks 20 of 50 images: run vqa-rnn preprocess in one process"):
         share_out(shared, pictures, 0)
@@ -185,5 +185,5 @@ def test_one_of_two_processes_is_killed_and_started_again(tmp_path: Path):
         process.stdout.close()
     config = Config.model_validate(config_for(tmp_path / "whole.h5", image_size=64, batch_rows=2))
     images = {f"images/{name}.png": path for name, path in annotations.images.items()}
-    extract_features(config, Annotations(benchmark="jsonl", questions=(), images=images))
+    extract_features(config, Annotations(questions=(), images=images))
     assert_same(open_store(joined_path(shared)), open_store(tmp_path / "whole.h5"))

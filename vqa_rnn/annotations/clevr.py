@@ -104,7 +104,7 @@ def read_clevr(dataset: ClevrDataset, splits: Sequence[Split]) -> Annotations:
                 relational=record.relational,
             )
             questions.append(question)
-    return Annotations(benchmark="clevr", questions=tuple(questions), images=images, files=tuple(files))
+    return Annotations(questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _type(program: Sequence[_Function]) -> str | None:

@@ -95,7 +95,7 @@ def read_clevr_dialog(dataset: ClevrDialogDataset, splits: Sequence[Split]) -> A
             images[image_id] = folder / image.image_filename
             for dialog_index, dialog in enumerate(image.dialogs):
                 questions += _questions(dialog, f"{split}/{image.image_index}-{dialog_index}", image_id, split)
-    return Annotations(benchmark="clevr_dialog", questions=tuple(questions), images=images, files=tuple(files))
+    return Annotations(questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _checked_images(path: Path, *, withheld: bool) -> Iterator[_Image]:

@@ -54,7 +54,7 @@ def read_daquar(dataset: DaquarDataset, splits: Sequence[Split]) -> Annotations:
         questions += _with_choices(read) if dataset.multiple_choice else read
     folder = dataset.root / "images"
     images = {q.image_id: _image_path(folder, q.image_id) for q in questions}
-    return Annotations(benchmark="daquar", questions=tuple(questions), images=images, files=tuple(files))
+    return Annotations(questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _has_one_answer(question: Question) -> bool:

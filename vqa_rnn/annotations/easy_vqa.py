@@ -65,7 +65,7 @@ def read_easy_vqa(dataset: EasyVqaDataset, splits: Sequence[Split]) -> Annotatio
                 answer_type=kind,
             )
             questions.append(question)
-    return Annotations(benchmark="easy_vqa", questions=tuple(questions), images=images)
+    return Annotations(questions=tuple(questions), images=images)
 
 
 def _draw_choices(answer: str, kind: str, question_id: str) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
             images[image_id] = path.parent / line.image
             named_at.setdefault(image_id, f"{path}:{number}")
             questions.append(_question(line, question_id, image_id))
-    return Annotations(benchmark="jsonl", questions=tuple(questions), images=images, files=(path,), named_at=named_at)
+    return Annotations(questions=tuple(questions), images=images, files=(path,), named_at=named_at)
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -74,7 +74,7 @@ def read_slake(dataset: SlakeDataset, splits: Sequence[Split]) -> Annotations:
             raise UserError(f"{path} has no question in dataset.language={dataset.language}: it holds {found}")
         questions += asked
     images = {question.image_id: dataset.root / "imgs" / question.image_id for question in questions}
-    return Annotations(benchmark="slake", questions=tuple(questions), images=images, files=tuple(files))
+    return Annotations(questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _question(record: _Record, where: str, split: Split) -> Question:

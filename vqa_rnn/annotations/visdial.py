@@ -119,7 +119,7 @@ def read_visdial(dataset: VisdialDataset, splits: Sequence[Split]) -> Annotation
             questions += _questions(dialog, file.data, split, dense)
         if dense_path:
             check_dense(dense, num_options, dense_path)
-    return Annotations(benchmark="visdial", questions=tuple(questions), images=images, files=tuple(files))
+    return Annotations(questions=tuple(questions), images=images, files=tuple(files))
 
 
 def checked_dialogs(file: DialogFile, path: Path, *, withheld: bool) -> Iterator[Dialog]:

@@ -186,7 +186,7 @@ def read_visual7w(dataset: Visual7wDataset, splits: Sequence[Split]) -> Annotati
         questions, boxes = _point(pointed, _index(content.boxes, where), where)
         names = {image.image_id: image.filename for _, image in pointed}
     paths = {str(image_id): dataset.root / "images" / (name or f"v7w_{image_id}.jpg") for image_id, name in names.items()}
-    return Annotations(benchmark="visual7w", questions=tuple(questions), images=paths, files=(path,), boxes=boxes)
+    return Annotations(questions=tuple(questions), images=paths, files=(path,), boxes=boxes)
 
 
 def _wanted(content: Visual7wFile[Choice], splits: Sequence[Split]) -> list[tuple[str, Visual7wImage[Choice]]]:

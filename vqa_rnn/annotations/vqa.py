@@ -237,7 +237,7 @@ def read_vqa(dataset: VqaDataset, splits: Sequence[Split]) -> Annotations:
             )
         questions += read
         images |= paths
-    return Annotations(benchmark="vqa", questions=tuple(questions), images=images, files=tuple(files))
+    return Annotations(questions=tuple(questions), images=images, files=tuple(files))
 
 
 def _subset(dataset: VqaDataset, split: Split) -> str:

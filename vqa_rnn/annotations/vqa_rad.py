@@ -75,7 +75,7 @@ def read_vqa_rad(dataset: VqaRadDataset, splits: Sequence[Split]) -> Annotations
         questions += [_question(record, f"{path}: [{number}]", split) for number, record in records]
     folder = root / (PUBLIC_IMAGES if (root / PUBLIC_IMAGES).is_dir() else "images")
     images = {question.image_id: folder / question.image_id for question in questions}
-    return Annotations(benchmark="vqa_rad", questions=tuple(questions), images=images, files=tuple(dict.fromkeys(files)))
+    return Annotations(questions=tuple(questions), images=images, files=tuple(dict.fromkeys(files)))
 
 
 def _is_test(record: _Record) -> bool:

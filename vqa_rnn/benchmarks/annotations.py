@@ -23,7 +23,7 @@ def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
         The questions of these splits, and the paths of their images.
 
     Raises:
-        UserError: A file is missing or wrong, or a question id comes twice.
+        UserError: A file is missing or wrong, a question id comes twice, or a training question has no answer.
     """
     sources: list[Split] = []
     if dataset.folds is not None:
@@ -42,11 +42,14 @@ def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
     if not any(question.split == "val" for question in questions):
         questions = carve_validation(questions, dataset.validation_fraction, dataset.split_seed)
         cut_splits.add("val")
-    seen: set[str] = set()
+    seen: dict[str, Split] = {}
     for question in questions:
         if question.question_id in seen:
-            raise UserError(f"{dataset.name}: the question id '{question.question_id}' comes twice")
-        seen.add(question.question_id)
+            places = " and in ".join(dict.fromkeys((seen[question.question_id], question.split)))
+            raise UserError(f"{dataset.name}: the question id '{question.question_id}' comes twice, in {places}")
+        seen[question.question_id] = question.split
+        if question.split == "train" and not question.human_answers:
+            raise UserError(f"{dataset.name}: the training question '{question.question_id}' has no answer")
     kept = tuple(question for question in questions if question.split in splits)
     images = {question.image_id: annotations.images[question.image_id] for question in kept}
     boxes = {image_id: annotations.boxes[image_id] for image_id in images if image_id in annotations.boxes}

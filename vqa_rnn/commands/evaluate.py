@@ -1,6 +1,7 @@
 """``vqa-rnn evaluate``: a run to figures, with intervals, by type, and the floors beside them."""
 
 import hashlib
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from vqa_rnn.metrics.floors import text_floors
 from vqa_rnn.metrics.intervals import bootstrap_interval
 from vqa_rnn.metrics.signature import signature
 from vqa_rnn.records import Prediction, Question, Split
+
+log = logging.getLogger("vqa_rnn")
 
 SHUFFLE_SEED = 0
 
@@ -135,11 +138,14 @@ def measure(
     if split is None:
         split = "test" if any(question.human_answers for question in annotations.split("test")) else "val"
     check_unchanged(run, annotations, split)
-    questions = tuple(question for question in annotations.split(split) if question.human_answers)
+    every = annotations.split(split)
+    questions = tuple(question for question in every if question.human_answers)
+    if 0 < len(questions) < len(every):
+        log.warning("%d of %d questions are left out: their answers are withheld", len(every) - len(questions), len(every))
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
     check_questions(config, questions)
-    benchmark = annotations.benchmark
+    benchmark = config.dataset.name
     store = store_of_config(config, images_of(questions, annotations), run)
     questions = readable_questions(config, store, questions, split)
     encoded = encode_questions(questions, run.tokenizer, run.answers)

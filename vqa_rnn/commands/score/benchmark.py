@@ -12,7 +12,7 @@ from vqa_rnn.commands.score.results import check_ids
 from vqa_rnn.config.files import change_config, validate_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.accuracy import by_type
-from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval
 from vqa_rnn.metrics.signature import signature
 from vqa_rnn.records import Prediction, Question, Split
 
@@ -31,7 +31,7 @@ def score_benchmark(
 
     Returns:
         The benchmark's metrics with their 95% intervals by image, ``per_answer_type`` and the like for the first of them, as
-        fractions; how many questions there are, and a signature.
+        fractions; how many questions there are, and a signature. With few images an interval is None.
 
     Raises:
         UserError: A file is missing or wrong, the split is empty or its answers are withheld, or the results are not of these
@@ -61,6 +61,7 @@ def score_benchmark(
     metrics = benchmark.metrics(questions, {q.question_id: answered.get(q.question_id, _nothing(q)) for q in questions})
     shown = {metric: scores for metric, scores in metrics.items() if not np.isnan(scores).all()}
     image_ids = [question.image_id for question in questions]
+    few = len(set(image_ids)) < FEWEST_IMAGES
     headline = next(iter(metrics))
     return {
         "benchmark": name,
@@ -68,7 +69,7 @@ def score_benchmark(
         "num_questions": len(questions),
         **({"num_answered": num_answered} if allow_missing else {}),
         **{metric: float(np.nanmean(scores)) for metric, scores in shown.items()},
-        "intervals": {metric: list(bootstrap_interval(scores, image_ids)) for metric, scores in shown.items()},
+        "intervals": {metric: None if few else list(bootstrap_interval(shown[metric], image_ids)) for metric in shown},
         **{
             f"per_{field}": {kind: row[headline] for kind, row in kinds.items()}
             for field, kinds in by_type(questions, {headline: metrics[headline]}).items()
