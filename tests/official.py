@@ -218,3 +218,24 @@ DRAW: dict[str, Callable[..., Path]] = {
     "clevr": draw_clevr,
     "clevr_dialog": draw_clevr_dialog,
 }
+
+
+def draw_medical(root: Path, name: str, images: int = 8) -> Path:
+    """SLAKE or VQA-RAD: an open and a closed question an image; test without answers."""
+    splits = (
+        {"train": "train", "val": "validate", "test": "test"} if name == "slake" else {"train": "trainset", "test": "testset"}
+    )
+    number = 0
+    for split, file in splits.items():
+        records: list[dict[str, Any]] = []
+        for _ in range(images):
+            place = f"xmlab{number}/source.jpg" if name == "slake" else f"synpic{number}.jpg"
+            (colour, shape, _box), *_ = draw_scene(root / ("imgs" if name == "slake" else "images") / place, number)
+            said = {"img_name": place, "q_lang": "en"} if name == "slake" else {"image_name": place, "phrase_type": "freeform"}
+            asked = [("What is at the top left?", shape, "OPEN"), (f"Is a {colour} {shape} there?", "Yes", "CLOSED")]
+            for question, answer, kind in asked:
+                truth = {} if split == "test" else {"answer": answer}
+                records.append(said | truth | {"qid": len(records) + 1000 * number, "question": question, "answer_type": kind})
+            number += 1
+        write(root / f"{file}.json", records)
+    return root

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.features.test_detectors import RCNN, rcnn  # noqa: F401 - a fixture
-from tests.official import draw_clevr, draw_clevr_dialog, draw_visdial, draw_visual7w, draw_vqa
+from tests.official import draw_clevr, draw_clevr_dialog, draw_medical, draw_visdial, draw_visual7w, draw_vqa
 from vqa_rnn.cli import main
 from vqa_rnn.config.files import list_recipes, load_config
 from vqa_rnn.features.store import open_store
@@ -28,7 +28,7 @@ SMALL = [
     "text.min_answer_count=1",
     "evaluation.bootstrap_samples=20",
 ]
-OFFICIAL = {"vqa", "visual7w", "visdial", "clevr", "clevr_dialog"}
+OFFICIAL = {"vqa", "visual7w", "visdial", "clevr", "clevr_dialog", "slake", "vqa_rad"}
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -60,10 +60,11 @@ def _in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 TESTED = {"vqa", "vqa/regions", "vqa/v1", "vqa/v1_multiple_choice", "visual7w", "visual7w/mlp", "visual7w/pointing"}
 CLEVR = ["clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small", "clevr/small_cnn_lstm", "clevr/small_lstm"]
-SHAPES_VQA = ["shapes_vqa", "shapes_vqa/mean"]
+SHAPES_VQA = ["shapes_vqa", "shapes_vqa/mac", "shapes_vqa/mean"]
 VISDIAL = ["visdial", "visdial/hierarchical", "visdial/memory", "visdial/memory_attention", "visdial/generative", "visdial/v09"]
 VISDIAL += ["visdial/text", "shapes_dialog"]
-TESTED |= {*CLEVR, *SHAPES_VQA, *VISDIAL, "clevr_dialog"}
+MEDICAL = ["slake", "vqa_rad"]
+TESTED |= {*CLEVR, *SHAPES_VQA, *VISDIAL, *MEDICAL, "clevr_dialog"}
 
 
 def test_every_official_recipe_is_tried_here():
@@ -127,6 +128,22 @@ def test_clevr(recipe: str, capsys: pytest.CaptureFixture[str]):
     evaluated = run(capsys, "evaluate", "runs/it", "--json")
     assert evaluated["split"] == "val"
     assert set(evaluated["per_type"]["question_type"]) == {"count", "query attribute"}
+
+
+@pytest.mark.parametrize("recipe", MEDICAL)
+def test_medical(recipe: str, capsys: pytest.CaptureFixture[str]):
+    root = draw_medical(load_config(recipe).dataset.root, recipe)  # type: ignore[union-attr]
+    train(capsys, recipe)
+    assert len(predict(capsys, "test")) == 16
+    rows = predict(capsys, "val")
+    assert {type(row["qid"]) for row in rows} == {int}
+    evaluated = run(capsys, "evaluate", "runs/it", "--json")
+    assert evaluated["split"] == "val"
+    assert list(evaluated["metrics"]) == ["accuracy", "open", "closed"]
+    assert evaluated["floors"]["question_string"].keys() >= {"accuracy", "open", "closed"}
+    scored = run(capsys, "score", recipe, "--results", "val.json", "--split", "val", f"dataset.root={root}", "--json")
+    assert {name: scored[name] for name in evaluated["metrics"]} == pytest.approx(evaluated["metrics"])
+    assert scored["num_questions"] == len(rows)
 
 
 @pytest.mark.parametrize("recipe", VISDIAL)
