@@ -16,6 +16,7 @@ from vqa_rnn.features.store.copying import fill_store
 from vqa_rnn.progress import progress_bar
 
 Ids = Literal["as-is", "coco"]
+FILES_SKETCHED, PLACES_SKETCHED, BYTES_SKETCHED = 64, 256, 4096
 
 
 def import_features(
@@ -36,8 +37,8 @@ def import_features(
         ``output``.
 
     Raises:
-        UserError: There is a store already, a source is not as its format says, a name has no number, sizes differ, or a value
-            is too large for ``dtype``.
+        UserError: There is a store already, or an unfinished one of other files; a source is not as its format says, a name has
+            no number, sizes differ, or a value is too large for ``dtype``.
     """
     _check_alike(sources, files)
     places: dict[str, tuple[Source, int]] = {}
@@ -57,7 +58,7 @@ def import_features(
             "output": "boxes" if "boxes" in first.region_columns else "regions",
         },
     }
-    known = [description, image_ids, dtype, first.feature_size]
+    known = [description, image_ids, dtype, first.feature_size, [_sketch(file) for file in files]]
     fingerprint = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
     def write_rows(writer: StoreWriter, rows: range) -> None:
@@ -77,6 +78,24 @@ def import_features(
             region_columns=first.region_columns,
             advance=lambda count: progress.advance(task, count),
         )
+
+
+def _sketch(path: Path) -> str:
+    """Tell files of one name from each other: a hash of their sizes, and of some of their content, as all of it may be 25 GB.
+
+    Of a folder, of the names and sizes of its files and some content of a few.
+    """
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for number, file in enumerate(files):
+        size = file.stat().st_size
+        digest.update(f"{file.relative_to(path).as_posix()} {size}\n".encode())
+        if number % max(1, len(files) // FILES_SKETCHED) == 0:
+            with file.open("rb") as content:
+                for place in range(PLACES_SKETCHED):
+                    content.seek(size * place // PLACES_SKETCHED)
+                    digest.update(content.read(BYTES_SKETCHED))
+    return digest.hexdigest()
 
 
 def _check_alike(sources: Sequence[Source], files: Sequence[Path]) -> None:

@@ -124,3 +124,20 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, capsys: pytest
     assert "was begun with other features" in run(capsys, "convert", store.path, output, code=2)[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.partial.h5", "other.h5", "store.h5"]
     np.testing.assert_array_equal(everything(store), everything(open_store(store.path)))
+
+
+@pytest.mark.parametrize("output", ["copy.lmdb", "copy.h5"])
+def test_damage_is_not_copied_as_if_it_were_right(tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str):
+    store = make(tmp_path / "store.h5")
+    with h5py.File(store.path, "r") as content:
+        place = content["features"].id.get_offset()
+    np.memmap(store.path, mode="r+", dtype=np.uint8)[place + 4] ^= 1
+    said = run(capsys, "convert", store.path, tmp_path / output, code=2)[1]
+    assert f"{store.path} is damaged: the features of image {store.image_ids[0]} are not those that were" in said
+    assert not (tmp_path / output).exists()
+
+
+def test_a_list_of_parts_that_names_itself_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps({"format_version": 1, "parts": ["all.json"]}))
+    assert f"error: {path} names itself among the parts" in run(capsys, "info", path, code=2)[1]

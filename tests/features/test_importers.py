@@ -440,3 +440,34 @@ def test_imported_features_of_other_images_are_named(
 
 def test_every_format_is_tested():
     assert {*RAGGED, "visdial-hdf5", "grid-feats-pth", "arrays"} == set(SOURCES)
+
+
+def test_what_a_file_holds_is_part_of_what_features_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """A file that was corrected after an import had stopped at it does not go on with what was read before."""
+    monkeypatch.setattr("vqa_rnn.features.store.copying.ROWS_AT_ONCE", 1)
+    path, output = tsv(tmp_path), tmp_path / "store.h5"
+    good = path.read_text()
+    lines = good.splitlines()
+    broken = lines[-1].split("\t")
+    broken[-1] = broken[-1][:-8] + "!!!!" + broken[-1][-4:]
+    path.write_text("\n".join([*lines[:-1], "\t".join(broken)]) + "\n")
+    arguments = ["features", "import", "bottom-up-tsv", str(path), "-o", str(output), "--dtype", "float32"]
+    first = import_file("bottom-up-tsv", write_tsv(tmp_path / "x.tsv", [line.split("\t") for line in lines]), tmp_path / "x.h5")
+    other = lines[0].split("\t")
+    other[-1] = base64_of(FEATURES["1"] + 1)
+    write_tsv(tmp_path / "x.tsv", [other, *(line.split("\t") for line in lines[1:])])
+    assert import_file("bottom-up-tsv", tmp_path / "x.tsv", tmp_path / "y.h5").fingerprint != first.fingerprint
+    assert main(arguments) == 2
+    if partial_path(output).exists():
+        path.write_text(good)
+        capsys.readouterr()
+        assert main(arguments) == 2
+        assert f"{partial_path(output)} was begun with other features: delete it" in capsys.readouterr().err
+
+
+def test_a_folder_of_tsv_files_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tsv(tmp_path)
+    assert main(["features", "import", "bottom-up-tsv", str(tmp_path), "-o", str(tmp_path / "store.h5")]) == 2
+    assert f"error: {tmp_path} is a folder: give its .tsv files" in capsys.readouterr().err

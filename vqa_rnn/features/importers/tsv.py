@@ -39,6 +39,8 @@ class TsvSource(Source):
         Raises:
             UserError: A line is cut off, or has other fields.
         """
+        if path.is_dir():
+            raise UserError(f"{path} is a folder: give its .tsv files")
         self._path = path
         self._places: list[tuple[int, int]] = []  # first byte, number of the line
         self.names, counts, twice = [], [], 0

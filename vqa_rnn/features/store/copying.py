@@ -84,7 +84,7 @@ def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Advance = 
         advance: Told how many images were done, again and again.
 
     Raises:
-        UserError: As ``fill_store``; or the stores do not belong together or hold an image twice.
+        UserError: As ``fill_store``; or the stores do not belong together, hold an image twice, or are damaged.
     """
     source = sources[0] if len(sources) == 1 else JoinedStore(path, sources)
 
@@ -93,6 +93,12 @@ def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Advance = 
         for row in rows:
             if not source.written[row]:
                 writer.fail(row)
+        damaged = source.damaged(written)
+        if damaged:
+            raise UserError(
+                f"{source.path} is damaged: the features of image {source.image_ids[damaged[0]]} are not those that were "
+                "written; vqa-rnn features verify names all such images"
+            )
         writer.copy_rows(source, written, written.tolist())
 
     fill_store(

@@ -157,8 +157,8 @@ def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, ND
                     places[name] = (dataset.id.get_offset(), dataset.shape, dataset.dtype)
     except OSError as error:
         raise UserError(f"cannot open {path} as HDF5: it is of another kind, cut off or damaged ({error})") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is an HDF5 file but not a feature store: {error}") from error
+    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:  # the last two: HDF5's own structure
+        raise UserError(f"{path} is an HDF5 file but not a feature store, or is damaged: {error}") from error
     missing = [name for name in ("features", *IMAGE_COLUMNS) if places[name][0] is None]
     if missing and len(image_ids):
         raise UserError(f"{path} is not a feature store: {missing[0]} is missing or not contiguous")

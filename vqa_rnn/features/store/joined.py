@@ -130,4 +130,6 @@ def read_joined(path: Path) -> list[Path]:
     names = content.get("parts") if isinstance(content, dict) else None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path} does not name the parts of a feature store")
+    if any((path.parent / name).resolve() == path.resolve() for name in names):
+        raise UserError(f"{path} names itself among the parts of a feature store")
     return [path.parent / name for name in names]

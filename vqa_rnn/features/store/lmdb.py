@@ -79,7 +79,7 @@ class LmdbStore(FeatureStore):
             found[:] = self._copy(name, rows, None)
             return found
         to = found.reshape(-1).view(np.uint8).data  # bytes to bytes: arrays of each row would cost as much as the copy
-        with self._environment.begin(buffers=True) as transaction:
+        with _reading(self.path), self._environment.begin(buffers=True) as transaction:
             for i, row in enumerate(rows.tolist()):
                 value = transaction.get(_key(row))
                 count = 0 if value is None else _HEADER.unpack_from(value)[1]
