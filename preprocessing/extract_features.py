@@ -170,16 +170,20 @@ def _open_finished(
     def is_there(image_id: str) -> bool:
         if image_id not in store.row_of and image_id not in store.skipped:
             return False
-        image = annotations.images[image_id]
-        if config.features.library == "none" or not image.is_file() or _touched(image) <= made:
-            return True
-        row = store.row_of.get(image_id)
-        return row is not None and xxhash.xxh64_intdigest(image.read_bytes()) == store.source_hash[row]
+        return config.features.library == "none" or not _was_replaced(store, image_id, annotations.images[image_id], made)
 
     lacking = [image_id for image_id in image_ids if not is_there(image_id)]
     for image_id in lacking:
         store.row_of.pop(image_id, None)
     return store, lacking
+
+
+def _was_replaced(store: FeatureStore, image_id: str, image: Path, made: float) -> bool:
+    """Whether an image file has been touched since a time, and holds something else than what the store's row was made of."""
+    if not image.is_file() or _touched(image) <= made:
+        return False
+    row = store.row_of.get(image_id)
+    return row is None or xxhash.xxh64_intdigest(image.read_bytes()) != store.source_hash[row]
 
 
 def _touched(image: Path) -> float:
@@ -213,6 +217,13 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
             "delete it, or set features.store to another path"
         )
     goes_on = begun is not None and begun.image_ids == image_ids
+    if begun is not None:
+        stopped = partial_path(path).stat().st_mtime
+        images = annotations.images
+        replaced = [name for name in begun.row_of if name in images and _was_replaced(begun, name, images[name], stopped)]
+        for image_id in replaced:
+            del begun.row_of[image_id]
+        goes_on = goes_on and not replaced
     if begun is not None and not goes_on:
         earlier.append(begun)
     del begun, first  # an LMDB file that is open for reading cannot be opened for writing

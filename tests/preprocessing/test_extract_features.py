@@ -328,6 +328,25 @@ def test_an_image_that_was_replaced_is_extracted_anew(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.flatnonzero(before != after), [7])
 
 
+def test_an_image_that_was_replaced_after_a_stop_is_extracted_anew_when_the_job_goes_on(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    config, same = config_for(tmp_path / "store.h5"), config_for(tmp_path / "same.h5")
+    begin(config, annotations, "006")
+    begin(same, annotations, "006")
+    left = extract_features(same, annotations).num_done
+    assert left < 8
+    later = time.time() + 10
+    os.utime(annotations.images["000"], (later, later))  # touched, but the same
+    Image.new("RGB", (24, 24), "red").save(annotations.images["001"])
+    os.utime(annotations.images["001"], (later, later))
+    assert extract_features(config, annotations).num_done == left + 1
+    whole = config_for(tmp_path / "whole.h5")
+    extract_features(whole, annotations)
+    one, other = open_store(tmp_path / "store.h5"), open_store(tmp_path / "whole.h5")
+    np.testing.assert_array_equal(everything(one), everything(other))
+    np.testing.assert_array_equal(one.source_hash, other.source_hash)
+
+
 def test_a_mended_image_is_tried_again_when_the_job_goes_on(tmp_path: Path) -> None:
     annotations = draw_pictures(tmp_path / "images", numbered(10))
     extract_features(config_for(tmp_path / "whole.h5"), annotations)
