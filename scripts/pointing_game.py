@@ -66,9 +66,8 @@ def main() -> int:
         column.justify = "right"
     for name, row in report["rows"].items():
         ends = " to ".join(f"{100 * end:.1f}" for end in row["interval"])
-        table.add_row(
-            name, f"{100 * row['hits']:.1f}%", ends, *(f"{100 * row[kind]:.1f}%" for kind in ("relational", "others"))
-        )
+        kinds = ("-" if row[each] is None else f"{100 * row[each]:.1f}%" for each in ("relational", "others"))
+        table.add_row(name, f"{100 * row['hits']:.1f}%", ends, *kinds)
     Console().print(table)
     return 0
 

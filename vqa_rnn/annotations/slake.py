@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from vqa_rnn.annotations.json_files import read_official
-from vqa_rnn.annotations.medical import answer_type
+from vqa_rnn.annotations.medical import answer_type, human_answers
 from vqa_rnn.config import SlakeDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Question, Split, is_empty
@@ -82,16 +82,12 @@ def _question(record: _Record, where: str, split: Split) -> Question:
         raise UserError(f"{where}.q_lang: en or zh is needed, not '{record.q_lang}'")
     if is_empty(record.question):
         raise UserError(f"{where}.question is empty")
-    answer = (record.answer or "").strip()
-    if not answer and split != "test":
-        said = "missing" if record.answer is None else "empty"
-        raise UserError(f"{where}: the key 'answer' is {said}; only test questions are without")
     return Question(
         question_id=str(record.qid),
         image_id=record.img_name,
         question=record.question,
         split=split,
-        human_answers=(answer,) if answer else (),
+        human_answers=human_answers(record.answer, split, where),
         question_type=record.content_type,
         answer_type=answer_type(record.answer_type, where),
         language=record.q_lang,

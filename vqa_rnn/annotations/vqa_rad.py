@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from vqa_rnn.annotations.json_files import read_official
-from vqa_rnn.annotations.medical import answer_type
+from vqa_rnn.annotations.medical import answer_type, human_answers
 from vqa_rnn.config import VqaRadDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Question, Split, is_empty
@@ -85,17 +85,12 @@ def _is_test(record: _Record) -> bool:
 def _question(record: _Record, where: str, split: Split) -> Question:
     if is_empty(record.question):
         raise UserError(f"{where}.question is empty")
-    answer = None if record.answer is None else str(record.answer).strip()
-    if not answer and split == "train":
-        raise UserError(
-            f"{where}: the key 'answer' is {'missing' if answer is None else 'empty'}; only test questions are without"
-        )
     return Question(
         question_id=str(record.qid),
         image_id=record.image_name,
         question=record.question,
         split=split,
-        human_answers=(answer,) if answer else (),
+        human_answers=human_answers(record.answer, split, where),
         question_type=(record.question_type or "").strip().upper() or None,
         answer_type=answer_type(record.answer_type, where),
         phrasing=(record.phrase_type or "").strip().removeprefix("test_") or None,

@@ -29,7 +29,7 @@ def submission_text(form: Submission, questions: Sequence[Question], predictions
     return "[\n" + ",\n".join(rows) + "\n]\n"
 
 
-def read_submission(path: Path, form: Submission, questions: Sequence[Question]) -> list[tuple[str, Prediction]]:
+def read_submission(path: Path, form: Submission, questions: Sequence[Question]) -> list[Prediction]:
     """Read a submission whose entries say an answer's text.
 
     Args:
@@ -38,7 +38,7 @@ def read_submission(path: Path, form: Submission, questions: Sequence[Question])
         questions: The questions that may be answered.
 
     Returns:
-        The id and the prediction of each entry, in the order of the file. What answers no question keeps its key as its id.
+        The prediction of each entry, in the order of the file. What answers no question keeps its key as its id.
         An answer's place among the choices is that of its text; -1 where it is none of them.
 
     Raises:
@@ -58,7 +58,7 @@ def read_submission(path: Path, form: Submission, questions: Sequence[Question])
         if question is not None and question.choices:
             choice = question.choices.index(answer) if answer in question.choices else -1
         question_id = key if question is None else question.question_id
-        read.append((question_id, Prediction(question_id=question_id, answer=answer, probability=1.0, choice=choice)))
+        read.append(Prediction(question_id=question_id, answer=answer, probability=1.0, choice=choice))
     return read
 
 

@@ -421,10 +421,11 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
     Raises:
         UserError: A classifier has fewer than two answers.
     """
-    tokenizer = build_tokenizer(questions, config.text)
     question = config.model.question
     if question.name == "transformer":
-        tokenizer = SubwordTokenizer(read_tokenizer(question.weights), config.text.max_tokens)
+        tokenizer: WordTokenizer = SubwordTokenizer(read_tokenizer(question.weights), config.text.max_tokens)
+    else:
+        tokenizer = build_tokenizer(questions, config.text)
     if config.model.head.name != "classifier":
         return tokenizer, AnswerVocabulary([])
     answers = build_answers(questions, config.text)

@@ -23,7 +23,7 @@ class Transformer(nn.Module):
     """
 
     def __init__(self, settings: Mapping[str, Any], trained_layers: int | Literal["all"]) -> None:
-        """Build it with random weights; ``load_state_dict`` gives it those of ``pretrained_text.read_weights``.
+        """Build it with random weights; ``load_pretrained`` gives it those that others trained.
 
         Args:
             settings: From ``pretrained_text.read_settings``.

@@ -20,8 +20,5 @@ def count_products(config: ModelConfig, sizes: ModelSizes, num_questions: int) -
     """
     with torch.device("meta"):
         model = VqaModel(config, sizes)
-    words = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
-    parameters = {id(parameter): parameter.numel() for parameter in model.parameters()}
-    for weight in words:
-        parameters.pop(id(weight), None)
-    return sum(parameters.values()) * num_questions
+    words = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in words) * num_questions

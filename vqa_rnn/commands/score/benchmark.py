@@ -51,13 +51,13 @@ def score_benchmark(
         raise UserError(f"{name}: {num_withheld:,} of {len(questions):,} answers are withheld in the {split} split")
     submitted = read_submission(results, benchmark.submission, questions)
     num_answered = check_ids(
-        [question_id for question_id, _ in submitted],
+        [prediction.question_id for prediction in submitted],
         [question.question_id for question in questions],
         results,
         "question",
         allow_missing=allow_missing,
     )
-    answered = dict(submitted)
+    answered = {prediction.question_id: prediction for prediction in submitted}
     metrics = benchmark.metrics(questions, {q.question_id: answered.get(q.question_id, _nothing(q)) for q in questions})
     shown = {metric: scores for metric, scores in metrics.items() if not np.isnan(scores).all()}
     image_ids = [question.image_id for question in questions]
