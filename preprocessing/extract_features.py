@@ -24,7 +24,7 @@ from vqa_rnn.features.regions import Regions
 from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_store, open_writer, partial_path
 from vqa_rnn.features.store.parts import JOINED, Share, count_parts, cut, join_parts, part_path
 from vqa_rnn.features.weights import weights_file_hash
-from vqa_rnn.files import hold, nearest
+from vqa_rnn.files import hold
 from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
@@ -41,7 +41,7 @@ class ExtractionReport:
 
     Attributes:
         store: The finished store.
-        num_images: Images in it.
+        num_images: Images in it, with those that were skipped.
         num_done: Images done by this job; the others were done before.
         failed: Reason by image id, for images skipped by this job.
         seconds: Time from the first image read to the last row written.
@@ -55,7 +55,13 @@ class ExtractionReport:
 
 
 def extract_features(
-    config: Config, annotations: Annotations, device: str = "cpu", share: Share = ALONE, num_workers: int | None = None
+    config: Config,
+    annotations: Annotations,
+    device: str = "cpu",
+    share: Share = ALONE,
+    num_workers: int | None = None,
+    *,
+    check_images: bool = False,
 ) -> ExtractionReport:
     """Make the feature store of a config, or finish the one that was begun.
 
@@ -71,6 +77,8 @@ def extract_features(
         device: Where the backbone runs.
         share: Which of several processes this is.
         num_workers: Processes that decode images beside a GPU; by default one for each processor.
+        check_images: Read every image file to see whether it is still the one that its features are of. By default only those
+            that were written since the store was.
 
     Returns:
         What was done. A finished store is left alone; one that lacks images is made anew with its rows taken over, but for
@@ -86,14 +94,20 @@ def extract_features(
     path = find_store(config, annotations.images, unfinished=True)
     if config.features.library == "imported":
         return _report_imported(path, config, image_ids)
-    finished, lacking = _open_finished(path, config, annotations, image_ids)
+    finished, lacking = _open_finished(path, config, annotations, image_ids, check_images)
     if finished is not None and not lacking:
         _say_what_stays(finished, config)
-        return _report_finished(finished, image_ids)
+        report = _report_finished(finished, image_ids)
+        if report.failed and not config.features.skip_damaged:
+            raise UserError(
+                f"{path}: {len(report.failed)} images could not be read when it was made, such as {next(iter(report.failed))}: "
+                "replace them and run this again, or set features.skip_damaged=true to leave their questions out"
+            )
+        return report
     made = path
     path = path.with_suffix(SUFFIXES[config.features.format]) if path.suffix == JOINED else path
     count = count_parts(path) if finished is None else 0
-    job = _Job(config, annotations, device, num_workers or num_cpus())
+    job = _Job(config, annotations, device, num_workers or num_cpus(), check_images)
     if share.num_parts > 1 and finished is not None:
         raise UserError(
             f"{made} lacks {len(lacking)} of {len(image_ids)} images: run vqa-rnn preprocess in one process, or set "
@@ -142,8 +156,9 @@ def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, 
 class _Job:
     """What is to be done, and the extractor, which is loaded once."""
 
-    def __init__(self, config: Config, annotations: Annotations, device: str, num_workers: int) -> None:
-        self.config, self.annotations, self.device, self.num_workers = config, annotations, device, num_workers
+    def __init__(self, config: Config, annotations: Annotations, device: str, num_workers: int, check_images: bool) -> None:
+        self.config, self.annotations, self.device = config, annotations, device
+        self.num_workers, self.check_images = num_workers, check_images
         self._extractors: list[Extractor | Detector] = []
 
     def open_extractor(self, compute: Mapping[str, Any] | None) -> Extractor | Detector:
@@ -158,14 +173,14 @@ class _Job:
 
 
 def _open_finished(
-    path: Path, config: Config, annotations: Annotations, image_ids: list[str]
+    path: Path, config: Config, annotations: Annotations, image_ids: list[str], check_images: bool
 ) -> tuple[FeatureStore | None, list[str]]:
     """The finished store, and which images it lacks: new ones, and those that were replaced or mended since."""
     if not path.is_file():
         return None, image_ids
     store = open_store(path)
     check_store(store, config.features)
-    made = path.stat().st_mtime
+    made = None if check_images else path.stat().st_mtime
 
     def is_there(image_id: str) -> bool:
         if image_id not in store.row_of and image_id not in store.skipped:
@@ -178,9 +193,9 @@ def _open_finished(
     return store, lacking
 
 
-def _was_replaced(store: FeatureStore, image_id: str, image: Path, made: float) -> bool:
-    """Whether an image file has been touched since a time, and holds something else than what the store's row was made of."""
-    if not image.is_file() or _touched(image) <= made:
+def _was_replaced(store: FeatureStore, image_id: str, image: Path, made: float | None) -> bool:
+    """Whether an image file holds something else than what the store's row was made of; only read if touched since a time."""
+    if not image.is_file() or (made is not None and _touched(image) <= made):
         return False
     row = store.row_of.get(image_id)
     return row is None or xxhash.xxh64_intdigest(image.read_bytes()) != store.source_hash[row]
@@ -195,7 +210,7 @@ def _touched(image: Path) -> float:
 def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> ExtractionReport:
     config, annotations = job.config, job.annotations
     # once more, as another process may have made it before this one's turn
-    finished, lacking = _open_finished(path if path.is_file() else made, config, annotations, image_ids)
+    finished, lacking = _open_finished(path if path.is_file() else made, config, annotations, image_ids, job.check_images)
     if finished is not None and not lacking:
         return _report_finished(finished, image_ids)
     if config.features.library == "none":
@@ -218,7 +233,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
         )
     goes_on = begun is not None and begun.image_ids == image_ids
     if begun is not None:
-        stopped = partial_path(path).stat().st_mtime
+        stopped = None if job.check_images else partial_path(path).stat().st_mtime
         images = annotations.images
         replaced = [name for name in begun.row_of if name in images and _was_replaced(begun, name, images[name], stopped)]
         for image_id in replaced:
@@ -264,7 +279,9 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
             written = write_pool.submit(_write, writer, batch, found)
             num_done += len(batch.good)
             rate = num_done / (time.perf_counter() - started)
-            progress.update(task, advance=len(batch.good) + len(batch.failed), rate=f"{rate:.0f} images/s")
+            progress.update(
+                task, advance=len(batch.good) + len(batch.failed), rate=f"{rate:.{0 if rate >= 10 else 1}f} images/s"
+            )
 
         in_flight: deque[tuple[ImageBatch, Callable[[], list[Regions]]]] = deque()
 
@@ -307,7 +324,8 @@ def _absent_image(annotations: Annotations, absent: list[str]) -> str:
     who = f", which question '{asked[0]}' asks about" if asked and not where else ""
     if path.is_dir():
         return f"{where}{path} is a folder, and an image is needed{who}{more}"
-    near = nearest(path.name, [other.name for other in path.parent.iterdir()]) if path.parent.is_dir() else None
+    others = path.parent.iterdir() if path.parent.is_dir() else ()
+    near = next((other.name for other in others if other.stem.lower() == path.stem.lower()), None)
     guess = f": did you mean {near}?" if near else ""
     return f"{where}no image at {path}{who}{guess}{more}"
 
@@ -334,11 +352,13 @@ def _report_imported(path: Path, config: Config, image_ids: list[str]) -> Extrac
     store = open_store(path)
     check_store(store, config.features)
     lacking = [image_id for image_id in image_ids if image_id not in store.row_of]
-    if lacking and not (config.features.skip_damaged and len(lacking) < len(image_ids)):
-        some = next(iter(store.row_of), "nothing")
+    has_none = len(lacking) == len(image_ids)
+    if lacking and (has_none or not config.features.skip_damaged):
+        names_differ = f"its images are called like {next(iter(store.row_of), 'nothing')}: import it with other --ids"
+        advice = "import theirs too, or set features.skip_damaged=true to leave their questions out"
         raise UserError(
             f"{path} has no features of {len(lacking)} of {len(image_ids)} images of {config.dataset.name}, such as "
-            f"{lacking[0]}; its images are called like {some}: import it with other --ids"
+            f"{lacking[0]}; {names_differ if has_none else advice}"
         )
     return ExtractionReport(path, len(image_ids), 0, dict.fromkeys(lacking, f"not in {path}"), 0.0)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers import Regions, Source
@@ -117,14 +118,18 @@ def _image_id(name: str, ids: Ids) -> str:
     return str(int(found.group(1)))
 
 
+def _unfit(image_id: str, features: NDArray[Any], dtype: np.dtype) -> str:
+    """Say why features cannot be stored."""
+    if np.isfinite(features).all():
+        return f"image {image_id} has a value that is too large for {dtype}: import with --dtype float32"
+    return f"the features of image {image_id} hold NaN or infinity: correct its file, or leave the image out of it"
+
+
 def _write(writer: StoreWriter, rows: range, read: Sequence[Regions], dtype: np.dtype) -> None:
     with np.errstate(over="ignore"):
         features = [regions.features.astype(dtype) for regions in read]
     for row, stored in zip(rows, features, strict=True):
         if not np.isfinite(stored).all():
-            raise UserError(
-                f"image {writer.image_ids[row]} has a value that is no number or too large for {dtype}: "
-                "import with --dtype float32"
-            )
+            raise UserError(_unfit(writer.image_ids[row], read[row - rows.start].features, dtype))
     columns = {name: [regions.columns[name] for regions in read] for name in read[0].columns}
     writer.write(rows, features, [0] * len(read), **columns)

@@ -64,3 +64,11 @@ def test_pictures_are_extracted_trained_on_and_asked_about(
     assert json.loads(line)["answers"]
     assert main(["train", "jsonl", *options, f"features.store={path}", "features.dtype=float32", "run.name=other"]) == 2
     assert "features.dtype=float16, not float32" in capsys.readouterr().err
+    folder = tmp_path / f"tiny-{kind}"
+    if folder.is_dir():
+        (tmp_path / "moved").mkdir()
+        moved = folder.rename(tmp_path / "moved" / folder.name)
+        question = ["--image", "new.png", "--question", "What colour is it?"]
+        assert main(["ask", "runs/seen", *question]) == 2
+        assert "ask: --weights FOLDER" in capsys.readouterr().err
+        assert main(["ask", "runs/seen", *question, "--weights", str(moved)]) == 0

@@ -68,6 +68,9 @@ def message_of(source: str, *overrides: str) -> str:
             ["training.schedule={name: steps, milestones: [5, 5]}"],
             "training.schedule.milestones: each milestone must lie after the one before it (given: [5, 5])",
         ),
+        (["features.layers=nope"], "features.layers: a list is needed, as in features.layers=[…], not 'nope'"),
+        (["features.mean=1"], "features.mean: a list of 3 is needed, as in features.mean=[…,…,…], not 1"),
+        (["features.mean=[0.1,0.2]"], "features.mean: a list of 3 is needed, as in features.mean=[…,…,…], not [0.1, 0.2]"),
         (
             ["training.optimizer={name: sgd, momentum: 0, nesterov: true}"],
             "training.optimizer: nesterov needs a momentum above 0",

@@ -118,7 +118,9 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, capsys: pytest
     assert "do not belong together" in run(capsys, "merge", store.path, tmp_path / "other.h5", "-o", output, code=2)[1]
     odd = tmp_path / "copy.npz"
     assert f"{odd} must end in .h5 or .lmdb" in run(capsys, "convert", store.path, odd, code=2)[1]
+    assert f"{odd} must end in .h5 or .lmdb, which copy" in run(capsys, "merge", store.path, "-o", odd, code=2)[1]
     assert "no feature store at" in run(capsys, "convert", tmp_path / "gone.h5", output, code=2)[1]
+    assert f"{tmp_path} is a folder" in run(capsys, "info", tmp_path, code=2)[1]
     assert "is there already" in run(capsys, "convert", store.path, store.path, code=2)[1]
     begin(output, ["begun"])
     assert "was begun with other features" in run(capsys, "convert", store.path, output, code=2)[1]
@@ -141,3 +143,14 @@ def test_a_list_of_parts_that_names_itself_is_refused(tmp_path: Path, capsys: py
     path = tmp_path / "all.json"
     path.write_text(json.dumps({"format_version": 1, "parts": ["all.json"]}))
     assert f"error: {path} names itself among the parts" in run(capsys, "info", path, code=2)[1]
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".lmdb"])
+def test_an_unfinished_store_says_how_much_is_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str):
+    writer = begin(tmp_path / f"store{suffix}")
+    write(writer, [0, 1, 2])
+    writer.commit()
+    del writer
+    partial = partial_path(tmp_path / f"store{suffix}")
+    assert "3; unfinished, 5 are to do" in run(capsys, "info", partial)[0]
+    assert "it is unfinished, 5 images are to do" in run(capsys, "verify", partial)[0]

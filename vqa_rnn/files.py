@@ -202,9 +202,10 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
         the nearest are listed.
     """
     names = sorted(valid)
-    near = nearest(name, names, cutoff=0.5)
+    longer = [known for known in names if len(name) > 3 and name.lower() in known.lower()]
+    near = min(longer, key=len) if longer else nearest(name, names, cutoff=0.5)
     guess = f": did you mean '{near}'?" if near else ""
     known = ", ".join(names)
     if len(names) > _MOST_LISTED:
-        known = ", ".join(difflib.get_close_matches(name, names, n=5, cutoff=0.0)) + f", … {len(names)} in all"
+        known = ", ".join((longer + difflib.get_close_matches(name, names, n=5, cutoff=0.0))[:5]) + f", … {len(names)} in all"
     return f"unknown {kind} '{name}'{guess} (known: {known})"

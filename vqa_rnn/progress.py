@@ -1,14 +1,22 @@
-"""The progress bar of long work: on stderr, gone when the work is done, silent where stderr is no terminal."""
+"""The progress of long work on stderr: a bar that is gone when the work is done, or in a log a line a minute."""
+
+import logging
+import time
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger("vqa_rnn")
+
+LOG_SECONDS = 60.0
 
 
 def progress_bar() -> Progress:
     """A bar with counts, a rate and the time left.
 
     Returns:
-        A bar whose tasks have a field ``rate``, a text.
+        A bar whose tasks have a field ``rate``, a text. Where stderr is no terminal, it logs a line a minute.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -18,4 +26,29 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    kind = Progress if console.is_terminal else _Lines
+    return kind(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+class _Lines(Progress):
+    """Lines of a log in place of a bar."""
+
+    def __init__(self, *columns: Any, **options: Any) -> None:
+        super().__init__(*columns, **options)
+        self._logged = time.monotonic()
+
+    def update(self, task_id: TaskID, *, advance: float | None = None, **fields: Any) -> None:
+        super().update(task_id, advance=advance, **fields)
+        self._log(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        self._log(task_id)
+
+    def _log(self, task_id: TaskID) -> None:
+        if time.monotonic() - self._logged < LOG_SECONDS:
+            return
+        self._logged = time.monotonic()
+        task = self._tasks[task_id]
+        rate = f", {task.fields['rate']}" if task.fields["rate"] else ""
+        log.info("%s: %d of %d%s", task.description, task.completed, task.total, rate)

@@ -224,7 +224,7 @@ def test_a_folder_that_lacks_a_file_or_is_not_there_is_refused_in_one_line(tmp_p
 
 @pytest.mark.parametrize("name", ["./nothing", "/nothing/here", "a/b/c", "../nothing"])
 def test_a_path_where_nothing_is_is_not_asked_of_the_hub(name: str):
-    assert refusal(build, name) == f"features.backbone={name}: there is no such folder"
+    assert refusal(build, name).startswith(f"features.backbone={name}: there is no such folder")
 
 
 def test_a_name_of_the_hub_has_an_owner():

@@ -403,7 +403,34 @@ def test_a_value_beyond_float16_is_refused(tmp_path: Path, capsys: pytest.Captur
     line = ["5", WIDTH, HEIGHT, 1, base64_of(PIXELS["42"]), base64_of(np.full((1, SIZE), 1e6, np.float32))]
     path = write_tsv(tmp_path / "large.tsv", [line])
     assert main(["features", "import", "bottom-up-tsv", str(path), "-o", str(tmp_path / "store.h5")]) == 2
-    assert "image 5 has a value that is no number or too large for float16" in capsys.readouterr().err
+    assert "image 5 has a value that is too large for float16: import with --dtype float32" in capsys.readouterr().err
+
+
+def test_a_value_that_is_no_number_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    line = ["5", WIDTH, HEIGHT, 1, base64_of(PIXELS["42"]), base64_of(np.full((1, SIZE), np.nan, np.float32))]
+    path = write_tsv(tmp_path / "nan.tsv", [line])
+    arguments = ["features", "import", "bottom-up-tsv", str(path), "-o", str(tmp_path / "store.h5"), "--dtype", "float32"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "the features of image 5 hold NaN or infinity" in error
+    assert f"what was done until then is in {tmp_path / 'store.partial.h5'}" in error
+
+
+def test_the_names_of_arrays_are_refused_beside_other_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["bottom-up-tsv", str(tsv(tmp_path)), "-o", str(tmp_path / "store.h5"), "--ids-key", "names"]
+    assert main(["features", "import", *arguments]) == 2
+    assert "--ids-key is for the format arrays" in capsys.readouterr().err
+
+
+def test_pickled_objects_are_not_advised(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    np.savez(tmp_path / "objects.npz", features=np.array([{"a": 1}], dtype=object))
+    (tmp_path / "objects").mkdir()
+    np.savez(tmp_path / "objects/1.npz", x=np.array([{"a": 1}], dtype=object))
+    for kind, file in (("arrays", "objects.npz"), ("openvqa-npz", "objects")):
+        assert main(["features", "import", kind, str(tmp_path / file), "-o", str(tmp_path / "store.h5")]) == 2
+        error = capsys.readouterr().err
+        assert "pickled objects, which are not read" in error
+        assert "allow_pickle" not in error
 
 
 def test_imported_features_train_and_are_measured_and_ask_says_why_not(
@@ -436,6 +463,24 @@ def test_imported_features_of_other_images_are_named(
     assert "its images are called like 1: import it with other --ids" in capsys.readouterr().err
     assert main(["preprocess", "jsonl", *options]) == 2
     assert "library=imported needs store" in capsys.readouterr().err
+    assert main(["preprocess", "jsonl", *options, "features.store=store.txt"]) == 2
+    assert "store=store.txt must end in .h5 or .lmdb" in capsys.readouterr().err
+
+
+def test_imported_features_of_some_images_are_called_too_few(
+    own_questions: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(own_questions.parent)
+    images = sorted({json.loads(line)["image"] for line in own_questions.read_text().splitlines()})[1:]
+    np.savez("mine.npz", features=RANDOM.normal(size=(len(images), 3, SIZE)), image_id=images)
+    assert main(["features", "import", "arrays", "mine.npz", "-o", "mine.h5"]) == 0
+    options = [f"dataset.path={own_questions}", "features.library=imported", "features.store=mine.h5"]
+    assert main(["preprocess", "jsonl", *options]) == 2
+    assert "import theirs too, or set features.skip_damaged=true" in capsys.readouterr().err
+    assert main(["preprocess", "jsonl", *options, "features.skip_damaged=true"]) == 0
+    assert ", 1 of them skipped" in capsys.readouterr().out
+    assert main(["train", "jsonl", *options]) == 2
+    assert "import those too" in capsys.readouterr().err
 
 
 def test_every_format_is_tested():

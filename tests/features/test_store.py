@@ -108,7 +108,7 @@ def test_plain_h5py_reads_the_documented_format(tmp_path: Path, dtype: str, boxe
         if boxes:
             np.testing.assert_array_equal(file["boxes"][:], random_boxes(3))
         assert file.attrs["format_version"] == FORMAT_VERSION
-        assert set(file.attrs) == {*ATTRIBUTES, "format_version"}
+        assert set(file.attrs) == {*ATTRIBUTES, "format_version", "head_hash"}
         for name in ("backbone", "weights_sha256", "fingerprint"):
             assert file.attrs[name] == ATTRIBUTES[name]
         for name in ("layer", "transform", "compute"):

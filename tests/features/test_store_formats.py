@@ -231,7 +231,11 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "joined.json").write_text("{}")
     assert "does not name the parts" in message(open_store, tmp_path / "joined.json")
     write_joined(tmp_path / "joined.json", [tmp_path / "gone.h5"])
-    assert f"no feature store at {tmp_path / 'gone.h5'}" in message(open_store, tmp_path / "joined.json")
+    assert f"joined.json names {tmp_path / 'gone.h5'} as one of its parts" in message(open_store, tmp_path / "joined.json")
+    (tmp_path / "gone.h5").write_bytes(b"no store")
+    assert f"a part of {tmp_path / 'joined.json'}: cannot open" in message(open_store, tmp_path / "joined.json")
+    (tmp_path / "empty.lmdb").touch()
+    assert "empty.lmdb as LMDB" in message(open_store, tmp_path / "empty.lmdb")
 
 
 def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
@@ -253,3 +257,15 @@ def test_parts_are_found_after_their_folder_was_moved(tmp_path: Path) -> None:
     make(tmp_path / "here" / "store.json")
     (tmp_path / "here").rename(tmp_path / "there")
     check(open_store(tmp_path / "there" / "store.json"))
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".lmdb"])
+@pytest.mark.parametrize(("written", "other"), [(b"train/3", b"train/9"), (b"224", b"225")])
+def test_an_image_id_or_an_attribute_that_was_changed_is_noticed(
+    tmp_path: Path, suffix: str, written: bytes, other: bytes
+) -> None:
+    path = make(tmp_path / f"store{suffix}").path
+    content = path.read_bytes()
+    assert written in content
+    path.write_bytes(content.replace(written, other))
+    assert f"{path} is damaged: its image ids or attributes are not those that were written" in message(open_store, path)

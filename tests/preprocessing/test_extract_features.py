@@ -328,6 +328,20 @@ def test_an_image_that_was_replaced_is_extracted_anew(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.flatnonzero(before != after), [7])
 
 
+def test_a_replaced_image_that_is_older_than_the_store_is_found_on_demand(tmp_path: Path) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    config = config_for(tmp_path / "store.h5")
+    extract_features(config, annotations)
+    before = open_store(tmp_path / "store.h5").source_hash.copy()
+    Image.new("RGB", (24, 24), "red").save(annotations.images["007"])
+    later = time.time() + 10
+    os.utime(tmp_path / "store.h5", (later, later))  # as if it had been copied
+    assert extract_features(config, annotations).num_done == 0
+    assert extract_features(config, annotations, check_images=True).num_done == 1
+    after = open_store(tmp_path / "store.h5").source_hash
+    np.testing.assert_array_equal(np.flatnonzero(before != after), [7])
+
+
 def test_an_image_that_was_replaced_after_a_stop_is_extracted_anew_when_the_job_goes_on(tmp_path: Path) -> None:
     annotations = draw_pictures(tmp_path / "images", numbered(10))
     config, same = config_for(tmp_path / "store.h5"), config_for(tmp_path / "same.h5")
@@ -365,6 +379,8 @@ def test_a_finished_store_still_says_what_could_not_be_read(tmp_path: Path) -> N
     extract_features(config, annotations)
     report = extract_features(config, annotations)
     assert (report.num_done, set(report.failed)) == (0, {"001"})
+    with pytest.raises(UserError, match="1 images could not be read when it was made, such as 001"):
+        extract_features(config_for(tmp_path / "store.h5"), annotations)
     draw_pictures(tmp_path / "images", ["001"])  # mended
     later = time.time() + 10
     os.utime(annotations.images["001"], (later, later))

@@ -309,7 +309,8 @@ def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extr
     if run.features["layer"]:
         settled["layers"] = tuple(run.features["layer"])
     if weights is not None:
-        settled["weights"] = weights
+        is_folder = run.config.features.library == "transformers" and Path(weights).is_dir()
+        settled["backbone" if is_folder else "weights"] = weights
     features = run.config.features.model_copy(update=settled)
     compute = {**run.features["compute"], "compiled": False}  # for one image that would take longer than it saves
     extractor = open_extractor(features, str(device), compute)

@@ -78,7 +78,16 @@ def demo(
 
 @app.command()
 def preprocess(
-    config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False, json_: Json = False
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    print_config: PrintConfig = False,
+    check_images: Annotated[
+        bool,
+        typer.Option(
+            "--check-images", help="Read every image to find those replaced; by default only files newer than the store."
+        ),
+    ] = False,
+    json_: Json = False,
 ) -> None:
     """Extract image features into a store. A stopped job goes on where it was.
 
@@ -88,7 +97,7 @@ def preprocess(
     from vqa_rnn.commands.preprocess import preprocess
     from vqa_rnn.commands.tables import print_extraction
 
-    report = preprocess(loaded)
+    report = preprocess(loaded, check_images=check_images)
     if json_:
         print_json({**asdict(report), "store": str(report.store)})
     else:

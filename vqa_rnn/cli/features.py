@@ -40,12 +40,13 @@ def verify(store: Store, json_: Json = False) -> None:
     if json_:
         print_json(report)
     elif not report["damaged"]:
-        typer.echo(f"{store}: all {report['images']:,} images are as they were written")
+        unfinished = f"; it is unfinished, {report['unfinished']:,} images are to do" if report["unfinished"] else ""
+        typer.echo(f"{store}: all {report['images']:,} images are as they were written{unfinished}")
     if report["damaged"]:
         few = ", ".join(report["damaged"][:5]) + (", …" if len(report["damaged"]) > 5 else "")
         raise UserError(
-            f"{store}: {len(report['damaged'])} of {report['images']:,} images are not as they were written ({few}): delete "
-            "the store and run vqa-rnn preprocess again"
+            f"{store}: {len(report['damaged'])} of {report['images']:,} images are not as they were written ({few}); "
+            f"{report['remedy']}"
         )
 
 
@@ -94,8 +95,8 @@ def import_(
         str, typer.Option(help="as-is: images are called as in the files; coco: by the number at the end of their names.")
     ] = "as-is",
     dtype: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
-    features_key: Annotated[str, typer.Option(help="arrays: the name of the features.")] = "features",
-    ids_key: Annotated[str, typer.Option(help="arrays: the name of the image ids.")] = "image_id",
+    features_key: Annotated[str | None, typer.Option(help="arrays: the name of the features.", show_default="features")] = None,
+    ids_key: Annotated[str | None, typer.Option(help="arrays: the name of the image ids.", show_default="image_id")] = None,
     boxes_key: Annotated[str | None, typer.Option(help="arrays: the name of boxes, as fractions of the image.")] = None,
     ids_file: Annotated[Path | None, typer.Option(help="arrays: image ids, a line each or a JSON list.")] = None,
     json_: Json = False,

@@ -11,12 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from preprocessing.import_features import Ids, import_features
+from vqa_rnn.config import SUFFIXES
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers import SOURCES
 from vqa_rnn.features.store import FeatureStore, open_store, write_joined
 from vqa_rnn.features.store.base import ROWS_AT_ONCE
 from vqa_rnn.features.store.copying import copy_stores
 from vqa_rnn.features.store.joined import JoinedStore
+from vqa_rnn.features.store.parts import JOINED
 from vqa_rnn.files import nearest, unknown_name
 from vqa_rnn.progress import progress_bar
 
@@ -36,6 +38,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "store": str(path),
         "images": len(store.row_of),
         "failed": sorted(store.skipped),
+        "unfinished": _num_unfinished(store),
         "regions": {"most": int(store.num_regions_max), "mean": float(counts.mean()) if len(counts) else 0.0},
         "feature_size": store.feature_size,
         "dtype": str(store.dtype),
@@ -53,7 +56,9 @@ def print_store(found: dict[str, Any]) -> None:
     """
     regions = found["regions"]
     lines = {
-        "images": f"{found['images']:,}" + (f", {len(found['failed'])} could not be read" if found["failed"] else ""),
+        "images": f"{found['images']:,}"
+        + (f", {len(found['failed'])} could not be read" if found["failed"] else "")
+        + (f"; unfinished, {found['unfinished']:,} are to do" if found["unfinished"] else ""),
         "regions an image": f"{regions['most']}"
         if regions["mean"] == regions["most"]
         else f"at most {regions['most']}, {regions['mean']:.1f} in the mean",
@@ -80,7 +85,8 @@ def verify_store(path: Path) -> dict[str, Any]:
         path: The store.
 
     Returns:
-        ``store``, ``images`` and the ids of ``damaged`` images.
+        ``store``, ``images``, the ids of ``damaged`` images, and how many are ``unfinished``; the
+        ``remedy`` of a damaged store.
     """
     store = _open(path, check_rows=False)
     rows = np.flatnonzero(store.written)
@@ -91,7 +97,13 @@ def verify_store(path: Path) -> dict[str, Any]:
             some = rows[start : start + ROWS_AT_ONCE]
             damaged += [store.image_ids[row] for row in store.damaged(some)]
             progress.advance(task, len(some))
-    return {"store": str(path), "images": len(rows), "damaged": damaged}
+    return {
+        "store": str(path),
+        "images": len(rows),
+        "damaged": damaged,
+        "unfinished": _num_unfinished(store),
+        "remedy": store.remedy,
+    }
 
 
 def convert_store(path: Path, output: Path) -> Path:
@@ -120,8 +132,10 @@ def merge_stores(paths: Sequence[Path], output: Path) -> Path:
     Raises:
         UserError: There is a store already, or the stores do not belong together.
     """
+    if output.suffix not in (*SUFFIXES.values(), JOINED):
+        raise UserError(f"{output} must end in .h5 or .lmdb, which copy the stores, or in .json, which only names them")
     stores = [_open(path) for path in paths]
-    if output.suffix != ".json":
+    if output.suffix != JOINED:
         return _copy(stores, output)
     if output.exists():
         raise UserError(f"{output} is there already: delete it, or give another name")
@@ -141,7 +155,7 @@ def import_store(
         output: The store; its suffix says the format.
         ids: ``as-is`` or ``coco``, as in ``import_features``.
         dtype: ``float16`` or ``float32``.
-        array_options: Of ``ArraysSource``.
+        array_options: Of ``ArraysSource``, None where they are not given.
 
     Returns:
         ``output``.
@@ -159,12 +173,22 @@ def import_store(
     missing = next((file for file in files if not file.exists()), None)
     if missing is not None:
         raise UserError(f"no file or folder at {missing}")
-    options = array_options if kind == "arrays" else {}
-    sources = [SOURCES[kind](file, **options) for file in files]
+    given = {name: value for name, value in array_options.items() if value is not None}
+    if given and kind != "arrays":
+        option = f"--{next(iter(given)).replace('_', '-')}"
+        raise UserError(f"{option} is for the format arrays; {kind} has names of its own")
+    sources = [SOURCES[kind](file, **given) for file in files]
     return import_features(sources, files, kind, output, ids=ids, dtype=dtype)  # type: ignore[arg-type]
 
 
+def _num_unfinished(store: FeatureStore) -> int:
+    """How many images are still to be done, which a finished store has none of."""
+    return int(np.count_nonzero(~(store.written | store.failed)))
+
+
 def _open(path: Path, *, check_rows: bool = True) -> FeatureStore:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give a feature store, which is a file")
     if not path.is_file():
         others = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         near = nearest(path.name, others)

@@ -14,13 +14,14 @@ from vqa_rnn.threads import num_cpus
 log = logging.getLogger("vqa_rnn")
 
 
-def preprocess(config: Config) -> ExtractionReport:
+def preprocess(config: Config, *, check_images: bool = False) -> ExtractionReport:
     """Make or finish the feature store of a config, for the images of all its splits.
 
     Under torchrun, ``srun`` or in a SLURM array each process makes a part of it.
 
     Args:
         config: The config.
+        check_images: Read every image file, as in ``extract_features``.
 
     Returns:
         What was done.
@@ -33,6 +34,7 @@ def preprocess(config: Config) -> ExtractionReport:
         device=str(own_device(config.run.device)),
         share=_own_share(),
         num_workers=max(1, num_cpus() // launched_here()),
+        check_images=check_images,
     )
 
 

@@ -124,12 +124,16 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
     """
     console = console or Console()
     if report.num_done:
-        rate = f"{report.num_done} images in {report.seconds:.1f} s, {report.num_done / report.seconds:.0f} a second"
+        a_second = report.num_done / report.seconds
+        rate = f"{report.num_done} images in {report.seconds:.1f} s, {a_second:.{0 if a_second >= 10 else 1}f} a second"
     else:
         rate = "nothing left to do"
     if is_part(report.store):
         rate += "; other processes make the rest"
-    console.print(f"{report.store}: {report.num_images} images ({rate})", highlight=False, markup=False, soft_wrap=True)
+    skipped = f", {len(report.failed):,} of them skipped" if report.failed else ""
+    console.print(
+        f"{report.store}: {report.num_images} images{skipped} ({rate})", highlight=False, markup=False, soft_wrap=True
+    )
     for image_id, reason in report.failed.items():
         console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 

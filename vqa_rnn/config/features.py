@@ -87,6 +87,8 @@ class FeaturesConfig(Section):
 
     @model_validator(mode="after")
     def _store_has_the_suffix(self) -> "FeaturesConfig":
+        if self.store is not None and self.store.suffix not in (".h5", ".hdf5", ".lmdb", ".json"):
+            raise ValueError(f"store={self.store} must end in .h5 or .lmdb, which says its format")
         if self.format == "lmdb" and self.store is not None and self.store.suffix not in (SUFFIXES["lmdb"], ".json"):
             raise ValueError(f"format=lmdb needs a store that ends in .lmdb, not store={self.store}")
         return self

@@ -7,7 +7,7 @@ A config file is YAML and holds only what differs from the defaults. ``base:`` n
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from omegaconf import OmegaConf
@@ -235,6 +235,14 @@ def _explain(error: ValidationError) -> str:
         members = get_args(literal)  # of the values, or of a union with None
         values = [value for member in members for value in (get_args(member) or (member,)) if value is not type(None)]
         return unknown_name(f"value for {key}", str(first["input"]), map(str, values))
+    if first["type"] in ("tuple_type", "missing", "too_long") and (length := _list_length(first["loc"])) is not None:
+        name = key.removesuffix(f".{first['loc'][-1]}") if isinstance(first["loc"][-1], int) else key
+        form = (
+            f"a list of {length} is needed, as in {name}=[{','.join('…' * length)}]"
+            if length
+            else f"a list is needed, as in {name}=[…]"
+        )
+        return f"{name}: {form}, not {first['input']!r}"
     if first["type"] == "union_tag_not_found":
         return f"{key}: a section with a name is needed, not {first['input']!r}"
     if first["type"] in ("model_type", "model_attributes_type"):
@@ -243,6 +251,18 @@ def _explain(error: ValidationError) -> str:
     is_told = "given" in message or isinstance(first["input"], Mapping)
     where = f"{key}: " if key else ""  # a mistake between sections is in none of them
     return f"{where}{message}" if is_told else f"{where}{message} (given: {first['input']!r})"
+
+
+def _list_length(loc: Sequence[str | int]) -> int | None:
+    """How long a list an option takes, 0 for any length; None where it takes no list."""
+    *section, name = loc[:-1] if isinstance(loc[-1], int) else loc
+    option = _section_at(section).model_fields.get(str(name))
+    kinds = [] if option is None else [option.annotation, *get_args(option.annotation)]
+    kinds += [get_args(kind)[0] for kind in kinds if get_origin(kind) is Annotated]
+    items = next((get_args(kind) for kind in kinds if get_origin(kind) is tuple), None)
+    if items is None:
+        return None
+    return 0 if Ellipsis in items else len(items)
 
 
 def _meant_name(key: str, error: Mapping[str, Any]) -> str:

@@ -20,14 +20,13 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
     Raises:
         UserError: They differ; the message names the first difference.
     """
-    is_imported = store.attributes["backbone"].startswith("imported/")
-    if is_imported and config.library == "imported":
+    if store.is_imported and config.library == "imported":
         return
-    if is_imported or config.library == "imported":
-        what = "imported" if is_imported else f"made with {store.attributes['backbone']}"
+    if store.is_imported or config.library == "imported":
+        what = "imported" if store.is_imported else f"made with {store.attributes['backbone']}"
         raise UserError(
             f"{store.path} was {what}, and features.library is {config.library}: set features.library="
-            + ("imported" if is_imported else store.attributes["backbone"].partition("/")[0])
+            + ("imported" if store.is_imported else store.attributes["backbone"].partition("/")[0])
         )
     transform = store.attributes["transform"]
     made = {"backbone": store.attributes["backbone"], "layers": store.attributes["layer"]}

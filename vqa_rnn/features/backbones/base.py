@@ -76,15 +76,19 @@ def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[An
     Raises:
         UserError: The network or its weights do not exist, or do not fit.
     """
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the error at the end says what its retries were about
     source, colon, name = config.weights.partition(":")
     from_hub = source == "hub"
     try:
-        network = import_module(modules[config.library]).build(config.backbone, from_hub, name if from_hub and colon else None)
+        module = import_module(modules[config.library])
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the error says what its retries were about
+        network = module.build(config.backbone, from_hub, name if from_hub and colon else None)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        why = str(error).splitlines()[0].rstrip(".")
+        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        if config.library == "transformers" and not Path(config.backbone).exists():
+            why = f"there is no such folder here, and of the hub: {why}"
         own = "a folder" if config.library == "transformers" else "a file of weights"
         option = "features.backbone=FOLDER" if config.library == "transformers" else "features.weights=FILE"
+        option += f" (ask: --weights {option.partition('=')[2]})"
         raise UserError(
             f"cannot get {config.backbone}: {why}; give {own} that you have with {option}, or take another features.backbone"
         ) from error

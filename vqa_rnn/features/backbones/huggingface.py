@@ -80,7 +80,7 @@ def check_name(backbone: str) -> None:
     if Path(backbone).is_dir():
         return
     if backbone.startswith(("/", ".", "~")) or backbone.count("/") > 1:
-        raise UserError(f"features.backbone={backbone}: there is no such folder")
+        raise UserError(f"features.backbone={backbone}: there is no such folder (ask: --weights FOLDER says where it is now)")
     if "/" not in backbone:
         raise UserError(
             f"features.backbone={backbone}: give a folder, or a name on the hub with its owner, such as "

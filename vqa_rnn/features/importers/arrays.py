@@ -1,6 +1,8 @@
 """Features of all images in arrays: HDF5 files of well-known programs, and arrays under names that are given."""
 
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers.pickles import load_plain
-from vqa_rnn.features.importers.source import Source, check_regions
+from vqa_rnn.features.importers.source import Source, check_regions, why_not_arrays
 from vqa_rnn.features.regions import Regions
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -120,8 +122,8 @@ class ArraysSource(Source):
         else:
             try:
                 loaded = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise UserError(f"cannot read {path}: {error}") from error
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                raise UserError(f"cannot read {path}: {why_not_arrays(error)}") from error
             arrays = {features_key: loaded} if path.suffix == ".npy" else loaded
         self._features = dataset(arrays, path, [features_key])
         self._boxes = None if boxes_key is None else dataset(arrays, path, [boxes_key])
@@ -175,11 +177,14 @@ def dataset(arrays: Any, path: Path, names: Sequence[str]) -> Any:
         The array.
 
     Raises:
-        UserError: There is none of these names.
+        UserError: There is none of these names, or it is damaged.
     """
     for name in names:
         if name in arrays:
-            return arrays[name]
+            try:
+                return arrays[name]
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # an .npz is read only now
+                raise UserError(f"cannot read {name} of {path}: {why_not_arrays(error)}") from error
     raise UserError(f"{path} has no {' or '.join(names)}; it has {', '.join(sorted(arrays)) or 'nothing'}")
 
 

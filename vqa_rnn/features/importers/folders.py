@@ -1,5 +1,7 @@
 """Features with a file an image."""
 
+import zipfile
+import zlib
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers.pickles import load_npy
-from vqa_rnn.features.importers.source import Source, check_regions, fractions
+from vqa_rnn.features.importers.source import Source, check_regions, fractions, why_not_arrays
 from vqa_rnn.features.regions import Regions
 
 
@@ -58,8 +60,8 @@ class OpenVqaSource(FolderSource):
                 if "image_w" not in arrays:
                     return Regions(features, {})
                 boxes = fractions(arrays["bbox"], float(arrays["image_w"]), float(arrays["image_h"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise UserError(f"cannot read {file}: {error}") from error
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"cannot read {file}: {why_not_arrays(error)}") from error
         if len(boxes) != len(features):
             raise UserError(f"{file}: {len(features)} regions and {len(boxes)} boxes")
         return Regions(features, {"boxes": boxes})
@@ -90,7 +92,7 @@ class GridFeaturesSource(FolderSource):
         try:
             grid = torch.load(file, "cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a file that is none of its own
-            raise UserError(f"cannot read {file} as a tensor: {str(error).splitlines()[0]}") from error
+            raise UserError(f"cannot read {file} as a tensor: it is not a file of tensors alone, or is damaged") from error
         if not isinstance(grid, torch.Tensor) or grid.dim() != 4 or grid.shape[0] != 1:
             raise UserError(f"{file}: a tensor (1, size, height, width) is needed")
         features = grid[0].flatten(1).T.float().numpy()

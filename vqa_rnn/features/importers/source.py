@@ -78,6 +78,20 @@ def fractions(boxes: NDArray[Any], width: float, height: float) -> NDArray[np.fl
     return scaled.clip(0, 1).astype(np.float32)
 
 
+def why_not_arrays(error: Exception) -> str:
+    """What numpy said of a file that it cannot read, without its advice to allow pickles, which can run any program.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The reason.
+    """
+    if "pickle" not in str(error):
+        return str(error)
+    return "it holds pickled objects, which are not read, or is no file of arrays"
+
+
 def check_regions(where: str, features: NDArray[Any], feature_size: int | None = None) -> NDArray[Any]:
     """See that something is the regions of an image.
 

@@ -11,7 +11,8 @@
     /source_hash  (I,)      uint64, xxh64 of the image file's bytes
     /row_hash     (I,)      uint64, xxh64 of the row's features, boxes, labels and scores
     attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint;
-                  weights, what the backbone's weights are called; weights_file_sha256, of their file where there is one
+                  weights, what the backbone's weights are called; weights_file_sha256, of their file where there is one;
+                  head_hash, xxh64 of the image ids and the other attributes
 
 ``hdf5.py`` has these as data sets, ``lmdb.py`` a value an image. An unfinished store is called ``NAME.partial.h5`` or
 ``NAME.partial.lmdb`` and is renamed when every row is written or failed.
@@ -25,7 +26,15 @@ from typing import Any
 
 from vqa_rnn.config import SUFFIXES
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.store.base import FORMAT_VERSION, REGION_COLUMNS, FeatureStore, StoreWriter, refuse_duplicates
+from vqa_rnn.features.store.base import (
+    FORMAT_VERSION,
+    HEAD_HASH,
+    REGION_COLUMNS,
+    FeatureStore,
+    StoreWriter,
+    hash_head,
+    refuse_duplicates,
+)
 from vqa_rnn.features.store.hdf5 import Hdf5Store, Hdf5Writer
 from vqa_rnn.features.store.joined import JoinedStore, read_joined, write_joined
 from vqa_rnn.features.store.lmdb import MAGIC, MAGIC_AT, LmdbStore, LmdbWriter
@@ -72,14 +81,24 @@ def open_store(path: Path, *, check_rows: bool = True) -> FeatureStore:
         head = file.read(MAGIC_AT + len(MAGIC))
     store: FeatureStore
     if path.suffix == JOINED:
-        store = JoinedStore(path, [open_store(part, check_rows=False) for part in read_joined(path)])
-    elif head[MAGIC_AT:] == MAGIC:
+        store = JoinedStore(path, [_open_part(part, path) for part in read_joined(path)])
+    elif head[MAGIC_AT:] == MAGIC or path.suffix == SUFFIXES["lmdb"]:
         store = LmdbStore(path)
     else:
         store = Hdf5Store(path)
     if check_rows:
         store.check_some_rows()
     return store
+
+
+def _open_part(part: Path, path: Path) -> FeatureStore:
+    """Open a part of a joined store, which is named where something is wrong."""
+    if not part.is_file():
+        raise UserError(f"{path} names {part} as one of its parts, and there is no such file")
+    try:
+        return open_store(part, check_rows=False)
+    except UserError as error:
+        raise UserError(f"a part of {path}: {error}") from error
 
 
 def create_store(
@@ -117,7 +136,8 @@ def create_store(
     unnamed = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer_class.lay_out(unnamed, image_ids, (num_regions, feature_size), dtype, attributes, region_columns)
+        signed = {**attributes, HEAD_HASH: hash_head(image_ids, attributes)}
+        writer_class.lay_out(unnamed, image_ids, (num_regions, feature_size), dtype, signed, region_columns)
         writer = writer_class(path, unnamed)
         for store in earlier:
             writer.take_over(store)

@@ -1,5 +1,6 @@
 """What every feature store has, whatever kind of file holds it."""
 
+import json
 import os
 import shutil
 import time
@@ -17,6 +18,7 @@ from vqa_rnn.files import sync_folder
 
 FORMAT_VERSION = 1
 ATTRIBUTES = ("format_version", "backbone", "weights_sha256", "layer", "transform", "compute", "fingerprint")
+HEAD_HASH = "head_hash"
 # Of each image, and of each of its regions where the store has them: shape behind (I,) or (I, K), and dtype.
 IMAGE_COLUMNS = {"num_regions": "int32", "written": "bool", "failed": "bool", "source_hash": "uint64", "row_hash": "uint64"}
 REGION_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
@@ -72,8 +74,14 @@ class FeatureStore(ABC):
             shape: I, K and D.
             dtype: ``float16`` or ``float32``.
             region_columns: Which columns of regions there are.
+
+        Raises:
+            UserError: The image ids or attributes are not those that were written.
         """
         self.path, self.image_ids, self.attributes = path, list(image_ids), dict(attributes)
+        claimed = self.attributes.pop(HEAD_HASH, None)  # which stores of earlier versions do not have
+        if claimed not in (None, hash_head(self.image_ids, self.attributes)):
+            raise UserError(f"{path} is damaged: its image ids or attributes are not those that were written; {self.remedy}")
         _, self.num_regions_max, self.feature_size = shape
         self.dtype = np.dtype(dtype)
         self.num_regions, self.written, self.failed = columns["num_regions"], columns["written"], columns["failed"]
@@ -139,6 +147,16 @@ class FeatureStore(ABC):
         """What the backbone's weights are called; the fingerprint holds their hash alone."""
         return str(self.attributes.get("weights", ""))
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether ``vqa-rnn features import`` made it."""
+        return str(self.attributes["backbone"]).startswith("imported/")
+
+    @property
+    def remedy(self) -> str:
+        """What to do when it is damaged."""
+        return "delete it and " + ("import it again" if self.is_imported else "run vqa-rnn preprocess again")
+
     def rows(self, image_ids: Sequence[str]) -> Rows:
         """Look up images.
 
@@ -164,7 +182,7 @@ class FeatureStore(ABC):
             few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             raise UserError(
                 f"{self.path} has no features of {len(missing)} of the images asked about ({few}): "
-                "run vqa-rnn preprocess with the same config"
+                + ("import those too" if self.is_imported else "run vqa-rnn preprocess with the same config")
             )
         return np.array([self.row_of[image_id] for image_id in image_ids], dtype=np.int64)
 
@@ -193,7 +211,7 @@ class FeatureStore(ABC):
         if wrong:
             raise UserError(
                 f"{self.path} is damaged: the features of image {self.image_ids[wrong[0]]} are not those that were written; "
-                "delete it and run vqa-rnn preprocess again"
+                f"{self.remedy}"
             )
 
 
@@ -373,6 +391,20 @@ def hash_row(features: NDArray[Any], columns: Columns) -> int:
         if name in columns:
             digest.update(np.ascontiguousarray(columns[name]).data)
     return digest.intdigest()
+
+
+def hash_head(image_ids: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    """Hash what a store says besides its rows.
+
+    Args:
+        image_ids: (I,) ids in row order.
+        attributes: As recorded; ``format_version`` and the hash itself do not count.
+
+    Returns:
+        xxh64 of it as JSON, in hexadecimal digits.
+    """
+    counted = {name: value for name, value in attributes.items() if name not in ("format_version", HEAD_HASH)}
+    return xxhash.xxh64_hexdigest(json.dumps([list(image_ids), counted], sort_keys=True).encode())
 
 
 def padded_row(regions: NDArray[Any], num_regions_max: int) -> NDArray[Any]:

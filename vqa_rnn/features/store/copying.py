@@ -70,6 +70,8 @@ def fill_store(
             for rows in writer.pending(ROWS_AT_ONCE):
                 write_rows(writer, rows)
                 advance(len(rows))
+        except UserError as error:
+            raise UserError(f"{error}; what was done until then is in {partial_path(path)}") from error
         finally:
             writer.commit()
         return writer.finish()
