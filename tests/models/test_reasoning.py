@@ -21,6 +21,7 @@ from tests.models.test_attention import (
     weights_of,
 )
 from tests.models.test_attention import inputs as inputs  # a fixture
+from vqa_rnn.models.layers import Elu
 from vqa_rnn.models.reasoning import REASONING
 from vqa_rnn.models.text_encoder import EncodedTexts
 
@@ -269,3 +270,12 @@ def test_every_parameter_gets_a_gradient(name: str, inputs: Inputs):
     joint_of(network, inputs).square().sum().backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())  # type: ignore[union-attr]
+
+
+def test_the_elu_is_torchs():
+    inputs = torch.tensor([-50, -3, -1e-9, 0, 1e-9, 0.5, 40], dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(torch.nn.functional.elu(inputs).square().sum(), inputs)
+    (found,) = torch.autograd.grad(Elu()(inputs).square().sum(), inputs)
+    torch.testing.assert_close(Elu()(inputs), torch.nn.functional.elu(inputs), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert Elu()(inputs.to(torch.bfloat16)).dtype == torch.bfloat16

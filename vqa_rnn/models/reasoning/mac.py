@@ -5,8 +5,9 @@ Shape letters: B images, N questions, K regions, T words, D region size, H quest
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
-from vqa_rnn.models.layers import masked_softmax
+from vqa_rnn.models.layers import Elu, masked_softmax
 from vqa_rnn.models.reasoning.reasoned import Reasoned
 from vqa_rnn.models.reasoning.stem import Stem
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -39,7 +40,7 @@ class Mac(nn.Module):
     ) -> None:
         super().__init__()
         size = hidden_size
-        self.stem = Stem(region_size, size, num_layers=2, kernel_size=kernel_size, activation=nn.ELU)
+        self.stem = Stem(region_size, size, num_layers=2, kernel_size=kernel_size, activation=Elu)
         self.project_words = nn.Linear(word_size, size)
         self.position = nn.ModuleList(nn.Linear(question_size, size) for _ in range(num_steps))
         self.first_control = nn.Parameter(torch.randn(size) * size**-0.5)
@@ -56,7 +57,7 @@ class Mac(nn.Module):
         self.gate = nn.Linear(size, 1) if gate else None
         if self.gate is not None:
             nn.init.ones_(self.gate.bias)  # begins with a memory that stays
-        self.dropout = nn.Dropout(dropout)
+        self.elu, self.dropout = Elu(), nn.Dropout(dropout)
         self.output_size = size + question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Reasoned:
@@ -74,12 +75,18 @@ class Mac(nn.Module):
         knowledge_BKA = self.stem(regions_BKD).flatten(2).transpose(1, 2)
         knowledge_NKA = knowledge_BKA.index_select(0, image_index_N)
         read_NKA = self.read_regions(knowledge_BKA).index_select(0, image_index_N)
+        # half of r2, the product with the knowledge, is the same at every step, and for every question about an image
+        read_direct, read_known = self.read_both.weight.chunk(2, dim=1)
+        known_NKA = linear(knowledge_BKA, read_known, self.read_both.bias).index_select(0, image_index_N)
         words_NTA, mask_NK = self.project_words(questions.words), region_mask_BK[image_index_N]
         control, memory = (first.expand(len(image_index_N), -1) for first in (self.first_control, self.first_memory))
         controls, memories, maps = [control], [memory], []
         for position in self.position:
             control = self._attend_words(control, position(questions.vectors), words_NTA, questions.mask)
-            read, weights_NK = self._read(control, memory, knowledge_NKA, read_NKA, mask_NK)
+            direct_NKA = self.read_memory(self.dropout(memory)).unsqueeze(1) * read_NKA  # r1
+            both_NKA = linear(direct_NKA, read_direct) + known_NKA  # r2
+            weights_NK = self._attend_regions(control, both_NKA, mask_NK)
+            read = (weights_NK.unsqueeze(1) @ knowledge_NKA).squeeze(1)  # r3.3
             memory = self._write(control, memory, read, controls, memories)
             controls.append(control)
             memories.append(memory)
@@ -91,14 +98,9 @@ class Mac(nn.Module):
         weights_NT = masked_softmax(self.attend_words(query_NA.unsqueeze(1) * words_NTA).squeeze(2), mask_NT)  # c2.1, c2.2
         return (weights_NT.to(words_NTA.dtype).unsqueeze(1) @ words_NTA).squeeze(1)  # c2.3
 
-    def _read(
-        self, control: Tensor, memory: Tensor, knowledge_NKA: Tensor, read_NKA: Tensor, mask_NK: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        direct_NKA = self.read_memory(self.dropout(memory)).unsqueeze(1) * read_NKA  # r1
-        both_NKA = self.read_both(torch.cat([direct_NKA, knowledge_NKA], dim=2))  # r2
-        relevant_NKA = self.dropout(nn.functional.elu(control.unsqueeze(1) * both_NKA))
-        weights_NK = masked_softmax(self.attend_regions(relevant_NKA).squeeze(2), mask_NK).to(read_NKA.dtype)  # r3.1, r3.2
-        return (weights_NK.unsqueeze(1) @ knowledge_NKA).squeeze(1), weights_NK  # r3.3
+    def _attend_regions(self, control: Tensor, both_NKA: Tensor, mask_NK: Tensor) -> Tensor:
+        relevant_NKA = self.dropout(self.elu(control.unsqueeze(1) * both_NKA))
+        return masked_softmax(self.attend_regions(relevant_NKA).squeeze(2), mask_NK).to(both_NKA.dtype)  # r3.1, r3.2
 
     def _write(self, control: Tensor, memory: Tensor, read: Tensor, controls: list[Tensor], memories: list[Tensor]) -> Tensor:
         written = self.write(torch.cat([read, memory], dim=1))  # w1
