@@ -1,4 +1,4 @@
-"""The progress of long work on stderr: a bar that is gone when the work is done, or in a log a line a minute."""
+"""The progress of long work on stderr: a bar that is gone when the work is done, or in a log a line now and then."""
 
 import logging
 import time
@@ -9,14 +9,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 log = logging.getLogger("vqa_rnn")
 
-LOG_SECONDS = 60.0
+FIRST_LINE, MOST_BETWEEN = 60.0, 600.0  # seconds; the time between two lines doubles
 
 
 def progress_bar() -> Progress:
     """A bar with counts, a rate and the time left.
 
     Returns:
-        A bar whose tasks have a field ``rate``, a text. Where stderr is no terminal, it logs a line a minute.
+        A bar whose tasks have a field ``rate``, a text. Where stderr is no terminal, it logs a line after a
+        minute, then in growing intervals up to ten minutes.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -35,7 +36,7 @@ class _Lines(Progress):
 
     def __init__(self, *columns: Any, **options: Any) -> None:
         super().__init__(*columns, **options)
-        self._logged = time.monotonic()
+        self._next, self._wait = time.monotonic() + FIRST_LINE, FIRST_LINE
 
     def update(self, task_id: TaskID, *, advance: float | None = None, **fields: Any) -> None:
         super().update(task_id, advance=advance, **fields)
@@ -46,9 +47,9 @@ class _Lines(Progress):
         self._log(task_id)
 
     def _log(self, task_id: TaskID) -> None:
-        if time.monotonic() - self._logged < LOG_SECONDS:
+        if time.monotonic() < self._next:
             return
-        self._logged = time.monotonic()
+        self._next, self._wait = time.monotonic() + self._wait, min(2 * self._wait, MOST_BETWEEN)
         task = self._tasks[task_id]
         rate = f", {task.fields['rate']}" if task.fields["rate"] else ""
         log.info("%s: %d of %d%s", task.description, task.completed, task.total, rate)
