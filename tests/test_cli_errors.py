@@ -168,6 +168,7 @@ def set_attribute(name: str, value: object) -> Callable[[], None]:
     def change() -> None:
         with h5py.File("features.h5", "r+") as file:
             file.attrs[name] = value
+            del file.attrs["head_hash"]  # as in a store of an earlier version
 
     return change
 
