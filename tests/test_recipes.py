@@ -60,6 +60,7 @@ def _in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 TESTED = {"vqa", "vqa/regions", "vqa/v1", "vqa/v1_multiple_choice", "visual7w", "visual7w/mlp", "visual7w/pointing"}
 CLEVR = ["clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small", "clevr/small_cnn_lstm", "clevr/small_lstm"]
+CLEVR += ["clevr/small_mac"]
 SHAPES_VQA = ["shapes_vqa", "shapes_vqa/mac", "shapes_vqa/mean"]
 VISDIAL = ["visdial", "visdial/hierarchical", "visdial/memory", "visdial/memory_attention", "visdial/generative", "visdial/v09"]
 VISDIAL += ["visdial/text", "shapes_dialog"]
