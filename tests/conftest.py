@@ -6,6 +6,9 @@ import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wa
 
 import json
 import os
+import runpy
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +101,12 @@ def everything(store: FeatureStore, name: str = "features") -> NDArray[Any]:
     """All rows of a store, of its features or of a column of its regions."""
     rows = np.arange(len(store.image_ids))
     return store.read(rows) if name == "features" else store.read_column(name, rows)
+
+
+def run_script(path: Path, arguments: Sequence[object], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run a script in this process, which has torch loaded already: its exit code."""
+    monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+    monkeypatch.syspath_prepend(str(path.parent))
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(path), run_name="__main__")
+    return int(stopped.value.code or 0)

@@ -11,19 +11,23 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import TINY, configure
+from tests.conftest import TINY, configure, run_script
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config, run_path
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "ablations.py"
 
 
-def run(grid: dict[str, Any], questions: Path, *, code: int = 0, output: str = "--json") -> tuple[str, str]:
+def written(grid: dict[str, Any], questions: Path) -> list[str]:
+    """Write a grid; the arguments that train it."""
     path = questions.parent / "small.yaml"
     path.write_text(yaml.safe_dump(grid, sort_keys=False))
-    options = [*TINY, f"dataset.path={questions}", "training.max_epochs=1"]
+    return [str(path), *TINY, f"dataset.path={questions}", "training.max_epochs=1"]
+
+
+def run(grid: dict[str, Any], questions: Path, *, code: int = 0, output: str = "--json") -> tuple[str, str]:
     found = subprocess.run(
-        [sys.executable, SCRIPT, path, *options, *output.split(), "--jobs", "1"],
+        [sys.executable, SCRIPT, *written(grid, questions), *output.split(), "--jobs", "1"],
         cwd=questions.parent,
         capture_output=True,
         text=True,
@@ -149,8 +153,12 @@ def test_folds_are_pooled_so_that_every_question_counts_once(features: Path):
         ({}, "config"),
     ],
 )
-def test_a_grid_that_is_wrong_gets_one_line(grid: dict[str, Any], words: str, features: Path):
-    _, said = run(grid, features, code=2)
+def test_a_grid_that_is_wrong_gets_one_line(
+    grid: dict[str, Any], words: str, features: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(features.parent)
+    assert run_script(SCRIPT, [*written(grid, features), "--json", "--jobs", "1"], monkeypatch) == 2
+    said = capsys.readouterr().err
     line = said.splitlines()[-1]
     assert line.startswith("error: ")
     assert "Traceback" not in said

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 import torch
 import typer
 
+from tests.conftest import run_script
 from vqa_rnn.cli import app, main
 from vqa_rnn.rnn import CELLS
 
@@ -44,10 +43,9 @@ SCRIPTS = [path for path in (ROOT / "scripts").rglob("*.py") if "argparse" in pa
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_every_script_says_how_it_is_used(script: Path):
-    found = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
-    assert "usage" in found.stdout
+def test_every_script_says_how_it_is_used(script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    assert run_script(script, ["--help"], monkeypatch) == 0
+    assert "usage" in capsys.readouterr().out
 
 
 def test_the_gradients_of_the_page_are_those_of_the_command(
