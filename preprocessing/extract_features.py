@@ -26,7 +26,7 @@ from vqa_rnn.features.store.parts import JOINED, Share, count_parts, cut, join_p
 from vqa_rnn.features.weights import weights_file_hash
 from vqa_rnn.files import hold
 from vqa_rnn.memory import keep_freed_memory
-from vqa_rnn.progress import progress_bar
+from vqa_rnn.progress import progress_bar, show_rate
 from vqa_rnn.records import Annotations
 from vqa_rnn.threads import num_cpus
 
@@ -97,13 +97,7 @@ def extract_features(
     finished, lacking = _open_finished(path, config, annotations, image_ids, check_images)
     if finished is not None and not lacking:
         _say_what_stays(finished, config)
-        report = _report_finished(finished, image_ids)
-        if report.failed and not config.features.skip_damaged:
-            raise UserError(
-                f"{path}: {len(report.failed)} images could not be read when it was made, such as {next(iter(report.failed))}: "
-                "replace them and run this again, or set features.skip_damaged=true to leave their questions out"
-            )
-        return report
+        return _report_finished(finished, config, image_ids)
     made = path
     path = path.with_suffix(SUFFIXES[config.features.format]) if path.suffix == JOINED else path
     count = count_parts(path) if finished is None else 0
@@ -212,7 +206,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     # once more, as another process may have made it before this one's turn
     finished, lacking = _open_finished(path if path.is_file() else made, config, annotations, image_ids, job.check_images)
     if finished is not None and not lacking:
-        return _report_finished(finished, image_ids)
+        return _report_finished(finished, config, image_ids)
     if config.features.library == "none":
         return _write_blanks(path, config, image_ids)
     absent = [image_id for image_id in image_ids if not annotations.images[image_id].is_file()]
@@ -278,10 +272,8 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
                 written.result()
             written = write_pool.submit(_write, writer, batch, found)
             num_done += len(batch.good)
-            rate = num_done / (time.perf_counter() - started)
-            progress.update(
-                task, advance=len(batch.good) + len(batch.failed), rate=f"{rate:.{0 if rate >= 10 else 1}f} images/s"
-            )
+            rate = show_rate(num_done / (time.perf_counter() - started))
+            progress.update(task, advance=len(batch.good) + len(batch.failed), rate=f"{rate} images/s")
 
         in_flight: deque[tuple[ImageBatch, Callable[[], list[Regions]]]] = deque()
 
@@ -363,8 +355,13 @@ def _report_imported(path: Path, config: Config, image_ids: list[str]) -> Extrac
     return ExtractionReport(path, len(image_ids), 0, dict.fromkeys(lacking, f"not in {path}"), 0.0)
 
 
-def _report_finished(store: FeatureStore, image_ids: list[str]) -> ExtractionReport:
+def _report_finished(store: FeatureStore, config: Config, image_ids: list[str]) -> ExtractionReport:
     failed = {image_id: f"could not be read when {store.path} was made" for image_id in image_ids if image_id in store.skipped}
+    if failed and not config.features.skip_damaged:
+        raise UserError(
+            f"{store.path}: {len(failed)} images could not be read when it was made, such as {next(iter(failed))}: "
+            "replace them and run this again, or set features.skip_damaged=true to leave their questions out"
+        )
     return ExtractionReport(store.path, len(store.image_ids), 0, failed, 0.0)
 
 

@@ -31,6 +31,18 @@ def progress_bar() -> Progress:
     return kind(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
+def show_rate(rate: float) -> str:
+    """How many a second, so that a slow rate is not shown as 0.
+
+    Args:
+        rate: Of anything.
+
+    Returns:
+        Such as ``320`` or ``0.4``.
+    """
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+
+
 class _Lines(Progress):
     """Lines of a log in place of a bar."""
 
@@ -50,6 +62,6 @@ class _Lines(Progress):
         if time.monotonic() < self._next:
             return
         self._next, self._wait = time.monotonic() + self._wait, min(2 * self._wait, MOST_BETWEEN)
-        task = self._tasks[task_id]
+        task = next(task for task in self.tasks if task.id == task_id)
         rate = f", {task.fields['rate']}" if task.fields["rate"] else ""
         log.info("%s: %d of %d%s", task.description, task.completed, task.total, rate)

@@ -85,8 +85,8 @@ def verify_store(path: Path) -> dict[str, Any]:
         path: The store.
 
     Returns:
-        ``store``, ``images``, the ids of ``damaged`` images, and how many are ``unfinished``; the
-        ``remedy`` of a damaged store.
+        ``store``, ``images``, the ids of ``damaged`` images, how many are ``unfinished``, and the ``remedy`` of a
+        damaged store.
     """
     store = _open(path, check_rows=False)
     rows = np.flatnonzero(store.written)

@@ -11,6 +11,7 @@ from preprocessing.extract_features import ExtractionReport
 from vqa_rnn.commands.tune import Trial, overrides
 from vqa_rnn.features.store.parts import is_part
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES
+from vqa_rnn.progress import show_rate
 
 FLOOR_NAMES = {
     "chance": "a blind guess",
@@ -124,8 +125,8 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
     """
     console = console or Console()
     if report.num_done:
-        a_second = report.num_done / report.seconds
-        rate = f"{report.num_done} images in {report.seconds:.1f} s, {a_second:.{0 if a_second >= 10 else 1}f} a second"
+        a_second = show_rate(report.num_done / report.seconds)
+        rate = f"{report.num_done} images in {report.seconds:.1f} s, {a_second} a second"
     else:
         rate = "nothing left to do"
     if is_part(report.store):

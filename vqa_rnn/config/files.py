@@ -237,12 +237,8 @@ def _explain(error: ValidationError) -> str:
         return unknown_name(f"value for {key}", str(first["input"]), map(str, values))
     if first["type"] in ("tuple_type", "missing", "too_long") and (length := _list_length(first["loc"])) is not None:
         name = key.removesuffix(f".{first['loc'][-1]}") if isinstance(first["loc"][-1], int) else key
-        form = (
-            f"a list of {length} is needed, as in {name}=[{','.join('…' * length)}]"
-            if length
-            else f"a list is needed, as in {name}=[…]"
-        )
-        return f"{name}: {form}, not {first['input']!r}"
+        kind = f"a list of {length}" if length else "a list"
+        return f"{name}: {kind} is needed, as in {name}=[{','.join('…' * max(1, length))}], not {first['input']!r}"
     if first["type"] == "union_tag_not_found":
         return f"{key}: a section with a name is needed, not {first['input']!r}"
     if first["type"] in ("model_type", "model_attributes_type"):

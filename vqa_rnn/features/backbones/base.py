@@ -86,11 +86,12 @@ def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[An
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         if config.library == "transformers" and not Path(config.backbone).exists():
             why = f"there is no such folder here, and of the hub: {why}"
-        own = "a folder" if config.library == "transformers" else "a file of weights"
-        option = "features.backbone=FOLDER" if config.library == "transformers" else "features.weights=FILE"
-        option += f" (ask: --weights {option.partition('=')[2]})"
+        own, option, kind = "a file of weights", "weights", "FILE"
+        if config.library == "transformers":
+            own, option, kind = "a folder", "backbone", "FOLDER"
         raise UserError(
-            f"cannot get {config.backbone}: {why}; give {own} that you have with {option}, or take another features.backbone"
+            f"cannot get {config.backbone}: {why}; give {own} that you have with features.{option}={kind} "
+            f"(ask: --weights {kind}), or take another features.backbone"
         ) from error
     path = weights_file(config)
     if path is None:

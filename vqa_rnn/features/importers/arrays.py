@@ -1,8 +1,6 @@
 """Features of all images in arrays: HDF5 files of well-known programs, and arrays under names that are given."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers.pickles import load_plain
-from vqa_rnn.features.importers.source import Source, check_regions, why_not_arrays
+from vqa_rnn.features.importers.source import UNREADABLE, Source, check_regions, why_not_arrays
 from vqa_rnn.features.regions import Regions
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -122,7 +120,7 @@ class ArraysSource(Source):
         else:
             try:
                 loaded = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            except UNREADABLE as error:
                 raise UserError(f"cannot read {path}: {why_not_arrays(error)}") from error
             arrays = {features_key: loaded} if path.suffix == ".npy" else loaded
         self._features = dataset(arrays, path, [features_key])
@@ -183,7 +181,7 @@ def dataset(arrays: Any, path: Path, names: Sequence[str]) -> Any:
         if name in arrays:
             try:
                 return arrays[name]
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # an .npz is read only now
+            except UNREADABLE as error:  # an .npz is read only now
                 raise UserError(f"cannot read {name} of {path}: {why_not_arrays(error)}") from error
     raise UserError(f"{path} has no {' or '.join(names)}; it has {', '.join(sorted(arrays)) or 'nothing'}")
 

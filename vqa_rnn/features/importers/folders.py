@@ -1,7 +1,5 @@
 """Features with a file an image."""
 
-import zipfile
-import zlib
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers.pickles import load_npy
-from vqa_rnn.features.importers.source import Source, check_regions, fractions, why_not_arrays
+from vqa_rnn.features.importers.source import UNREADABLE, Source, check_regions, fractions, why_not_arrays
 from vqa_rnn.features.regions import Regions
 
 
@@ -60,7 +58,7 @@ class OpenVqaSource(FolderSource):
                 if "image_w" not in arrays:
                     return Regions(features, {})
                 boxes = fractions(arrays["bbox"], float(arrays["image_w"]), float(arrays["image_h"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (KeyError, *UNREADABLE) as error:
             raise UserError(f"cannot read {file}: {why_not_arrays(error)}") from error
         if len(boxes) != len(features):
             raise UserError(f"{file}: {len(features)} regions and {len(boxes)} boxes")

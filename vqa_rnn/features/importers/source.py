@@ -1,5 +1,7 @@
 """What a file of published features gives."""
 
+import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.regions import Regions
 from vqa_rnn.progress import progress_bar
+
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)  # what numpy raises for a file that is damaged
 
 
 class Source(ABC):

@@ -80,7 +80,7 @@ class FeatureStore(ABC):
         """
         self.path, self.image_ids, self.attributes = path, list(image_ids), dict(attributes)
         claimed = self.attributes.pop(HEAD_HASH, None)  # which stores of earlier versions do not have
-        if claimed not in (None, hash_head(self.image_ids, self.attributes)):
+        if claimed is not None and claimed != hash_head(self.image_ids, self.attributes):
             raise UserError(f"{path} is damaged: its image ids or attributes are not those that were written; {self.remedy}")
         _, self.num_regions_max, self.feature_size = shape
         self.dtype = np.dtype(dtype)
@@ -207,12 +207,22 @@ class FeatureStore(ABC):
             UserError: One of them is damaged.
         """
         rows = np.flatnonzero(self.written)
-        wrong = self.damaged(rows[:: max(1, -(-len(rows) // ROWS_CHECKED))])
+        self.refuse_damaged(rows[:: max(1, -(-len(rows) // ROWS_CHECKED))], self.remedy)
+
+    def refuse_damaged(self, rows: Rows, advice: str) -> None:
+        """Compare rows with their hashes.
+
+        Args:
+            rows: (n,) rows that were written.
+            advice: What to do where one is damaged, for the message.
+
+        Raises:
+            UserError: One of them is damaged.
+        """
+        wrong = self.damaged(rows)
         if wrong:
-            raise UserError(
-                f"{self.path} is damaged: the features of image {self.image_ids[wrong[0]]} are not those that were written; "
-                f"{self.remedy}"
-            )
+            name = self.image_ids[wrong[0]]
+            raise UserError(f"{self.path} is damaged: the features of image {name} are not those that were written; {advice}")
 
 
 class StoreWriter(ABC):
@@ -398,12 +408,12 @@ def hash_head(image_ids: Sequence[str], attributes: Mapping[str, Any]) -> str:
 
     Args:
         image_ids: (I,) ids in row order.
-        attributes: As recorded; ``format_version`` and the hash itself do not count.
+        attributes: As recorded, without the hash itself; ``format_version`` does not count.
 
     Returns:
         xxh64 of it as JSON, in hexadecimal digits.
     """
-    counted = {name: value for name, value in attributes.items() if name not in ("format_version", HEAD_HASH)}
+    counted = {name: value for name, value in attributes.items() if name != "format_version"}
     return xxhash.xxh64_hexdigest(json.dumps([list(image_ids), counted], sort_keys=True).encode())
 
 

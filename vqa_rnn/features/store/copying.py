@@ -95,12 +95,7 @@ def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Advance = 
         for row in rows:
             if not source.written[row]:
                 writer.fail(row)
-        damaged = source.damaged(written)
-        if damaged:
-            raise UserError(
-                f"{source.path} is damaged: the features of image {source.image_ids[damaged[0]]} are not those that were "
-                "written; vqa-rnn features verify names all such images"
-            )
+        source.refuse_damaged(written, "vqa-rnn features verify names all such images")
         writer.copy_rows(source, written, written.tolist())
 
     fill_store(
