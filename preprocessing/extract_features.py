@@ -98,6 +98,10 @@ def extract_features(
     if finished is not None and not lacking:
         _say_what_stays(finished, config)
         return _report_finished(finished, config, image_ids)
+    if config.features.store is not None and config.features.store.suffix == JOINED:
+        found = f"lacks {len(lacking)} of {len(image_ids)} images, or they were replaced" if finished else "is not there"
+        whole = path.with_suffix(SUFFIXES[config.features.format])
+        raise UserError(f"{path} names the parts of a store and {found}: set features.store={whole} to make one of all images")
     made = path
     path = path.with_suffix(SUFFIXES[config.features.format]) if path.suffix == JOINED else path
     count = count_parts(path) if finished is None else 0

@@ -112,6 +112,18 @@ def test_a_finished_store_that_lacks_images_is_made_whole_by_one_process(picture
     assert find_store(config_for(shared), pictures.images) == shared
 
 
+def test_a_list_of_parts_by_name_is_not_made_whole_elsewhere(pictures: Annotations, tmp_path: Path):
+    """A config that names the list would go on reading the old features."""
+    with pytest.raises(
+        UserError, match=r"shared.json names the parts of a store and is not there: set features.store=.*shared.h5"
+    ):
+        extract_features(config_for(tmp_path / "shared.json"), pictures)
+    few = Annotations(questions=(), images=dict(list(pictures.images.items())[:30]))
+    share_out(tmp_path / "shared.h5", few, 0)
+    with pytest.raises(UserError, match=r"shared.json names the parts of a store and lacks 20 of 50 images"):
+        extract_features(config_for(tmp_path / "shared.json"), pictures)
+
+
 def test_damaged_images_are_listed_by_the_process_that_met_them(pictures: Annotations, tmp_path: Path):
     pictures.images["003"].write_bytes(b"no image")
     pictures.images["047"].write_bytes(b"no image")
