@@ -86,7 +86,8 @@ def extract_features(
 
     Raises:
         UserError: An image cannot be read (and ``features.skip_damaged`` is off), a store made with other settings or
-            for other images is in the way, another process makes this one, or the disk has not the space.
+            for other images is in the way, another process makes this one, the disk has not the space, or ``features.store`` is
+            a list of parts that is not there or lacks images.
     """
     image_ids = sorted(annotations.images)
     if not image_ids:
@@ -98,12 +99,14 @@ def extract_features(
     if finished is not None and not lacking:
         _say_what_stays(finished, config)
         return _report_finished(finished, config, image_ids)
-    if config.features.store is not None and config.features.store.suffix == JOINED:
-        found = f"lacks {len(lacking)} of {len(image_ids)} images, or they were replaced" if finished else "is not there"
-        whole = path.with_suffix(SUFFIXES[config.features.format])
-        raise UserError(f"{path} names the parts of a store and {found}: set features.store={whole} to make one of all images")
     made = path
-    path = path.with_suffix(SUFFIXES[config.features.format]) if path.suffix == JOINED else path
+    if made.suffix == JOINED:
+        path = made.with_suffix(SUFFIXES[config.features.format])
+        if config.features.store == made:  # whoever trains from the list would go on reading the old features
+            found = f"lacks {len(lacking)} of {len(image_ids)} images, or they were replaced" if finished else "is not there"
+            raise UserError(
+                f"{made} names the parts of a store and {found}: set features.store={path} to make one of all images"
+            )
     count = count_parts(path) if finished is None else 0
     job = _Job(config, annotations, device, num_workers or num_cpus(), check_images)
     if share.num_parts > 1 and finished is not None:
