@@ -11,6 +11,7 @@ from tests.conftest import everything
 from tests.features.test_store_formats import COLUMNS, IDS, begin, check, make, write
 from vqa_rnn.cli import main
 from vqa_rnn.features.store import copying, open_store, partial_path
+from vqa_rnn.features.store.base import IMAGE_COLUMNS
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> tuple[str, str]:
@@ -35,14 +36,59 @@ def test_info_says_what_a_store_holds(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("suffix", [".h5", ".json"])
 def test_verify_finds_one_flipped_bit_and_names_the_image(tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str):
     store = make(tmp_path / f"store{suffix}")
-    assert run(capsys, "verify", store.path)[0] == f"{store.path}: all 8 images are as they were written\n"
+    assert run(capsys, "verify", store.path)[0] == f"{store.path}: no damage in 8 images\n"
     file = tmp_path / ("store.h5" if suffix == ".h5" else "part0.h5")
     with h5py.File(file, "r") as content:
         place = content["features"].id.get_offset() + 3 * content["features"][0].nbytes + 5
     np.memmap(file, mode="r+", dtype=np.uint8)[place] ^= 1
     out, err = run(capsys, "verify", store.path, "--json", code=2)
     assert json.loads(out)["damaged"] == ["train/3"]
-    assert "1 of 8 images are not as they were written (train/3)" in err
+    assert json.loads(out)["damaged_files"] == [str(file)]
+    assert f"{file}: damaged, 1 of 8 images are not as they were written (train/3)" in err
+
+
+@pytest.mark.parametrize("name", ["num_regions", "written", "failed", "source_hash"])
+@pytest.mark.parametrize("suffix", [".h5", ".lmdb"])
+def test_one_flipped_bit_in_what_is_known_of_the_images_is_found(tmp_path: Path, capsys, name: str, suffix: str):
+    store = make(tmp_path / f"store{suffix}")
+    if suffix == ".h5":
+        with h5py.File(store.path, "r") as file:
+            place = file[name].id.get_offset()
+    else:
+        columns = [getattr(store, column).tobytes() for column in IMAGE_COLUMNS]
+        place = store.path.read_bytes().index(b"".join(columns))
+        place += sum(map(len, columns[: list(IMAGE_COLUMNS).index(name)]))
+    np.memmap(store.path, mode="r+", dtype=np.uint8)[place] ^= 1
+    for command in (["verify", store.path], ["convert", store.path, tmp_path / "copy.h5"], ["info", store.path]):
+        err = run(capsys, *command, code=2)[1]
+        assert f"{store.path} is damaged" in err
+    assert not (tmp_path / "copy.h5").exists()
+
+
+def test_a_store_of_an_earlier_version_has_no_such_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    store = make(tmp_path / "store.h5")
+    with h5py.File(store.path, "r+") as file:
+        del file["columns_hash"]
+    run(capsys, "verify", store.path)
+    run(capsys, "convert", store.path, tmp_path / "copy.h5")
+    assert open_store(tmp_path / "copy.h5").columns_hash == store.columns_hash != 0
+
+
+def test_the_part_of_a_joined_store_that_is_damaged_or_gone_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    store = make(tmp_path / "store.json")
+    part = tmp_path / "part0.h5"
+    with h5py.File(part, "r") as file:
+        place = file["features"].id.get_offset()
+    np.memmap(part, mode="r+", dtype=np.uint8)[place] ^= 1
+    expected = f"{part} is damaged: the features of image train/0 are not those that were written; delete it and store.json"
+    assert expected in run(capsys, "info", store.path, code=2)[1]
+    part.unlink()
+    assert f"{store.path} names {part} as one of its parts" in run(capsys, "verify", store.path, code=2)[1]
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "store.lmdb").touch()
+    assert "store.lmdb is empty" in run(capsys, "info", tmp_path / "store.lmdb", code=2)[1]
 
 
 def test_there_and_back_through_lmdb_gives_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

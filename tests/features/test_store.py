@@ -88,6 +88,7 @@ def test_plain_h5py_reads_the_documented_format(tmp_path: Path, dtype: str, boxe
             "failed": ((3,), "bool"),
             "source_hash": ((3,), "uint64"),
             "row_hash": ((3,), "uint64"),
+            "columns_hash": ((1,), "uint64"),
         }
         if boxes:
             expected["boxes"] = ((3, NUM_REGIONS, 4), "float32")

@@ -235,7 +235,7 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gone.h5").write_bytes(b"no store")
     assert f"a part of {tmp_path / 'joined.json'}: cannot open" in message(open_store, tmp_path / "joined.json")
     (tmp_path / "empty.lmdb").touch()
-    assert "empty.lmdb as LMDB" in message(open_store, tmp_path / "empty.lmdb")
+    assert "empty.lmdb is empty" in message(open_store, tmp_path / "empty.lmdb")
 
 
 def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:

@@ -41,12 +41,12 @@ def verify(store: Store, json_: Json = False) -> None:
         print_json(report)
     elif not report["damaged"]:
         unfinished = f"; it is unfinished, {report['unfinished']:,} images are to do" if report["unfinished"] else ""
-        typer.echo(f"{store}: all {report['images']:,} images are as they were written{unfinished}")
+        typer.echo(f"{store}: no damage in {report['images']:,} images{unfinished}")
     if report["damaged"]:
         few = ", ".join(report["damaged"][:5]) + (", …" if len(report["damaged"]) > 5 else "")
         raise UserError(
-            f"{store}: {len(report['damaged'])} of {report['images']:,} images are not as they were written ({few}); "
-            f"{report['remedy']}"
+            f"{', '.join(report['damaged_files'])}: damaged, {len(report['damaged'])} of {report['images']:,} images are not "
+            f"as they were written ({few}); {report['remedy']}"
         )
 
 

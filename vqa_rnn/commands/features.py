@@ -85,22 +85,28 @@ def verify_store(path: Path) -> dict[str, Any]:
         path: The store.
 
     Returns:
-        ``store``, ``images``, the ids of ``damaged`` images, how many are ``unfinished``, and the ``remedy`` of a
-        damaged store.
+        ``store``, ``images``, the ids of ``damaged`` images and the ``damaged_files`` that hold them, how many are
+        ``unfinished``, and the ``remedy`` of a damaged store.
+
+    Raises:
+        UserError: What the store says of its images is damaged.
     """
     store = _open(path, check_rows=False)
     rows = np.flatnonzero(store.written)
-    damaged: list[str] = []
+    damaged: list[int] = []
     with progress_bar() as progress:
         task = progress.add_task("verifying", total=len(rows), rate="")
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = rows[start : start + ROWS_AT_ONCE]
-            damaged += [store.image_ids[row] for row in store.damaged(some)]
+            damaged += store.damaged(some)
             progress.advance(task, len(some))
+    if not damaged:  # which would name no image
+        store.check_columns()
     return {
         "store": str(path),
         "images": len(rows),
-        "damaged": damaged,
+        "damaged": [store.image_ids[row] for row in damaged],
+        "damaged_files": sorted({str(store.file_of(row)) for row in damaged}),
         "unfinished": _num_unfinished(store),
         "remedy": store.remedy,
     }

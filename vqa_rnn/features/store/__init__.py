@@ -10,6 +10,7 @@
     /failed       (I,)      bool, the image could not be read and was skipped
     /source_hash  (I,)      uint64, xxh64 of the image file's bytes
     /row_hash     (I,)      uint64, xxh64 of the row's features, boxes, labels and scores
+    /columns_hash (1,)      uint64, xxh64 of num_regions, written, failed, source_hash and row_hash; 0 until it is finished
     attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint;
                   weights, what the backbone's weights are called; weights_file_sha256, of their file where there is one;
                   head_hash, xxh64 of the image ids and the other attributes
@@ -94,7 +95,10 @@ def open_store(path: Path, *, check_rows: bool = True) -> FeatureStore:
 def _open_part(part: Path, path: Path) -> FeatureStore:
     """Open a part of a joined store, which is named where something is wrong."""
     if not part.is_file():
-        raise UserError(f"{path} names {part} as one of its parts, and there is no such file")
+        raise UserError(
+            f"{path} names {part} as one of its parts, and there is no such file: "
+            f"put it back, or delete {path.name} and make both again as before"
+        )
     try:
         return open_store(part, check_rows=False)
     except UserError as error:

@@ -19,6 +19,7 @@ from vqa_rnn.files import sync_folder
 FORMAT_VERSION = 1
 ATTRIBUTES = ("format_version", "backbone", "weights_sha256", "layer", "transform", "compute", "fingerprint")
 HEAD_HASH = "head_hash"
+COLUMNS_HASH = "columns_hash"
 # Of each image, and of each of its regions where the store has them: shape behind (I,) or (I, K), and dtype.
 IMAGE_COLUMNS = {"num_regions": "int32", "written": "bool", "failed": "bool", "source_hash": "uint64", "row_hash": "uint64"}
 REGION_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
@@ -51,6 +52,7 @@ class FeatureStore(ABC):
         source_hash: (I,) uint64, xxh64 of the image files.
         row_hash: (I,) uint64, xxh64 of the rows.
         region_columns: Which of ``REGION_COLUMNS`` it has.
+        columns_hash: Of the ``IMAGE_COLUMNS``, as ``hash_columns``; 0 if the store is unfinished or of an earlier version.
         attributes: What was recorded when it was made; ``transform`` and ``compute`` parsed.
     """
 
@@ -63,6 +65,7 @@ class FeatureStore(ABC):
         shape: tuple[int, int, int],
         dtype: str,
         region_columns: Sequence[str],
+        columns_hash: int,
     ) -> None:
         """Take what the file says.
 
@@ -74,6 +77,7 @@ class FeatureStore(ABC):
             shape: I, K and D.
             dtype: ``float16`` or ``float32``.
             region_columns: Which columns of regions there are.
+            columns_hash: As recorded.
 
         Raises:
             UserError: The image ids or attributes are not those that were written.
@@ -86,6 +90,7 @@ class FeatureStore(ABC):
         self.dtype = np.dtype(dtype)
         self.num_regions, self.written, self.failed = columns["num_regions"], columns["written"], columns["failed"]
         self.row_hash, self.source_hash = columns["row_hash"], columns["source_hash"]
+        self.columns_hash = columns_hash
         self.region_columns = tuple(name for name in REGION_COLUMNS if name in region_columns)
         self.row_of = {image_id: row for row, image_id in enumerate(self.image_ids) if self.written[row]}
         self.skipped = {self.image_ids[row] for row in np.flatnonzero(self.failed)}
@@ -200,14 +205,36 @@ class FeatureStore(ABC):
         found = (hash_row(features[i], {name: values[i] for name, values in columns.items()}) for i in range(len(rows)))
         return [int(row) for row, value in zip(rows, found, strict=True) if value != self.row_hash[row]]
 
+    def file_of(self, row: int) -> Path:
+        """Which file holds a row.
+
+        Args:
+            row: The row.
+
+        Returns:
+            The store's only file, or one of its parts.
+        """
+        return self.path
+
     def check_some_rows(self) -> None:
-        """Compare a few rows, spread over the store, with their hashes.
+        """Compare a few rows, spread over the store, with their hashes, and the columns of all images with theirs.
 
         Raises:
             UserError: One of them is damaged.
         """
         rows = np.flatnonzero(self.written)
         self.refuse_damaged(rows[:: max(1, -(-len(rows) // ROWS_CHECKED))], self.remedy)
+        self.check_columns()
+
+    def check_columns(self) -> None:
+        """Compare what the store says of its images (read or not, number of regions, hashes) with what was written.
+
+        Raises:
+            UserError: It is damaged.
+        """
+        columns = {name: getattr(self, name) for name in IMAGE_COLUMNS}
+        if self.columns_hash and self.columns_hash != hash_columns(columns):
+            raise UserError(f"{self.path} is damaged: its {', '.join(columns)} are not those that were written; {self.remedy}")
 
     def refuse_damaged(self, rows: Rows, advice: str) -> None:
         """Compare rows with their hashes.
@@ -221,8 +248,8 @@ class FeatureStore(ABC):
         """
         wrong = self.damaged(rows)
         if wrong:
-            name = self.image_ids[wrong[0]]
-            raise UserError(f"{self.path} is damaged: the features of image {name} are not those that were written; {advice}")
+            file, name = self.file_of(wrong[0]), self.image_ids[wrong[0]]
+            raise UserError(f"{file} is damaged: the features of image {name} are not those that were written; {advice}")
 
 
 class StoreWriter(ABC):
@@ -400,6 +427,21 @@ def hash_row(features: NDArray[Any], columns: Columns) -> int:
     for name in REGION_COLUMNS:
         if name in columns:
             digest.update(np.ascontiguousarray(columns[name]).data)
+    return digest.intdigest()
+
+
+def hash_columns(columns: Columns) -> int:
+    """Hash what is stored of all images besides their rows.
+
+    Args:
+        columns: The ``IMAGE_COLUMNS``.
+
+    Returns:
+        xxh64 of all bytes.
+    """
+    digest = xxhash.xxh64()
+    for name in IMAGE_COLUMNS:
+        digest.update(np.ascontiguousarray(columns[name]).data)
     return digest.intdigest()
 
 

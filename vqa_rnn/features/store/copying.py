@@ -71,7 +71,8 @@ def fill_store(
                 write_rows(writer, rows)
                 advance(len(rows))
         except UserError as error:
-            raise UserError(f"{error}; what was done until then is in {partial_path(path)}") from error
+            partial = partial_path(path)
+            raise UserError(f"{error}; what was done until then is in {partial}: delete it if the input changes") from error
         finally:
             writer.commit()
         return writer.finish()

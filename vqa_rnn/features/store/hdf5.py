@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store.base import (
+    COLUMNS_HASH,
     FORMAT_VERSION,
     IMAGE_COLUMNS,
     REGION_COLUMNS,
@@ -26,6 +27,7 @@ from vqa_rnn.features.store.base import (
     StoreWriter,
     check_attributes,
     check_space,
+    hash_columns,
     hash_row,
     refuse_duplicates,
 )
@@ -46,7 +48,10 @@ class Hdf5Store(FeatureStore):
         image_ids, attributes, columns = _map(path, "r")
         self._columns = {name: np.asarray(column) for name, column in columns.items()}
         features = columns["features"]
-        super().__init__(path, image_ids, attributes, self._columns, features.shape, str(features.dtype), [*columns])
+        columns_hash = int(columns[COLUMNS_HASH][0]) if COLUMNS_HASH in columns else 0
+        super().__init__(
+            path, image_ids, attributes, self._columns, features.shape, str(features.dtype), [*columns], columns_hash
+        )
 
     def read(self, rows: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
         return np.take(self._columns["features"], rows, axis=0, out=out, mode="clip")  # mode="raise" copies twice
@@ -77,6 +82,7 @@ class Hdf5Writer(StoreWriter):
             behind, kind = REGION_COLUMNS[name]
             shapes[name] = (len(image_ids), shape[0], *behind), kind
         shapes |= {name: ((len(image_ids),), kind) for name, kind in IMAGE_COLUMNS.items()}
+        shapes[COLUMNS_HASH] = (1,), "uint64"
         check_space(path, sum(math.prod(sizes) * np.dtype(kind).itemsize for sizes, kind in shapes.values()))
         with h5py.File(path, "w") as file:
             file.create_dataset("image_id", data=list(image_ids), dtype=h5py.string_dtype("utf-8"))
@@ -127,6 +133,8 @@ class Hdf5Writer(StoreWriter):
         self._columns["failed"][row] = True
 
     def _close(self) -> None:
+        if COLUMNS_HASH in self._columns:  # which stores of earlier versions do not have
+            self._columns[COLUMNS_HASH][0] = hash_columns(self._columns)
         self._flush(self._columns)
 
 
@@ -151,7 +159,7 @@ def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, ND
                 raise UserError(f"{path} is not a feature store: {lacking[0]} is missing")
             image_ids = [str(name) for name in file["image_id"].asstr()[:]]
             places = {}
-            for name in ("features", *REGION_COLUMNS, *IMAGE_COLUMNS):
+            for name in ("features", *REGION_COLUMNS, *IMAGE_COLUMNS, COLUMNS_HASH):
                 if name in file:
                     dataset = file[name]
                     places[name] = (dataset.id.get_offset(), dataset.shape, dataset.dtype)

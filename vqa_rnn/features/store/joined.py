@@ -42,7 +42,9 @@ class JoinedStore(FeatureStore):
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in IMAGE_COLUMNS}
         num_regions_max = max(part.num_regions_max for part in parts)
         shape = (len(image_ids), num_regions_max, first.feature_size)
-        super().__init__(path, image_ids, first.attributes, columns, shape, str(first.dtype), first.region_columns)
+        super().__init__(
+            path, image_ids, first.attributes, columns, shape, str(first.dtype), first.region_columns, columns_hash=0
+        )
 
     def __reduce__(self) -> tuple[Callable[..., FeatureStore], tuple[Any, ...]]:
         return JoinedStore, (self.path, self.parts)
@@ -65,6 +67,17 @@ class JoinedStore(FeatureStore):
     @property
     def num_bytes(self) -> int:
         return self.path.stat().st_size + sum(part.num_bytes for part in self.parts)
+
+    @property
+    def remedy(self) -> str:
+        return f"delete it and {self.path.name}, and make them again as before"
+
+    def file_of(self, row: int) -> Path:
+        return self.parts[int(np.searchsorted(self._first_rows, row, side="right")) - 1].path
+
+    def check_columns(self) -> None:
+        for part in self.parts:
+            part.check_columns()
 
     def damaged(self, rows: Rows) -> list[int]:
         found = []
@@ -93,6 +106,10 @@ def check_parts(parts: Sequence[FeatureStore]) -> None:
     """
     first = parts[0]
     for part in parts[1:]:
+        if first.is_imported and part.is_imported and first.fingerprint != part.fingerprint:
+            raise UserError(
+                f"{first.path} and {part.path} were imported apart: import all their files with one vqa-rnn features import"
+            )
         kinds = {
             "fingerprint": (first.fingerprint, part.fingerprint),
             "feature size": (first.feature_size, part.feature_size),

@@ -4,7 +4,7 @@
     ``ids``      JSON: the image ids in row order
     ``NUM``      a row, its number as 8 bytes: state, number of regions, source hash, row hash; then features and each column
                  of the regions that exist
-    ``columns``  the columns of images end to end, written when the store is finished
+    ``columns``  the columns of images end to end, written when the store is finished, with their hash in ``columns_hash``
 
 A transaction is on the disk whole or not at all, so a kill or a power cut at any moment leaves a good file.
 """
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store.base import (
+    COLUMNS_HASH,
     FORMAT_VERSION,
     IMAGE_COLUMNS,
     REGION_COLUMNS,
@@ -32,6 +33,7 @@ from vqa_rnn.features.store.base import (
     StoreWriter,
     check_attributes,
     check_space,
+    hash_columns,
     hash_row,
     padded_row,
     refuse_duplicates,
@@ -61,7 +63,17 @@ class LmdbStore(FeatureStore):
             with self._environment.begin(buffers=True) as transaction:
                 meta, image_ids = _read_meta(transaction, path)
                 columns = _read_columns(transaction, len(image_ids))
-        super().__init__(path, image_ids, meta["attributes"], columns, meta["shape"], meta["dtype"], meta["region_columns"])
+                columns_hash = int.from_bytes(transaction.get(COLUMNS_HASH.encode(), b""), "big")
+        super().__init__(
+            path,
+            image_ids,
+            meta["attributes"],
+            columns,
+            meta["shape"],
+            meta["dtype"],
+            meta["region_columns"],
+            columns_hash,
+        )
         self._layout = _layout(meta)
 
     def read(self, rows: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -169,6 +181,7 @@ class LmdbWriter(StoreWriter):
     def _close(self) -> None:
         with _writing(self.partial), self._environment.begin(write=True) as transaction:
             transaction.put(b"columns", b"".join(self._columns[name].tobytes() for name in IMAGE_COLUMNS))
+            transaction.put(COLUMNS_HASH.encode(), hash_columns(self._columns).to_bytes(8, "big"))
         self._environment.sync(True)
         self._environment.close()
 
@@ -186,6 +199,8 @@ def _open(path: Path, **options: Any) -> Any:
 def _open_shared(path: Path) -> Any:
     """Open for reading. A process must not open a file twice; what it opened, the processes that it forks may read too."""
     status = path.stat()
+    if status.st_size == 0:
+        raise UserError(f"{path} is empty: delete it and make it again as before")
     environment = _READ.get((status.st_dev, status.st_ino))
     if environment is None:
         environment = _READ[status.st_dev, status.st_ino] = _open(path, readonly=True)
