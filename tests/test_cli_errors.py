@@ -295,7 +295,7 @@ USAGE = {
     ),
     "no_choices_for_a_choice_head": (["ask", "runs/choice", *ASK[2:], "What colour?"], ["at least two"]),
     "missing_image": (["ask", "runs/open", "--image", "no.png", "--question", "What?"], ["no image at no.png"]),
-    "missing_backbone_weights": ([*ASK, "What?", "--weights", "none.pth"], ["no weights at none.pth", "--weights"]),
+    "missing_backbone_weights": ([*ASK, "What?", "--weights", "none.pth"], ["--weights none.pth: there is no such file"]),
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertConfig, BertModel
 
@@ -153,12 +154,7 @@ def plant(model: nn.Module) -> None:
 
 @pytest.mark.parametrize("kind", TRANSFORMERS)
 def test_patches_come_row_by_row_without_class_and_registers(kind: str, tmp_path: Path):
-    def change(model: nn.Module) -> None:
-        plant(model)
-        if kind == "clip":  # its norm before the blocks would take away what all channels share
-            model.vision_model.pre_layrnorm = nn.Identity()
-
-    save_model(kind, tmp_path / kind, change)
+    save_model(kind, tmp_path / kind, plant)
     size, side = 2 * SIDE, 2 * SIDE // PATCH  # another size than its own: position embeddings are resampled
     layer = "embeddings" if kind == "clip" else {"siglip": "encoder.layers.0", "dinov2": "encoder.layer.0"}[kind]
     extractor = build(tmp_path / kind, image_size=size, layers=(layer,))
@@ -203,6 +199,37 @@ def test_weights_from_a_file_go_into_the_half_that_sees(tmp_path: Path):
     close(extractor.regions(noise(1, SIDE)), by_hand(extractor, model, noise(1, SIDE))[:, 1:].numpy())
 
 
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_file_of_a_folder_gives_the_same_weights_as_the_folder(tmp_path: Path, kind: str):
+    """Its entries may have names of an earlier version of transformers, and it may hold more than is used."""
+    save_model(kind, tmp_path / kind)
+    whole = build(tmp_path / kind)
+    from_file = build(tmp_path / kind, weights=str(tmp_path / kind / "model.safetensors"))
+    assert from_file.description["weights_sha256"] == whole.description["weights_sha256"]
+    assert from_file.weights == "model.safetensors"
+
+
+def test_the_head_of_a_classifier_is_left_out(tmp_path: Path):
+    settings = transformers.ViTConfig(**SMALL, intermediate_size=32, image_size=SIDE, patch_size=PATCH)
+    transformers.ViTForImageClassification(settings).save_pretrained(tmp_path)
+    PROCESSORS["siglip"]().save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    assert any(name.startswith("classifier.") for name in load_file(path))
+    builds = build(tmp_path), build(tmp_path), build(tmp_path, weights=str(path))
+    assert len({each.description["weights_sha256"] for each in builds}) == 1  # transformers adds a pooler of random numbers
+
+
+def test_a_file_that_lacks_an_entry_is_refused(tmp_path: Path):
+    save_model("dinov2", tmp_path)
+    path = tmp_path / "model.safetensors"
+    state = load_file(path)
+    state.pop("layernorm.weight")
+    save_file(state, path)
+    assert "does not fit the backbone" in refusal(build, tmp_path, weights=str(path))
+    assert "its weights lack 1 entries, the first is layernorm.weight" in refusal(build, tmp_path)
+    assert f"features.backbone={tmp_path} features.weights=hub" in refusal(build, tmp_path, weights=str(tmp_path))
+
+
 def test_what_cannot_see_is_refused(tmp_path: Path):
     settings = transformers.BertConfig(**SMALL, intermediate_size=32, vocab_size=50)
     transformers.BertModel(settings).save_pretrained(tmp_path / "bert")
@@ -228,7 +255,9 @@ def test_a_path_where_nothing_is_is_not_asked_of_the_hub(name: str):
 
 
 def test_a_name_of_the_hub_has_an_owner():
-    assert "a name on the hub with its owner" in refusal(build, "clip-vit-base-patch32")
+    text = refusal(build, "clip-vit-base-patch32")
+    assert "there is no such folder (ask: --weights FOLDER" in text
+    assert "a name on the hub has its owner in it" in text
     assert "cannot get nobody/nothing" in refusal(build, "nobody/nothing")
 
 

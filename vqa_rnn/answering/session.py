@@ -309,6 +309,8 @@ def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extr
     if run.features["layer"]:
         settled["layers"] = tuple(run.features["layer"])
     if weights is not None:
+        if weights != "package" and weights.partition(":")[0] != "hub" and not Path(weights).exists():
+            raise UserError(f"--weights {weights}: there is no such file or folder")
         is_folder = run.config.features.library == "transformers" and Path(weights).is_dir()
         settled["backbone" if is_folder else "weights"] = weights
     features = run.config.features.model_copy(update=settled)

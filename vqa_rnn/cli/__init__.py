@@ -217,7 +217,12 @@ def ask(
         Path | None, typer.Option("--choices", metavar="FILE", help="A text file of candidate answers, one a line.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many answers to show.")] = 5,
-    weights: Annotated[str | None, typer.Option(help="The backbone's weights, if they moved since training.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Where the backbone's weights are now, if they moved since training: a file, or a folder."
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Ask a trained model about an image: a question, several as the rounds of a dialog, or a prompt.

@@ -19,6 +19,8 @@ from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.weights import weights_file
 
+State = Mapping[str, Tensor]
+
 
 class Preset(NamedTuple):
     """The images that a backbone was trained to see.
@@ -51,6 +53,7 @@ class Network:
         resize: Lets it take images of another size, its argument; it raises ``ValueError`` where that cannot be.
         patch_size: Of a vision transformer, in pixels.
         options: What else its ``forward`` is to be told.
+        convert_names: Gives a file's entries the names that the model's have, where the library knows both.
     """
 
     model: nn.Module
@@ -61,6 +64,7 @@ class Network:
     resize: Callable[[int], None] = lambda size: None
     patch_size: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    convert_names: Callable[[State], State] = lambda state: state
 
 
 def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[Any, str]:
@@ -96,7 +100,7 @@ def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[An
     path = weights_file(config)
     if path is None:
         return network, network.weights
-    load_weights(network.model, path)
+    load_weights(network.model, path, network.convert_names)
     return network, path.name
 
 
@@ -114,16 +118,22 @@ def check_patches(patch_size: int, size: int) -> None:
         raise ValueError(f"its patches have {patch_size} pixels a side, of which the image size must be a multiple")
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, convert_names: Callable[[State], State]) -> None:
     """Load a state dict by name; or by order, where names differ but all shapes agree (other ports of one network).
 
     Args:
         model: The network.
         path: A ``.safetensors`` file, or one of torch's that holds tensors alone.
+        convert_names: As in ``Network``; used where names differ.
 
     Raises:
         UserError: The file is missing, is of another kind, or does not fit.
     """
+    if path.is_dir():
+        raise UserError(
+            f"cannot read weights from {path}, a folder: give the file in it; a whole folder of transformers is "
+            f"features.backbone={path} features.weights=hub"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
@@ -139,8 +149,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
             loaded = loaded[key]
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise UserError(f"{path} does not hold a state dict")
-    state = {str(key).removeprefix("module."): value for key, value in loaded.items()}
+    state: State = {str(key).removeprefix("module."): value for key, value in loaded.items()}
     wanted = model.state_dict()
+    if set(state) != set(wanted):
+        state = convert_names(state)
     if set(state) != set(wanted):
         if [value.shape for value in state.values()] != [value.shape for value in wanted.values()]:
             odd = sorted(set(wanted) ^ set(state))

@@ -1,7 +1,7 @@
 """Backbones of Hugging Face's transformers: CLIP, DINOv2, SigLIP, ConvNeXt, ResNet, ViT and others that see images alone."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.backbones.base import Network, Preset, check_patches
+from vqa_rnn.features.backbones.base import Network, Preset, State, check_patches
 from vqa_rnn.huggingface import check_source, quiet
 
 PREFIX_TOKENS = ("cls_token", "class_embedding", "distillation_token", "register_tokens")
@@ -30,18 +30,24 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
         The network.
 
     Raises:
-        UserError: It sees no images.
+        UserError: It sees no images, or its weights are not all there.
     """
     check_name(backbone)
     source = {"revision": name or "main", "trust_remote_code": False}
     with quiet():
         settings = AutoConfig.from_pretrained(backbone, **source)
-        model: Any
+        whole: Any
+        lacking: list[str] = []
         if from_hub:
-            model = AutoModel.from_pretrained(backbone, **source, dtype=torch.float32)
+            whole, found = AutoModel.from_pretrained(backbone, **source, dtype=torch.float32, output_loading_info=True)
+            lacking = _zero_pooler(whole, found["missing_keys"])
         else:
-            model = AutoModel.from_config(settings, trust_remote_code=False)
-    model = getattr(model, "vision_model", model)
+            whole = AutoModel.from_config(settings, trust_remote_code=False)
+    part = "vision_model" if hasattr(whole, "vision_model") else ""
+    model = whole.get_submodule(part)
+    lacking = [name for name in lacking if name.startswith(part)]
+    if lacking:
+        raise UserError(f"features.backbone={backbone}: its weights lack {len(lacking)} entries, the first is {lacking[0]}")
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise UserError(f"features.backbone={backbone}: a {type(model).__name__} does not take images alone: take another")
     preset = preset_of(load_processor(backbone, source))
@@ -64,7 +70,45 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
         resize=resize,
         patch_size=patch_size,
         options=options,
+        convert_names=names_converter(whole, part),
     )
+
+
+def names_converter(model: Any, part: str = "") -> Callable[[State], State]:
+    """Let transformers read a file's entries: it knows what earlier versions called them, and leaves out those of a head.
+
+    Args:
+        model: A network of transformers.
+        part: The name of the module in it that is used; all of it by default.
+
+    Returns:
+        What takes a file's entries to those of the part; it leaves them as they are if some of the part's are not among them.
+    """
+    kind, settings = type(model), model.config
+
+    def convert(state: State) -> State:
+        try:
+            with quiet():
+                loaded, found = kind.from_pretrained(None, config=settings, state_dict=dict(state), output_loading_info=True)
+        except (RuntimeError, ValueError):  # shapes differ
+            return state
+        if any(name.startswith(part) for name in _zero_pooler(loaded, found["missing_keys"])):
+            return state
+        converted: State = loaded.get_submodule(part).float().state_dict()
+        return converted
+
+    return convert
+
+
+def _zero_pooler(model: nn.Module, missing: Iterable[str]) -> list[str]:
+    """Which entries are missing besides those of a pooler, which makes nothing of the patches.
+
+    Weights of a classifier have no pooler. Transformers fills one with random numbers, and every build would have another hash.
+    """
+    for name in missing:
+        if "pooler." in name:
+            nn.init.zeros_(model.get_parameter(name))
+    return sorted(name for name in missing if "pooler." not in name)
 
 
 def check_name(backbone: str) -> None:
@@ -76,11 +120,12 @@ def check_name(backbone: str) -> None:
     Raises:
         UserError: It is neither.
     """
-    check_source("features.backbone", backbone, "ask: --weights FOLDER says where it is now")
+    moved = "ask: --weights FOLDER says where it is now"
+    check_source("features.backbone", backbone, moved)
     if "/" not in backbone and not Path(backbone).is_dir():
         raise UserError(
-            f"features.backbone={backbone}: give a folder, or a name on the hub with its owner, such as "
-            "openai/clip-vit-base-patch32"
+            f"features.backbone={backbone}: there is no such folder ({moved}), and a name on the hub has its owner in it, such "
+            "as openai/clip-vit-base-patch32"
         )
 
 

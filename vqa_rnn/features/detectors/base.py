@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from vqa_rnn.config import Intensity
+from vqa_rnn.features.backbones.base import State
 from vqa_rnn.features.images import read_image
 from vqa_rnn.features.regions import NO_BOXES
 
@@ -46,6 +47,7 @@ class DetectorNetwork:
         convert: An image to what ``propose`` takes of it, without the device. It can be pickled.
         propose: That, on a device, to proposals.
         suppresses: Whether proposals of one thing are many, so that all but the best must be left out.
+        convert_names: As in ``vqa_rnn.features.backbones.Network``.
     """
 
     model: nn.Module
@@ -56,6 +58,7 @@ class DetectorNetwork:
     convert: Callable[[Image.Image], Any]
     propose: Callable[[Any, torch.device], Proposals]
     suppresses: bool
+    convert_names: Callable[[State], State] = lambda state: state
 
 
 @dataclass(frozen=True, slots=True)

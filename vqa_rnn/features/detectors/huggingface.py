@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoModelForObjectDetection
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.backbones.huggingface import base_name, check_name, load_processor
+from vqa_rnn.features.backbones.huggingface import base_name, check_name, load_processor, names_converter
 from vqa_rnn.features.detectors.base import DetectorNetwork, Proposals
 from vqa_rnn.huggingface import quiet
 
@@ -68,6 +68,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
         convert=partial(_to_inputs, processor, sides),
         propose=propose,
         suppresses=False,
+        convert_names=names_converter(model),
     )
 
 
