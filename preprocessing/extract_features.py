@@ -45,6 +45,7 @@ class ExtractionReport:
         num_done: Images done by this job; the others were done before.
         failed: Reason by image id, for images skipped by this job.
         seconds: Time from the first image read to the last row written.
+        replaced: Images whose files were replaced or mended since they were done, and which were done again.
     """
 
     store: Path
@@ -52,6 +53,7 @@ class ExtractionReport:
     num_done: int
     failed: dict[str, str]
     seconds: float
+    replaced: Sequence[str] = ()
 
 
 def extract_features(
@@ -94,8 +96,13 @@ def extract_features(
         raise UserError(f"{config.dataset.name}: there are no images to extract features from")
     path = find_store(config, annotations.images, unfinished=True)
     if config.features.library == "imported":
+        if check_images:
+            log.warning("%s was imported: it does not say which image files its features are of", path)
         return _report_imported(path, config, image_ids)
+    absent = [image_id for image_id in image_ids if not annotations.images[image_id].is_file()] if check_images else []
     finished, lacking = _open_finished(path, config, annotations, image_ids, check_images)
+    if finished is not None and absent:
+        log.warning("%s; their features stay as they are", _absent_image(annotations, absent))
     if finished is not None and not lacking:
         _say_what_stays(finished, config)
         return _report_finished(finished, config, image_ids)
@@ -151,6 +158,7 @@ def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, 
         num_done=sum(report.num_done for report in done),
         failed=failed,
         seconds=sum(report.seconds for report in done),
+        replaced=[image_id for report in done for image_id in report.replaced],
     )
 
 
@@ -222,6 +230,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     if config.features.output == "boxes" and not annotations.boxes:
         raise UserError(f"features.output=boxes: {config.dataset.name} gives no boxes; Visual7W pointing does")
     earlier = [finished] if finished is not None else []
+    replaced = sorted(set(lacking).intersection(finished.image_ids)) if finished is not None else []
     begun = open_store(partial_path(path)) if partial_path(path).is_file() else None
     first = begun or finished  # which settles how to compute
     extractor = job.open_extractor(first.attributes["compute"] if first else None)
@@ -236,12 +245,15 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     if begun is not None:
         stopped = None if job.check_images else partial_path(path).stat().st_mtime
         images = annotations.images
-        replaced = [name for name in begun.row_of if name in images and _was_replaced(begun, name, images[name], stopped)]
-        for image_id in replaced:
+        since = [name for name in begun.row_of if name in images and _was_replaced(begun, name, images[name], stopped)]
+        for image_id in since:
             del begun.row_of[image_id]
-        goes_on = goes_on and not replaced
+        goes_on = goes_on and not since
+        replaced = sorted({*replaced, *since})
     if begun is not None and not goes_on:
         earlier.append(begun)
+    if replaced:
+        log.info("replaced or mended since, and done again: %s%s", ", ".join(replaced[:5]), ", …" if len(replaced) > 5 else "")
     del begun, first  # an LMDB file that is open for reading cannot be opened for writing
     num_regions = extractor.num_regions
     if config.features.output == "boxes":
@@ -300,7 +312,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
         if written is not None:
             written.result()
     seconds = time.perf_counter() - started
-    return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds)
+    return ExtractionReport(writer.finish(), len(image_ids), num_done, failed, seconds, replaced)
 
 
 def _say_what_stays(store: FeatureStore, config: Config) -> None:
@@ -366,8 +378,9 @@ def _report_finished(store: FeatureStore, config: Config, image_ids: list[str]) 
     failed = {image_id: f"could not be read when {store.path} was made" for image_id in image_ids if image_id in store.skipped}
     if failed and not config.features.skip_damaged:
         raise UserError(
-            f"{store.path}: {len(failed)} images could not be read when it was made, such as {next(iter(failed))}: "
-            "replace them and run this again, or set features.skip_damaged=true to leave their questions out"
+            f"{store.path}: {len(failed)} of {len(image_ids)} images could not be read when it was made, such as "
+            f"{next(iter(failed))}: replace them and run this again, or set features.skip_damaged=true to leave their "
+            "questions out"
         )
     return ExtractionReport(store.path, len(store.image_ids), 0, failed, 0.0)
 

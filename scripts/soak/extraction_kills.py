@@ -38,10 +38,15 @@ def main() -> int:
             finished = _run_and_kill(disturbed, share, arguments.processes)
             print(f"killed with {finished} rows finished", flush=True)
         before = _rows_finished(disturbed, arguments.processes)
-        jobs = _start(disturbed, arguments.processes, stdout=subprocess.PIPE)
-        outputs = [job.communicate()[0] for job in jobs]
-        done = sum(json.loads(output)["num_done"] for output in outputs)
-        good = all(job.returncode == 0 for job in jobs) and done == NUM_IMAGES - before
+        jobs = _start(disturbed, arguments.processes, output=subprocess.PIPE)
+        outputs = [job.communicate() for job in jobs]
+        for job, (_, errors) in zip(jobs, outputs, strict=True):
+            if job.returncode != 0:
+                print(f"a job of the last run ended with exit code {job.returncode}:\n{errors.decode()}", file=sys.stderr)
+        if any(job.returncode != 0 for job in jobs):
+            return 1
+        done = sum(json.loads(output)["num_done"] for output, _ in outputs)
+        good = done == NUM_IMAGES - before
         print(f"the last run did {done} of {NUM_IMAGES - before} rows that were left")
         finished_store = disturbed if arguments.processes == 1 else joined_path(disturbed)
         good &= _is_equal(open_store(whole), open_store(finished_store))
@@ -65,13 +70,13 @@ def _command(store: Path) -> list[str]:
     return [sys.executable, "-m", "vqa_rnn", "preprocess", "easy_vqa", *options, "--json"]
 
 
-def _start(store: Path, processes: int, stdout: int) -> list[subprocess.Popen[bytes]]:
+def _start(store: Path, processes: int, output: int) -> list[subprocess.Popen[bytes]]:
     jobs = []
     for rank in range(processes):
         environment = dict(os.environ)
         if processes > 1:
             environment |= {"RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "localhost"}
-        jobs.append(subprocess.Popen(_command(store), env=environment, stdout=stdout, stderr=subprocess.DEVNULL))
+        jobs.append(subprocess.Popen(_command(store), env=environment, stdout=output, stderr=output))
     return jobs
 
 
@@ -82,14 +87,14 @@ def _rows_finished(store: Path, processes: int) -> int:
 
 def _rows_of(part: Path) -> int:
     if partial_path(part).is_file():
-        with contextlib.suppress(UserError):  # it was finished just now
+        with contextlib.suppress(UserError, FileNotFoundError):  # it was finished just now
             return int(np.count_nonzero(open_writer(part).done))
     return len(open_store(part, check_rows=False).row_of) if part.is_file() else 0
 
 
 def _run_and_kill(store: Path, share: float, processes: int) -> int:
     """Start the job, kill it once this share of all rows is finished."""
-    jobs = _start(store, processes, stdout=subprocess.DEVNULL)
+    jobs = _start(store, processes, output=subprocess.DEVNULL)
     while any(job.poll() is None for job in jobs) and _rows_finished(store, processes) < share * NUM_IMAGES:
         time.sleep(0.02)
     for job in jobs:

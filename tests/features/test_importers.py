@@ -413,7 +413,7 @@ def test_a_value_that_is_no_number_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert "the features of image 5 hold NaN or infinity" in error
-    assert f"what was done until then is in {tmp_path / 'store.partial.h5'}" in error
+    assert f"what was done until then is in {tmp_path / 'store.partial.h5'}: delete it if the input changes" in error
 
 
 def test_the_names_of_arrays_are_refused_beside_other_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -337,9 +337,23 @@ def test_a_replaced_image_that_is_older_than_the_store_is_found_on_demand(tmp_pa
     later = time.time() + 10
     os.utime(tmp_path / "store.h5", (later, later))  # as if it had been copied
     assert extract_features(config, annotations).num_done == 0
-    assert extract_features(config, annotations, check_images=True).num_done == 1
+    report = extract_features(config, annotations, check_images=True)
+    assert (report.num_done, report.replaced) == (1, ["007"])
     after = open_store(tmp_path / "store.h5").source_hash
     np.testing.assert_array_equal(np.flatnonzero(before != after), [7])
+
+
+def test_check_images_says_which_files_are_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    config = config_for(tmp_path / "store.h5")
+    extract_features(config, annotations)
+    annotations.images["003"].unlink()
+    annotations.images["004"].unlink()
+    assert extract_features(config, annotations, check_images=True).num_done == 0
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "no image at" in record.getMessage()
+    assert "003.png" in record.getMessage()
+    assert "(and 1 more are missing); their features stay as they are" in record.getMessage()
 
 
 def test_an_image_that_was_replaced_after_a_stop_is_extracted_anew_when_the_job_goes_on(tmp_path: Path) -> None:
@@ -353,7 +367,8 @@ def test_an_image_that_was_replaced_after_a_stop_is_extracted_anew_when_the_job_
     os.utime(annotations.images["000"], (later, later))  # touched, but the same
     Image.new("RGB", (24, 24), "red").save(annotations.images["001"])
     os.utime(annotations.images["001"], (later, later))
-    assert extract_features(config, annotations).num_done == left + 1
+    report = extract_features(config, annotations)
+    assert (report.num_done, report.replaced) == (left + 1, ["001"])
     whole = config_for(tmp_path / "whole.h5")
     extract_features(whole, annotations)
     one, other = open_store(tmp_path / "store.h5"), open_store(tmp_path / "whole.h5")
@@ -379,7 +394,7 @@ def test_a_finished_store_still_says_what_could_not_be_read(tmp_path: Path) -> N
     extract_features(config, annotations)
     report = extract_features(config, annotations)
     assert (report.num_done, set(report.failed)) == (0, {"001"})
-    with pytest.raises(UserError, match="1 images could not be read when it was made, such as 001"):
+    with pytest.raises(UserError, match="1 of 6 images could not be read when it was made, such as 001"):
         extract_features(config_for(tmp_path / "store.h5"), annotations)
     draw_pictures(tmp_path / "images", ["001"])  # mended
     later = time.time() + 10

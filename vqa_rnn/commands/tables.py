@@ -126,17 +126,21 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
     console = console or Console()
     if report.num_done:
         a_second = show_rate(report.num_done / report.seconds)
-        rate = f"{report.num_done} images in {report.seconds:.1f} s, {a_second} a second"
+        rate = f"{_images(report.num_done)} in {report.seconds:.1f} s, {a_second} a second"
     else:
         rate = "nothing left to do"
     if is_part(report.store):
         rate += "; other processes make the rest"
     skipped = f", {len(report.failed):,} of them skipped" if report.failed else ""
     console.print(
-        f"{report.store}: {report.num_images} images{skipped} ({rate})", highlight=False, markup=False, soft_wrap=True
+        f"{report.store}: {_images(report.num_images)}{skipped} ({rate})", highlight=False, markup=False, soft_wrap=True
     )
     for image_id, reason in report.failed.items():
         console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def print_comparison(report: dict[str, Any], console: Console | None = None) -> None:

@@ -123,9 +123,12 @@ class ArraysSource(Source):
             except UNREADABLE as error:
                 raise UserError(f"cannot read {path}: {why_not_arrays(error)}") from error
             arrays = {features_key: loaded} if path.suffix == ".npy" else loaded
-        self._features = dataset(arrays, path, [features_key])
-        self._boxes = None if boxes_key is None else dataset(arrays, path, [boxes_key])
-        self.names = read_ids(ids_file) if ids_file else id_texts(np.asarray(dataset(arrays, path, [ids_key])))
+        self._features = dataset(arrays, path, [features_key], "--features-key NAME")
+        self._boxes = None if boxes_key is None else dataset(arrays, path, [boxes_key], "--boxes-key NAME")
+        if ids_file is None:
+            self.names = id_texts(np.asarray(dataset(arrays, path, [ids_key], "--ids-key NAME or --ids-file FILE")))
+        else:
+            self.names = read_ids(ids_file)
         if self._features.ndim not in (2, 3):
             raise UserError(f"{path}: {features_key} has the shape {self._features.shape}, not (images, regions, size)")
         self.num_regions_max = self._features.shape[1] if self._features.ndim == 3 else 1
@@ -163,13 +166,14 @@ def open_hdf5(path: Path) -> h5py.File:
         raise UserError(f"cannot open {path} as HDF5: {error}") from error
 
 
-def dataset(arrays: Any, path: Path, names: Sequence[str]) -> Any:
+def dataset(arrays: Any, path: Path, names: Sequence[str], option: str = "") -> Any:
     """Find an array under one of several names.
 
     Args:
         arrays: A mapping from names, such as an open HDF5 file.
         path: Its file, for the message.
         names: The names.
+        option: What gives another name, for the message.
 
     Returns:
         The array.
@@ -183,7 +187,8 @@ def dataset(arrays: Any, path: Path, names: Sequence[str]) -> Any:
                 return arrays[name]
             except UNREADABLE as error:  # an .npz is read only now
                 raise UserError(f"cannot read {name} of {path}: {why_not_arrays(error)}") from error
-    raise UserError(f"{path} has no {' or '.join(names)}; it has {', '.join(sorted(arrays)) or 'nothing'}")
+    advice = f": give {option}" if option else ""
+    raise UserError(f"{path} has no {' or '.join(names)}; it has {', '.join(sorted(arrays)) or 'nothing'}{advice}")
 
 
 def id_texts(ids: Any) -> list[str]:
