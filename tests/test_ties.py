@@ -11,7 +11,7 @@ from tests.official import draw_visdial, draw_visual7w, draw_vqa
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
 from vqa_rnn.checkpoint import Run
-from vqa_rnn.commands.shared import answer_questions
+from vqa_rnn.commands.answers import Member, answer_questions
 from vqa_rnn.config import Config
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.models import ModelSizes, VqaModel
@@ -44,7 +44,8 @@ def answer_with_nothing(questions: tuple[Question, ...], head: dict[str, Any], a
         threads=1,
     )
     encoded = encode_questions(questions, tokenizer, vocabulary)
-    return answer_questions(run, model, questions, encoded, NoFeatures(), torch.device("cpu"))  # type: ignore[arg-type]
+    member = Member(run, model, encoded, NoFeatures())  # type: ignore[arg-type]
+    return answer_questions([member], questions, torch.device("cpu"))
 
 
 CHOICE: dict[str, Any] = {"name": "choice"}

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,14 @@ MovedOverrides = Annotated[
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")]
+RunArguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RUN …] [key=value …]",
+        help="More runs of an ensemble; where things are now: dataset.root=… (jsonl: dataset.path=…), features.store=…",
+    ),
+]
+Ensemble = Annotated[bool, typer.Option("--ensemble", help="Several runs answer together: the mean of their probabilities.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every option with its meaning, and do nothing.")]
 
 
@@ -153,7 +162,8 @@ def tune(
 @app.command()
 def evaluate(
     run: RunArgument,
-    overrides: MovedOverrides = None,
+    more: RunArguments = None,
+    ensemble: Ensemble = False,
     split: Annotated[str | None, typer.Option(help="train, val or test; by default test where it has answers.")] = None,
     question_only: Annotated[
         Path | None, typer.Option(help="A run trained with model.ablate=question_only: adds the image gain.")
@@ -165,11 +175,15 @@ def evaluate(
     Example: vqa-rnn evaluate runs/daquar --question-only runs/daquar-blind
     """
     check_split(split)
-    from vqa_rnn.commands.evaluate import evaluate
+    runs, overrides = _runs_and_overrides(run, more or (), ensemble=ensemble)
+    if ensemble and question_only:
+        raise UserError("--question-only is for a single run: leave out --ensemble")
+    from vqa_rnn.commands.evaluate import evaluate, evaluate_ensemble
     from vqa_rnn.commands.tables import print_evaluation
     from vqa_rnn.engines import is_first
 
-    report = evaluate(run, split, question_only, overrides or ())  # type: ignore[arg-type]  # checked above
+    which: Any = split  # checked above
+    report = evaluate_ensemble(runs, which, overrides) if ensemble else evaluate(run, which, question_only, overrides)
     if json_ and is_first():
         print_json(report)
     elif is_first():
@@ -179,11 +193,14 @@ def evaluate(
 @app.command()
 def predict(
     run: RunArgument,
-    overrides: MovedOverrides = None,
+    more: RunArguments = None,
+    ensemble: Ensemble = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The file to write; by default evaluation/SPLIT_submission.json in the run."),
+        typer.Option(
+            metavar="FILE", help="The file to write; of a single run by default evaluation/SPLIT_submission.json in it."
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -192,10 +209,14 @@ def predict(
     Example: vqa-rnn predict runs/vqa --split test --output vqa_OpenEnded_mscoco_test2015_results.json
     """
     check_split(split)
+    runs, overrides = _runs_and_overrides(run, more or (), ensemble=ensemble)
+    if ensemble and output is None:
+        raise UserError("--ensemble belongs to no single run folder: give --output FILE")
     from vqa_rnn.commands.predict import predict
     from vqa_rnn.engines import is_first
 
-    report = predict(run, split, output or run / "evaluation" / f"{split}_submission.json", overrides or ())  # type: ignore[arg-type]  # checked above
+    output = output or run / "evaluation" / f"{split}_submission.json"
+    report = predict(runs, split, output, overrides)  # type: ignore[arg-type]  # checked above
     if not is_first():
         return
     if json_:
@@ -252,6 +273,17 @@ def ask(
         print_json(found[0] if len(found) == 1 else {"rounds": rounds})
     else:
         print_answers(questions, answers)
+
+
+def _runs_and_overrides(run: Path, more: Sequence[str], *, ensemble: bool) -> tuple[list[Path], list[str]]:
+    """Tell run folders from overrides, which have an equals sign; a folder that has one too is taken for a folder."""
+    runs = [run, *(Path(each) for each in more if "=" not in each or Path(each).is_dir())]
+    overrides = [each for each in more if "=" in each and not Path(each).is_dir()]
+    if ensemble and len(runs) < 2:
+        raise UserError("--ensemble needs at least two runs")
+    if len(runs) > 1 and not ensemble:
+        raise UserError(f"{runs[1]} is a second run: give --ensemble to let them answer together, or vqa-rnn compare them")
+    return runs, overrides
 
 
 def _answer_json(answer: Any) -> dict[str, Any]:

@@ -11,32 +11,25 @@ from typing import Any
 import numpy as np
 import torch
 
+from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
-from vqa_rnn.checkpoint import Run, load_model, load_run
-from vqa_rnn.commands.shared import (
-    answer_questions,
-    check_questions,
-    check_unchanged,
-    images_of,
-    move_run,
-    open_features,
-    readable_questions,
-    store_of_config,
-)
-from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.checkpoint import Run, load_run
+from vqa_rnn.commands.answers import all_answers, answer_questions, open_members
+from vqa_rnn.commands.shared import check_questions, check_unchanged, move_run, open_runs
 from vqa_rnn.engines import choose_device, is_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, write_json
 from vqa_rnn.metrics.accuracy import Scores, by_type, chance
 from vqa_rnn.metrics.ceilings import ceilings
 from vqa_rnn.metrics.floors import text_floors
-from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.metrics.intervals import bootstrap_interval, paired_difference
 from vqa_rnn.metrics.signature import signature
 from vqa_rnn.records import Prediction, Question, Split
 
 log = logging.getLogger("vqa_rnn")
 
 SHUFFLE_SEED = 0
+GAIN_SAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +109,44 @@ def evaluate(
     return report
 
 
+def evaluate_ensemble(paths: Sequence[Path], split: Split | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Measure runs that answer together, by the mean of their probabilities. Nothing is written into their folders.
+
+    Args:
+        paths: Their folders, two at least.
+        split: As in ``evaluate``.
+        overrides: As in ``evaluate``, for all runs.
+
+    Returns:
+        The object of ``summarise``, with ``signature``, ``questions_sha256``; ``members``, the headline metric of each run; and
+        ``ensemble_gain``, how much better the ensemble is than its members are in the mean, with a paired interval and ``p``.
+
+    Raises:
+        UserError: As ``evaluate``; or the runs do not answer the same questions, or one was not trained yet.
+    """
+    runs = open_runs(paths, overrides)
+    with processes(runs[0].config.run.device) as device:
+        measured = measure(runs[0], split, device, ensemble=runs[1:])
+        alone = [measure(run, measured.split, device, with_floors=False).scores for run in runs]
+    report = summarise(measured, runs[0].config.evaluation.bootstrap_samples)
+    image_ids = [question.image_id for question in measured.questions]
+    gain = paired_difference(measured.scores, np.mean(alone, axis=0), image_ids, GAIN_SAMPLES)
+    assert gain is not None, "the headline metric applies to some questions"
+    return report | {
+        "signature": _signature(runs[0], measured, len(runs)),
+        "questions_sha256": _hash(measured.questions),
+        "members": {str(run.path): float(np.nanmean(scores)) for run, scores in zip(runs, alone, strict=True)},
+        "ensemble_gain": {measured.headline: gain.mean, "interval": list(gain.interval), "p": gain.p},
+    }
+
+
 def measure(
-    run: Run, split: Split | None = None, device: torch.device | None = None, *, with_floors: bool = True
+    run: Run,
+    split: Split | None = None,
+    device: torch.device | None = None,
+    *,
+    with_floors: bool = True,
+    ensemble: Sequence[Run] = (),
 ) -> Measurement:
     """Answer a split's questions and score them.
 
@@ -126,33 +155,35 @@ def measure(
         split: Which split; by default ``test`` where there is one with answers, else ``val``.
         device: Where to compute; by default where the run's config says.
         with_floors: Score the floors as well.
+        ensemble: More runs that answer with it, by the mean of their probabilities.
 
     Returns:
         Scores of each question, by the run and by the floors.
 
     Raises:
-        UserError: The split is empty or its answers are withheld, or features are missing.
+        UserError: The split is empty, its answers are withheld, the run learned from them (``training.refit``), or features are
+            missing.
     """
     config = run.config
     annotations = load_annotations(config.dataset, [split] if split else ["val", "test"])
     if split is None:
         split = "test" if any(question.human_answers for question in annotations.split("test")) else "val"
-    check_unchanged(run, annotations, split)
+    for each in (run, *ensemble):
+        if split == "val" and split in each.config.training.splits:
+            raise UserError(f"{each.path} learned from the validation questions (training.refit): give --split test")
+        check_unchanged(each, annotations, split)
     every = annotations.split(split)
     questions = tuple(question for question in every if question.human_answers)
     if 0 < len(questions) < len(every):
         log.warning("%d of %d questions are left out: their answers are withheld", len(every) - len(questions), len(every))
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
-    check_questions(config, questions)
+    for each in (run, *ensemble):
+        check_questions(each.config, questions)
     benchmark = config.dataset.name
-    store = store_of_config(config, images_of(questions, annotations), run)
-    questions = readable_questions(config, store, questions, split)
-    encoded = encode_questions(questions, run.tokenizer, run.answers)
-    features = open_features(store, encoded)
     device = device or choose_device(config.run.device)
-    model = load_model(run, device)
-    predictions = answer_questions(run, model, questions, encoded, features, device)
+    members, questions = open_members([run, *ensemble], questions, annotations, split, device)
+    predictions = answer_questions(members, questions, device)
 
     def score(answers: Mapping[str, Prediction]) -> dict[str, Scores]:
         return BENCHMARKS[benchmark].metrics(questions, answers)
@@ -162,13 +193,14 @@ def measure(
     if with_floors:
         if any(chance(question) for question in questions):
             floors["chance"] = {next(iter(metrics)): np.array([chance(question) for question in questions])}
-        train = load_annotations(config.dataset, ["train"]).questions
+        train = load_annotations(config.dataset, config.training.splits).questions
         if not questions[0].choice_regions:  # a box comes once: what was said of others tells nothing
             for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
                 floors[name] = score(answers)
-        if model.sees_image:
-            exchanged = features.shuffled(SHUFFLE_SEED)
-            floors["images_shuffled"] = score(answer_questions(run, model, questions, encoded, exchanged, device))
+        if any(member.model.sees_image for member in members):
+            exchanged = [member.with_shuffled_images(SHUFFLE_SEED) for member in members]
+            floors["images_shuffled"] = score(answer_questions(exchanged, questions, device))
+    known = AnswerVocabulary(all_answers(members))
     return Measurement(
         benchmark=benchmark,
         split=split,
@@ -176,7 +208,7 @@ def measure(
         predictions=predictions,
         metrics=metrics,
         floors=floors,
-        ceilings=ceilings(questions, run.answers if len(run.answers) else None) if BENCHMARKS[benchmark].by_answer else {},
+        ceilings=ceilings(questions, known if len(known) else None) if BENCHMARKS[benchmark].by_answer else {},
     )
 
 
@@ -238,7 +270,7 @@ def _measure_blind(path: Path, run: Run, measured: Measurement, device: torch.de
     return blind.scores
 
 
-def _signature(run: Run, measured: Measurement) -> str:
+def _signature(run: Run, measured: Measurement, num_runs: int = 1) -> str:
     dataset = run.config.dataset
     several_people = any(len(question.human_answers) > 1 for question in measured.questions)
     choices = {len(question.choices) or len(question.choice_regions) for question in measured.questions}
@@ -252,6 +284,7 @@ def _signature(run: Run, measured: Measurement) -> str:
         dense=num_judged,
         # a head that chooses among a question's choices has the same task as any other that does
         head=None if any(choices) else run.config.model.head.name,
+        ensemble=num_runs if num_runs > 1 else None,
         split=measured.split,
         fold=f"{dataset.fold}of{dataset.folds}" if dataset.folds else None,
         n=len(measured.questions),

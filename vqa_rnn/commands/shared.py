@@ -1,4 +1,4 @@
-"""What several commands do: open the data of a config or a run, and answer its questions."""
+"""What several commands do: open the data of a config or a run."""
 
 import dataclasses
 import logging
@@ -7,27 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from vqa_rnn.annotations.unchanged import changed_files
-from vqa_rnn.checkpoint import Run
+from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.config import Config
-from vqa_rnn.config.files import change_config
+from vqa_rnn.config.files import change_config, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
-from vqa_rnn.data.encoding import choice_order
-from vqa_rnn.data.loader import build_loader
-from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
-from vqa_rnn.engines import CollectAnswers, build_evaluator, launched
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import FeatureStore, open_store
-from vqa_rnn.metrics.visdial import rank_choices
-from vqa_rnn.models import VqaModel
-from vqa_rnn.precision import set_float32_products
-from vqa_rnn.records import Annotations, Prediction, Question, Split
+from vqa_rnn.records import Annotations, Question, Split
 
 log = logging.getLogger("vqa_rnn")
 
@@ -52,6 +43,29 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
         return run
     changed = change_config(run.config, overrides, MAY_MOVE, str(run.path))
     return dataclasses.replace(run, config=changed)
+
+
+def open_runs(paths: Sequence[Path], overrides: Sequence[str]) -> list[Run]:
+    """Open a run, or those of an ensemble.
+
+    Args:
+        paths: Their folders.
+        overrides: As in ``move_run``.
+
+    Returns:
+        The runs.
+
+    Raises:
+        UserError: One comes twice, or is of other questions than the first.
+    """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UserError("a run comes twice: an ensemble needs each once")
+    runs = [move_run(load_run(path), overrides) for path in paths]
+    for run in runs[1:]:
+        differing = [key for key in config_changes(runs[0].config, run.config) if key.startswith("dataset.")]
+        if differing:
+            raise UserError(f"{run.path} and {runs[0].path} do not answer the same questions: {', '.join(differing)} differ")
+    return runs
 
 
 def check_unchanged(run: Run, annotations: Annotations, split: Split) -> None:
@@ -214,65 +228,3 @@ def check_questions(config: Config, questions: Sequence[Question]) -> None:
                 f"question {question.question_id} has {len(choices)} choices, but model.head.name={head.name}{which} "
                 "needs at least two for every question"
             )
-
-
-def answer_questions(
-    run: Run,
-    model: VqaModel,
-    questions: Sequence[Question],
-    encoded: EncodedQuestions,
-    features: StoreFeatures,
-    device: torch.device,
-) -> dict[str, Prediction]:
-    """Answer every question of a split; several processes share them.
-
-    A classifier that is asked a question with choices takes the best of those it knows.
-
-    Args:
-        run: The run.
-        model: Its model, on ``device``.
-        questions: The questions.
-        encoded: The same in columns.
-        features: Of their images, or shuffled.
-        device: Where to compute.
-
-    Returns:
-        By question id.
-    """
-    set_float32_products("float32")  # whatever this process trained in before
-    rank, world_size = launched()
-    batch_size = run.config.evaluation.batch_size
-    batches = QuestionSampler(encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
-    evaluator = build_evaluator(model, encoded, device=device)
-    found = CollectAnswers(model, encoded)
-    found.attach(evaluator)
-    evaluator.run(build_loader(encoded, features, batches, pin_memory=device.type == "cuda"))
-    predictions = {}
-    for place, question in enumerate(questions):
-        labels = question.choices or question.choice_labels
-        if labels:
-            prediction = _choose(question, labels, found.choice_scores[place], found.choice_probabilities[place])
-        else:
-            prediction = Prediction(
-                question_id=question.question_id,
-                answer=run.answers.answers[found.best[place]],
-                probability=float(found.probability[place]),
-            )
-        predictions[question.question_id] = prediction
-    return predictions
-
-
-def _choose(question: Question, labels: Sequence[str], scores: NDArray, probabilities: NDArray) -> Prediction:
-    """Bring scores back to the order of the source. Equal scores rank in the hashed order, which favours no place."""
-    order = choice_order(question.question_id, len(labels))
-    as_scored = rank_choices(scores[None, : len(labels)])[0]
-    first = int(as_scored.argmin())
-    ranks = np.empty(len(labels), dtype=np.int64)
-    ranks[order] = as_scored
-    return Prediction(
-        question_id=question.question_id,
-        answer=labels[order[first]],
-        probability=float(probabilities[first]),
-        choice=order[first],
-        ranks=ranks,
-    )

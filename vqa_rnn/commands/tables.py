@@ -72,7 +72,8 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     table = Table("", headline, "95% interval", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    table.add_row("[bold]this model", f"[bold]{_percent(report['metrics'][headline])}", interval(report["intervals"][headline]))
+    which = "this ensemble" if "members" in report else "this model"
+    table.add_row(f"[bold]{which}", f"[bold]{_percent(report['metrics'][headline])}", interval(report["intervals"][headline]))
     for name, floor in report["floors"].items():
         table.add_row(FLOOR_NAMES[name], _percent(floor[headline]), interval(floor["interval"]))
     for name, ceiling in report["ceilings"].items():
@@ -82,6 +83,12 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
         gain = report["image_gain"]
         table.add_section()
         table.add_row("image gain (full minus question-only)", _percent(gain[headline]), interval(gain["interval"]))
+    if "ensemble_gain" in report:
+        gain = report["ensemble_gain"]
+        table.add_section()
+        for path, value in report["members"].items():
+            table.add_row(escape(path), _percent(value), "")
+        table.add_row("gain over the mean of its members", _percent(gain[headline]), interval(gain["interval"]))
     console.print(table)
     if others:
         _print_others(report, others, console, few=few)

@@ -69,12 +69,11 @@ MAY_CHANGE = (
     "training.keep_checkpoints",
     "training.profile_steps",
 )
-SPLITS: tuple[Split, ...] = ("train", "val")
 NAMES: dict[Split, str] = {"train": "training", "val": "validation"}
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
-    """Train a model on the training split, choosing by the validation split.
+    """Train a model on the training split, choosing by the validation split; or on both (``training.refit``).
 
     Under torchrun or SLURM every process calls this, and they train together. A job that its launcher restarted goes on with
     the run that it began, as with ``resume``.
@@ -122,8 +121,8 @@ def _prepare(
         raise UserError("training.precision=tf32 needs a GPU: take float32, or bfloat16")
     run = _run_to_resume(config) if resume else None
     checkpoint = load_checkpoint(run) if run else None
-    is_encoded = run is not None and all(run.questions_path(split).is_file() for split in SPLITS)
-    annotations = None if is_encoded else load_annotations(config.dataset, SPLITS)
+    is_encoded = run is not None and all(run.questions_path(split).is_file() for split in _splits(config))
+    annotations = None if is_encoded else load_annotations(config.dataset, list(NAMES))
     questions = {} if annotations is None else find_questions(config, annotations)
     start = None if run else open_start(config)
     if start is not None and start.path.resolve() == path.resolve():
@@ -223,12 +222,12 @@ def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequ
         annotations: Its data set's.
 
     Returns:
-        Those of ``train`` and ``val``.
+        Those of ``train`` and ``val``; with ``training.refit`` all are ``train``.
 
     Raises:
         UserError: There are none, or the model has nothing to do with them.
     """
-    questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in SPLITS}
+    questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in NAMES}
     for split, name in NAMES.items():
         if not questions[split]:
             raise UserError(f"{config.dataset.name}: there are no {name} questions (two images at least are needed)")
@@ -242,7 +241,14 @@ def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequ
             f"{config.dataset.name}: no training question has a caption or a history for model.history.name={history} to read: "
             "set model.history.name=none"
         )
+    if config.training.refit is not None:
+        return {"train": [*questions["train"], *questions["val"]]}
     return questions
+
+
+def _splits(config: Config) -> list[Split]:
+    """The splits whose questions are encoded."""
+    return ["train"] if config.training.refit is not None else ["train", "val"]
 
 
 def _judged(questions: Sequence[Question], config: Config, name: str) -> Sequence[Question]:
@@ -258,15 +264,16 @@ def _judged(questions: Sequence[Question], config: Config, name: str) -> Sequenc
 
 def _images_of_encoded(run: Run) -> dict[str, Path | None]:
     """The images that a run's encoded questions ask about; where their files lie is not known."""
-    return {image_id: None for split in SPLITS for image_id in open_questions(run.questions_path(split)).image_ids}
+    return {image_id: None for split in _splits(run.config) for image_id in open_questions(run.questions_path(split)).image_ids}
 
 
 def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -> None:
     config = run.config.training
     rank, world_size = launched()
-    data = {split: open_questions(run.questions_path(split)) for split in SPLITS}
+    splits = _splits(run.config)
+    data = {split: open_questions(run.questions_path(split)) for split in splits}
     store = store_of_config(run.config, _images_of_encoded(run), run)
-    features = {split: StoreFeatures(store, data[split].image_ids) for split in SPLITS}
+    features = {split: StoreFeatures(store, data[split].image_ids) for split in splits}
 
     torch.use_deterministic_algorithms(run.config.run.deterministic)
     set_float32_products(run.precision)
@@ -301,11 +308,12 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
             accumulation=config.accumulation,
             rank=rank,
             world_size=world_size,
-        ),
-        "val": QuestionSampler(
-            data["val"].image, run.config.evaluation.batch_size, shuffle=False, rank=rank, world_size=world_size
-        ),
+        )
     }
+    if "val" in data:
+        batches["val"] = QuestionSampler(
+            data["val"].image, run.config.evaluation.batch_size, shuffle=False, rank=rank, world_size=world_size
+        )
     loaders = _loaders(config, device, store, data, features, batches)
     optimization = build_optimization(
         model, config, precision=run.precision, device=device, steps_per_epoch=len(batches["train"])
@@ -322,13 +330,13 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     training = Training(
         run,
         trainer,
-        build_evaluator(evaluated, data["val"], device=device),
+        build_evaluator(evaluated, data["val"], device=device) if "val" in data else None,
         model,
         evaluated,
         optimization,
         batches["train"],
         loaders["train"],
-        loaders["val"],
+        loaders.get("val"),
         device,
     )
     if rank > 0:
@@ -345,19 +353,23 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     if schedule_options.name == "steps" and min(schedule_options.milestones, default=math.inf) >= config.max_epochs:
         log.warning("no milestone of training.schedule lies before training.max_epochs=%d: it never drops", config.max_epochs)
     log.info(
-        "%s: %d training and %d validation questions, %s weights, %s on %s; * marks the best validation score so far",
+        "%s: %d training and %d validation questions, %s weights, %s on %s%s",
         run.path,
         len(data["train"]),
-        len(data["val"]),
+        len(data.get("val", ())),
         f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         run.precision,
         device if world_size == 1 else f"{world_size} processes, {device.type}",
+        "; * marks the best validation score so far" if "val" in data else "",
     )
     training.run()
     keeper = training.keeper
+    if keeper.best_score is None:
+        log.info("the weights of epoch %d are kept (training.refit)", keeper.epoch)
+        return
     if config.keep == "last":
         log.info("the weights of the last epoch are kept (training.keep=last)")
-    log.info("best validation accuracy %.2f%% in epoch %d", 100 * (keeper.best_score or 0), keeper.best_epoch)
+    log.info("best validation accuracy %.2f%% in epoch %d", 100 * keeper.best_score, keeper.best_epoch)
 
 
 def _loaders(
@@ -370,16 +382,16 @@ def _loaders(
 ) -> dict[Split, Loader | DeviceLoader]:
     """Batches of each split, on a GPU with features from there or from the store."""
     is_gpu = device.type == "cuda"
-    rows = [features[split].rows for split in SPLITS]
+    rows = [features[split].rows for split in features]
     place = choose_place(config.features_on, store, len(np.unique(np.concatenate(rows))), device)
     if is_gpu:
         log.info("features are %s", "on the GPU" if place == "device" else "read from the store, batch by batch")
-    held = hold_on_device(store, rows, device) if place == "device" else [None] * len(SPLITS)
+    held = hold_on_device(store, rows, device) if place == "device" else [None] * len(features)
     num_workers = config.num_workers
     if num_workers is None:
         num_workers = min({"device": 2, "host": 4}[place], num_cpus() // processes_here()) if is_gpu else 0
     loaders: dict[Split, Loader | DeviceLoader] = {}
-    for split, on_device in zip(SPLITS, held, strict=True):
+    for split, on_device in zip(features, held, strict=True):
         source = features[split] if on_device is None else NoFeatures()
         loader = build_loader(data[split], source, batches[split], num_workers=num_workers, pin_memory=is_gpu)
         loaders[split] = DeviceLoader(loader, device, on_device) if is_gpu else loader

@@ -109,6 +109,9 @@ class TrainingConfig(Section):
     published code does, so that a batch holds many more images."""
     max_epochs: int = Field(20, ge=1)
     """Passes over the training questions."""
+    refit: int | None = Field(None, ge=1)
+    """Train on the validation questions as well and stop after this many of the `max_epochs`, such as the best epoch of a run
+    without `refit`. Nothing is validated: the run answers with its last weights. null: validation chooses the epoch."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate."""
     word_vectors_rate: float = Field(1.0, ge=0)
@@ -153,6 +156,24 @@ class TrainingConfig(Section):
     """Steps between lines with the training loss in `metrics.jsonl`."""
     profile_steps: Annotated[tuple[int, int], AfterValidator(_in_order)] | None = None
     """Record these steps, such as [20, 30], with torch's profiler into the run folder's `profile/`."""
+
+    @property
+    def num_epochs(self) -> int:
+        """How many epochs are trained at most; the schedule is that of `max_epochs`."""
+        return self.refit or self.max_epochs
+
+    @property
+    def splits(self) -> tuple[Literal["train", "val"], ...]:
+        """The splits whose questions are learned from."""
+        return ("train",) if self.refit is None else ("train", "val")
+
+    @model_validator(mode="after")
+    def _refit_ends(self) -> "TrainingConfig":
+        if self.refit is not None and self.refit > self.max_epochs:
+            raise ValueError(f"refit={self.refit} is more than max_epochs={self.max_epochs}")
+        if self.refit is not None and self.patience is not None:
+            raise ValueError("refit learns from the validation questions, which patience needs: leave one out")
+        return self
 
     @model_validator(mode="after")
     def _parts_have_questions(self) -> "TrainingConfig":

@@ -77,14 +77,16 @@ class CollectAnswers:
         choice_scores: (N, C) float32, the logits of each question's choices in the order of the batch, -inf where there is no
             such choice or a classifier does not know it.
         choice_probabilities: (N, C) float32, 0 there.
+        probabilities: (N, A) float32, what a classifier gave each answer of its vocabulary.
     """
 
-    def __init__(self, model: VqaModel, encoded: EncodedQuestions) -> None:
+    def __init__(self, model: VqaModel, encoded: EncodedQuestions, num_answers: int = 0) -> None:
         """Make room.
 
         Args:
             model: The model that the evaluator runs.
             encoded: The N questions of the whole split; C is the most choices that one has, 0 where none has any.
+            num_answers: A, the size of a classifier's vocabulary, to keep what it gives each answer; 0 keeps the best alone.
         """
         self._model = model
         self._encoded = encoded
@@ -93,6 +95,7 @@ class CollectAnswers:
         self.probability = np.zeros(num_questions, dtype=np.float32)
         self.choice_scores = np.full((num_questions, num_choices), -np.inf, dtype=np.float32)
         self.choice_probabilities = np.zeros((num_questions, num_choices), dtype=np.float32)
+        self.probabilities = np.zeros((num_questions, num_answers), dtype=np.float32)
 
     def attach(self, evaluator: Engine) -> None:
         """Listen to an evaluator.
@@ -112,6 +115,8 @@ class CollectAnswers:
         probability, best = probabilities.max(dim=1)
         self.best[questions] = best.cpu().numpy()
         self.probability[questions] = probability.cpu().numpy()
+        if self.probabilities.shape[1]:
+            self.probabilities[questions] = probabilities.cpu().numpy()
         if self.choice_scores.shape[1] == 0:
             return
         if isinstance(self._model.head, ClassifierHead):
@@ -123,7 +128,7 @@ class CollectAnswers:
 
     def _exchange(self) -> None:
         """Every question was answered by one process: the others hold the smallest of each for it."""
-        for name in ("best", "probability", "choice_scores", "choice_probabilities"):
+        for name in ("best", "probability", "choice_scores", "choice_probabilities", "probabilities"):
             setattr(self, name, _largest(getattr(self, name)))
 
 

@@ -39,13 +39,13 @@ class Training:
         self,
         run: Run,
         trainer: Engine,
-        evaluator: Engine,
+        evaluator: Engine | None,
         model: VqaModel,
         evaluated: VqaModel,
         optimization: Optimization,
         train_batches: QuestionSampler,
         train_loader: Loader | DeviceLoader,
-        val_loader: Loader | DeviceLoader,
+        val_loader: Loader | DeviceLoader | None,
         device: torch.device,
     ) -> None:
         """Wire.
@@ -53,13 +53,13 @@ class Training:
         Args:
             run: Where results go.
             trainer: From ``build_trainer``.
-            evaluator: From ``build_evaluator``, over ``evaluated``.
+            evaluator: From ``build_evaluator``, over ``evaluated``; None where nothing is validated.
             model: The model being trained.
             evaluated: The weights that are validated and kept: ``model``, or a copy that becomes its moving average.
             optimization: From ``build_optimization``, of ``model``.
             train_batches: What ``train_loader`` loads; told its place before each pass.
             train_loader: Training batches.
-            val_loader: Validation batches.
+            val_loader: Validation batches; None as well.
             device: Where to compute.
         """
         config = run.config.training
@@ -95,7 +95,8 @@ class Training:
         trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._finish_step)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._finish_epoch)
-        evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._look_for_signals)
+        if evaluator is not None:
+            evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._look_for_signals)
         self._progress = attach_progress(trainer)
         self._profiler: ProfilerWindow | None = None
         if config.profile_steps is not None and is_first():
@@ -116,7 +117,7 @@ class Training:
     @property
     def is_done(self) -> bool:
         """Whether there is nothing to go on with."""
-        return self.keeper.epoch >= self._run.config.training.max_epochs or self.keeper.is_over
+        return self.keeper.epoch >= self._run.config.training.num_epochs or self.keeper.is_over
 
     def run(self) -> None:
         """Train until all epochs are done or patience is over.
@@ -130,7 +131,7 @@ class Training:
                 if self.keeper.epoch < self.trainer.state.epoch:  # stopped between an epoch's last step and its checkpoint
                     self._finish_epoch(self.trainer)
                 if not (self.is_done or self._stop):
-                    self.trainer.run(self._train_loader, max_epochs=self._run.config.training.max_epochs)
+                    self.trainer.run(self._train_loader, max_epochs=self._run.config.training.num_epochs)
             finally:
                 if self._profiler is not None:
                     self._profiler.close(self.trainer.state.iteration)
@@ -170,29 +171,28 @@ class Training:
     def _finish_epoch(self, engine: Engine) -> None:
         timing = self._timer.read()
         epoch, step = engine.state.epoch, engine.state.iteration
-        self._evaluator.run(self._val_loader)
-        if self._stop:  # a resume validates again
-            self._state.save(step)
-            engine.terminate()
-            return
-        score = self._evaluator.state.metrics["accuracy"]
+        score = None
+        if self._evaluator is not None:
+            self._evaluator.run(self._val_loader)
+            if self._stop:  # a resume validates again
+                self._state.save(step)
+                engine.terminate()
+                return
+            score = self._evaluator.state.metrics["accuracy"]
         is_best = self.keeper.update(epoch, score)
         if is_best or self._run.config.training.keep == "last":
             on_first(lambda: save_model(self._run, self._evaluated))
         train_loss = self._loss.read("epoch")
-        line = {
-            "epoch": epoch,
-            "step": step,
-            "train_loss": train_loss,
-            "learning_rate": self._learning_rate,
-            "val_accuracy": score,
-        }
+        line = {"epoch": epoch, "step": step, "train_loss": train_loss, "learning_rate": self._learning_rate}
+        validation = ""
+        if score is not None:
+            line["val_accuracy"] = score
+            validation = f"val {100 * score:6.2f}%{' *' if is_best else '  '}  "
         on_first(lambda: self._log.write(METRICS, line))
         on_first(lambda: self._log.write(TIMINGS, {"epoch": epoch, "step": step, **timing}))
         log.info(
-            f"epoch {epoch:3d}/{self._run.config.training.max_epochs}  loss {train_loss:.4f}  "
-            f"val {100 * score:6.2f}%{' *' if is_best else '  '}  {timing['questions_per_second']:7,.0f} questions/s  "
-            f"waiting {100 * timing['waiting_share']:.1f}%"
+            f"epoch {epoch:3d}/{self._run.config.training.num_epochs}  loss {train_loss:.4f}  {validation}"
+            f"{timing['questions_per_second']:7,.0f} questions/s  waiting {100 * timing['waiting_share']:.1f}%"
         )
         self._state.save(step)
         if self.keeper.is_over:

@@ -28,17 +28,19 @@ class KeepBest:
         self.risen_epoch = 0
         self.epoch = 0
 
-    def update(self, epoch: int, score: float) -> bool:
+    def update(self, epoch: int, score: float | None) -> bool:
         """Take in the score of an epoch.
 
         Args:
             epoch: The epoch.
-            score: Validation score, higher is better.
+            score: Validation score, higher is better; None where nothing is validated, and the last epoch is the best.
 
         Returns:
             Whether it is the best so far.
         """
         self.epoch = epoch
+        if score is None:
+            return True
         if self.best_score is None or score > self.best_score:
             self.best_score, self.risen_epoch = score, epoch
         if score == self.best_score:
