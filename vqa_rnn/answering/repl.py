@@ -91,6 +91,8 @@ def show_answer(answer: Answer, console: Console) -> None:
         answer: The answer.
         console: Where to.
     """
+    if not answer.is_sure:
+        _print(console, "  not sure; the best guesses:", style="yellow")
     width = min(max(len(text) for text, _ in answer.answers), WIDEST)
     for text, probability in answer.answers:
         bar = "█" * round(30 * probability)

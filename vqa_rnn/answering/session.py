@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vqa_rnn.answering.calibration import read_calibration
 from vqa_rnn.answers import AnswerVocabulary, fold_answer
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import Run, load_model, load_run
@@ -38,12 +39,15 @@ class Answer:
         unknown_words: Words that the model read and training never met: of the question, what was said before, the choices.
         outside_vocabulary: Choices that a classifier cannot give, since no training question had them as its answer.
         seconds: From the question to the answer.
+        is_sure: Whether the best answer is as probable as it must be (``vqa-rnn calibrate``); a run that was not calibrated is
+            always sure.
     """
 
     answers: tuple[tuple[str, float], ...]
     unknown_words: tuple[str, ...]
     outside_vocabulary: tuple[str, ...]
     seconds: float
+    is_sure: bool = True
 
 
 class Session:
@@ -79,6 +83,7 @@ class Session:
         on_gpu = torch.cuda.is_available() and self.run.config.run.device != "cpu"
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._model = load_model(self.run, self._device)
+        self._calibration = read_calibration(self.run)
         self._extractor = _open_extractor(self.run, weights, self._device) if self.sees_images else None
         self.image_path: Path | None = None
         self.caption: str | None = None
@@ -217,7 +222,10 @@ class Session:
         if self.is_dialog:
             self.rounds = (*self.rounds, Round(question.strip(), answers[0][0]))
         seconds = time.perf_counter() - started
-        return Answer(tuple(answers[:top]), tuple(dict.fromkeys(unknown)), tuple(outside), seconds)
+        # a classifier's probabilities among choices are not those that were calibrated
+        judged = not (choices and self.run.config.model.head.name == "classifier")
+        is_sure = not judged or answers[0][1] >= self._calibration.threshold
+        return Answer(tuple(answers[:top]), tuple(dict.fromkeys(unknown)), tuple(outside), seconds, is_sure)
 
     def check_choices(self, choices: Sequence[str]) -> None:
         """See that the model can choose among answers.
@@ -269,7 +277,8 @@ class Session:
 
     def _probabilities(self, question: Question) -> list[float]:
         with torch.inference_mode():
-            return self._model.probabilities(self._model(self._batch(question)))[0].tolist()
+            logits = self._model(self._batch(question))
+            return self._model.probabilities(logits / self._calibration.temperature)[0].tolist()
 
     def _write(self, question: Question) -> list[tuple[str, float]]:
         with torch.inference_mode():

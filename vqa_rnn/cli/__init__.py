@@ -226,6 +226,29 @@ def predict(
 
 
 @app.command()
+def calibrate(
+    run: RunArgument,
+    overrides: MovedOverrides = None,
+    split: Annotated[str, typer.Option(help="Questions that it did not learn from: val or test.")] = "val",
+    accuracy: Annotated[float, typer.Option(help="Of the answers of which it is sure; the others are called not sure.")] = 0.9,
+    json_: Json = False,
+) -> None:
+    """Make probabilities believable by temperature scaling, and let `ask` say "not sure".
+
+    Example: vqa-rnn calibrate runs/slake --accuracy 0.95
+    """
+    check_split(split)
+    from vqa_rnn.commands.calibrate import calibrate, print_calibration
+    from vqa_rnn.engines import is_first
+
+    report = calibrate(run, split, accuracy, overrides or ())  # type: ignore[arg-type]  # checked above
+    if json_ and is_first():
+        print_json(report)
+    elif is_first():
+        print_calibration(report)
+
+
+@app.command()
 def ask(
     run: RunArgument,
     image: Annotated[Path | None, typer.Option(help="The image to look at.")] = None,
@@ -288,7 +311,7 @@ def _runs_and_overrides(run: Path, more: Sequence[str], *, ensemble: bool) -> tu
 
 def _answer_json(answer: Any) -> dict[str, Any]:
     pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
-    return {"answers": pairs, "seconds": answer.seconds}
+    return {"answers": pairs, "is_sure": answer.is_sure, "seconds": answer.seconds}
 
 
 def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqa_rnn.answering.calibration import read_calibration
 from vqa_rnn.checkpoint import Run, load_model
 from vqa_rnn.commands.shared import images_of, open_features, readable_questions, store_of_config
 from vqa_rnn.data.columns import EncodedQuestions
@@ -31,12 +32,14 @@ class Member:
         model: Its model.
         encoded: The questions in columns, in its words.
         features: Of their images.
+        temperature: Of its probabilities, where it was calibrated.
     """
 
     run: Run
     model: VqaModel
     encoded: EncodedQuestions
     features: StoreFeatures
+    temperature: float = 1.0
 
     def with_shuffled_images(self, seed: int) -> "Member":
         """The same with images exchanged among each other.
@@ -76,7 +79,8 @@ def open_members(
     members = []
     for run, store in zip(runs, stores, strict=True):
         encoded = encode_questions(kept, run.tokenizer, run.answers)
-        members.append(Member(run, load_model(run, device), encoded, open_features(store, encoded)))
+        temperature = read_calibration(run).temperature
+        members.append(Member(run, load_model(run, device), encoded, open_features(store, encoded), temperature))
     return members, kept
 
 
@@ -127,10 +131,25 @@ def _collect(member: Member, device: torch.device, num_answers: int = 0) -> Coll
     batch_size = member.run.config.evaluation.batch_size
     batches = QuestionSampler(member.encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
     evaluator = build_evaluator(member.model, member.encoded, device=device)
-    found = CollectAnswers(member.model, member.encoded, num_answers)
+    found = CollectAnswers(member.model, member.encoded, num_answers, member.temperature)
     found.attach(evaluator)
     evaluator.run(build_loader(member.encoded, member.features, batches, pin_memory=device.type == "cuda"))
     return found
+
+
+def read_logits(member: Member, device: torch.device) -> NDArray[np.float32]:
+    """A member's logits.
+
+    Args:
+        member: From ``open_members``.
+        device: Where to compute.
+
+    Returns:
+        (N, A) of the answers of its vocabulary, or (N, C) of the choices in the order of the batch, -inf where there is none.
+    """
+    if member.encoded.num_choices:
+        return _collect(member, device).choice_scores
+    return _collect(member, device, len(member.run.answers)).logits
 
 
 def all_answers(members: Sequence[Member]) -> list[str]:
@@ -157,7 +176,8 @@ def _average(members: Sequence[Member], device: torch.device) -> _Averaged:
             choices += found.choice_probabilities
             is_known |= found.choice_scores > -np.inf
         else:
-            total[:, [place_of[answer] for answer in member.run.answers.answers]] += found.probabilities
+            probabilities = member.model.probabilities(torch.from_numpy(found.logits / member.temperature)).numpy()
+            total[:, [place_of[answer] for answer in member.run.answers.answers]] += probabilities
     total /= len(members)
     choices /= len(members)
     return _Averaged(

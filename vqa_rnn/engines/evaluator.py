@@ -77,16 +77,17 @@ class CollectAnswers:
         choice_scores: (N, C) float32, the logits of each question's choices in the order of the batch, -inf where there is no
             such choice or a classifier does not know it.
         choice_probabilities: (N, C) float32, 0 there.
-        probabilities: (N, A) float32, what a classifier gave each answer of its vocabulary.
+        logits: (N, A) float32, a classifier's logits of all answers of its vocabulary.
     """
 
-    def __init__(self, model: VqaModel, encoded: EncodedQuestions, num_answers: int = 0) -> None:
+    def __init__(self, model: VqaModel, encoded: EncodedQuestions, num_answers: int = 0, temperature: float = 1.0) -> None:
         """Make room.
 
         Args:
             model: The model that the evaluator runs.
             encoded: The N questions of the whole split; C is the most choices that one has, 0 where none has any.
-            num_answers: A, the size of a classifier's vocabulary, to keep what it gives each answer; 0 keeps the best alone.
+            num_answers: A, the size of a classifier's vocabulary, to keep all logits; 0 keeps the best answer alone.
+            temperature: What logits are divided by before they become probabilities.
         """
         self._model = model
         self._encoded = encoded
@@ -95,7 +96,8 @@ class CollectAnswers:
         self.probability = np.zeros(num_questions, dtype=np.float32)
         self.choice_scores = np.full((num_questions, num_choices), -np.inf, dtype=np.float32)
         self.choice_probabilities = np.zeros((num_questions, num_choices), dtype=np.float32)
-        self.probabilities = np.zeros((num_questions, num_answers), dtype=np.float32)
+        self.logits = np.full((num_questions, num_answers), -np.inf, dtype=np.float32)
+        self._temperature = temperature
 
     def attach(self, evaluator: Engine) -> None:
         """Listen to an evaluator.
@@ -111,12 +113,12 @@ class CollectAnswers:
         if batch.num_questions == 0:
             return
         questions = batch.question_index.cpu().numpy()
-        probabilities = self._model.probabilities(logits)
+        probabilities = self._model.probabilities(logits / self._temperature)
         probability, best = probabilities.max(dim=1)
         self.best[questions] = best.cpu().numpy()
         self.probability[questions] = probability.cpu().numpy()
-        if self.probabilities.shape[1]:
-            self.probabilities[questions] = probabilities.cpu().numpy()
+        if self.logits.shape[1]:
+            self.logits[questions] = logits.cpu().numpy()
         if self.choice_scores.shape[1] == 0:
             return
         if isinstance(self._model.head, ClassifierHead):
@@ -128,7 +130,7 @@ class CollectAnswers:
 
     def _exchange(self) -> None:
         """Every question was answered by one process: the others hold the smallest of each for it."""
-        for name in ("best", "probability", "choice_scores", "choice_probabilities", "probabilities"):
+        for name in ("best", "probability", "choice_scores", "choice_probabilities", "logits"):
             setattr(self, name, _largest(getattr(self, name)))
 
 

@@ -1,0 +1,66 @@
+"""A run's calibration: the temperature of its probabilities, and below which of them it is not sure."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa_rnn.checkpoint import Run
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import file_hash, read_json
+
+log = logging.getLogger("vqa_rnn")
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What ``vqa-rnn calibrate`` found.
+
+    Attributes:
+        temperature: What logits are divided by.
+        threshold: Answers less probable than this are not sure; 0 where all are.
+    """
+
+    temperature: float = 1.0
+    threshold: float = 0.0
+
+
+def calibration_path(run: Run) -> Path:
+    """Where a run keeps it.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The file.
+    """
+    return run.path / "calibration.json"
+
+
+def read_calibration(run: Run) -> Calibration:
+    """Read a run's calibration.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Its calibration; that which changes nothing where it has none, or was trained on since.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    path = calibration_path(run)
+    if not path.is_file():
+        return Calibration()
+    content = read_json(path, "calibration")
+    try:
+        sure = content["threshold"]
+        found = Calibration(float(content["temperature"]), 0.0 if sure is None else float(sure["threshold"]))
+        weights = content["weights_sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: delete it, or run vqa-rnn calibrate {run.path} again") from error
+    if not found.temperature > 0:
+        raise UserError(f"{path} is damaged: the temperature is not above 0; run vqa-rnn calibrate {run.path} again")
+    if weights != file_hash(run.model_path):
+        log.warning("%s is of other weights and is not used: run vqa-rnn calibrate %s again", path, run.path)
+        return Calibration()
+    return found

@@ -1,0 +1,208 @@
+"""``vqa-rnn calibrate``: probabilities that can be believed, and when to say "not sure"."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot
+from rich.console import Console
+from rich.table import Table
+
+from vqa_rnn.answering.calibration import calibration_path
+from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.checkpoint import Run, load_run
+from vqa_rnn.commands.answers import Member, answer_questions, open_members, read_logits
+from vqa_rnn.commands.shared import check_questions, check_unchanged, move_run
+from vqa_rnn.data.columns import EncodedQuestions
+from vqa_rnn.engines import processes
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import atomic_path, file_hash, write_json
+from vqa_rnn.metrics.calibration import (
+    FOLDS,
+    Coverage,
+    area_under_risk,
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    risk_coverage,
+    threshold_for,
+)
+from vqa_rnn.records import Split
+
+ACCURACIES = (0.8, 0.9, 0.95, 0.99)
+MOST_QUESTIONS = 20_000  # to learn one number from; their logits are in memory
+
+
+def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Choose the temperature of a run's probabilities and the threshold below which it is not sure.
+
+    Writes ``calibration.json`` into the run, which ``ask``, ``evaluate`` and ``predict`` read, and the picture
+    ``evaluation/SPLIT_risk_coverage.png``.
+
+    Args:
+        path: The run folder.
+        split: Questions that the run did not learn from.
+        accuracy: What the answers above the threshold are to have.
+        overrides: ``section.key=value`` each, of ``MAY_MOVE``.
+
+    Returns:
+        ``temperature``; ``ece`` and ``nll``, each ``before`` and ``after``, the latter by cross-validation over images, so that
+        no question's answer helps to choose its own temperature; ``area_under_risk``; ``coverage`` at some accuracies;
+        ``threshold`` with the ``coverage`` and ``accuracy`` it has on the split; ``picture``.
+
+    Raises:
+        UserError: The run writes its answers, learned from the split, or its answers are withheld; or as ``evaluate``.
+    """
+    if not 0 < accuracy <= 1:
+        raise UserError(f"--accuracy {accuracy}: give a share above 0 and up to 1, such as 0.9")
+    run = move_run(load_run(path), overrides)
+    if run.config.model.head.name == "generative":
+        raise UserError(f"{path} writes its answers: calibrate is for a classifier or a model that chooses")
+    if split in run.config.training.splits:
+        raise UserError(f"{path} learned from the {split} questions: their probabilities say nothing; give another --split")
+    annotations = load_annotations(run.config.dataset, [split])
+    check_unchanged(run, annotations, split)
+    questions = [question for question in annotations.split(split) if question.human_answers][:MOST_QUESTIONS]
+    if not questions:
+        raise UserError(f"{run.config.dataset.name} has no questions with answers in its {split} split")
+    check_questions(run.config, questions)
+    if run.config.model.head.name == "classifier" and questions[0].choices:
+        raise UserError(
+            f"{run.config.dataset.name} gives choices, and {path} is a classifier of open answers: set the task to that"
+        )
+    with processes(run.config.run.device) as device:
+        (member,), kept = open_members([run], questions, annotations, split, device)
+        logits = read_logits(member, device)
+        predictions = answer_questions([member], kept, device)  # no temperature changes which answer is the best
+    scores = next(iter(BENCHMARKS[run.config.dataset.name].metrics(kept, predictions).values()))
+    targets, loss = _targets(member.encoded, logits.shape[1]), _loss(run)
+    temperature = fit_temperature(logits, targets, loss)
+    held_out = _scaled_by_others(logits, targets, member.encoded.image, loss)
+    curve = risk_coverage(_confidences(member, logits / temperature), scores)
+    sure = threshold_for(curve, accuracy)
+    picture = run.path / "evaluation" / f"{split}_risk_coverage.png"
+    report = {
+        "run": str(path),
+        "split": split,
+        "num_questions": len(kept),
+        "temperature": temperature,
+        "ece": {
+            "before": expected_calibration_error(_confidences(member, logits), scores),
+            "after": expected_calibration_error(_confidences(member, held_out), scores),
+        },
+        "nll": {
+            "before": negative_log_likelihood(logits, targets, loss),
+            "after": negative_log_likelihood(held_out, targets, loss),
+        },
+        "accuracy": float(scores.mean()),
+        "area_under_risk": area_under_risk(curve),
+        "coverage": {str(level): found and found._asdict() for level in ACCURACIES for found in [threshold_for(curve, level)]},
+        "wanted_accuracy": accuracy,
+        "threshold": None if sure is None else sure._asdict(),
+        "picture": str(picture),
+        "weights_sha256": file_hash(run.model_path),
+    }
+    draw_risk(curve, sure, picture, f"{path.name}, {split} split")
+    write_json(calibration_path(run), report)
+    return report
+
+
+def _loss(run: Run) -> Literal["softmax", "sigmoid"]:
+    return "sigmoid" if getattr(run.config.model.head, "loss", "softmax") == "sigmoid" else "softmax"
+
+
+def _targets(encoded: EncodedQuestions, num_answers: int) -> NDArray[np.float64]:
+    """(N, A) how right each answer of a classifier is, or which choice is the right one."""
+    targets = np.zeros((len(encoded), num_answers))
+    every = np.arange(len(encoded))
+    if encoded.num_choices:
+        known = np.flatnonzero(encoded.correct_choice >= 0)
+        targets[known, encoded.correct_choice[known]] = 1
+        return targets
+    ids, values = encoded.answer_ids.padded(every, 0), encoded.answer_scores.padded(every, 0)
+    np.add.at(targets, (every[:, None], ids), values)
+    return targets
+
+
+def _scaled_by_others(
+    logits: NDArray[np.float32], targets: NDArray[np.float64], image: NDArray[np.int64], loss: Literal["softmax", "sigmoid"]
+) -> NDArray[np.float32]:
+    """Each question's logits over the temperature that the questions about other images choose."""
+    num_images = int(image.max()) + 1
+    fold_of_image = np.random.default_rng(0).permutation(num_images) % min(FOLDS, num_images)
+    fold = fold_of_image[image]
+    scaled = logits.copy()
+    for number in np.unique(fold) if num_images > 1 else ():
+        scaled[fold == number] /= fit_temperature(logits[fold != number], targets[fold != number], loss)
+    return scaled
+
+
+def _confidences(member: Member, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N,) the probability of each question's best answer."""
+    return member.model.probabilities(torch.from_numpy(logits)).max(dim=1).values.numpy().astype(np.float64)
+
+
+def draw_risk(curve: Sequence[Coverage], sure: Coverage | None, path: Path, title: str) -> None:
+    """Draw the accuracy of the answers that are given over the share of questions that are answered.
+
+    Args:
+        curve: From ``risk_coverage``.
+        sure: The threshold that was chosen.
+        path: The picture.
+        title: Above it.
+    """
+    figure, axes = pyplot.subplots(figsize=(7, 4.4))
+    axes.plot([100 * point.coverage for point in curve], [100 * point.accuracy for point in curve], linewidth=1.8)
+    axes.axhline(100 * curve[-1].accuracy, color="grey", linestyle=":", linewidth=1)
+    if sure is not None:
+        axes.plot(100 * sure.coverage, 100 * sure.accuracy, "o", color="tab:red")
+        where = f"answers at least {100 * sure.threshold:.0f}% probable:\n{100 * sure.coverage:.0f}% of the questions"
+        place = (100 * sure.coverage, 100 * sure.accuracy)
+        axes.annotate(where, place, (-8, -8), textcoords="offset points", fontsize=9, ha="right", va="top")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(max(0, 100 * min(point.accuracy for point in curve) - 5), 101)
+    axes.set_xlabel("% of questions answered, the surest first")
+    axes.set_ylabel("% of answers right")
+    axes.set_title(title, fontsize=12, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
+    pyplot.close(figure)
+
+
+def print_calibration(report: dict[str, Any]) -> None:
+    """Show what ``calibrate`` found.
+
+    Args:
+        report: Its object.
+    """
+    console = Console()
+    ece, nll = report["ece"], report["nll"]
+    table = Table("", "before", "after", title=f"{report['run']}, {report['split']} split", title_justify="left")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    table.add_row("temperature", "1", f"{report['temperature']:.2f}")
+    table.add_row("expected calibration error", f"{100 * ece['before']:.2f}%", f"{100 * ece['after']:.2f}%")
+    table.add_row("negative log-likelihood", f"{nll['before']:.3f}", f"{nll['after']:.3f}")
+    console.print(table)
+    table = Table("accuracy of the answers given", "questions answered", "at least so probable")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for level, found in report["coverage"].items():
+        shown = ("-", "-") if found is None else (f"{100 * found['coverage']:.1f}%", f"{100 * found['threshold']:.1f}%")
+        table.add_row(f"{100 * float(level):.0f}%", *shown)
+    table.add_row(f"{100 * report['accuracy']:.1f}%", "100.0%", "")
+    console.print(table)
+    sure = report["threshold"]
+    if sure is None:
+        text = f"No threshold gives answers that are right in {100 * report['wanted_accuracy']:.0f}%: give a lower --accuracy."
+    else:
+        text = f'ask says "not sure" below {100 * sure["threshold"]:.1f}%. The curve: {report["picture"]}'
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
