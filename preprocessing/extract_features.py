@@ -14,6 +14,7 @@ import numpy as np
 import xxhash
 
 from preprocessing.read_ahead import ImageBatch, ImageFiles, read_beside, read_between
+from vqa_rnn.annotations.mirrored import is_mirrored
 from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, SUFFIXES, Config
 from vqa_rnn.errors import HeldError, UserError
 from vqa_rnn.features.check import check_store
@@ -268,7 +269,8 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     pending = [rows for rows in pending if rows]
 
     boxes = {row: annotations.boxes[image_id] for row, image_id in enumerate(image_ids) if image_id in annotations.boxes}
-    files = ImageFiles([annotations.images[image_id] for image_id in image_ids], extractor.transform, boxes)
+    mirrored = frozenset(row for row, image_id in enumerate(image_ids) if is_mirrored(image_id))
+    files = ImageFiles([annotations.images[image_id] for image_id in image_ids], extractor.transform, boxes, mirrored)
     on_gpu = job.device != "cpu"
     if on_gpu:
         batches = read_beside(files, pending, job.num_workers, pin_memory=job.device.startswith("cuda"))

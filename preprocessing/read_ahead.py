@@ -48,11 +48,13 @@ class ImageFiles(Dataset[ImageBatch]):
         paths: Of each row.
         transform: From a file to what the backbone takes.
         boxes: (n, 4) of the rows that have some.
+        mirrored: The rows of images that are shown as a mirror does.
     """
 
     paths: Sequence[Path]
     transform: Transform | DetectorTransform
     boxes: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
+    mirrored: frozenset[int] = frozenset()
 
     def __getitem__(self, rows: Sequence[int]) -> ImageBatch:
         return self.pack(rows, [self.decode(row) for row in rows])
@@ -86,7 +88,8 @@ class ImageFiles(Dataset[ImageBatch]):
         """
         try:
             content = self.fetch(row) if content is None else content
-            image = self.transform.prepare(self.paths[row], self.boxes.get(row, NO_BOXES), content)
+            boxes, mirror = self.boxes.get(row, NO_BOXES), row in self.mirrored
+            image = self.transform.prepare(self.paths[row], boxes, content, mirror=mirror)
         except UserError as error:
             return error
         return image, xxhash.xxh64_intdigest(content)

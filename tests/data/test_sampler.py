@@ -167,3 +167,21 @@ def test_a_pass_can_begin_in_its_middle(start: int, grouped: bool):
     sampler.start = start
     assert [batch.tolist() for (batch,) in sampler] == batches(group_by_image=grouped)[start:]
     assert len(sampler) == 8, "the length stays that of a whole pass"
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_pass_asks_about_each_image_or_its_mirror_image(grouped: bool):
+    image = np.concatenate([IMAGE, IMAGE + 30])  # a question's mirrored twin is 120 places behind it
+    sampler = QuestionSampler(image, 16, shuffle=True, group_by_image=grouped, mirror=True, seed=0)
+    assert (sampler.num_questions, len(sampler)) == (120, 8)
+    passes = []
+    for sampler.epoch in (1, 2, 1):
+        found = np.array([question for (batch,) in sampler for question in batch])
+        assert sorted(found % 120) == list(range(120))
+        shown = {}
+        for question in found:
+            shown.setdefault(IMAGE[question % 120], set()).add(question >= 120)
+        assert all(len(sides) == 1 for sides in shown.values())  # one way a pass, for all questions of an image
+        passes.append(found.tolist())
+        assert 5 < sum(True in sides for sides in shown.values()) < 25
+    assert passes[0] == passes[2] != passes[1]

@@ -4,6 +4,7 @@ import logging
 import os
 
 from preprocessing.extract_features import ExtractionReport, extract_features
+from vqa_rnn.annotations.mirrored import with_mirrored
 from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.config import Config
 from vqa_rnn.engines import launched, launched_here, own_device
@@ -17,7 +18,8 @@ log = logging.getLogger("vqa_rnn")
 def preprocess(config: Config, *, check_images: bool = False) -> ExtractionReport:
     """Make or finish the feature store of a config, for the images of all its splits.
 
-    Under torchrun, ``srun`` or in a SLURM array each process makes a part of it.
+    With ``training.mirror`` it has the mirror images of those that are learned from too. Under torchrun, ``srun`` or in a SLURM
+    array each process makes a part of it.
 
     Args:
         config: The config.
@@ -28,6 +30,8 @@ def preprocess(config: Config, *, check_images: bool = False) -> ExtractionRepor
     """
     annotations = load_annotations(config.dataset.with_all_questions())
     _warn_of_shared_images(annotations)
+    if config.training.mirror:
+        annotations = with_mirrored(annotations, config.training.splits)
     return extract_features(
         config,
         annotations,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vqa_rnn.annotations.mirrored import is_mirrored, with_mirrored
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import load_annotations
@@ -123,6 +124,8 @@ def _prepare(
     checkpoint = load_checkpoint(run) if run else None
     is_encoded = run is not None and all(run.questions_path(split).is_file() for split in _splits(config))
     annotations = None if is_encoded else load_annotations(config.dataset, list(NAMES))
+    if annotations is not None and config.training.mirror:
+        annotations = with_mirrored(annotations, config.training.splits)
     questions = {} if annotations is None else find_questions(config, annotations)
     start = None if run else open_start(config)
     if start is not None and start.path.resolve() == path.resolve():
@@ -242,7 +245,8 @@ def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequ
             "set model.history.name=none"
         )
     if config.training.refit is not None:
-        return {"train": [*questions["train"], *questions["val"]]}
+        together = [*questions["train"], *questions["val"]]
+        return {"train": sorted(together, key=lambda question: is_mirrored(question.image_id))}  # mirrored ones come last
     return questions
 
 
@@ -304,6 +308,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
             config.batch_size,
             shuffle=True,
             group_by_image=config.group_by_image,
+            mirror=config.mirror,
             seed=run.config.run.seed,
             accumulation=config.accumulation,
             rank=rank,
@@ -325,7 +330,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         precision=run.precision,
         device=device,
         question_ids=data["train"].question_ids,
-        find_unused_parameters=not _uses_all_parameters(run.config, len(data["train"]), world_size),
+        find_unused_parameters=not _uses_all_parameters(run.config, batches["train"].num_questions, world_size),
     )
     training = Training(
         run,
@@ -355,7 +360,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     log.info(
         "%s: %d training and %d validation questions, %s weights, %s on %s%s",
         run.path,
-        len(data["train"]),
+        batches["train"].num_questions,
         len(data.get("val", ())),
         f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         run.precision,

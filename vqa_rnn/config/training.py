@@ -112,6 +112,9 @@ class TrainingConfig(Section):
     refit: int | None = Field(None, ge=1)
     """Train on the validation questions as well and stop after this many of the `max_epochs`, such as the best epoch of a run
     without `refit`. Nothing is validated: the run answers with its last weights. null: validation chooses the epoch."""
+    mirror: bool = False
+    """Show every training image as a mirror does in half of the epochs, left and right exchanged in question and answer;
+    `vqa-rnn preprocess` with this option makes the features of the mirrored images too."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate."""
     word_vectors_rate: float = Field(1.0, ge=0)

@@ -65,6 +65,14 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _mirrored_features_can_be_made(self) -> "Config":
+        if self.training.mirror and self.features.library in ("none", "imported"):
+            raise ValueError(
+                f"training.mirror needs features of mirrored images, and features.library={self.features.library} makes none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_region_needs_no_attention(self) -> "Config":
         pooled = self.features.output == "pooled"
         if not pooled and self.features.library != "none":

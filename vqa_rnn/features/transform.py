@@ -85,7 +85,7 @@ class Transform:
         )
 
     def prepare(
-        self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None
+        self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None, *, mirror: bool = False
     ) -> Image.Image | BoxedImage:
         """Read an image file and scale it: ``load`` or ``load_boxed``, whichever is wanted.
 
@@ -93,6 +93,7 @@ class Transform:
             path: The file.
             boxes: (n, 4) x1 y1 x2 y2 in pixels; looked at with ``output=boxes`` only.
             content: The file's bytes, if they were read before.
+            mirror: Show it, and its boxes, as a mirror does.
 
         Returns:
             What ``pack`` takes.
@@ -100,7 +101,9 @@ class Transform:
         Raises:
             UserError: The file cannot be read, or a box does not touch the image.
         """
-        return self.load(path, content) if self.box_method is None else self.load_boxed(path, boxes, content)
+        if self.box_method is None:
+            return self.load(path, content, mirror=mirror)
+        return self.load_boxed(path, boxes, content, mirror=mirror)
 
     def pack(self, images: Sequence[Image.Image | BoxedImage]) -> Pixels:
         """Lay images out in one piece.
@@ -132,12 +135,13 @@ class Transform:
         views = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         return Pixels(torch.cat([pack.views for pack in packs], out=views), boxes)
 
-    def load(self, path: Path, content: bytes | None = None) -> Image.Image:
+    def load(self, path: Path, content: bytes | None = None, *, mirror: bool = False) -> Image.Image:
         """Read an image file and scale it.
 
         Args:
             path: The file.
             content: Its bytes, if they were read before.
+            mirror: Show it as a mirror does.
 
         Returns:
             An RGB image of ``image_size`` squared, turned as its EXIF data says.
@@ -145,15 +149,19 @@ class Transform:
         Raises:
             UserError: The file is missing, is no image, or is damaged.
         """
-        return self.scale(read_image(path, content, self.intensity, self._short_side))
+        image = read_image(path, content, self.intensity, self._short_side)
+        return self.scale(ImageOps.mirror(image) if mirror else image)
 
-    def load_boxed(self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None) -> BoxedImage:
+    def load_boxed(
+        self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None, *, mirror: bool = False
+    ) -> BoxedImage:
         """Read an image file and what is needed of the boxes in it.
 
         Args:
             path: The file.
             boxes: (n, 4) x1 y1 x2 y2 in pixels; what lies outside of the image is cut off.
             content: The file's bytes, if they were read before.
+            mirror: Show it, and the boxes, as a mirror does.
 
         Returns:
             The image.
@@ -162,6 +170,9 @@ class Transform:
             UserError: As ``load``; or a box does not touch the image.
         """
         image = read_image(path, content, self.intensity)
+        if mirror:
+            image, boxes = ImageOps.mirror(image), boxes.copy()
+            boxes[:, [0, 2]] = image.width - boxes[:, [2, 0]]
         fractions = (boxes / np.array([image.width, image.height] * 2, dtype=np.float32)).clip(0, 1)
         empty = np.flatnonzero((fractions[:, 2:] <= fractions[:, :2]).any(axis=1))
         if empty.size:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
@@ -73,13 +73,16 @@ class DetectorTransform:
     convert: Callable[[Image.Image], Any]
     intensity: Intensity
 
-    def prepare(self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None) -> Any:
+    def prepare(
+        self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None, *, mirror: bool = False
+    ) -> Any:
         """Read an image file.
 
         Args:
             path: The file.
             boxes: Are not looked at.
             content: Its bytes, if they were read before.
+            mirror: Show it as a mirror does.
 
         Returns:
             What ``pack`` takes.
@@ -87,7 +90,8 @@ class DetectorTransform:
         Raises:
             UserError: The file is missing, is no image, or is damaged.
         """
-        return self.convert(read_image(path, content, self.intensity))
+        image = read_image(path, content, self.intensity)
+        return self.convert(ImageOps.mirror(image) if mirror else image)
 
     def pack(self, images: Sequence[Any]) -> list[Any]:
         """Leave images as they are: each has its own size.
