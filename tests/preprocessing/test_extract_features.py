@@ -67,10 +67,10 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, image_id: str) -> None:
     """Stand for Ctrl-C while an image is being read."""
     load = Transform.load
 
-    def load_or_stop(self, path: Path, content: bytes | None = None) -> Image.Image:
+    def load_or_stop(self, path: Path, content: bytes | None = None, *, mirror: bool = False) -> Image.Image:
         if path.stem == image_id:
             raise KeyboardInterrupt
-        return load(self, path, content)
+        return load(self, path, content, mirror=mirror)
 
     monkeypatch.setattr(Transform, "load", load_or_stop)
 
