@@ -160,6 +160,34 @@ def tune(
 
 
 @app.command()
+def sweep(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=…", help="What to try: a range, key=0.001..0.01, or values, key=a|b|c. Once for each option."
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="How many trainings there are to be in the end.")] = 20,
+    folder: Annotated[Path | None, typer.Option(help="Where they lie; by default sweeps/CONFIG.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is tried.")] = 0,
+    json_: Json = False,
+) -> None:
+    """Try options and choose by validation accuracy, with Optuna. Stopped in the middle? Run it again: it goes on.
+
+    Example: vqa-rnn sweep slake --over training.learning_rate=0.0005..0.005 --over 'model.fusion.name=product|mfb'
+    """
+    from vqa_rnn.commands.sweep import print_sweep, sweep
+
+    report = sweep(config, overrides or (), over or (), trials, folder, seed)
+    if json_:
+        print_json(report)
+    else:
+        print_sweep(report, config, overrides or ())
+
+
+@app.command()
 def evaluate(
     run: RunArgument,
     more: RunArguments = None,

@@ -1,0 +1,307 @@
+"""``vqa-rnn sweep``: options tried on the validation split, chosen by Optuna (Akiba et al. 2019, https://arxiv.org/abs/1907.10902)."""
+
+import json
+import logging
+import math
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot
+from rich.console import Console
+from rich.table import Table
+
+from vqa_rnn.checkpoint import load_run
+from vqa_rnn.commands.evaluate import measure
+from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.commands.train import train
+from vqa_rnn.config import Config, run_path
+from vqa_rnn.config.files import load_config
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import atomic_path, hold, read_json, write_json
+from vqa_rnn.metrics.intervals import paired_difference
+
+log = logging.getLogger("vqa_rnn")
+
+COMPARED = 5  # of the best trials, question by question
+LOG_RATIO = 10.0  # ranges as wide as this are searched on a logarithmic scale
+STARTUP_TRIALS = 10  # drawn at random before the sampler learns from them
+BOOTSTRAP_SAMPLES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An option that is tried with different values.
+
+    Attributes:
+        key: Such as ``training.learning_rate``.
+        low: Of a range; None where there are choices.
+        high: Of a range, included.
+        choices: Values as texts; empty for a range.
+    """
+
+    key: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def is_log(self) -> bool:
+        """Whether a range is searched on a logarithmic scale."""
+        return self.low is not None and self.high is not None and 0 < self.low * LOG_RATIO <= self.high
+
+    def suggest(self, trial: Any) -> str:
+        """Let Optuna choose a value.
+
+        Args:
+            trial: An Optuna trial.
+
+        Returns:
+            An override.
+        """
+        if self.choices:
+            return f"{self.key}={trial.suggest_categorical(self.key, self.choices)}"
+        assert self.low is not None
+        assert self.high is not None
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return f"{self.key}={trial.suggest_int(self.key, self.low, self.high, log=self.is_log)}"
+        return f"{self.key}={trial.suggest_float(self.key, self.low, self.high, log=self.is_log):.6g}"
+
+
+def parse_span(text: str) -> Span:
+    """Read what is to be tried.
+
+    Args:
+        text: ``key=LOW..HIGH``, or ``key=A|B|C``.
+
+    Returns:
+        The span.
+
+    Raises:
+        UserError: It is neither.
+    """
+    key, _, values = text.partition("=")
+    number = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
+    found = re.fullmatch(f"({number})\\.\\.({number})", values, re.IGNORECASE)
+    if key and found:
+        low, high = (int(each) if re.fullmatch(r"-?\d+", each) else float(each) for each in found.groups())
+        if low >= high:
+            raise UserError(f"--over {text}: the range must rise, such as {key}=0.001..0.01")
+        if isinstance(low, int) != isinstance(high, int):
+            low, high = float(low), float(high)
+        return Span(key, low, high)
+    choices = tuple(values.split("|"))
+    if not key or len(choices) < 2 or "" in choices:
+        raise UserError(f"--over {text}: write a range, key=0.001..0.01, or values, key=a|b|c")
+    if len(set(choices)) < len(choices):
+        raise UserError(f"--over {text}: a value comes twice")
+    return Span(key, choices=choices)
+
+
+def sweep(
+    source: str, overrides: Sequence[str], over: Sequence[str], num_trials: int, folder: Path | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Train a config with different options, and choose by validation accuracy. A sweep that was stopped goes on.
+
+    Args:
+        source: A recipe or a YAML file.
+        overrides: What all trials share, ``section.key=value`` each.
+        over: What is tried, as ``parse_span`` reads it.
+        num_trials: How many trials there are to be in the end.
+        folder: Where trials and results lie; by default ``sweeps/NAME``, of the config's name.
+        seed: Of the choices that Optuna makes.
+
+    Returns:
+        ``trials`` (the best first: number, options, ``accuracy``, ``epoch``; the five best also the paired ``difference`` to
+        the first with an ``interval``), ``failed`` (what was wrong, by number), ``options`` of the best, ``picture``.
+
+    Raises:
+        UserError: An option is wrong, the folder holds another sweep, another process is in it, or all trials failed.
+    """
+    spans = [parse_span(text) for text in over]
+    keys = [span.key for span in spans]
+    if not spans or len(set(keys)) < len(keys):
+        raise UserError("give --over key=… for each option that is to be tried, and each once")
+    base = load_config(source, overrides)
+    for span in spans:
+        first = span.choices or (str(span.low), str(span.high))
+        for value in first:
+            load_config(source, [*overrides, f"{span.key}={value}"])
+    optuna = _library()
+    folder = folder or Path("sweeps") / (base.run.name or "unnamed")
+    with hold(folder / "lock", f"another process is working on {folder}: wait for it, or give another --folder"):
+        _check_same(folder, {"config": source, "overrides": list(overrides), "over": list(over), "seed": seed})
+        backend = optuna.storages.journal.JournalFileBackend(str(folder / "study.log"))
+        study = optuna.create_study(
+            study_name="sweep", storage=optuna.storages.JournalStorage(backend), direction="maximize", load_if_exists=True
+        )
+        failed = dict(study.user_attrs.get("failed", {}))
+        while (trial := _next_trial(optuna, study, num_trials, seed)) is not None:
+            options = [span.suggest(trial) for span in spans]
+            log.info("trial %d of %d: %s", trial.number + 1, num_trials, " ".join(options))
+            try:
+                score = _train(source, [*overrides, *options], folder, trial.number)
+            except UserError as error:
+                log.warning("trial %d failed: %s", trial.number + 1, error)
+                failed[str(trial.number)] = str(error)
+                study.set_user_attr("failed", failed)
+                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            else:
+                study.tell(trial.number, score)
+        done = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+        if not done:
+            raise UserError(f"no trial succeeded: {next(iter(failed.values()))}")
+        report = _report(sorted(done, key=lambda trial: -trial.value), folder, failed)
+        draw_trials(report["trials"], spans, folder / "sweep.png")
+        write_json(folder / "sweep.json", report)
+    return report
+
+
+def _library() -> ModuleType:
+    try:
+        import optuna
+    except ImportError as error:
+        raise UserError('sweep needs Optuna: pip install "vqa-rnn[sweep]"') from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
+    """Refuse to go on with a sweep of other options."""
+    path = folder / "asked.json"
+    if not path.is_file():
+        write_json(path, asked)
+        return
+    made = read_json(path, "sweep")
+    differing = [name for name, value in asked.items() if made.get(name) != value]
+    if differing:
+        raise UserError(f"{folder} holds a sweep with another {' and '.join(differing)}: give another --folder, or delete it")
+
+
+def _next_trial(optuna: ModuleType, study: Any, num_trials: int, seed: int) -> Any:
+    """The trial that was stopped, else a new one; None where there are enough."""
+    stopped = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.RUNNING]
+    number = stopped[0].number if stopped else len(study.trials)
+    # one for each trial, so that a sweep that goes on chooses as one that was not stopped
+    study.sampler = optuna.samplers.TPESampler(seed=seed * 100_003 + number, n_startup_trials=STARTUP_TRIALS)
+    if stopped:
+        return optuna.trial.Trial(study, stopped[0]._trial_id)
+    return study.ask() if number < num_trials else None
+
+
+def _trial_config(source: str, options: Sequence[str], folder: Path, number: int) -> Config:
+    return load_config(source, [*options, f"run.folder={folder}/runs", f"run.name=trial-{number + 1:03d}"])
+
+
+def _train(source: str, options: Sequence[str], folder: Path, number: int) -> float:
+    """Train a trial, or go on with it; its best validation accuracy."""
+    config = _trial_config(source, options, folder, number)
+    preprocess(config)
+    path = run_path(config)
+    run = train(config, resume=(path / "run.json").is_file())
+    shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+    return _best(run.path)[0]
+
+
+def _best(path: Path) -> tuple[float, int]:
+    """The best validation accuracy of a run, and its epoch."""
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return max((line["val_accuracy"], line["epoch"]) for line in lines if "val_accuracy" in line)
+
+
+def _report(trials: Sequence[Any], folder: Path, failed: Mapping[str, str]) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    best = None
+    for place, trial in enumerate(trials):
+        path = folder / "runs" / f"trial-{trial.number + 1:03d}"
+        accuracy, epoch = _best(path)
+        row = {"trial": trial.number + 1, "options": dict(trial.params), "accuracy": accuracy, "epoch": epoch, "run": str(path)}
+        if place < COMPARED:
+            measured = measure(load_run(path), "val", with_floors=False)
+            best = best or measured
+            if place:
+                image_ids = [question.image_id for question in measured.questions]
+                difference = paired_difference(measured.scores, best.scores, image_ids, BOOTSTRAP_SAMPLES)
+                if difference is not None:
+                    row |= {"difference": difference.mean, "interval": list(difference.interval)}
+        rows.append(row)
+    return {
+        "trials": rows,
+        "failed": dict(failed),
+        "options": [f"{key}={_shown(value)}" for key, value in rows[0]["options"].items()],
+        "picture": str(folder / "sweep.png"),
+    }
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def draw_trials(trials: Sequence[Mapping[str, Any]], spans: Sequence[Span], path: Path) -> None:
+    """Draw the accuracy of each trial over each option.
+
+    Args:
+        trials: Of the report, the best first.
+        spans: The options.
+        path: The picture.
+    """
+    columns = min(len(spans), 3)
+    rows = math.ceil(len(spans) / columns)
+    figure, panels = pyplot.subplots(rows, columns, figsize=(4 * columns, 3.2 * rows), squeeze=False, sharey=True)
+    for axes, span in zip(panels.flat, spans, strict=False):
+        values = [trial["options"][span.key] for trial in trials]
+        if span.choices:
+            axes.set_xticks(range(len(span.choices)), span.choices, fontsize=8)
+            axes.set_xlim(-0.5, len(span.choices) - 0.5)
+            values = [span.choices.index(value) for value in values]
+        elif span.is_log:
+            axes.set_xscale("log")
+        accuracies = [100 * trial["accuracy"] for trial in trials]
+        axes.scatter(values[1:], accuracies[1:], s=22, alpha=0.7)
+        axes.scatter(values[:1], accuracies[:1], s=50, color="tab:red", zorder=3)
+        axes.set_xlabel(span.key, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    for axes in panels.flat[len(spans) :]:
+        axes.set_visible(False)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("validation accuracy, %")
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
+    pyplot.close(figure)
+
+
+def print_sweep(report: Mapping[str, Any], source: str, overrides: Sequence[str]) -> None:
+    """Show what ``sweep`` found.
+
+    Args:
+        report: Its object.
+        source: The config, as it was given.
+        overrides: As they were given.
+    """
+    console = Console()
+    trials = report["trials"]
+    keys = list(trials[0]["options"])
+    table = Table("trial", *[key.partition(".")[2] for key in keys], "validation", "to the best [95%]", "epoch")
+    for trial in trials[: 2 * COMPARED]:
+        ends = trial.get("interval")
+        shown = "" if ends is None else f"{100 * trial['difference']:+.2f} [{100 * ends[0]:+.2f}, {100 * ends[1]:+.2f}]"
+        values = [_shown(trial["options"][key]) for key in keys]
+        table.add_row(str(trial["trial"]), *values, f"{100 * trial['accuracy']:.2f}%", shown, str(trial["epoch"]))
+    console.print(table)
+    more = f"{len(trials)} trials" + (f", {len(report['failed'])} failed" if report["failed"] else "")
+    console.print(f"{more}; the picture: {report['picture']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        "The best of many is better on validation than it will be elsewhere. Train it with other seeds:", highlight=False
+    )
+    command = " ".join(["vqa-rnn train", source, *overrides, *report["options"]])
+    console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
