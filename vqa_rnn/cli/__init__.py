@@ -160,6 +160,42 @@ def tune(
 
 
 @app.command()
+def split(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    changing_priors: Annotated[
+        bool, typer.Option("--changing-priors", help="Other answers to a kind of question in test than in train (VQA-CP).")
+    ] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .jsonl file to write.")] = Path(
+        "changing_priors.jsonl"
+    ),
+    test_share: Annotated[float, typer.Option(help="Share of the questions that test is to have.")] = 1 / 3,
+    prefix_words: Annotated[int, typer.Option(min=1, help="First words that make a kind of question.")] = 3,
+    json_: Json = False,
+) -> None:
+    """Cut a data set anew, so that answering by habit fails: does a model look, or does it answer what was frequent?
+
+    Example: vqa-rnn split daquar --changing-priors --output daquar_cp.jsonl
+    """
+    if not changing_priors:
+        raise UserError("say how to split: --changing-priors")
+    loaded = _load(config, overrides, False)
+    from vqa_rnn.commands.split import split
+
+    report = split(loaded, output, test_share, prefix_words)
+    if json_:
+        print_json(report)
+    else:
+        priors = report["prior_accuracy"]
+        typer.echo(
+            f"{output}: {report['train']:,} train and {report['test']:,} test questions of {report['kinds']:,} kinds; the most "
+            f"frequent answer of a kind in train is right in {100 * priors['train']:.1f}% there and in "
+            f"{100 * priors['test']:.1f}% of test, where {100 * report['known_answers']:.1f}% of the answers are "
+            f"known from train. Next: vqa-rnn train jsonl dataset.path={output}"
+        )
+
+
+@app.command()
 def sweep(
     config: ConfigArgument,
     overrides: Overrides = None,
