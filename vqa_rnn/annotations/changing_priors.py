@@ -17,9 +17,9 @@ from vqa_rnn.records import Question
 
 # Words that are no concept: they are in every second question.
 _STOP_WORDS = """
-a an and any are as at be been being by can could did do does for from had has have he her his how i if in into is it its many me
-much my of on or our she should some than that the their them there these they this those to was we were what when where which who
-whose why will with would you your
+a an and any are as at be been being by can could did do does for from had has have he her his how i if in into is it
+its many me much my of on or our she should some than that the their them there these they this those to was we were
+what when where which who whose why will with would you your
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 

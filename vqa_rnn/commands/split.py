@@ -28,8 +28,9 @@ def split(config: Config, output: Path, test_share: float = 1 / 3, prefix_words:
         prefix_words: Words that make a kind of question.
 
     Returns:
-        ``output``, ``train`` and ``test`` (questions), ``kinds``; ``prior_accuracy``, how often the most frequent answer of a kind in train is right on ``train`` itself and on ``test``; ``known_answers``, the share of test questions
-        whose answer is one of train's.
+        ``output``, ``train`` and ``test`` (questions), ``kinds``; ``prior_accuracy``, how often the most frequent answer of a
+        kind in train is right on ``train`` itself and on ``test``; ``known_answers``, the share of test questions whose answer
+        is one of train's.
 
     Raises:
         UserError: Questions have choices or a history, which make no such groups; there are too few; the file is in the way.
