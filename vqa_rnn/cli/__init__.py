@@ -313,6 +313,28 @@ def calibrate(
 
 
 @app.command()
+def consistency(
+    run: RunArgument,
+    overrides: MovedOverrides = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    json_: Json = False,
+) -> None:
+    """Does a run contradict itself? Asks what its answers imply, or the same with its choices in another order.
+
+    Example: vqa-rnn consistency runs/daquar
+    """
+    check_split(split)
+    from vqa_rnn.commands.consistency import consistency, print_consistency
+    from vqa_rnn.engines import is_first
+
+    report = consistency(run, split, overrides or ())  # type: ignore[arg-type]  # checked above
+    if json_ and is_first():
+        print_json(report)
+    elif is_first():
+        print_consistency(report)
+
+
+@app.command()
 def ask(
     run: RunArgument,
     image: Annotated[Path | None, typer.Option(help="The image to look at.")] = None,
