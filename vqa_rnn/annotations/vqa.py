@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 
 from vqa_rnn.annotations.json_files import read_official
+from vqa_rnn.annotations.visual_genome import extra_files, read_extra_questions
 from vqa_rnn.config import VqaDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
@@ -237,6 +238,9 @@ def read_vqa(dataset: VqaDataset, splits: Sequence[Split]) -> Annotations:
             )
         questions += read
         images |= paths
+        if split == "train" and dataset.extra is not None:
+            questions += read_extra_questions(dataset.extra, read)
+            files += extra_files(dataset.extra)
     return Annotations(questions=tuple(questions), images=images, files=tuple(files))
 
 

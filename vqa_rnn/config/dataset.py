@@ -88,6 +88,9 @@ class VqaDataset(DatasetOptions):
     """Folder with the official question and annotation files, and with `train2014/`, `val2014/` and `test2015/`."""
     test_split: Literal["test2015", "test-dev2015"] = "test2015"
     """Which official questions are the test split."""
+    extra: Path | None = None
+    """Folder with Visual Genome's `question_answers.json` and `image_data.json`: its questions about training images are
+    trained on too."""
 
     @property
     def variant(self) -> dict[str, str]:
@@ -98,6 +101,8 @@ class VqaDataset(DatasetOptions):
     def _choices_exist(self) -> "VqaDataset":
         if self.task == "multiple_choice" and self.version != "v1":
             raise ValueError("VQA v2 has no multiple choice: set version to v1, or task to open_ended")
+        if self.task == "multiple_choice" and self.extra is not None:
+            raise ValueError("the questions of dataset.extra have no choices: set task to open_ended")
         return self
 
 

@@ -1,0 +1,107 @@
+"""Questions of Visual Genome (Krishna et al. 2017, https://arxiv.org/abs/1602.07332), as extra training data for VQA.
+
+    question_answers.json   [{"id": image, "qas": [{"qa_id", "image_id", "question", "answer", …}, …]}, …]
+    image_data.json         [{"image_id", "coco_id": number or null, …}, …]
+
+About half of its images are COCO's. Teney et al. 2018 (https://arxiv.org/abs/1708.02711, section 3.8) train on questions about
+those that are training images of VQA and whose answers VQA's training questions have too.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from vqa_rnn.annotations.json_files import read_official
+from vqa_rnn.answers import most_frequent_answer, normalise_vqa
+from vqa_rnn.errors import UserError
+from vqa_rnn.records import Question
+
+
+class QuestionAnswer(msgspec.Struct, frozen=True, gc=False):
+    """A question with its answer.
+
+    Attributes:
+        qa_id: Its number.
+        question: The text.
+        answer: The text.
+    """
+
+    qa_id: int
+    question: str
+    answer: str
+
+
+class ImageQuestions(msgspec.Struct, frozen=True):
+    """The questions about an image.
+
+    Attributes:
+        id: Visual Genome's number of the image.
+        qas: The questions.
+    """
+
+    id: int
+    qas: list[QuestionAnswer]
+
+
+class ImageData(msgspec.Struct, frozen=True, gc=False):
+    """An image.
+
+    Attributes:
+        image_id: Visual Genome's number.
+        coco_id: COCO's number; None where it is not COCO's.
+    """
+
+    image_id: int
+    coco_id: int | None = None
+
+
+def extra_files(folder: Path) -> tuple[Path, Path]:
+    """The files that are read.
+
+    Args:
+        folder: Where they lie.
+
+    Returns:
+        Questions and images.
+    """
+    return folder / "question_answers.json", folder / "image_data.json"
+
+
+def read_extra_questions(folder: Path, train: Collection[Question]) -> list[Question]:
+    """Read the questions that may be trained on.
+
+    Args:
+        folder: Where the two files lie.
+        train: VQA's training questions.
+
+    Returns:
+        Questions about the same images, of the training split, whose answers are among the most frequent ones of ``train``.
+
+    Raises:
+        UserError: A file is missing or wrong, or no question can be used.
+    """
+    question_file, image_file = extra_files(folder)
+    images = {question.image_id for question in train}
+    answers = {most_frequent_answer(question.human_answers) for question in train}
+    coco_ids = {
+        image.image_id: str(image.coco_id) for image in read_official(image_file, list[ImageData], "Visual Genome file")
+    }
+    found = []
+    for image in read_official(question_file, list[ImageQuestions], "Visual Genome file"):
+        image_id = coco_ids.get(image.id)
+        if image_id not in images:
+            continue
+        for pair in image.qas:
+            answer = normalise_vqa(pair.answer.strip().removesuffix("."))
+            if answer in answers and pair.question.strip():
+                name = f"visual_genome/{pair.qa_id}"
+                asked = Question(
+                    question_id=name, image_id=image_id, question=pair.question, split="train", human_answers=(answer,)
+                )
+                found.append(asked)
+    if not found:
+        raise UserError(
+            f"{question_file} has no question about a training image with an answer that VQA's training questions have"
+        )
+    return found
