@@ -67,6 +67,17 @@ def test_the_quirks_of_vqa_rad(tmp_path: Path):
     assert annotations.images == {"synpic1.jpg": tmp_path / "images" / "synpic1.jpg"}
 
 
+def test_validation_of_vqa_rad_is_cut_by_image_or_by_question(tmp_path: Path):
+    content = [rad(qid=n, image_name=f"synpic{n % 4}.jpg") for n in range(40)]
+    folder = rad_folder(tmp_path, trainset=content, testset=[rad(qid=99)])
+    for cut, shares_images in (("image", False), ("question", True)):
+        dataset = folder.model_copy(update={"validation_cut": cut, "validation_fraction": 0.25})
+        found = load_annotations(dataset)
+        train, val = ({question.image_id for question in found.split(split)} for split in ("train", "val"))
+        assert len(found.split("val")) == 10
+        assert bool(train & val) == shares_images
+
+
 def test_vqa_rad_as_its_authors_publish_it(tmp_path: Path):
     records = [rad(), rad(qid=2, phrase_type="test_para"), rad(qid=3, phrase_type="test_freeform", answer=...)]
     write(tmp_path / "VQA_RAD Dataset Public.json", records)

@@ -36,6 +36,13 @@ def test_a_share_of_the_images_becomes_validation(fraction: float, chosen: int):
     assert train & val == set()
 
 
+def test_a_share_of_the_questions_becomes_validation():
+    carved = carve_validation(questions_about(20, per_image=5), 0.2, seed=0, by_question=True)
+    assert sum(question.split == "val" for question in carved) == 20
+    assert len(images_of(carved, "val")) > 10
+    assert images_of(carved, "train") & images_of(carved, "val")
+
+
 @given(st.integers(2, 12), st.floats(0.01, 0.99), st.integers(0, 5))
 def test_neither_side_is_ever_empty(images: int, fraction: float, seed: int):
     carved = carve_validation(questions_about(images), fraction, seed)

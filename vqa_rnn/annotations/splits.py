@@ -3,8 +3,9 @@
 Images are put in an order fixed by a hash of their id, so that a split depends on the seed and the set of images alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 import xxhash
 
@@ -12,23 +13,27 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question
 
 
-def carve_validation(questions: Sequence[Question], fraction: float, seed: int) -> tuple[Question, ...]:
+def carve_validation(
+    questions: Sequence[Question], fraction: float, seed: int, *, by_question: bool = False
+) -> tuple[Question, ...]:
     """Turn a share of the training images, at least one and not all, into the validation split.
 
     Args:
         questions: Questions of any splits; those of other splits pass through.
         fraction: Share of the training images.
         seed: Another seed gives another split.
+        by_question: Turn a share of the training questions, whatever their images.
 
     Returns:
         The same questions in the same order, some moved to ``val``. Fewer than two training images are left as they are.
     """
-    images = _hashed_order(questions, seed)
-    if len(images) < 2:
+    key = attrgetter("question_id" if by_question else "image_id")
+    names = _hashed_order(questions, seed, key)
+    if len(names) < 2:
         return tuple(questions)
-    chosen = set(images[: min(len(images) - 1, max(1, round(fraction * len(images))))])
+    chosen = set(names[: min(len(names) - 1, max(1, round(fraction * len(names))))])
     return tuple(
-        replace(question, split="val") if question.split == "train" and question.image_id in chosen else question
+        replace(question, split="val") if question.split == "train" and key(question) in chosen else question
         for question in questions
     )
 
@@ -48,13 +53,13 @@ def cut_folds(questions: Sequence[Question], folds: int, fold: int, seed: int) -
     Raises:
         UserError: There are fewer images than folds.
     """
-    images = _hashed_order(questions, seed)
+    images = _hashed_order(questions, seed, attrgetter("image_id"))
     if len(images) < folds:
         raise UserError(f"dataset.folds={folds}: there are only {len(images)} training images to cut")
     chosen = set(images[fold::folds])
     return tuple(replace(q, split="test") if q.image_id in chosen else q for q in questions)
 
 
-def _hashed_order(questions: Sequence[Question], seed: int) -> list[str]:
-    images = {question.image_id for question in questions if question.split == "train"}
-    return sorted(images, key=lambda image_id: (xxhash.xxh64_intdigest(f"{seed}/{image_id}".encode()), image_id))
+def _hashed_order(questions: Sequence[Question], seed: int, key: Callable[[Question], str]) -> list[str]:
+    names = {key(question) for question in questions if question.split == "train"}
+    return sorted(names, key=lambda name: (xxhash.xxh64_intdigest(f"{seed}/{name}".encode()), name))

@@ -40,7 +40,8 @@ def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
         questions = cut_folds(questions, dataset.folds, dataset.fold, dataset.split_seed)
         cut_splits.add("test")
     if not any(question.split == "val" for question in questions):
-        questions = carve_validation(questions, dataset.validation_fraction, dataset.split_seed)
+        by_question = dataset.name == "vqa_rad" and dataset.validation_cut == "question"
+        questions = carve_validation(questions, dataset.validation_fraction, dataset.split_seed, by_question=by_question)
         cut_splits.add("val")
     seen: dict[str, Split] = {}
     for question in questions:
