@@ -183,7 +183,7 @@ class VqaRadDataset(DatasetOptions):
     name: Literal["vqa_rad"] = "vqa_rad"
     root: Path = Path("data/vqa_rad")
     """Folder with `trainset.json`, `testset.json` and `images/`, or with the authors' one file and its image folder."""
-    validation_cut: Literal["image", "question"] = "image"
+    validation_cut: Literal["image", "question"] = "question"
     """How validation is cut from the training questions. `question`: as the official test questions are, which are about
     training images; `image`: about images that training has not seen."""
 
