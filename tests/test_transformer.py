@@ -212,3 +212,54 @@ def test_the_package_knows_what_sentences_mean():
     vectors = torch.nn.functional.normalize(model.encode_texts(*padded(tokenizer.encode(texts))), dim=1)
     likeness = vectors @ vectors.T
     assert likeness[0, 1] > 0.6 > 0.3 > likeness[0, 2]
+
+
+def test_held_states_are_those_that_are_read(encoder: Path):
+    transformer = built(encoder).eval()
+    rows = [[2, 4, 10, 11, 3], [2, 5, 9, 3], [2, 3], [2, 4, 8, 11, 3]]
+    tokens, lengths = padded(rows)
+    with torch.inference_mode():
+        expected = transformer(tokens, lengths)
+    calls = []
+    transformer.model.register_forward_hook(lambda *arguments: calls.append(1))
+    transformer.hold_states(rows)
+    assert len(calls) == 3  # one a length
+    torch.testing.assert_close(transformer(tokens, lengths), expected, rtol=1e-5, atol=1e-6)
+    order = torch.tensor([2, 0])
+    torch.testing.assert_close(transformer(tokens[order], lengths[order]), expected[order], rtol=1e-5, atol=1e-6)
+    assert len(calls) == 3
+    other, length = padded([[2, 13, 3]])
+    assert transformer(other, length).shape == (1, 3, 16)  # what was not held is read
+    assert len(calls) == 4
+    assert not any("table" in name for name in transformer.state_dict())
+
+
+def test_layers_that_are_trained_are_not_held(encoder: Path):
+    transformer = built(encoder, trained_layers=1)
+    transformer.hold_states([[2, 3]])
+    assert transformer.table is None
+
+
+def test_a_run_reads_each_question_once(encoder: Path, features: Path, monkeypatch: pytest.MonkeyPatch):
+    read = []
+    original = Transformer._read
+
+    def count(self, tokens, lengths):
+        read.append(len(tokens))
+        return original(self, tokens, lengths)
+
+    monkeypatch.setattr(Transformer, "_read", count)
+    options = ("model.question.name=transformer", f"model.question.weights={encoder}", "training.max_epochs=3")
+    run = train(configure(features, *options, "run.name=held"))
+    assert sum(read) == 4  # two distinct questions of train, and the same of val
+    monkeypatch.setattr(Transformer, "hold_states", lambda self, texts: None)
+    plain = train(configure(features, *options, "run.name=plain"))
+    losses = [
+        [
+            json.loads(line)["train_loss"]
+            for line in (each.path / "metrics.jsonl").read_text().splitlines()
+            if "train_loss" in line
+        ]
+        for each in (run, plain)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vqa_rnn.annotations.mirrored import is_mirrored, with_mirrored
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
@@ -347,6 +348,10 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     if rank > 0:
         manual_seed(run.config.run.seed + rank)  # the same weights, another dropout
     training.restore(checkpoint)
+    if reader.name == "transformer":
+        texts = [text.tolist() for split in splits for text in _question_texts(data[split])]
+        for each in {id(model): model, id(evaluated): evaluated}.values():
+            each.question_encoder.hold_states(texts)
     if training.is_done:
         log.info("%s: all epochs are done, there is nothing to go on with", run.path)
         return
@@ -401,6 +406,12 @@ def _loaders(
         loader = build_loader(data[split], source, batches[split], num_workers=num_workers, pin_memory=is_gpu)
         loaders[split] = DeviceLoader(loader, device, on_device) if is_gpu else loader
     return loaders
+
+
+def _question_texts(data: EncodedQuestions) -> Iterator[NDArray[np.int32]]:
+    """The tokens of each distinct question."""
+    for text in np.unique(data.question).tolist():
+        yield data.tokens.values[data.tokens.offsets[text] : data.tokens.offsets[text + 1]]
 
 
 def _uses_all_parameters(config: Config, num_questions: int, world_size: int) -> bool:

@@ -3,7 +3,7 @@
 Shape letters: N texts, T tokens, E embedding size, H text vector size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -134,6 +134,15 @@ class TextEncoder(nn.Module):
         """
         assert isinstance(self.embedding, Transformer)
         self.embedding.load_pretrained(weights)
+
+    def hold_states(self, texts: Sequence[Sequence[int]]) -> None:
+        """Let a transformer that is not trained read texts once, as ``Transformer.hold_states``.
+
+        Args:
+            texts: The token ids of each text.
+        """
+        if isinstance(self.embedding, Transformer):
+            self.embedding.hold_states(texts)
 
     def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """Encode texts of any field.

@@ -3,7 +3,8 @@
 Shape letters: N texts, T tokens, E state size.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +12,48 @@ from torch import Tensor, nn
 
 from vqa_rnn.batch import beside
 from vqa_rnn.pretrained_text import build_encoder
+
+TEXTS_AT_ONCE = 64
+MOST_BYTES = 2**30  # of states that are held
+
+
+class StateTable:
+    """The states of texts that a transformer which is not trained has read before."""
+
+    def __init__(self) -> None:
+        self._states: dict[bytes, Tensor] = {}
+
+    def add(self, tokens: Tensor, states_TE: Tensor) -> None:
+        """Keep the states of a text.
+
+        Args:
+            tokens: (T,) int64 on the CPU.
+            states_TE: (T, E) float.
+        """
+        self._states[_key(tokens)] = states_TE
+
+    def find(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor | None:
+        """The states of some texts.
+
+        Args:
+            tokens_NT: (N, T) int64 on the CPU, padded on the right.
+            lengths_N: (N,) int64.
+
+        Returns:
+            (N, T, E) float, 0 in the padding; None where a text was not read before.
+        """
+        found = [self._states.get(_key(row[:length])) for row, length in zip(tokens_NT, lengths_N.tolist(), strict=True)]
+        known = [states for states in found if states is not None]
+        if len(known) < len(found) or not known:
+            return None
+        states_NTE = known[0].new_zeros(*tokens_NT.shape, known[0].shape[1])
+        for row, states in zip(states_NTE, known, strict=True):
+            row[: len(states)] = states
+        return states_NTE
+
+
+def _key(tokens: Tensor) -> bytes:
+    return tokens.numpy().tobytes()
 
 
 class Transformer(nn.Module):
@@ -20,7 +63,10 @@ class Transformer(nn.Module):
 
     Attributes:
         output_size: E.
+        table: States of texts, where none of its layers are trained; None before ``hold_states``.
     """
+
+    table: StateTable | None = None
 
     def __init__(self, settings: Mapping[str, Any], trained_layers: int | Literal["all"]) -> None:
         """Build it with random weights; ``load_pretrained`` gives it those that others trained.
@@ -67,6 +113,30 @@ class Transformer(nn.Module):
         own = self.model.state_dict()
         self.model.load_state_dict({name: weights[name] for name in own})
 
+    def hold_states(self, texts: Sequence[Sequence[int]]) -> None:
+        """Read texts once, which training asks for again and again; only on a CPU, and if none of its layers are trained.
+
+        Texts of one length are read together, so that the states depend on the texts and their order alone.
+
+        Args:
+            texts: The token ids of each text, at least one; more than 1 GiB of states is not held.
+        """
+        device = next(self.model.parameters()).device
+        num_bytes = 4 * self.output_size * sum(map(len, texts))
+        if self.trained or device.type != "cpu" or num_bytes > MOST_BYTES:
+            return
+        by_length: dict[int, list[Sequence[int]]] = defaultdict(list)
+        for text in texts:
+            by_length[len(text)].append(text)
+        self.table = StateTable()
+        for length, group in sorted(by_length.items()):
+            for start in range(0, len(group), TEXTS_AT_ONCE):
+                tokens_NT = torch.tensor(group[start : start + TEXTS_AT_ONCE])
+                with torch.inference_mode():
+                    states_NTE = self._read(tokens_NT, torch.full((len(tokens_NT),), length))
+                for tokens, states_TE in zip(tokens_NT, states_NTE, strict=True):
+                    self.table.add(tokens, states_TE.clone())
+
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """Read texts.
 
@@ -77,6 +147,10 @@ class Transformer(nn.Module):
         Returns:
             (N, T, E) float, 0 in the padding.
         """
+        held_NTE = None if self.table is None else self.table.find(tokens_NT, lengths_N)
+        return self._read(tokens_NT, lengths_N) if held_NTE is None else held_NTE
+
+    def _read(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         exist_NT = beside(torch.arange(tokens_NT.shape[1]) < lengths_N[:, None], tokens_NT)
         states_NTE = self.model(input_ids=tokens_NT, attention_mask=exist_NT.long()).last_hidden_state
         return states_NTE * exist_NT.unsqueeze(2)
