@@ -83,7 +83,11 @@ def test_no_pooling_waits(pooling: str):
 
 
 @pytest.mark.parametrize(
-    ("attention", "fusion"), [*((name, "product") for name in ATTENTIONS), *(("top_down", name) for name in FUSIONS)]
+    ("attention", "fusion"),
+    [
+        *((name, "product") for name in ATTENTIONS),
+        *(("stacked" if name == "image" else "top_down", name) for name in FUSIONS),
+    ],
 )
 def test_no_attention_and_no_fusion_waits(attention: str, fusion: str):
     run(trainer_of({}, attention={"name": attention}, fusion={"name": fusion}, geometry=True))

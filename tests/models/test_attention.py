@@ -122,6 +122,16 @@ def test_stacked_attention_equals_its_equations(inputs: Inputs):
     close(found.maps, maps)
 
 
+def test_a_question_of_the_same_size_passes_no_layer(inputs: Inputs):
+    size = inputs[2].vectors.shape[1]
+    attention = ATTENTIONS["stacked"](D, size, hidden_size=size, num_looks=1, score_size=5).double()
+    assert not [name for name, _ in attention.named_parameters() if name.startswith("project_question")]
+    assert attention.key[0].weight.shape == (5, size)
+    found = attention(*inputs)
+    seen = (found.maps.transpose(1, 2) * attention.project_image(inputs[0]).tanh()[inputs[3]]).sum(dim=1)
+    torch.testing.assert_close(found.image, inputs[2].vectors + seen)
+
+
 def test_glimpses_equal_their_equations(inputs: Inputs):
     attention = build("glimpses")
     p = weights_of(attention)

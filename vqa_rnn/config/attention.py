@@ -36,9 +36,11 @@ class StackedAttention(AttentionOptions):
 
     name: Literal["stacked"] = "stacked"
     hidden_size: int = Field(512, ge=1)
-    """Size of the image vector, and of the layer that scores a region."""
+    """Size of the image vector."""
     num_looks: int = Field(2, ge=1)
     """How many looks."""
+    score_size: int | None = Field(None, ge=1)
+    """Size of the layer that scores a region; null: `hidden_size`."""
 
 
 class GlimpseAttention(AttentionOptions):
@@ -67,6 +69,8 @@ class BilinearAttention(AttentionOptions):
     """Rank of the bilinear layers."""
     num_glimpses: int = Field(4, ge=1)
     """How many glimpses."""
+    score_size: int | None = Field(None, ge=1)
+    """Rank of the layers that weigh words and regions; null: `hidden_size`."""
 
 
 class RecurrentAttention(AttentionOptions):

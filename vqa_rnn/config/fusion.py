@@ -22,6 +22,14 @@ class FusionOptions(Section):
     """Dropout on the joint vector, or on what is multiplied before it."""
 
 
+class ImageFusion(Section):
+    """The image vector alone, which holds the question: with stacked attention, as published (Yang et al. 2016)."""
+
+    name: Literal["image"] = "image"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on it."""
+
+
 class SumFusion(FusionOptions):
     """Question and image each through one layer, added."""
 
@@ -132,6 +140,7 @@ class BlockFusion(FusionOptions):
 
 Fusion = Annotated[
     NoFusion
+    | ImageFusion
     | SumFusion
     | ConcatFusion
     | ProductFusion

@@ -97,6 +97,12 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _the_image_vector_holds_the_question(self) -> "ModelConfig":
+        if self.fusion.name == "image" and self.attention.name != "stacked":
+            raise ValueError("fusion.name=image needs attention.name=stacked, whose image vector holds the question")
+        return self
+
+    @model_validator(mode="after")
     def _a_sum_without_a_layer_fits(self) -> "ModelConfig":
         if isinstance(self.fusion, SumFusion) and self.fusion.hidden_size is None and self.attention.name != "bilinear":
             raise ValueError("fusion.name=sum with hidden_size=null needs attention.name=bilinear, which gives one size")

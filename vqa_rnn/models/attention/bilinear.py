@@ -30,13 +30,14 @@ class BilinearAttention(nn.Module):
         word_size: int,
         hidden_size: int,
         num_glimpses: int,
+        score_size: int | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        glimpses = range(num_glimpses)
-        self.attend_words = nn.Linear(word_size, hidden_size)
-        self.attend_regions = nn.Linear(region_size, hidden_size)
-        self.score = nn.Parameter(torch.randn(num_glimpses, hidden_size) * hidden_size**-0.5)
+        glimpses, score_size = range(num_glimpses), score_size or hidden_size
+        self.attend_words = nn.Linear(word_size, score_size)
+        self.attend_regions = nn.Linear(region_size, score_size)
+        self.score = nn.Parameter(torch.randn(num_glimpses, score_size) * score_size**-0.5)
         self.project_words = nn.ModuleList(nn.Linear(word_size, hidden_size) for _ in glimpses)
         self.project_regions = nn.ModuleList(nn.Linear(region_size, hidden_size) for _ in glimpses)
         self.project_joint = nn.ModuleList(nn.Linear(hidden_size, word_size) for _ in glimpses)

@@ -15,21 +15,30 @@ class StackedAttention(nn.Module):
     """Looks at the regions several times (Yang et al. 2016, https://arxiv.org/abs/1511.02274, equations 12 to 21).
 
     With ``v_k = tanh(W f_k + b)`` and ``u = W' q + b'``, each look has weights ``softmax(w · tanh(W_v v_k + W_u u))`` and adds
-    what it saw to the query: ``u ← u + Σ p_k v_k``. The last ``u`` is the image vector. Differs from the paper: the question
-    passes a layer first, so that its size is free, ``u`` goes to the fusion and not straight to the answers, and there is
+    what it saw to the query: ``u ← u + Σ p_k v_k``. The last ``u`` is the image vector; with ``fusion.name=image`` it goes
+    straight to the answers as in the paper. Differs: a question of another size than ``u`` passes a layer first, and there is
     dropout by option.
     """
 
     reads_words = False
 
-    def __init__(self, region_size: int, question_size: int, *, hidden_size: int, num_looks: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        region_size: int,
+        question_size: int,
+        *,
+        hidden_size: int,
+        num_looks: int,
+        score_size: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        size, looks = hidden_size, range(num_looks)
+        size, looks, score_size = hidden_size, range(num_looks), score_size or hidden_size
         self.project_image = nn.Linear(region_size, size)
-        self.project_question = nn.Linear(question_size, size)
-        self.key = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in looks)
-        self.query = nn.ModuleList(nn.Linear(size, size) for _ in looks)
-        self.score = nn.ModuleList(nn.Linear(size, 1) for _ in looks)
+        self.project_question: nn.Module = nn.Identity() if question_size == size else nn.Linear(question_size, size)
+        self.key = nn.ModuleList(nn.Linear(size, score_size, bias=False) for _ in looks)
+        self.query = nn.ModuleList(nn.Linear(size, score_size) for _ in looks)
+        self.score = nn.ModuleList(nn.Linear(score_size, 1) for _ in looks)
         self.dropout = nn.Dropout(dropout)
         self.output_size, self.question_size = size, question_size
 
@@ -43,7 +52,7 @@ class StackedAttention(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, A) image vectors, and a map a look.
+            (N, size) image vectors, and a map a look.
         """
         image_BKA = self.project_image(regions_BKD).tanh()
         values_NKA = image_BKA.index_select(0, image_index_N)

@@ -13,9 +13,10 @@ from typing import Any
 
 from vqa_rnn.models.fusion.count_sketch import CompactFusion
 from vqa_rnn.models.fusion.factorised import BlockFusion, FactorisedFusion, LowRankFusion, MutanFusion, TuckerFusion
-from vqa_rnn.models.fusion.pointwise import ConcatFusion, GatedFusion, ProductFusion, SumFusion
+from vqa_rnn.models.fusion.pointwise import ConcatFusion, GatedFusion, ImageFusion, ProductFusion, SumFusion
 
 FUSIONS: dict[str, Any] = {
+    "image": ImageFusion,
     "sum": SumFusion,
     "product": ProductFusion,
     "concat": ConcatFusion,
@@ -36,6 +37,7 @@ __all__ = [
     "ConcatFusion",
     "FactorisedFusion",
     "GatedFusion",
+    "ImageFusion",
     "LowRankFusion",
     "MutanFusion",
     "ProductFusion",

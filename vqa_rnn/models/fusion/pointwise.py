@@ -27,6 +27,18 @@ class SumFusion(nn.Module):
         return self.dropout(self.project_question(question_NH) + pick(self.project_image(image_MD), image_index_N))
 
 
+class ImageFusion(nn.Module):
+    """``v``: the vector of stacked attention, which holds the question, goes straight to the answers (Yang et al. 2016)."""
+
+    def __init__(self, question_size: int, image_size: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = image_size
+
+    def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
+        return self.dropout(pick(image_MD, image_index_N))
+
+
 class ConcatFusion(nn.Module):
     """``relu(W [q; v] + b)``, computed as ``W_q q + W_v v``, so that an image shared by questions is projected once.
 
