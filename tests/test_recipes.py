@@ -58,9 +58,11 @@ def _in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-TESTED = {"vqa", "vqa/regions", "vqa/v1", "vqa/v1_multiple_choice", "visual7w", "visual7w/mlp", "visual7w/pointing"}
+REGIONS = ["vqa/regions", "vqa/top_down", "vqa/ban8", "vqa/mcan_small", "vqa/mfh"]
+VQA = ["vqa", "vqa/mutan", "vqa/san", "vqa/v1", "vqa/v1_multiple_choice"]
+TESTED = {*REGIONS, *VQA, "visual7w", "visual7w/mlp", "visual7w/pointing"}
 CLEVR = ["clevr", "clevr/cnn_lstm", "clevr/lstm", "clevr/small", "clevr/small_cnn_lstm", "clevr/small_lstm"]
-CLEVR += ["clevr/small_mac"]
+CLEVR += ["clevr/small_mac", "clevr/film", "clevr/mac"]
 SHAPES_VQA = ["shapes_vqa", "shapes_vqa/mac", "shapes_vqa/mean"]
 VISDIAL = ["visdial", "visdial/hierarchical", "visdial/memory", "visdial/memory_attention", "visdial/generative", "visdial/v09"]
 VISDIAL += ["visdial/text", "shapes_dialog"]
@@ -72,26 +74,28 @@ def test_every_official_recipe_is_tried_here():
     assert {name for name in list_recipes() if load_config(name).dataset.name in OFFICIAL} == TESTED
 
 
-def test_vqa_on_the_regions_of_a_detector(rcnn: Path, capsys: pytest.CaptureFixture[str]):  # noqa: F811
+@pytest.mark.parametrize("recipe", REGIONS)
+def test_vqa_on_the_regions_of_a_detector(recipe: str, rcnn: Path, capsys: pytest.CaptureFixture[str]):  # noqa: F811
     draw_vqa(Path("data/vqa"), "v2", "open_ended")
     options = [option for option in SMALL if not option.startswith("features.")]
     options += [f"features.backbone={RCNN}", f"features.weights={rcnn}", "features.image_size=64"]
     options += ["features.store=regions.h5", "model.question.hidden_size=16"]
-    run(capsys, "preprocess", "vqa/regions", *options)
+    most = 37 if recipe in ("vqa/regions", "vqa/top_down") else 101
+    run(capsys, "preprocess", recipe, *options)
     store = open_store(Path("regions.h5"))
-    assert (store.num_regions_max, store.feature_size) == (37, 1024)
-    assert (store.num_regions == 37).all()
-    run(capsys, "train", "vqa/regions", *options, "run.name=it")
+    assert (store.num_regions_max, store.feature_size) == (most, 1024)
+    assert (store.num_regions >= (37 if most == 37 else 11)).all()
+    run(capsys, "train", recipe, *options, "run.name=it")
     assert predict(capsys, "val")
 
 
-@pytest.mark.parametrize("recipe", ["vqa", "vqa/v1", "vqa/v1_multiple_choice"])
+@pytest.mark.parametrize("recipe", VQA)
 def test_vqa(recipe: str, capsys: pytest.CaptureFixture[str]):
     dataset = load_config(recipe).dataset
     draw_vqa(Path("data/vqa"), dataset.version, dataset.task)  # type: ignore[union-attr]
     train(capsys, recipe)
     rows = predict(capsys, "val")
-    prefix = "v2_" if recipe == "vqa" else ""
+    prefix = "v2_" if dataset.version == "v2" else ""  # type: ignore[union-attr]
     kind = "MultipleChoice" if recipe.endswith("multiple_choice") else "OpenEnded"
     files = ["--questions", f"data/vqa/{prefix}{kind}_mscoco_val2014_questions.json"]
     files += ["--annotations", f"data/vqa/{prefix}mscoco_val2014_annotations.json", "--results", "val.json"]
