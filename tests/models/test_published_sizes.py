@@ -27,7 +27,7 @@ def test_ban_has_the_sizes_of_its_paper(glimpses: int, published: int):
 
 
 def test_stacked_attention_has_the_size_of_its_code():
-    """16,769,938 in the authors' code, which has one bias for a gate of the LSTM, and one of each key beside that of the query."""
+    """16,769,938 in the authors' code: one bias for a gate of the LSTM, and one of each key beside that of the query."""
     assert count("vqa/san", ModelSizes(13_746, 512, 1000)) == 16_769_938 + 4 * 1024 - 2 * 512
 
 
