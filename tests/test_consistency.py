@@ -66,7 +66,7 @@ def test_a_run_is_asked_what_its_answers_imply(
     assert answered == pytest.approx(sum(n % 3 < 2 for n in range(total)))
     assert json.loads((run.path / "evaluation" / "val_consistency.json").read_text()) == report
     assert main(["consistency", str(run.path)]) == 0
-    assert "says yes to its own answer" in capsys.readouterr().out
+    assert "yes to its own answer" in capsys.readouterr().out
 
 
 def test_changed_choices_do_not_change_the_answer(asked: Path, capsys: pytest.CaptureFixture[str]):

@@ -25,9 +25,9 @@ from vqa_rnn.records import Annotations, Prediction, Question, Split
 
 SEED = 0
 KINDS = {
-    "equivalent": "says yes to its own answer",
-    "necessary": "says yes to any of what it counts",
-    "exclusive": "says no to another answer",
+    "equivalent": "yes to its own answer",
+    "necessary": "yes to any of what it counts",
+    "exclusive": "no to another answer",
 }
 CHANGES = {"choice_order": "choices in another order", "duplicate_choice": "a wrong choice twice"}
 
@@ -189,13 +189,14 @@ def print_consistency(report: Mapping[str, Any]) -> None:
         report: Its object.
     """
     title = f"{report['run']}, {report['split']} split: how often it does not contradict itself"
-    table = Table("", "consistent", "95%", "if right", "yes or no", "questions", title=title, title_justify="left")
-    table.columns[0].no_wrap = True
+    table = Table("", "consistent", "95%", "if right", "yes/no", "asked", title=title, title_justify="left")
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for kind, row in report["kinds"].items():
         low, high = row["interval"]
         shares = [f"{100 * row[name]:.1f}%" if name in row else "" for name in ("consistency", "where_right", "yes_or_no")]
         name = {**KINDS, **CHANGES}[kind]
-        table.add_row(name, shares[0], f"{100 * low:.1f} to {100 * high:.1f}", *shares[1:], f"{row['questions']:,}")
+        table.add_row(name, shares[0], f"{100 * low:.0f} to {100 * high:.0f}", *shares[1:], f"{row['questions']:,}")
     Console().print(table)
