@@ -1,6 +1,7 @@
 """``vqa-rnn calibrate``: a run's probabilities and when it says "not sure"."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,9 @@ def test_a_target_that_nothing_reaches_is_said(run: Run, capsys: pytest.CaptureF
     monkeypatch.setattr("vqa_rnn.commands.calibrate.threshold_for", lambda curve, accuracy: None)
     assert main(["calibrate", str(run.path)]) == 0
     assert "No threshold gives answers that are right in 90%" in capsys.readouterr().out
-    assert read_calibration(run).threshold == 0
+    assert read_calibration(run).threshold == math.inf
+    assert main(["ask", str(run.path), *ASK]) == 0
+    assert "not sure" in capsys.readouterr().out
 
 
 def test_other_weights_are_not_calibrated(run: Run, capsys: pytest.CaptureFixture[str]):

@@ -93,3 +93,6 @@ def test_what_implies_nothing_is_said(asked: Path, capsys: pytest.CaptureFixture
     run = train(configure(asked, *OPTIONS, "training.max_epochs=1", "run.name=yes_no"))
     assert main(["consistency", str(run.path)]) == 2
     assert "implies another question" in capsys.readouterr().err
+    refit = train(configure(asked, *OPTIONS, "training.max_epochs=1", "training.refit=1", "run.name=refit"))
+    assert main(["consistency", str(refit.path)]) == 2
+    assert "learned from the val questions" in capsys.readouterr().err

@@ -127,12 +127,14 @@ def test_choices_are_ranked_by_the_mean(features: Path, tmp_path: Path):
         (["runs/seed0", "runs/seed0", "--ensemble"], "a run comes twice"),
         (["runs/seed0", "runs/nothing", "--ensemble"], "runs/nothing"),
         (["runs/seed0", "runs/other", "--ensemble"], "do not answer the same questions: dataset.split_seed differ"),
+        (["runs/seed0", "runs/sigmoid", "--ensemble"], "cannot be averaged: model.head.loss differ"),
         (["runs/seed0", "runs/seed1", "--ensemble", "--question-only", "runs/seed2"], "--question-only is for a single run"),
     ],
 )
 def test_what_is_no_ensemble_is_refused(features: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str):
-    for name in ("seed0", "other"):
+    more = {"seed0": "run.seed=0", "other": "dataset.split_seed=1", "sigmoid": "model.head.loss=sigmoid"}
+    for name, option in more.items():
         if f"runs/{name}" in arguments:
-            train(configure(features, *OPTIONS, f"run.name={name}", f"dataset.split_seed={int(name == 'other')}"))
+            train(configure(features, *OPTIONS, f"run.name={name}", option))
     assert main(["evaluate", *arguments]) == 2
     assert says in capsys.readouterr().err

@@ -139,6 +139,7 @@ def test_clevr(recipe: str, capsys: pytest.CaptureFixture[str]):
 def test_medical(recipe: str, capsys: pytest.CaptureFixture[str]):
     root = draw_medical(load_config(recipe).dataset.root, recipe)  # type: ignore[union-attr]
     more = ["dataset.validation_fraction=0.4"]  # few questions are drawn, and open and closed ones are needed
+    more += ["dataset.validation_cut=question"] if recipe == "vqa_rad" else []
     train(capsys, recipe, *more)
     assert len(predict(capsys, "test")) == 16
     rows = predict(capsys, "val")

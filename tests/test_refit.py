@@ -10,6 +10,7 @@ from tests.engines.test_resume import RANDOM, Killed, equal, result, stop_at
 from vqa_rnn.cli import main
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import TrainingConfig
+from vqa_rnn.errors import UserError
 
 # a test split of its own: the questions about the last three pictures; validation is cut from the others
 OPTIONS = ("training.max_epochs=3", "dataset.folds=3", "dataset.validation_fraction=0.4", "training.batch_size=4")
@@ -61,3 +62,13 @@ def test_what_contradicts_it_is_refused():
         TrainingConfig(refit=4, max_epochs=3)
     with pytest.raises(ValueError, match="which patience needs"):
         TrainingConfig(refit=2, patience=1)
+
+
+def test_a_run_that_starts_from_a_refit_cannot_choose_by_validation(features: Path):
+    before = train(configure(features, *OPTIONS, "training.refit=1", "run.name=before"))
+    start = f"training.start_from={before.path}"
+    with pytest.raises(
+        UserError, match=r"learned from the validation questions \(training\.refit\), which cannot choose an epoch"
+    ):
+        train(configure(features, *OPTIONS, start, "run.name=after"))
+    train(configure(features, *OPTIONS, start, "training.refit=1", "run.name=after"))

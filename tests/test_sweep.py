@@ -134,10 +134,34 @@ def test_wrong_options_are_said_before_anything_is_trained(own_questions: Path, 
         (["model.fusion.name=product|mfx"], "mfx"),
         ([], "give --over key="),
         ([OVER[0], OVER[0]], "each once"),
+        (["run.seed=0..9"], "a sweep tries options of training, model, text and features"),
+        (["dataset.split_seed=0..9"], "a sweep tries options of"),
+        (["training.refit=1..2"], "a sweep tries options of"),
+        (["training.num_workers=0..2"], "a sweep tries options of"),
     ):
         with pytest.raises(UserError, match=says):
             sweep("jsonl", options(own_questions), over, 2)
+    with pytest.raises(UserError, match=r"training\.refit validates nothing"):
+        sweep("jsonl", [*options(own_questions), "training.refit=1"], OVER, 2)
     assert not Path("sweeps").exists()
     sweep("jsonl", options(own_questions), OVER[:1], 1)
     with pytest.raises(UserError, match="holds a sweep with another over"):
         sweep("jsonl", options(own_questions), OVER, 2)
+
+
+def test_whole_ends_of_an_option_that_is_none_are_not_whole_numbers(own_questions: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(own_questions.parent)
+    report = sweep("jsonl", options(own_questions), ["training.weight_decay=0..1"], 2, seed=20_261_129)
+    assert any(0 < trial["options"]["training.weight_decay"] < 1 for trial in report["trials"])
+
+
+def test_values_with_brackets_are_shown(
+    own_questions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(own_questions.parent)
+    given = [option for option in options(own_questions) if not option.startswith("features.layers")]
+    over = ["--over", "features.layers=[blocks.1]|[blocks.2]"]
+    assert main(["sweep", "jsonl", *given, *over, "--trials", "1"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("[blocks.") == 2  # in the table and in the command
+    assert "'features.layers=[blocks." in text

@@ -122,9 +122,11 @@ def test_stacked_attention_equals_its_equations(inputs: Inputs):
     close(found.maps, maps)
 
 
-def test_a_question_of_the_same_size_passes_no_layer(inputs: Inputs):
+def test_a_question_passes_no_layer_by_option(inputs: Inputs):
     size = inputs[2].vectors.shape[1]
-    attention = ATTENTIONS["stacked"](D, size, hidden_size=size, num_looks=1, score_size=5).double()
+    attention = build("stacked", hidden_size=size, num_looks=1, score_size=5, project_question=False)
+    with pytest.raises(ValueError, match="a question of size 6 needs a layer before stacked attention of size 7"):
+        build("stacked", project_question=False)
     assert not [name for name, _ in attention.named_parameters() if name.startswith("project_question")]
     assert attention.key[0].weight.shape == (5, size)
     found = attention(*inputs)

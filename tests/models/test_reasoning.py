@@ -175,11 +175,12 @@ def attend(layer: Layers, name: str, queries: np.ndarray, others: np.ndarray) ->
     return layer(f"{name}.out_proj", np.concatenate(heads, axis=1))
 
 
-def test_mcan_reads_words_of_another_size_through_a_layer(inputs: Inputs):
-    assert isinstance(build("mcan").project_words, nn.Identity)
-    network = build("mcan", hidden_size=6)
-    assert network.project_words.weight.shape == (6, 8)
+def test_mcan_reads_words_without_a_layer_by_option(inputs: Inputs):
+    network = build("mcan", project_words=False)
+    assert isinstance(network.project_words, nn.Identity)
     assert network(*inputs).joint.isfinite().all()
+    with pytest.raises(ValueError, match="words of size 8 need a layer before MCAN of size 6"):
+        build("mcan", hidden_size=6, project_words=False)
 
 
 def test_mcan_equals_its_equations(inputs: Inputs):
@@ -187,7 +188,7 @@ def test_mcan_equals_its_equations(inputs: Inputs):
     layer = Layers(network)
     maps, expected = np.zeros((N, 1, K)), np.zeros((N, 9))
     for n, places, regions, _, words in each_question(inputs):
-        x, y = words, layer("project_regions", regions)
+        x, y = layer("project_words", words), layer("project_regions", regions)
         for number in range(2):
             name = f"word_layers.{number}"
             x = normal(layer, f"{name}.norm1", x + attend(layer, f"{name}.self_attn", x, x))

@@ -56,6 +56,21 @@ class ImageData(msgspec.Struct, frozen=True, gc=False):
     coco_id: int | None = None
 
 
+PREFIX = "visual_genome/"  # of a question's id
+
+
+def is_extra(question: Question) -> bool:
+    """Whether a question is Visual Genome's.
+
+    Args:
+        question: The question.
+
+    Returns:
+        Whether its id says so.
+    """
+    return question.question_id.startswith(PREFIX)
+
+
 def extra_files(folder: Path) -> tuple[Path, Path]:
     """The files that are read.
 
@@ -76,7 +91,7 @@ def read_extra_questions(folder: Path, train: Collection[Question]) -> list[Ques
         train: VQA's training questions.
 
     Returns:
-        Questions about the same images, of the training split, whose answers are among the most frequent ones of ``train``.
+        Questions about the same images, of the training split, whose answer is the main answer of a question of ``train``.
 
     Raises:
         UserError: A file is missing or wrong, or no question can be used.
@@ -95,7 +110,7 @@ def read_extra_questions(folder: Path, train: Collection[Question]) -> list[Ques
         for pair in image.qas:
             answer = normalise_vqa(pair.answer.strip().removesuffix("."))
             if answer in answers and pair.question.strip():
-                name = f"visual_genome/{pair.qa_id}"
+                name = f"{PREFIX}{pair.qa_id}"
                 asked = Question(
                     question_id=name, image_id=image_id, question=pair.question, split="train", human_answers=(answer,)
                 )

@@ -1,6 +1,7 @@
 """A run's calibration: the temperature of its probabilities, and below which of them it is not sure."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class Calibration:
 
     Attributes:
         temperature: What logits are divided by.
-        threshold: Answers less probable than this are not sure; 0 where all are.
+        threshold: Answers less probable than this are not sure; 0 where all are sure, infinite where none is.
     """
 
     temperature: float = 1.0
@@ -54,7 +55,7 @@ def read_calibration(run: Run) -> Calibration:
     content = read_json(path, "calibration")
     try:
         sure = content["threshold"]
-        found = Calibration(float(content["temperature"]), 0.0 if sure is None else float(sure["threshold"]))
+        found = Calibration(float(content["temperature"]), math.inf if sure is None else float(sure["threshold"]))
         weights = content["weights_sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged: delete it, or run vqa-rnn calibrate {run.path} again") from error

@@ -173,7 +173,7 @@ def split(
     prefix_words: Annotated[int, typer.Option(min=1, help="First words that make a kind of question.")] = 3,
     json_: Json = False,
 ) -> None:
-    """Cut a data set anew, so that answering by habit fails: does a model look, or does it answer what was frequent?
+    """Make a new train and test split in which a kind of question has other answers in test, as in VQA-CP.
 
     Example: vqa-rnn split daquar --changing-priors --output daquar_cp.jsonl
     """
@@ -205,12 +205,12 @@ def sweep(
             metavar="KEY=…", help="What to try: a range, key=0.001..0.01, or values, key=a|b|c. Once for each option."
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="How many trainings there are to be in the end.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trials, with those already done.")] = 20,
     folder: Annotated[Path | None, typer.Option(help="Where they lie; by default sweeps/CONFIG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what is tried.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Try options and choose by validation accuracy, with Optuna. Stopped in the middle? Run it again: it goes on.
+    """Try options and choose by validation accuracy, with Optuna. The same command continues a sweep that was stopped.
 
     Example: vqa-rnn sweep slake --over training.learning_rate=0.0005..0.005 --over 'model.fusion.name=product|mfb'
     """
@@ -293,11 +293,13 @@ def predict(
 def calibrate(
     run: RunArgument,
     overrides: MovedOverrides = None,
-    split: Annotated[str, typer.Option(help="Questions that it did not learn from: val or test.")] = "val",
-    accuracy: Annotated[float, typer.Option(help="Of the answers of which it is sure; the others are called not sure.")] = 0.9,
+    split: Annotated[str, typer.Option(help="Questions that the run was not trained on: val or test.")] = "val",
+    accuracy: Annotated[
+        float, typer.Option(help="What the answers above the threshold must reach; below it ask says not sure.")
+    ] = 0.9,
     json_: Json = False,
 ) -> None:
-    """Make probabilities believable by temperature scaling, and let `ask` say "not sure".
+    """Calibrate probabilities by temperature scaling, and let `ask` say "not sure".
 
     Example: vqa-rnn calibrate runs/slake --accuracy 0.95
     """
@@ -319,7 +321,7 @@ def consistency(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     json_: Json = False,
 ) -> None:
-    """Does a run contradict itself? Asks what its answers imply, or the same with its choices in another order.
+    """Check whether answers are consistent: ask what a run's own answers imply, or repeat questions with reordered choices.
 
     Example: vqa-rnn consistency runs/daquar
     """

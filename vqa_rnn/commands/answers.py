@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from vqa_rnn.data.encoding import choice_order, encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
-from vqa_rnn.engines import CollectAnswers, build_evaluator, launched
+from vqa_rnn.engines import CollectAnswers, build_evaluator, largest_of_all, launched
 from vqa_rnn.metrics.visdial import rank_choices
 from vqa_rnn.models import VqaModel
 from vqa_rnn.precision import set_float32_products
@@ -87,7 +88,7 @@ def open_members(
 def answer_questions(members: Sequence[Member], questions: Sequence[Question], device: torch.device) -> dict[str, Prediction]:
     """Answer every question; several processes share them.
 
-    Several members answer with the mean of their probabilities, over the answers that any of them knows, which takes memory of
+    Several members answer with the mean of their probabilities, over the answers that any of them knows; the sums take
     questions x answers x 4 bytes. A classifier that is asked a question with choices takes the best of those it knows.
 
     Args:
@@ -125,13 +126,14 @@ class _Averaged:
     choice_probabilities: NDArray[np.float32]
 
 
-def _collect(member: Member, device: torch.device, num_answers: int = 0) -> CollectAnswers:
+def _collect(member: Member, device: torch.device, **options: Any) -> CollectAnswers:
+    """Let a member answer; ``options`` are those of ``CollectAnswers``."""
     set_float32_products("float32")  # whatever this process trained in before
     rank, world_size = launched()
     batch_size = member.run.config.evaluation.batch_size
     batches = QuestionSampler(member.encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
     evaluator = build_evaluator(member.model, member.encoded, device=device)
-    found = CollectAnswers(member.model, member.encoded, num_answers, member.temperature)
+    found = CollectAnswers(member.model, member.encoded, temperature=member.temperature, **options)
     found.attach(evaluator)
     evaluator.run(build_loader(member.encoded, member.features, batches, pin_memory=device.type == "cuda"))
     return found
@@ -149,7 +151,7 @@ def read_logits(member: Member, device: torch.device) -> NDArray[np.float32]:
     """
     if member.encoded.num_choices:
         return _collect(member, device).choice_scores
-    return _collect(member, device, len(member.run.answers)).logits
+    return _collect(member, device, num_answers=len(member.run.answers)).logits
 
 
 def all_answers(members: Sequence[Member]) -> list[str]:
@@ -171,13 +173,13 @@ def _average(members: Sequence[Member], device: torch.device) -> _Averaged:
     choices = np.zeros((num_questions, num_choices), dtype=np.float32)
     is_known = np.zeros((num_questions, num_choices), dtype=bool)
     for member in members:
-        found = _collect(member, device, 0 if num_choices else len(member.run.answers))
         if num_choices:
+            found = _collect(member, device)
             choices += found.choice_probabilities
             is_known |= found.choice_scores > -np.inf
         else:
-            probabilities = member.model.probabilities(torch.from_numpy(found.logits / member.temperature)).numpy()
-            total[:, [place_of[answer] for answer in member.run.answers.answers]] += probabilities
+            _collect(member, device, total=total, columns=[place_of[answer] for answer in member.run.answers.answers])
+    total = largest_of_all(total)
     total /= len(members)
     choices /= len(members)
     return _Averaged(

@@ -1,5 +1,6 @@
 """``vqa-rnn calibrate``: probabilities that can be believed, and when to say "not sure"."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vqa_rnn.answering.calibration import calibration_path
@@ -21,7 +23,7 @@ from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.answers import Member, answer_questions, open_members, read_logits
 from vqa_rnn.commands.shared import check_questions, check_unchanged, move_run
 from vqa_rnn.data.columns import EncodedQuestions
-from vqa_rnn.engines import processes
+from vqa_rnn.engines import is_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, file_hash, write_json
 from vqa_rnn.metrics.calibration import (
@@ -36,8 +38,10 @@ from vqa_rnn.metrics.calibration import (
 )
 from vqa_rnn.records import Split
 
+log = logging.getLogger("vqa_rnn")
+
 ACCURACIES = (0.8, 0.9, 0.95, 0.99)
-MOST_QUESTIONS = 20_000  # to learn one number from; their logits are in memory
+MOST_QUESTIONS = 5000  # to learn one number from
 
 
 def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -66,10 +70,14 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
     if run.config.model.head.name == "generative":
         raise UserError(f"{path} writes its answers: calibrate is for a classifier or a model that chooses")
     if split in run.config.training.splits:
-        raise UserError(f"{path} learned from the {split} questions: their probabilities say nothing; give another --split")
+        raise UserError(f"{path} learned from the {split} questions: probabilities on them say nothing; give another --split")
     annotations = load_annotations(run.config.dataset, [split])
     check_unchanged(run, annotations, split)
-    questions = [question for question in annotations.split(split) if question.human_answers][:MOST_QUESTIONS]
+    questions = [question for question in annotations.split(split) if question.human_answers]
+    if len(questions) > MOST_QUESTIONS:
+        log.info("%d of the %d %s questions are looked at", MOST_QUESTIONS, len(questions), split)
+        places = np.random.default_rng(0).permutation(len(questions))[:MOST_QUESTIONS]
+        questions = [questions[place] for place in sorted(places.tolist())]
     if not questions:
         raise UserError(f"{run.config.dataset.name} has no questions with answers in its {split} split")
     check_questions(run.config, questions)
@@ -109,8 +117,9 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
         "picture": str(picture),
         "weights_sha256": file_hash(run.model_path),
     }
-    draw_risk(curve, sure, picture, f"{path.name}, {split} split")
-    write_json(calibration_path(run), report)
+    if is_first():
+        draw_risk(curve, sure, picture, f"{path.name}, {split} split")
+        write_json(calibration_path(run), report)
     return report
 
 
@@ -187,7 +196,7 @@ def print_calibration(report: dict[str, Any]) -> None:
     """
     console = Console()
     ece, nll = report["ece"], report["nll"]
-    table = Table("", "before", "after", title=f"{report['run']}, {report['split']} split", title_justify="left")
+    table = Table("", "before", "after", title=escape(f"{report['run']}, {report['split']} split"), title_justify="left")
     table.columns[1].justify = table.columns[2].justify = "right"
     table.add_row("temperature", "1", f"{report['temperature']:.2f}")
     table.add_row("expected calibration error", f"{100 * ece['before']:.2f}%", f"{100 * ece['after']:.2f}%")
@@ -202,7 +211,10 @@ def print_calibration(report: dict[str, Any]) -> None:
     console.print(table)
     sure = report["threshold"]
     if sure is None:
-        text = f"No threshold gives answers that are right in {100 * report['wanted_accuracy']:.0f}%: give a lower --accuracy."
+        wanted = f"{100 * report['wanted_accuracy']:.0f}%"
+        text = (
+            f'No threshold gives answers that are right in {wanted}: ask will always say "not sure". Give a lower --accuracy.'
+        )
     else:
         text = f'ask says "not sure" below {100 * sure["threshold"]:.1f}%. The curve: {report["picture"]}'
     console.print(text, markup=False, highlight=False, soft_wrap=True)

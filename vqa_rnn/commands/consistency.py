@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vqa_rnn.annotations.implied import implied_questions
@@ -26,7 +27,7 @@ from vqa_rnn.records import Annotations, Prediction, Question, Split
 SEED = 0
 KINDS = {
     "equivalent": "yes to its own answer",
-    "necessary": "yes to any of what it counts",
+    "necessary": "yes to some of it",
     "exclusive": "no to another answer",
 }
 CHANGES = {"choice_order": "choices in another order", "duplicate_choice": "a wrong choice twice"}
@@ -57,6 +58,10 @@ def consistency(path: Path, split: Split = "val", overrides: Sequence[str] = ())
     if not questions:
         raise UserError(f"{run.config.dataset.name} has no questions in its {split} split")
     check_questions(run.config, questions)
+    if questions[0].choice_regions:
+        raise UserError(f"{run.config.dataset.name} asks for regions: no other question follows from one")
+    if split in run.config.training.splits and split != "train":
+        raise UserError(f"{path} learned from the {split} questions (training.refit): give another --split")
     with processes(run.config.run.device) as device:
         members, questions = open_members([run], questions, annotations, split, device)
         predictions = answer_questions(members, questions, device)
@@ -148,11 +153,15 @@ def _with_changed_choices(
         order = generator.permutation(len(question.choices)).tolist()
         shuffled = tuple(question.choices[place] for place in order)
         said = predictions[question.question_id].answer
-        wrong = [choice for choice in question.choices if choice != said]
+        truth = None if question.correct_choice is None else question.choices[question.correct_choice]
+        wrong = next((choice for choice in question.choices if choice not in (said, truth)), None)
         changed["choice_order"].append(_with_choices(question, shuffled))
-        changed["duplicate_choice"].append(_with_choices(question, (*question.choices, wrong[0])))
+        if wrong is not None:
+            changed["duplicate_choice"].append(_with_choices(question, (*question.choices, wrong)))
     rows = []
     for name, asked in changed.items():
+        if not asked:
+            continue
         members, kept = open_members([run], asked, annotations, name, device)
         found = answer_questions(members, kept, device)
         for question in kept:
@@ -189,7 +198,7 @@ def print_consistency(report: Mapping[str, Any]) -> None:
         report: Its object.
     """
     title = f"{report['run']}, {report['split']} split: how often it does not contradict itself"
-    table = Table("", "consistent", "95%", "if right", "yes/no", "asked", title=title, title_justify="left")
+    table = Table("", "same", "95%", "if right", "yes/no", "asked", title=escape(title), title_justify="left")
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:

@@ -127,7 +127,7 @@ def evaluate_ensemble(paths: Sequence[Path], split: Split | None = None, overrid
     runs = open_runs(paths, overrides)
     with processes(runs[0].config.run.device) as device:
         measured = measure(runs[0], split, device, ensemble=runs[1:])
-        alone = [measure(run, measured.split, device, with_floors=False).scores for run in runs]
+        alone = [_score_alone(run, measured, device) for run in runs]
     report = summarise(measured, runs[0].config.evaluation.bootstrap_samples)
     image_ids = [question.image_id for question in measured.questions]
     gain = paired_difference(measured.scores, np.mean(alone, axis=0), image_ids, GAIN_SAMPLES)
@@ -138,6 +138,14 @@ def evaluate_ensemble(paths: Sequence[Path], split: Split | None = None, overrid
         "members": {str(run.path): float(np.nanmean(scores)) for run, scores in zip(runs, alone, strict=True)},
         "ensemble_gain": {measured.headline: gain.mean, "interval": list(gain.interval), "p": gain.p},
     }
+
+
+def _score_alone(run: Run, measured: Measurement, device: torch.device) -> Scores:
+    """The headline scores of one run on the questions of an ensemble."""
+    annotations = load_annotations(run.config.dataset, [measured.split])
+    members, _ = open_members([run], measured.questions, annotations, measured.split, device)
+    predictions = answer_questions(members, measured.questions, device)
+    return BENCHMARKS[measured.benchmark].metrics(measured.questions, predictions)[measured.headline]
 
 
 def measure(
@@ -170,7 +178,10 @@ def measure(
         split = "test" if any(question.human_answers for question in annotations.split("test")) else "val"
     for each in (run, *ensemble):
         if split == "val" and split in each.config.training.splits:
-            raise UserError(f"{each.path} learned from the validation questions (training.refit): give --split test")
+            raise UserError(
+                f"{each.path} learned from the validation questions (training.refit): give --split test, or use vqa-rnn "
+                "predict where its answers are withheld"
+            )
         check_unchanged(each, annotations, split)
     every = annotations.split(split)
     questions = tuple(question for question in every if question.human_answers)

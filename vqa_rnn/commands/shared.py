@@ -23,7 +23,7 @@ from vqa_rnn.records import Annotations, Question, Split
 log = logging.getLogger("vqa_rnn")
 
 # What may differ from the config of training wherever a run is used: where things are, where to compute, how to measure.
-MAY_MOVE = ("evaluation.", "run.device", "dataset.root", "dataset.path", "features.store")
+MAY_MOVE = ("evaluation.", "run.device", "dataset.root", "dataset.path", "dataset.extra", "features.store")
 
 
 def move_run(run: Run, overrides: Sequence[str]) -> Run:
@@ -62,9 +62,13 @@ def open_runs(paths: Sequence[Path], overrides: Sequence[str]) -> list[Run]:
         raise UserError("a run comes twice: an ensemble needs each once")
     runs = [move_run(load_run(path), overrides) for path in paths]
     for run in runs[1:]:
-        differing = [key for key in config_changes(runs[0].config, run.config) if key.startswith("dataset.")]
+        changes = config_changes(runs[0].config, run.config)
+        differing = [key for key in changes if key.startswith("dataset.") and key != "dataset.extra"]
         if differing:
             raise UserError(f"{run.path} and {runs[0].path} do not answer the same questions: {', '.join(differing)} differ")
+        heads = [key for key in ("model.head.name", "model.head.loss") if key in changes]
+        if heads:
+            raise UserError(f"{run.path} and {runs[0].path} cannot be averaged: {' and '.join(heads)} differ")
     return runs
 
 

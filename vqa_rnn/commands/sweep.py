@@ -4,9 +4,10 @@ import json
 import logging
 import math
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,16 +16,19 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import numpy as np
 from matplotlib import pyplot
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vqa_rnn.checkpoint import load_run
 from vqa_rnn.commands.evaluate import measure
 from vqa_rnn.commands.preprocess import preprocess
-from vqa_rnn.commands.train import train
+from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.config.files import load_config
+from vqa_rnn.engines import launched
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, hold, read_json, write_json
 from vqa_rnn.metrics.intervals import paired_difference
@@ -32,6 +36,8 @@ from vqa_rnn.metrics.intervals import paired_difference
 log = logging.getLogger("vqa_rnn")
 
 COMPARED = 5  # of the best trials, question by question
+SECTIONS = ("training.", "model.", "text.", "features.")  # others change what is measured, or nothing
+NOT_TRIED = ("training.refit", "training.start_from", "model.head.target", *MAY_CHANGE)
 LOG_RATIO = 10.0  # ranges as wide as this are searched on a logarithmic scale
 STARTUP_TRIALS = 10  # drawn at random before the sampler learns from them
 BOOTSTRAP_SAMPLES = 10_000
@@ -126,15 +132,21 @@ def sweep(
     Raises:
         UserError: An option is wrong, the folder holds another sweep, another process is in it, or all trials failed.
     """
+    if launched()[1] > 1:
+        raise UserError("a sweep trains in one process: start it without torchrun")
     spans = [parse_span(text) for text in over]
     keys = [span.key for span in spans]
     if not spans or len(set(keys)) < len(keys):
         raise UserError("give --over key=… for each option that is to be tried, and each once")
     base = load_config(source, overrides)
+    if base.training.refit is not None:
+        raise UserError("training.refit validates nothing, and a sweep chooses by validation: leave it out")
     for span in spans:
-        first = span.choices or (str(span.low), str(span.high))
-        for value in first:
-            load_config(source, [*overrides, f"{span.key}={value}"])
+        if not span.key.startswith(SECTIONS) or span.key.startswith(NOT_TRIED):
+            raise UserError(
+                f"--over {span.key}: a sweep tries options of training, model, text and features that change what is learned"
+            )
+    spans = [_of_the_right_kind(span, source, overrides) for span in spans]
     optuna = _library()
     folder = folder or Path("sweeps") / (base.run.name or "unnamed")
     with hold(folder / "lock", f"another process is working on {folder}: wait for it, or give another --folder"):
@@ -156,6 +168,9 @@ def sweep(
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             else:
                 study.tell(trial.number, score)
+                shutil.rmtree(
+                    run_path(_trial_config(source, overrides, folder, trial.number)) / "checkpoints", ignore_errors=True
+                )
         done = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
         if not done:
             raise UserError(f"no trial succeeded: {next(iter(failed.values()))}")
@@ -163,6 +178,21 @@ def sweep(
         draw_trials(report["trials"], spans, folder / "sweep.png")
         write_json(folder / "sweep.json", report)
     return report
+
+
+def _of_the_right_kind(span: Span, source: str, overrides: Sequence[str]) -> Span:
+    """See that the values are valid, and search whole numbers only where the option is one."""
+    values = span.choices or (str(span.low), str(span.high))
+    configs = [load_config(source, [*overrides, f"{span.key}={value}"]) for value in values]
+    if span.choices:
+        return span
+    found: Any = configs[0]
+    for name in span.key.split("."):
+        found = getattr(found, name)
+    kind = int if isinstance(found, int) else float
+    assert span.low is not None
+    assert span.high is not None
+    return replace(span, low=kind(span.low), high=kind(span.high))
 
 
 def _library() -> ModuleType:
@@ -191,7 +221,8 @@ def _next_trial(optuna: ModuleType, study: Any, num_trials: int, seed: int) -> A
     stopped = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.RUNNING]
     number = stopped[0].number if stopped else len(study.trials)
     # one for each trial, so that a sweep that goes on chooses as one that was not stopped
-    study.sampler = optuna.samplers.TPESampler(seed=seed * 100_003 + number, n_startup_trials=STARTUP_TRIALS)
+    own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    study.sampler = optuna.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP_TRIALS)
     if stopped:
         return optuna.trial.Trial(study, stopped[0]._trial_id)
     return study.ask() if number < num_trials else None
@@ -206,9 +237,7 @@ def _train(source: str, options: Sequence[str], folder: Path, number: int) -> fl
     config = _trial_config(source, options, folder, number)
     preprocess(config)
     path = run_path(config)
-    run = train(config, resume=(path / "run.json").is_file())
-    shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
-    return _best(run.path)[0]
+    return _best(train(config, resume=(path / "run.json").is_file()).path)[0]
 
 
 def _best(path: Path) -> tuple[float, int]:
@@ -295,13 +324,11 @@ def print_sweep(report: Mapping[str, Any], source: str, overrides: Sequence[str]
     for trial in trials[: 2 * COMPARED]:
         ends = trial.get("interval")
         shown = "" if ends is None else f"{100 * trial['difference']:+.2f} [{100 * ends[0]:+.2f}, {100 * ends[1]:+.2f}]"
-        values = [_shown(trial["options"][key]) for key in keys]
+        values = [escape(_shown(trial["options"][key])) for key in keys]
         table.add_row(str(trial["trial"]), *values, f"{100 * trial['accuracy']:.2f}%", shown, str(trial["epoch"]))
     console.print(table)
     more = f"{len(trials)} trials" + (f", {len(report['failed'])} failed" if report["failed"] else "")
     console.print(f"{more}; the picture: {report['picture']}", markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        "The best of many is better on validation than it will be elsewhere. Train it with other seeds:", highlight=False
-    )
-    command = " ".join(["vqa-rnn train", source, *overrides, *report["options"]])
+    console.print("The validation accuracy of the best trial is optimistic. Train it again with other seeds:", highlight=False)
+    command = shlex.join(["vqa-rnn", "train", source, *overrides, *report["options"]])
     console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqa_rnn.annotations.mirrored import is_mirrored, with_mirrored
+from vqa_rnn.annotations.mirrored import MIRRORED, is_mirrored, with_mirrored
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
+from vqa_rnn.annotations.visual_genome import is_extra
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import load_annotations
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
@@ -131,6 +132,11 @@ def _prepare(
     start = None if run else open_start(config)
     if start is not None and start.path.resolve() == path.resolve():
         raise UserError(f"training.start_from={start.path} is the run that would be replaced: set run.name to another name")
+    if start is not None and start.config.training.refit is not None and config.training.refit is None:
+        raise UserError(
+            f"training.start_from={start.path} learned from the validation questions (training.refit), which cannot choose an "
+            "epoch any more: set training.refit here too"
+        )
     known = run or start
     if annotations is None:
         assert run is not None, "only a run that is resumed has encoded questions"
@@ -303,6 +309,8 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     if config.compile:
         model.compile_parts()
 
+    if config.mirror:
+        _check_mirrored(data["train"])
     batches: dict[Split, QuestionSampler] = {
         "train": QuestionSampler(
             data["train"].image,
@@ -348,13 +356,13 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
     if rank > 0:
         manual_seed(run.config.run.seed + rank)  # the same weights, another dropout
     training.restore(checkpoint)
-    if reader.name == "transformer":
-        texts = [text.tolist() for split in splits for text in _question_texts(data[split])]
-        for each in {id(model): model, id(evaluated): evaluated}.values():
-            each.question_encoder.hold_states(texts)
     if training.is_done:
         log.info("%s: all epochs are done, there is nothing to go on with", run.path)
         return
+    if reader.name == "transformer":
+        texts = [text.tolist() for split in splits for text in _question_texts(data[split])]
+        model.question_encoder.hold_states(texts)
+        evaluated.question_encoder.share_states(model.question_encoder)
     if checkpoint is not None:
         log.info("%s goes on after step %d", run.path, trainer.state.iteration)
     elif (run.path / "resumes.jsonl").is_file():
@@ -408,6 +416,14 @@ def _loaders(
     return loaders
 
 
+def _check_mirrored(data: EncodedQuestions) -> None:
+    """See that the second half of the questions are those of the first half about mirrored images."""
+    half = len(data) // 2
+    first, last = data.question_ids[0], data.question_ids[len(data) - 1]
+    assert data.question_ids[half] == first + MIRRORED, f"{first} has no mirrored question {half} places behind it"
+    assert last == data.question_ids[half - 1] + MIRRORED, f"{last} is not the mirrored question {half} places before it"
+
+
 def _question_texts(data: EncodedQuestions) -> Iterator[NDArray[np.int32]]:
     """The tokens of each distinct question."""
     for text in np.unique(data.question).tolist():
@@ -439,6 +455,8 @@ def _log_file(run: Run) -> Iterator[None]:
 def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:
     """Collect words and answers, from the training split alone.
 
+    A mirrored image's questions are not counted again; answers are those of the benchmark's own questions.
+
     Args:
         config: How frequent they must be.
         questions: The training questions.
@@ -449,6 +467,7 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
     Raises:
         UserError: A classifier has fewer than two answers.
     """
+    questions = [question for question in questions if not is_mirrored(question.image_id)]
     question = config.model.question
     if question.name == "transformer":
         tokenizer: WordTokenizer = SubwordTokenizer(read_tokenizer(question.weights), config.text.max_tokens)
@@ -456,7 +475,7 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
         tokenizer = build_tokenizer(questions, config.text)
     if config.model.head.name != "classifier":
         return tokenizer, AnswerVocabulary([])
-    answers = build_answers(questions, config.text)
+    answers = build_answers([question for question in questions if not is_extra(question)], config.text)
     if len(answers) < 2:
         raise UserError(
             f"{config.dataset.name}: a classifier needs at least two distinct answers in the training questions, and they have "

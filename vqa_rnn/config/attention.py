@@ -41,6 +41,8 @@ class StackedAttention(AttentionOptions):
     """How many looks."""
     score_size: int | None = Field(None, ge=1)
     """Size of the layer that scores a region; null: `hidden_size`."""
+    project_question: bool = True
+    """Pass the question through a layer first; `false`, as published, needs a question of `hidden_size`."""
 
 
 class GlimpseAttention(AttentionOptions):

@@ -89,13 +89,17 @@ class VqaDataset(DatasetOptions):
     test_split: Literal["test2015", "test-dev2015"] = "test2015"
     """Which official questions are the test split."""
     extra: Path | None = None
-    """Folder with Visual Genome's `question_answers.json` and `image_data.json`: its questions about training images are
-    trained on too."""
+    """Folder with Visual Genome's `question_answers.json` and `image_data.json`: train on its questions about training images
+    too."""
 
     @property
     def variant(self) -> dict[str, str]:
         """The release and the task."""
         return {"release": self.version, "task": self.task}
+
+    def with_all_questions(self) -> Self:
+        """A submission answers VQA's own questions."""
+        return self.model_copy(update={"extra": None})
 
     @model_validator(mode="after")
     def _choices_exist(self) -> "VqaDataset":
@@ -183,9 +187,9 @@ class VqaRadDataset(DatasetOptions):
     name: Literal["vqa_rad"] = "vqa_rad"
     root: Path = Path("data/vqa_rad")
     """Folder with `trainset.json`, `testset.json` and `images/`, or with the authors' one file and its image folder."""
-    validation_cut: Literal["image", "question"] = "question"
-    """How validation is cut from the training questions. `question`: as the official test questions are, which are about
-    training images; `image`: about images that training has not seen."""
+    validation_cut: Literal["image", "question"] = "image"
+    """How validation is cut from the training questions. `image`: no image is shared with train; `question`: images may be
+    shared, as with the official test split."""
 
 
 class SlakeDataset(DatasetOptions):

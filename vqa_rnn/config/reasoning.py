@@ -79,6 +79,8 @@ class Mcan(ReasoningOptions):
     """Heads of the attention."""
     joint_size: int = Field(1024, ge=1)
     """Size of the joint vector."""
+    project_words: bool = True
+    """Pass the words through a layer first; `false`, as published, needs words of `hidden_size`."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout within it."""
 

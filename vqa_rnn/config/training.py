@@ -110,10 +110,10 @@ class TrainingConfig(Section):
     max_epochs: int = Field(20, ge=1)
     """Passes over the training questions."""
     refit: int | None = Field(None, ge=1)
-    """Train on the validation questions as well and stop after this many of the `max_epochs`, such as the best epoch of a run
-    without `refit`. Nothing is validated: the run answers with its last weights. null: validation chooses the epoch."""
+    """Train on the validation questions as well, and stop after this many of the `max_epochs`, such as the best epoch of an
+    earlier run. There is no validation, and the last weights are kept. null: train on train alone and keep the best epoch."""
     mirror: bool = False
-    """Show every training image as a mirror does in half of the epochs, left and right exchanged in question and answer;
+    """Mirror each training image with probability 1/2 in each epoch, and swap left and right in its questions and answers.
     `vqa-rnn preprocess` with this option makes the features of the mirrored images too."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate."""

@@ -13,7 +13,7 @@ from vqa_rnn.engines.distributed import (
     processes,
     processes_here,
 )
-from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator
+from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator, largest_of_all
 from vqa_rnn.engines.handlers import Training, copy_for_average
 from vqa_rnn.engines.optimization import build_optimization
 from vqa_rnn.engines.rate import training_rate
@@ -29,6 +29,7 @@ __all__ = [
     "computing_with",
     "copy_for_average",
     "is_first",
+    "largest_of_all",
     "launched",
     "launched_here",
     "manual_seed",

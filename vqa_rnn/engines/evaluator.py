@@ -1,5 +1,7 @@
 """The evaluation engine, and what it leaves behind."""
 
+from collections.abc import Sequence
+
 import ignite.distributed as idist
 import numpy as np
 import torch
@@ -77,10 +79,19 @@ class CollectAnswers:
         choice_scores: (N, C) float32, the logits of each question's choices in the order of the batch, -inf where there is no
             such choice or a classifier does not know it.
         choice_probabilities: (N, C) float32, 0 there.
-        logits: (N, A) float32, a classifier's logits of all answers of its vocabulary.
+        logits: (N, A) float32, a classifier's logits of all answers of its vocabulary; (N, 0) if not asked for.
     """
 
-    def __init__(self, model: VqaModel, encoded: EncodedQuestions, num_answers: int = 0, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: VqaModel,
+        encoded: EncodedQuestions,
+        *,
+        num_answers: int = 0,
+        temperature: float = 1.0,
+        total: NDArray[np.float32] | None = None,
+        columns: Sequence[int] = (),
+    ) -> None:
         """Make room.
 
         Args:
@@ -88,6 +99,8 @@ class CollectAnswers:
             encoded: The N questions of the whole split; C is the most choices that one has, 0 where none has any.
             num_answers: A, the size of a classifier's vocabulary, to keep all logits; 0 keeps the best answer alone.
             temperature: What logits are divided by before they become probabilities.
+            total: (N, …) to which a classifier's probabilities are added; of other processes' questions it stays as it is.
+            columns: (A,) the column of ``total`` of each answer.
         """
         self._model = model
         self._encoded = encoded
@@ -97,7 +110,7 @@ class CollectAnswers:
         self.choice_scores = np.full((num_questions, num_choices), -np.inf, dtype=np.float32)
         self.choice_probabilities = np.zeros((num_questions, num_choices), dtype=np.float32)
         self.logits = np.full((num_questions, num_answers), -np.inf, dtype=np.float32)
-        self._temperature = temperature
+        self._temperature, self._total, self._columns = temperature, total, np.asarray(columns, dtype=np.int64)
 
     def attach(self, evaluator: Engine) -> None:
         """Listen to an evaluator.
@@ -114,9 +127,12 @@ class CollectAnswers:
             return
         questions = batch.question_index.cpu().numpy()
         probabilities = self._model.probabilities(logits / self._temperature)
-        probability, best = probabilities.max(dim=1)
+        best = logits.argmax(dim=1)  # a sigmoid may give several answers 1.0
+        probability = probabilities.gather(1, best[:, None]).squeeze(1)
         self.best[questions] = best.cpu().numpy()
         self.probability[questions] = probability.cpu().numpy()
+        if self._total is not None:
+            self._total[questions[:, None], self._columns] += probabilities.cpu().numpy()
         if self.logits.shape[1]:
             self.logits[questions] = logits.cpu().numpy()
         if self.choice_scores.shape[1] == 0:
@@ -131,10 +147,18 @@ class CollectAnswers:
     def _exchange(self) -> None:
         """Every question was answered by one process: the others hold the smallest of each for it."""
         for name in ("best", "probability", "choice_scores", "choice_probabilities", "logits"):
-            setattr(self, name, _largest(getattr(self, name)))
+            setattr(self, name, largest_of_all(getattr(self, name)))
 
 
-def _largest(values: NDArray) -> NDArray:
+def largest_of_all(values: NDArray) -> NDArray:
+    """Join what processes found for their own questions.
+
+    Args:
+        values: Of every question; of another process's question the smallest there is.
+
+    Returns:
+        The largest of all processes.
+    """
     if idist.get_world_size() == 1:
         return values
     return idist.all_reduce(torch.from_numpy(values), "MAX").cpu().numpy()  # type: ignore[union-attr]

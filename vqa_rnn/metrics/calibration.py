@@ -55,15 +55,17 @@ def fit_temperature(logits: NDArray[np.float32], targets: Floats, loss: Literal[
         loss: The loss that the logits were trained with.
 
     Returns:
-        What to divide logits by: from 0.05 to 20, to about 0.1%.
+        What to divide logits by: from 0.05 to 20, to about 1%; 1 where no question counts.
     """
-    candidates = np.geomspace(LOWEST, HIGHEST, 60)
-    for _ in range(3):
-        losses = [negative_log_likelihood(logits / candidate, targets, loss) for candidate in candidates]
+    if loss == "softmax" and not targets.sum():
+        return 1.0  # nothing to learn from
+    low, high = LOWEST, HIGHEST
+    for number in (12, 8, 8, 8):
+        candidates = np.geomspace(low, high, number)
+        losses = [negative_log_likelihood(logits / float(candidate), targets, loss) for candidate in candidates]
         best = int(np.argmin(losses))
-        low, high = candidates[max(best - 1, 0)], candidates[min(best + 1, len(candidates) - 1)]
-        candidates = np.geomspace(low, high, 12)
-    return float(candidates[len(candidates) // 2] if low == high else np.sqrt(low * high))
+        low, high = candidates[max(best - 1, 0)], candidates[min(best + 1, number - 1)]
+    return float(np.sqrt(low * high))
 
 
 def negative_log_likelihood(logits: NDArray[np.float32], targets: Floats, loss: Literal["softmax", "sigmoid"]) -> float:

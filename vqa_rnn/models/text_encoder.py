@@ -144,6 +144,15 @@ class TextEncoder(nn.Module):
         if isinstance(self.embedding, Transformer):
             self.embedding.hold_states(texts)
 
+    def share_states(self, other: "TextEncoder") -> None:
+        """Use what another encoder with the same transformer holds.
+
+        Args:
+            other: The other one.
+        """
+        if isinstance(self.embedding, Transformer) and isinstance(other.embedding, Transformer):
+            self.embedding.table = other.embedding.table
+
     def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
         """Encode texts of any field.
 

@@ -16,8 +16,8 @@ class StackedAttention(nn.Module):
 
     With ``v_k = tanh(W f_k + b)`` and ``u = W' q + b'``, each look has weights ``softmax(w · tanh(W_v v_k + W_u u))`` and adds
     what it saw to the query: ``u ← u + Σ p_k v_k``. The last ``u`` is the image vector; with ``fusion.name=image`` it goes
-    straight to the answers as in the paper. Differs: a question of another size than ``u`` passes a layer first, and there is
-    dropout by option.
+    straight to the answers as in the paper. Differs by option: the question
+    passes a layer first, so that its size is free; dropout.
     """
 
     reads_words = False
@@ -30,12 +30,15 @@ class StackedAttention(nn.Module):
         hidden_size: int,
         num_looks: int,
         score_size: int | None = None,
+        project_question: bool = True,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if not project_question and question_size != hidden_size:
+            raise ValueError(f"a question of size {question_size} needs a layer before stacked attention of size {hidden_size}")
         size, looks, score_size = hidden_size, range(num_looks), score_size or hidden_size
         self.project_image = nn.Linear(region_size, size)
-        self.project_question: nn.Module = nn.Identity() if question_size == size else nn.Linear(question_size, size)
+        self.project_question: nn.Module = nn.Linear(question_size, size) if project_question else nn.Identity()
         self.key = nn.ModuleList(nn.Linear(size, score_size, bias=False) for _ in looks)
         self.query = nn.ModuleList(nn.Linear(size, score_size) for _ in looks)
         self.score = nn.ModuleList(nn.Linear(score_size, 1) for _ in looks)

@@ -16,8 +16,8 @@ class Mcan(nn.Module):
 
     The states of the words attend to each other in L layers; in L more the regions attend to each other and to the last states
     of the words; weights from a perceptron sum each side into one vector (equations 8 and 9), and the joint vector is
-    ``LayerNorm(W_x x + W_y y)`` (equation 10). The layers are torch's transformer layers, which are the paper's units. Differs:
-    words of another size than A pass a layer first.
+    ``LayerNorm(W_x x + W_y y)`` (equation 10). The layers are torch's transformer layers, which are the paper's units. Differs
+    by option: words pass a layer first, so that their size is free.
     """
 
     reads_words = True
@@ -32,12 +32,15 @@ class Mcan(nn.Module):
         num_layers: int,
         num_heads: int,
         joint_size: int,
+        project_words: bool = True,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if not project_words and word_size != hidden_size:
+            raise ValueError(f"words of size {word_size} need a layer before MCAN of size {hidden_size}")
         size, layers = hidden_size, range(num_layers)
         options = {"dim_feedforward": 4 * size, "dropout": dropout, "batch_first": True}
-        self.project_words: nn.Module = nn.Identity() if word_size == size else nn.Linear(word_size, size)
+        self.project_words: nn.Module = nn.Linear(word_size, size) if project_words else nn.Identity()
         self.project_regions = nn.Linear(region_size, size)
         self.word_layers = nn.ModuleList(nn.TransformerEncoderLayer(size, num_heads, **options) for _ in layers)  # type: ignore[arg-type]
         self.region_layers = nn.ModuleList(nn.TransformerDecoderLayer(size, num_heads, **options) for _ in layers)  # type: ignore[arg-type]
