@@ -7,6 +7,7 @@
     model.safetensors  the weights to answer with                checkpoints/       the full state, to resume
     metrics.jsonl      deterministic                             timings.jsonl      rates, waiting
     tensorboard/       profile/                                  evaluation/
+    calibration.json   from vqa-rnn calibrate
     questions/         encoded, mapped by all processes; gone when training is done
     lock               held by the process that trains
 
