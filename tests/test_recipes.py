@@ -80,6 +80,7 @@ def test_vqa_on_the_regions_of_a_detector(recipe: str, rcnn: Path, capsys: pytes
     options = [option for option in SMALL if not option.startswith("features.")]
     options += [f"features.backbone={RCNN}", f"features.weights={rcnn}", "features.image_size=64"]
     options += ["features.store=regions.h5", "model.question.hidden_size=16"]
+    options += ["model.reasoning.hidden_size=16"] if recipe == "vqa/mcan_small" else []
     most = 37 if recipe in ("vqa/regions", "vqa/top_down") else 101
     run(capsys, "preprocess", recipe, *options)
     store = open_store(Path("regions.h5"))
@@ -93,7 +94,7 @@ def test_vqa_on_the_regions_of_a_detector(recipe: str, rcnn: Path, capsys: pytes
 def test_vqa(recipe: str, capsys: pytest.CaptureFixture[str]):
     dataset = load_config(recipe).dataset
     draw_vqa(Path("data/vqa"), dataset.version, dataset.task)  # type: ignore[union-attr]
-    train(capsys, recipe)
+    train(capsys, recipe, *(["model.attention.hidden_size=16"] if recipe == "vqa/san" else []))
     rows = predict(capsys, "val")
     prefix = "v2_" if dataset.version == "v2" else ""  # type: ignore[union-attr]
     kind = "MultipleChoice" if recipe.endswith("multiple_choice") else "OpenEnded"

@@ -133,7 +133,7 @@ def test_chinese_questions_are_split_trained_on_and_answered(
                 records[split].append(slake(qid=1000 + number, question="图中有肝脏吗？", **(common | yes)))
             number += 1
     slake_folder(tmp_path, **records)
-    options = [f"dataset.root={tmp_path}", "dataset.language=zh", *TINY, "training.max_epochs=12"]
+    options = [f"dataset.root={tmp_path}", "dataset.language=zh", *TINY, "features.grid_size=null", "training.max_epochs=12"]
     assert main(["preprocess", "slake", *options]) == 0
     assert main(["train", "slake", *options]) == 0
     tokens = json.loads((tmp_path / "runs/slake/tokenizer.json").read_text())["model"]["vocab"]

@@ -393,3 +393,19 @@ def test_a_channel_that_changed_once_is_not_blown_up():
 def test_the_image_alone_needs_an_attention_that_holds_the_question():
     with pytest.raises(ValueError, match=r"fusion\.name=image needs attention\.name=stacked"):
         build("top_down", "image", "classifier")
+
+
+def test_what_has_no_layer_must_fit():
+    stacked = {"name": "stacked", "hidden_size": 7, "project_question": False}
+    ModelConfig.model_validate({"question": {"hidden_size": 7}, "attention": stacked})
+    for question in (
+        {"hidden_size": 8},
+        {"hidden_size": 7, "bidirectional": True},
+        {"hidden_size": 7, "pooling": "all_states"},
+    ):
+        with pytest.raises(ValueError, match=r"attention\.project_question=false needs a question of attention\.hidden_size=7"):
+            ModelConfig.model_validate({"question": question, "attention": stacked})
+    mcan = {"name": "mcan", "hidden_size": 8, "project_words": False}
+    ModelConfig.model_validate({"question": {"hidden_size": 4, "bidirectional": True}, "reasoning": mcan})
+    with pytest.raises(ValueError, match=r"reasoning\.project_words=false needs words of reasoning\.hidden_size=8"):
+        ModelConfig.model_validate({"question": {"hidden_size": 4}, "reasoning": mcan})

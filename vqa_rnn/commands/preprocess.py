@@ -18,8 +18,8 @@ log = logging.getLogger("vqa_rnn")
 def preprocess(config: Config, *, check_images: bool = False) -> ExtractionReport:
     """Make or finish the feature store of a config, for the images of all its splits.
 
-    With ``training.mirror`` it has the mirror images of those that are learned from too. Under torchrun, ``srun`` or in a SLURM
-    array each process makes a part of it.
+    With ``training.mirror`` it has the mirror images of the training and validation splits too. Under torchrun, ``srun`` or in
+    a SLURM array each process makes a part of it.
 
     Args:
         config: The config.
@@ -31,7 +31,7 @@ def preprocess(config: Config, *, check_images: bool = False) -> ExtractionRepor
     annotations = load_annotations(config.dataset.with_all_questions())
     _warn_of_shared_images(annotations)
     if config.training.mirror:
-        annotations = with_mirrored(annotations, config.training.splits)
+        annotations = with_mirrored(annotations, ("train", "val"))  # another fold, or a refit, trains on other images
     return extract_features(
         config,
         annotations,

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from vqa_rnn.config.attention import Attention, NoAttention, RecurrentAttention
+from vqa_rnn.config.attention import Attention, NoAttention, RecurrentAttention, StackedAttention
 from vqa_rnn.config.fusion import Fusion, McbFusion, NoFusion, ProductFusion, SumFusion
 from vqa_rnn.config.heads import ClassifierHead, Head
 from vqa_rnn.config.history import History, NoHistory
-from vqa_rnn.config.reasoning import NoReasoning, Reasoning
+from vqa_rnn.config.reasoning import Mcan, NoReasoning, Reasoning
 from vqa_rnn.config.section import Section
 from vqa_rnn.config.text import RecurrentTextEncoder, TextEncoderConfig
 
@@ -100,6 +100,25 @@ class ModelConfig(Section):
     def _the_image_vector_holds_the_question(self) -> "ModelConfig":
         if self.fusion.name == "image" and self.attention.name != "stacked":
             raise ValueError("fusion.name=image needs attention.name=stacked, whose image vector holds the question")
+        return self
+
+    @model_validator(mode="after")
+    def _what_has_no_layer_fits(self) -> "ModelConfig":
+        question, attention, reasoning = self.question, self.attention, self.reasoning
+        if question.name == "transformer" and question.alone:
+            return self  # the run says how large its states are
+        size = question.hidden_size * (2 if question.bidirectional else 1)
+        vector_size = None if question.pooling == "all_states" else size
+        if isinstance(attention, StackedAttention) and not attention.project_question and vector_size != attention.hidden_size:
+            raise ValueError(
+                f"attention.project_question=false needs a question of attention.hidden_size={attention.hidden_size}, and "
+                f"question.hidden_size={question.hidden_size} gives another: set one of them, or project_question=true"
+            )
+        if isinstance(reasoning, Mcan) and not reasoning.project_words and size != reasoning.hidden_size:
+            raise ValueError(
+                f"reasoning.project_words=false needs words of reasoning.hidden_size={reasoning.hidden_size}, and "
+                f"question.hidden_size={question.hidden_size} gives another: set one of them, or project_words=true"
+            )
         return self
 
     @model_validator(mode="after")
