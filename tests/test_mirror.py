@@ -136,3 +136,11 @@ def test_mirrored_features_cannot_be_imported():
         Config.model_validate(
             {"training": {"mirror": True}, "features": {"library": "none"}, "model": {"attention": {"name": "none"}}}
         )
+
+
+def test_every_fold_finds_its_mirrored_images(own_questions: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(own_questions.parent)
+    preprocess(configure(own_questions, "training.mirror=true", "dataset.folds=3"))
+    for fold in range(2):
+        options = ("training.mirror=true", "dataset.folds=3", f"dataset.fold={fold}", "training.max_epochs=1")
+        train(configure(own_questions, *options, f"run.name=fold{fold}"))

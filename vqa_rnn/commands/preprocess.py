@@ -31,7 +31,8 @@ def preprocess(config: Config, *, check_images: bool = False) -> ExtractionRepor
     annotations = load_annotations(config.dataset.with_all_questions())
     _warn_of_shared_images(annotations)
     if config.training.mirror:
-        annotations = with_mirrored(annotations, ("train", "val"))  # another fold, or a refit, trains on other images
+        splits = ("train", "val") if config.dataset.folds is None else SPLITS  # a refit, or another fold, trains on other images
+        annotations = with_mirrored(annotations, splits)
     return extract_features(
         config,
         annotations,
