@@ -31,8 +31,8 @@ def preprocess(config: Config, *, check_images: bool = False) -> ExtractionRepor
     annotations = load_annotations(config.dataset.with_all_questions())
     _warn_of_shared_images(annotations)
     if config.training.mirror:
-        splits = ("train", "val") if config.dataset.folds is None else SPLITS  # a refit, or another fold, trains on other images
-        annotations = with_mirrored(annotations, splits)
+        # of validation, and of the fold for testing, as a refit or another fold trains on them
+        annotations = with_mirrored(annotations, ("train", "val") if config.dataset.folds is None else SPLITS)
     return extract_features(
         config,
         annotations,
