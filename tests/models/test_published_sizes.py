@@ -17,8 +17,8 @@ def test_mcan_small_has_the_size_of_its_checkpoint():
 
 
 @pytest.mark.parametrize(("glimpses", "published"), [(1, 32_198_378), (4, 44_799_734), (8, 61_601_542)])
-def test_ban_has_the_sizes_of_its_paper(glimpses: int, published: int):
-    """32.2M and 44.8M for one and four glimpses in the paper's ablations; to the last weight as jnhwkim/ban-vqa has its layers.
+def test_ban_has_the_sizes_of_its_code(glimpses: int, published: int):
+    """Counted from the layers of jnhwkim/ban-vqa, with the hidden size of the paper's ablations.
 
     That has a scalar of weight norm for each layer and a bias for each glimpse, which the softmax takes away again.
     """
