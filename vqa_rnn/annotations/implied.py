@@ -9,9 +9,7 @@ from typing import Literal, NamedTuple
 
 Kind = Literal["equivalent", "necessary", "exclusive"]
 
-_QUALITY = re.compile(
-    r"(?:what|which) \w+ (is|are|was|were) (the .+|this .+|that .+|these .+|those .+|it|there .+)", re.IGNORECASE
-)
+_QUALITY = re.compile(r"(?:what|which) \w+ (is|are|was|were) ((?:the|this|that|these|those) .+|it)", re.IGNORECASE)
 _QUALITY_OF = re.compile(r"(?:what|which) (is|are|was|were) (the \w+ of .+)", re.IGNORECASE)
 _COUNT = re.compile(r"how many (.+?) (?:are|is) (there|in|on|at|visible|shown)\b(.*)", re.IGNORECASE)
 _YES_NO = ("yes", "no")
@@ -50,7 +48,7 @@ def implied_questions(question: str, answer: str, other: str | None = None) -> l
     if found:
         return _of_count(found[1], (found[2] if found[2] != "there" else "") + found[3], said)
     found = _QUALITY.fullmatch(text) or _QUALITY_OF.fullmatch(text)
-    if not found or found[2].lower().startswith("there "):
+    if not found:
         return []
     verb, what = found[1].capitalize(), found[2]
     implied = [Implied(f"{verb} {what} {said}?", "yes", "equivalent")]

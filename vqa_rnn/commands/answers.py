@@ -100,7 +100,12 @@ def answer_questions(members: Sequence[Member], questions: Sequence[Question], d
         By question id.
     """
     found = _average(members, device) if len(members) > 1 else _collect(members[0], device)
-    answers = all_answers(members)
+    return _predictions(found, all_answers(members), questions)
+
+
+def _predictions(
+    found: "CollectAnswers | _Averaged", answers: Sequence[str], questions: Sequence[Question]
+) -> dict[str, Prediction]:
     predictions = {}
     for place, question in enumerate(questions):
         labels = question.choices or question.choice_labels
@@ -139,19 +144,24 @@ def _collect(member: Member, device: torch.device, **options: Any) -> CollectAns
     return found
 
 
-def read_logits(member: Member, device: torch.device) -> NDArray[np.float32]:
-    """A member's logits.
+def answer_with_logits(
+    member: Member, questions: Sequence[Question], device: torch.device
+) -> tuple[dict[str, Prediction], NDArray[np.float32]]:
+    """Answer every question, and keep the logits.
 
     Args:
         member: From ``open_members``.
+        questions: The questions that it was opened for.
         device: Where to compute.
 
     Returns:
-        (N, A) of the answers of its vocabulary, or (N, C) of the choices in the order of the batch, -inf where there is none.
+        As ``answer_questions``; and (N, A) logits of the answers of its vocabulary, or (N, C) of the choices in the order of
+        the batch, -inf where there is none.
     """
-    if member.encoded.num_choices:
-        return _collect(member, device).choice_scores
-    return _collect(member, device, num_answers=len(member.run.answers)).logits
+    has_choices = member.encoded.num_choices > 0
+    found = _collect(member, device, num_answers=0 if has_choices else len(member.run.answers))
+    logits = found.choice_scores if has_choices else found.logits
+    return _predictions(found, member.run.answers.answers, questions), logits
 
 
 def all_answers(members: Sequence[Member]) -> list[str]:

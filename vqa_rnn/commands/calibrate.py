@@ -20,7 +20,7 @@ from rich.table import Table
 from vqa_rnn.answering.calibration import calibration_path
 from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
 from vqa_rnn.checkpoint import Run, load_run
-from vqa_rnn.commands.answers import Member, answer_questions, open_members, read_logits
+from vqa_rnn.commands.answers import Member, answer_with_logits, open_members
 from vqa_rnn.commands.shared import check_questions, check_unchanged, move_run
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.engines import is_first, processes
@@ -87,8 +87,7 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
         )
     with processes(run.config.run.device) as device:
         (member,), kept = open_members([run], questions, annotations, split, device)
-        logits = read_logits(member, device)
-        predictions = answer_questions([member], kept, device)  # no temperature changes which answer is the best
+        predictions, logits = answer_with_logits(member, kept, device)  # no temperature changes which answer is the best
     scores = next(iter(BENCHMARKS[run.config.dataset.name].metrics(kept, predictions).values()))
     targets, loss = _targets(member.encoded, logits.shape[1]), _loss(run)
     temperature = fit_temperature(logits, targets, loss)

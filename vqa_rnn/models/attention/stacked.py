@@ -16,8 +16,8 @@ class StackedAttention(nn.Module):
 
     With ``v_k = tanh(W f_k + b)`` and ``u = W' q + b'``, each look has weights ``softmax(w · tanh(W_v v_k + W_u u))`` and adds
     what it saw to the query: ``u ← u + Σ p_k v_k``. The last ``u`` is the image vector; with ``fusion.name=image`` it goes
-    straight to the answers as in the paper. Differs by option: the question
-    passes a layer first, so that its size is free; dropout.
+    straight to the answers as in the paper. Differs by option: the question passes a layer first, so that its size is free;
+    dropout.
     """
 
     reads_words = False
