@@ -1,7 +1,7 @@
 """What a processor computes in."""
 
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -10,6 +10,7 @@ Precision = Literal["float32", "bfloat16"]
 
 # docs/performance.md has the measurements: below it, casting to bfloat16 costs about what its products save.
 PRODUCTS_FOR_BFLOAT16 = 1_000_000_000
+LARGE_CACHE = 2 * 2**20  # bytes of each core's own: Intel's from Sapphire Rapids on, with or without AMX
 
 
 def auto_precision(device: torch.device, products: int) -> Precision:
@@ -35,6 +36,16 @@ def has_matrix_units() -> bool:
         That, as torch says.
     """
     return bool(_capabilities().get("amx_bf16"))
+
+
+@cache
+def has_large_caches() -> bool:
+    """Whether each core of the CPU has at least ``LARGE_CACHE`` of its own (L2).
+
+    Returns:
+        That, as torch says.
+    """
+    return int(_capabilities().get("l2_cache_size", 0)) >= LARGE_CACHE
 
 
 @cache
@@ -67,6 +78,6 @@ def set_float32_products(precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = rounds
 
 
-def _capabilities() -> dict[str, bool]:
-    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not tell
+def _capabilities() -> dict[str, Any]:
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not tell
     return found

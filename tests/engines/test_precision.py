@@ -32,6 +32,16 @@ def test_auto_on_a_cpu_goes_by_its_units_and_the_model(
         precision.has_matrix_units.cache_clear()
 
 
+@pytest.mark.parametrize(("size", "large"), [(2 * 2**20, True), (2**20, False), (None, False)])
+def test_caches_are_large_from_two_megabytes_a_core(size: int | None, large: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(precision, "_capabilities", lambda: {} if size is None else {"l2_cache_size": size})
+    precision.has_large_caches.cache_clear()
+    try:
+        assert precision.has_large_caches() is large
+    finally:
+        precision.has_large_caches.cache_clear()
+
+
 @pytest.mark.parametrize("native", ["bfloat16", "float32"])
 def test_auto_on_a_gpu_is_bfloat16_where_it_has_it(native: Precision, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(precision, "native_precision", lambda device: native)

@@ -97,10 +97,10 @@ def test_a_network_that_folding_would_change_is_left_alone(tmp_path, monkeypatch
 
 
 def test_how_many_images_go_through_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractor_module, "has_matrix_units", lambda: False)
+    monkeypatch.setattr(extractor_module, "has_large_caches", lambda: False)
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert [images_a_pass(size, "float32", cpu) for size in (32, 112, 224, 448, 1000)] == [128, 32, 8, 2, 1]
     assert images_a_pass(224, "bfloat16", cpu) == 16
     assert images_a_pass(448, "float32", gpu) == 16
-    monkeypatch.setattr(extractor_module, "has_matrix_units", lambda: True)
+    monkeypatch.setattr(extractor_module, "has_large_caches", lambda: True)
     assert [images_a_pass(size, "float32", cpu) for size in (64, 224, 448)] == [128, 32, 8]

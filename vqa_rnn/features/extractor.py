@@ -23,7 +23,7 @@ from vqa_rnn.features.backbones.layers import LayerGrids, relative_difference
 from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.regions import Regions, all_finite, check_features
 from vqa_rnn.features.transform import BoxedImage, Pixels, Transform
-from vqa_rnn.precision import Precision, has_matrix_units, native_precision
+from vqa_rnn.precision import Precision, has_large_caches, native_precision
 
 LARGEST_PRECISION_ERROR = 1e-2  # mean difference of features, over their mean size
 
@@ -288,13 +288,12 @@ def images_a_pass(image_size: int, precision: Precision, device: torch.device, *
         compiled: Whether the backbone is compiled: then most of its layers leave nothing behind.
 
     Returns:
-        As many as leave the outputs of a layer in a CPU's cache, which is large beside AMX; a GPU needs more to be busy
-        (docs/performance.md).
+        As many as leave the outputs of a layer in a CPU's caches; a GPU needs more to be busy (docs/performance.md).
     """
     most = 128
     if device.type != "cpu":
         at_224 = most = 64
-    elif has_matrix_units():
+    elif has_large_caches():
         at_224 = 32
     else:
         at_224 = 16 if compiled or precision == "bfloat16" else 8
