@@ -13,6 +13,7 @@ SMALL = {
     "cells": ["--batch", "4", "--input", "4", "--hidden", "4", "--rounds", "1"],
     "dialog": ["--dialogs", "20", "--hidden", "8", "--only", "evaluation"],
     "encode": ["--dialogs", "5"],
+    "parts": ["--questions", "2", "--rounds", "1"],
     "loader": ["--images", "60", "--workers", "0"],
     "score_visdial": ["--dialogs", "4"],
     "score_vqa": ["--questions", "200", "--rounds", "1"],

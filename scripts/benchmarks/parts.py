@@ -1,6 +1,6 @@
 """What each attention, fusion and reasoning network costs a training step, against its own matrix products.
 
-    python scripts/benchmarks/parts.py [--only bilinear mac …] [--rounds 3] [--json]
+    python scripts/benchmarks/parts.py [--only bilinear mac …] [--questions 128] [--rounds 3] [--json]
 
 36 regions x 2048 of 24 images, 128 questions of 14 words, hidden sizes of 1024, float32, forward and backward. Question
 encoder and head are left out. A fusion stands behind `top_down` attention, an attention before the `product` fusion.
@@ -37,7 +37,8 @@ from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.reasoning import REASONING
 from vqa_rnn.models.text_encoder import EncodedTexts
 
-IMAGES, QUESTIONS, HIDDEN = 24, 128, 1024
+QUESTIONS_AN_IMAGE, HIDDEN = 16 / 3, 1024
+UNMEASURED = ("top_down", "product", "image")  # the baseline's two; what computes nothing
 BASELINE = "top_down + product"
 OPTIONS: dict[str, dict[str, Any]] = {
     "film": {"hidden_size": 128},
@@ -92,14 +93,15 @@ def joined(model: VqaModel, inputs: tuple[Any, ...]) -> Tensor:
     return model.fusion(attended.question, attended.image, attended.image_index)  # type: ignore[misc]
 
 
-def make_inputs() -> tuple[Any, ...]:
+def make_inputs(num_questions: int) -> tuple[Any, ...]:
     generator = torch.Generator().manual_seed(0)
-    regions = torch.randn(IMAGES, REGIONS, FEATURE, generator=generator)
-    vectors = torch.randn(QUESTIONS, HIDDEN, generator=generator, requires_grad=True)
-    words = torch.randn(QUESTIONS, WORDS, HIDDEN, generator=generator, requires_grad=True)
-    mask = torch.ones(QUESTIONS, WORDS, dtype=torch.bool)
-    index = torch.randint(IMAGES, (QUESTIONS,), generator=generator)
-    return regions, torch.ones(IMAGES, REGIONS, dtype=torch.bool), EncodedTexts(vectors, words, mask), index
+    num_images = max(1, int(num_questions / QUESTIONS_AN_IMAGE))
+    regions = torch.randn(num_images, REGIONS, FEATURE, generator=generator)
+    vectors = torch.randn(num_questions, HIDDEN, generator=generator, requires_grad=True)
+    words = torch.randn(num_questions, WORDS, HIDDEN, generator=generator, requires_grad=True)
+    mask = torch.ones(num_questions, WORDS, dtype=torch.bool)
+    index = torch.randint(num_images, (num_questions,), generator=generator)
+    return regions, torch.ones(num_images, REGIONS, dtype=torch.bool), EncodedTexts(vectors, words, mask), index
 
 
 def kept_bytes(model: VqaModel, inputs: tuple[Any, ...]) -> int:
@@ -127,13 +129,14 @@ def seconds_of(work: Callable[[], Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [name for name in (*ATTENTIONS, *FUSIONS, *REASONING) if name not in ("top_down", "product")]
+    names = [name for name in (*ATTENTIONS, *FUSIONS, *REASONING) if name not in UNMEASURED]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     keep_freed_memory()
-    inputs = make_inputs()
+    inputs = make_inputs(arguments.questions)
     models: dict[str, nn.Module] = {BASELINE: build("top_down"), **{name: build(name) for name in arguments.only}}
     noted: dict[str, Products] = {}
 
