@@ -108,7 +108,8 @@ def test_long_texts_are_cut():
 def test_of_a_long_round_the_question_is_cut_and_the_answer_stays():
     tokenizer = build("a b c d e", max_tokens=3)
     rounds = [("a b c d", "e"), ("a b", "c d e"), ("a", "b c d e"), ("a", "b"), ("", "e"), ("?", "!")]
-    assert tokenizer.encode_rounds(rounds) == [[2, 3, 6], [4, 5, 6], [3, 4, 5], [2, 3], [6], [UNKNOWN_ID]]
+    assert [ids for ids, _ in tokenizer.encode_rounds(rounds)] == [[2, 3, 6], [4, 5, 6], [3, 4, 5], [2, 3], [6], [UNKNOWN_ID]]
+    assert [length for _, length in tokenizer.encode_rounds(rounds)] == [2, 0, 0, 1, 0, 0]
     assert tokenizer.encode_rounds([]) == []
 
 

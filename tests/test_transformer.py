@@ -79,10 +79,10 @@ def test_texts_become_the_transformers_own_tokens(encoder: Path, tmp_path: Path)
             3,
         ]  # cut, and still between its marks
         assert one.encode_rounds([("what is it", "red"), ("what is it is it", "red blue")]) == [
-            [2, 4, 10, 11, 3, 13, 3],
-            [2, 4, 10, 11, 3, 13, 14, 3],
+            ([2, 4, 10, 11, 3, 13, 3], 0),
+            ([2, 4, 10, 11, 3, 13, 14, 3], 0),
         ]
-        assert len(one.encode_rounds([("what", "red " * 9)])[0]) == 8  # the answer alone is too long
+        assert len(one.encode_rounds([("what", "red " * 9)])[0][0]) == 8  # the answer alone is too long
         assert one.unknown_words("Which colour is the shape?") == ["the"]
 
 

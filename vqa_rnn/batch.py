@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-ON_HOST = ("question_lengths", "fact_lengths", "history_index", "choice_lengths", "answer_lengths")
+ON_HOST = ("question_lengths", "fact_lengths", "fact_questions", "history_index", "choice_lengths", "answer_lengths")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class Batch:
         question_lengths: (N,) int64.
         fact_tokens: (F, T) int64, the distinct facts: a caption, or an earlier question with its answer.
         fact_lengths: (F,) int64.
+        fact_questions: (F,) int64, how many tokens of each fact, from the first, are its question; 0 for a caption.
         history_index: (G, R) int64, each dialog's facts in order, -1 = none.
         dialog_index: (N,) int64, the question's dialog.
         history_lengths: (N,) int64, how many of the dialog's facts came before the question.
@@ -59,6 +60,7 @@ class Batch:
     question_lengths: Tensor
     fact_tokens: Tensor
     fact_lengths: Tensor
+    fact_questions: Tensor
     history_index: Tensor
     dialog_index: Tensor
     history_lengths: Tensor

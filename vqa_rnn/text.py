@@ -140,20 +140,21 @@ class WordTokenizer:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids[: self.max_tokens] or [UNKNOWN_ID] for encoding in encodings]
 
-    def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[list[int]]:
+    def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[tuple[list[int], int]]:
         """Turn questions with their answers into token ids; where both are too long, the question is cut.
 
         Args:
             rounds: Question and answer.
 
         Returns:
-            Ids of each question and then of its answer, at most ``max_tokens``; a round without words is one unknown word.
+            Ids of each question and then of its answer, at most ``max_tokens``; a round without words is one unknown word. And
+            how many of them are the question's.
         """
         texts = [text for pair in rounds for text in pair]
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
         pairs = zip(ids[::2], ids[1::2], strict=True)
-        joined = [question[: max(0, self.max_tokens - len(answer))] + answer for question, answer in pairs]
-        return [each[: self.max_tokens] or [UNKNOWN_ID] for each in joined]
+        cut = [(question[: max(0, self.max_tokens - len(answer))], answer) for question, answer in pairs]
+        return [((question + answer)[: self.max_tokens] or [UNKNOWN_ID], len(question)) for question, answer in cut]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn token ids back into words.
@@ -233,19 +234,21 @@ class SubwordTokenizer(WordTokenizer):
         """
         return self._encode(texts, "longest_first")
 
-    def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[list[int]]:
+    def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[tuple[list[int], int]]:
         """Turn questions with their answers into token ids; where both are too long, the question is cut.
 
         Args:
             rounds: Question and answer.
 
         Returns:
-            Ids of each question and then of its answer, with the marks of a pair, at most ``max_tokens``.
+            Ids of each question and then of its answer, with the marks of a pair, at most ``max_tokens``. And 0: with marks
+            between them, no first ids are the question alone.
         """
         try:
-            return self._encode(rounds, "only_first")
+            ids = self._encode(rounds, "only_first")
         except Exception:  # the library raises bare Exception where an answer alone is too long
-            return self._encode(rounds, "longest_first")
+            ids = self._encode(rounds, "longest_first")
+        return [(each, 0) for each in ids]
 
     def _encode(self, texts: list[str] | list[tuple[str, str]], strategy: str) -> list[list[int]]:
         self._tokenizer.enable_truncation(self.max_tokens, strategy=strategy)

@@ -91,6 +91,7 @@ def test_every_field_of_a_mixed_batch_has_its_shape_and_dtype():
         "question_lengths": ((7,), torch.int64),
         "fact_tokens": ((3, 4), torch.int64),
         "fact_lengths": ((3,), torch.int64),
+        "fact_questions": ((3,), torch.int64),
         "history_index": ((5, 3), torch.int64),
         "dialog_index": ((7,), torch.int64),
         "history_lengths": ((7,), torch.int64),

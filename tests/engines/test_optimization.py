@@ -9,6 +9,7 @@ from vqa_rnn.config import (
     AdamaxOptimizer,
     ConstantSchedule,
     CosineSchedule,
+    ExponentialSchedule,
     Schedule,
     SgdOptimizer,
     StepSchedule,
@@ -38,6 +39,11 @@ def test_steps_drop_after_their_epochs_also_after_half_of_one():
     found = rates(StepSchedule(warmup_fraction=0.0, milestones=(1.5, 4), factor=0.1))
     assert found == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01])
     assert rates(StepSchedule(warmup_fraction=0.2, milestones=(3,)))[:3] == [0.5, 1.0, 1.0]
+
+
+def test_exponential_falls_by_the_same_factor_each_step_down_to_the_lowest():
+    found = rates(ExponentialSchedule(factor=0.25, lowest=0.02))
+    assert found == pytest.approx([1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.02, 0.02, 0.02, 0.02, 0.02])
 
 
 def test_constant_stays_after_its_warm_up():

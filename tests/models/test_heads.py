@@ -34,6 +34,7 @@ def batch_of(num_questions: int, **given: Any) -> Batch:
         "question_lengths": ones,
         "fact_tokens": torch.zeros(0, 0, dtype=torch.int64),
         "fact_lengths": torch.zeros(0, dtype=torch.int64),
+        "fact_questions": torch.zeros(0, dtype=torch.int64),
         "history_index": none,
         "dialog_index": torch.arange(num_questions),
         "history_lengths": torch.zeros_like(ones),

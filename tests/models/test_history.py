@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from vqa_rnn.answers import AnswerVocabulary
@@ -15,6 +16,7 @@ from vqa_rnn.data.columns import EncodedQuestions, Ints
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.sources import Regions
 from vqa_rnn.models import ModelSizes, VqaModel
+from vqa_rnn.models.dialog import PUBLISHED
 from vqa_rnn.models.history import HISTORY_ENCODERS, dialog_tokens
 from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.records import Question, Round
@@ -28,6 +30,7 @@ CHOICES = ("red", "yes", "blue", "a green cat", "no")
 TOKENIZER = WordTokenizer.build([WORDS], min_count=1, max_tokens=20)
 SIZES = ModelSizes(TOKENIZER.vocabulary_size, feature_size=6, num_answers=5)
 READING = sorted(set(HISTORY_ENCODERS) - {"none"})
+AS_PUBLISHED = [f"published {name}" for name in PUBLISHED]
 
 
 class ThreeImages:
@@ -67,11 +70,13 @@ def batch_of(questions: list[Question], rows: list[int] | None = None) -> Batch:
 
 def build(history: str, attention: str = "top_down", head: str = "choice", **options) -> VqaModel:
     torch.manual_seed(0)
+    if history in AS_PUBLISHED:
+        history, attention, options = history.removeprefix("published "), "none", {"published": True, **options}
     values = {
         "question": {"embedding_size": 8, "hidden_size": 7},
         "history": {"name": history, **options},
         "attention": {"name": attention, "hidden_size": 9} if attention != "none" else {"name": "none"},
-        "fusion": {"name": "product", "hidden_size": 10},
+        "fusion": {"name": "none"} if options.get("published") else {"name": "product", "hidden_size": 10},
         "head": {"name": head},
     }
     return VqaModel(ModelConfig.model_validate(values), SIZES).double().eval()
@@ -81,7 +86,7 @@ DIALOGS = [*dialog(0, 5), *dialog(1, 3, caption=None), *dialog(2, 4, "two"), *di
 
 
 @pytest.mark.parametrize("attention", ["none", "top_down"])
-@pytest.mark.parametrize("history", HISTORY_ENCODERS)
+@pytest.mark.parametrize("history", [*HISTORY_ENCODERS, *AS_PUBLISHED])
 def test_other_dialogs_and_their_order_change_nothing(history: str, attention: str):
     model = build(history, attention)
     together = model(batch_of(DIALOGS))
@@ -92,7 +97,7 @@ def test_other_dialogs_and_their_order_change_nothing(history: str, attention: s
     torch.testing.assert_close(model(batch_of(DIALOGS, order)), together[order], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("history", HISTORY_ENCODERS)
+@pytest.mark.parametrize("history", [*HISTORY_ENCODERS, *AS_PUBLISHED])
 def test_padding_changes_nothing(history: str):
     batch = batch_of(DIALOGS)
 
@@ -105,7 +110,7 @@ def test_padding_changes_nothing(history: str):
         torch.testing.assert_close(model(padded), model(batch), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("history", READING)
+@pytest.mark.parametrize("history", [*READING, *AS_PUBLISHED])
 def test_what_is_said_later_moves_nothing_before_it(history: str):
     model = build(history)
     before = model(batch_of(dialog(0, 5)))
@@ -139,7 +144,7 @@ def test_facts_are_read_by_the_network_of_the_question_unless_they_have_a_cell(h
     assert own.history.text_encoder.embedding is own.question_encoder.embedding
 
 
-@pytest.mark.parametrize("history", READING)
+@pytest.mark.parametrize("history", [*READING, *AS_PUBLISHED])
 def test_the_caption_is_read(history: str):
     model = build(history)
     questions = dialog(0, 2)
@@ -149,7 +154,7 @@ def test_the_caption_is_read(history: str):
     assert torch.equal(none(batch_of(questions)), none(batch_of(other)))
 
 
-@pytest.mark.parametrize("history", READING)
+@pytest.mark.parametrize("history", [*READING, *AS_PUBLISHED])
 def test_a_question_without_history_and_a_data_set_without_any_are_read(history: str):
     model = build(history)
     first = dialog(1, 1, caption=None)
@@ -159,7 +164,7 @@ def test_a_question_without_history_and_a_data_set_without_any_are_read(history:
     torch.testing.assert_close(mixed[0], alone[0], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("history", READING)
+@pytest.mark.parametrize("history", [*READING, *AS_PUBLISHED])
 def test_every_history_encoder_learns_and_uses_all_its_weights(history: str):
     options = {"num_hops": 2} if history == "memory" else {}
     model = build(history, **options).float().train()
@@ -171,12 +176,70 @@ def test_every_history_encoder_learns_and_uses_all_its_weights(history: str):
         loss = model.loss(model(batch), batch)
         loss.backward()
         if step == 0:
-            for name, parameter in model.history.named_parameters():
+            for name, parameter in (model.history if model.dialog is None else model.dialog).named_parameters():
                 assert parameter.grad is not None, name
                 assert parameter.grad.isfinite().all(), name
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
+
+
+def read_literally(encoder: TextEncoder, *texts: str, beside: Tensor | None = None) -> Tensor:
+    """The last state over texts end to end, read word by word."""
+    words = encoder.word_vectors(torch.tensor([token for ids in TOKENIZER.encode(list(texts)) for token in ids]))
+    if beside is not None:
+        words = torch.cat([words, beside.expand(len(words), -1)], dim=1)
+    return encoder.network(words[None])[0][0, -1]
+
+
+def rounds_literally(question: Question) -> tuple[Tensor, list[str], list[str]]:
+    """The mean of an image's regions; the facts; and the questions so far, each with the fact before it at the same place."""
+    image = torch.from_numpy(ThreeImages.features[int(question.image_id)].mean(axis=0))
+    captions = [question.caption] if question.caption else []
+    facts = captions + [f"{turn.question} {turn.answer}" for turn in question.history]
+    return image, facts, [*(turn.question for turn in question.history), question.question]
+
+
+@pytest.mark.parametrize("history", AS_PUBLISHED)
+def test_published_encoders_equal_their_equations(history: str):
+    model = build(history)
+    joint = model.encode(batch_of(DIALOGS)).joint
+    asks, part = model.question_encoder, model.dialog
+    facts = part.facts
+    for found, question in zip(joint, DIALOGS, strict=True):
+        image, said, asked = rounds_literally(question)
+        nothing = torch.zeros(7, dtype=torch.float64)
+        if history.endswith("late_fusion"):
+            told = read_literally(facts, *said) if said else nothing
+            expected = part.join(torch.cat([read_literally(asks, asked[-1]), image, told])).tanh()
+        elif history.endswith("hierarchical"):
+            before = [nothing] * (len(asked) - len(said)) + [read_literally(facts, fact) for fact in said]
+            embedded = part.embed_image(image)
+            rounds = [
+                torch.cat([read_literally(asks, q, beside=embedded), fact]) for q, fact in zip(asked, before, strict=True)
+            ]
+            expected = part.network(torch.stack(rounds)[None])[0][0, -1]
+        else:
+            query = part.query(torch.cat([read_literally(asks, asked[-1]), image])).tanh()
+            vectors = torch.stack([read_literally(facts, fact) for fact in said] or [nothing])
+            context = (vectors @ query).softmax(dim=0) @ vectors
+            expected = part.join(query + part.project_context(context).tanh()).tanh()
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"attention": {"name": "top_down"}}, "set model.attention.name=none"),
+        ({"reasoning": {"name": "mac"}}, "model.reasoning.name=none"),
+        ({"question": {"bidirectional": True}}, "question.bidirectional=false"),
+        ({"ablate": "image_only"}, "history.published=false for ablate=image_only"),
+        ({"history": {"name": "memory", "published": True, "num_hops": 2}}, "leave out num_hops=2"),
+    ],
+)
+def test_a_published_encoder_stands_alone(values: dict, says: str):
+    with pytest.raises(ValidationError, match=says):
+        ModelConfig.model_validate({"history": {"name": "memory", "published": True}, **values})
 
 
 def test_memory_with_uniform_weights_adds_the_mean_of_what_was_said():

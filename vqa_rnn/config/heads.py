@@ -57,6 +57,9 @@ class ChoiceHead(Section):
     """`regions`: pointing, each choice is a region of the image."""
     cell: CellName | None = None
     """The cell of the network that reads choices, else like the question's; null takes the question's."""
+    project: bool = True
+    """Pass the joint vector and each choice through a layer first; `false`, as published for dialogs, needs a joint vector of a
+    choice's size."""
     loss: Literal["softmax", "sigmoid"] = "softmax"
     """`softmax`: one choice is right; `sigmoid`: each triplet of image, question and choice is right or not by itself."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from vqa_rnn.config.attention import Attention, NoAttention, RecurrentAttention, StackedAttention
 from vqa_rnn.config.fusion import Fusion, McbFusion, NoFusion, ProductFusion, SumFusion
-from vqa_rnn.config.heads import ClassifierHead, Head
+from vqa_rnn.config.heads import ChoiceHead, ClassifierHead, Head
 from vqa_rnn.config.history import History, NoHistory
 from vqa_rnn.config.reasoning import Mcan, NoReasoning, Reasoning
 from vqa_rnn.config.section import Section
@@ -76,8 +76,49 @@ class ModelConfig(Section):
             )
         return self
 
+    @property
+    def has_published_history(self) -> bool:
+        """Whether the history encoder makes the joint vector by itself, in place of attention and fusion."""
+        return getattr(self.history, "published", False)
+
+    @model_validator(mode="after")
+    def _a_published_history_stands_alone(self) -> "ModelConfig":
+        if not self.has_published_history:
+            return self
+        if (self.attention, self.reasoning) != (NoAttention(), NoReasoning()) or self.fusion not in (
+            NoFusion(),
+            ProductFusion(),
+        ):
+            raise ValueError(
+                "history.published=true joins question, history and image by itself: set model.attention.name=none, "
+                "model.fusion.name=none and model.reasoning.name=none"
+            )
+        question = self.question
+        if question.name != "recurrent" or question.bidirectional or question.pooling != "last":
+            raise ValueError(
+                "history.published=true reads the last state of words in one direction: set question.name=recurrent, "
+                "question.bidirectional=false and question.pooling=last"
+            )
+        if self.ablate in ("image_only", "choices_only"):
+            raise ValueError(
+                f"history.published=true cannot leave the question out: set history.published=false for ablate={self.ablate}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _choices_without_a_layer_fit(self) -> "ModelConfig":
+        head = self.head
+        if isinstance(head, ChoiceHead) and not head.project and (not self.has_published_history or head.choices != "texts"):
+            raise ValueError(
+                "head.project=false needs history.published=true and head.choices=texts, whose vectors have one size: "
+                "set them, or head.project=true"
+            )
+        return self
+
     @model_validator(mode="after")
     def _reasoning_stands_alone(self) -> "ModelConfig":
+        if self.has_published_history:
+            return self
         if self.reasoning.name == "none":
             if self.fusion == NoFusion():
                 raise ValueError("fusion.name=none needs a reasoning that stands in for it: set fusion.name or reasoning.name")

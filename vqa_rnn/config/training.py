@@ -78,6 +78,18 @@ class StepSchedule(Section):
     """What it is multiplied by."""
 
 
+class ExponentialSchedule(Section):
+    """Warm-up, then down by the same factor each step."""
+
+    name: Literal["exponential"] = "exponential"
+    warmup_fraction: Share = 0.0
+    """Share of all steps in which the learning rate rises along a line."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What it has been multiplied by after each epoch."""
+    lowest: Share = 0.0
+    """Share of the peak that it never falls below."""
+
+
 class ConstantSchedule(Section):
     """Warm-up, then always the same."""
 
@@ -86,7 +98,7 @@ class ConstantSchedule(Section):
     """Share of all steps in which the learning rate rises along a line."""
 
 
-Schedule = Annotated[CosineSchedule | StepSchedule | ConstantSchedule, Field(discriminator="name")]
+Schedule = Annotated[CosineSchedule | StepSchedule | ExponentialSchedule | ConstantSchedule, Field(discriminator="name")]
 
 
 def _in_order(steps: tuple[int, int]) -> tuple[int, int]:

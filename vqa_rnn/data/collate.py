@@ -52,6 +52,7 @@ def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource
         question_lengths=question_lengths,
         fact_tokens=fact_tokens,
         fact_lengths=fact_lengths,
+        fact_questions=torch.from_numpy(encoded.round_question[facts]),
         history_index=torch.from_numpy(history_index),
         dialog_index=torch.from_numpy(dialog_index),
         history_lengths=torch.from_numpy(encoded.history_length[questions]),

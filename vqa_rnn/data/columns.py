@@ -161,6 +161,7 @@ class EncodedQuestions:
         image_ids: The distinct images.
         image: (N,) index into ``image_ids``.
         tokens: Token ids of each distinct text.
+        round_question: (texts,) how many tokens of each distinct text are the question of an earlier round, 0 for other texts.
         text_class: (texts,) the class that stands for each distinct text, -1 where none does.
         question: (N,) the question's text.
         dialog: (N,) the question's dialog.
@@ -179,6 +180,7 @@ class EncodedQuestions:
     image_ids: Texts
     image: Ints
     tokens: Ragged
+    round_question: Ints
     text_class: Ints
     question: Ints
     dialog: Ints

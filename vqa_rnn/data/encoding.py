@@ -4,7 +4,7 @@ VisDial's training questions have 123 million choices: what is done to each choi
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import TypeVar
 
 import numpy as np
@@ -112,12 +112,14 @@ def encode_questions(
     choices, choice_regions, relevance, correct_choice = _encode_choices(questions, texts)
     said = map(answer_text, questions) if answers_as_text else [None] * len(questions)
     answer = _column(-1 if text is None else texts[text] for text in said)
+    tokens, round_question = _tokenise(texts, tokenizer)
     targets = [answers.targets(q.human_answers) for q in questions] if len(answers) else [{}] * len(questions)
     return EncodedQuestions(
         question_ids=Texts.of(q.question_id for q in questions),
         image_ids=Texts.of(images),
         image=image,
-        tokens=_tokenise(texts, tokenizer),
+        tokens=tokens,
+        round_question=round_question,
         text_class=_classes(texts, answers),
         question=question,
         dialog=dialog,
@@ -185,11 +187,14 @@ def _classes(texts: Collection[Text], answers: AnswerVocabulary) -> Ints:
     return _column(-1 if number is None else number for number in known)
 
 
-def _tokenise(texts: Iterable[Text], tokenizer: WordTokenizer) -> Ragged:
+def _tokenise(texts: Iterable[Text], tokenizer: WordTokenizer) -> tuple[Ragged, Ints]:
+    """Token ids of each text, and how many of an earlier round's are its question."""
     remaining = iter(texts)
-    parts = []
+    parts, question_lengths = [], []
     while block := list(islice(remaining, TEXTS_AT_ONCE)):
-        plain = iter(tokenizer.encode([text for text in block if isinstance(text, str)]))
+        plain = zip(tokenizer.encode([text for text in block if isinstance(text, str)]), repeat(0))
         rounds = iter(tokenizer.encode_rounds([(text.question, text.answer) for text in block if isinstance(text, Round)]))
-        parts.append(Ragged.of((next(plain if isinstance(text, str) else rounds) for text in block), "int32"))
-    return Ragged.join(parts, "int32")
+        encoded = [next(plain if isinstance(text, str) else rounds) for text in block]
+        parts.append(Ragged.of((ids for ids, _ in encoded), "int32"))
+        question_lengths.append(_column(length for _, length in encoded))
+    return Ragged.join(parts, "int32"), np.concatenate([np.empty(0, dtype=np.int64), *question_lengths])

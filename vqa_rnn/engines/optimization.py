@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from vqa_rnn.config import ConstantSchedule, CosineSchedule, StepSchedule, TrainingConfig
+from vqa_rnn.config import ConstantSchedule, CosineSchedule, ExponentialSchedule, StepSchedule, TrainingConfig
 from vqa_rnn.models.transformer import Transformer
 
 
@@ -142,13 +142,22 @@ def _steps(schedule: StepSchedule, progress: float, epoch: float) -> float:
     return schedule.factor ** sum(epoch >= milestone for milestone in schedule.milestones)
 
 
+def _exponential(schedule: ExponentialSchedule, progress: float, epoch: float) -> float:
+    return max(schedule.lowest, schedule.factor**epoch)
+
+
 def _cosine(schedule: CosineSchedule, progress: float, epoch: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 # Each takes its options, the share of the steps after warm-up that are done, and the epochs that are done; gives the factor
 # of the learning rate.
-SCHEDULES: dict[str, Callable[[Any, float, float], float]] = {"constant": _constant, "steps": _steps, "cosine": _cosine}
+SCHEDULES: dict[str, Callable[[Any, float, float], float]] = {
+    "constant": _constant,
+    "steps": _steps,
+    "exponential": _exponential,
+    "cosine": _cosine,
+}
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, steps_per_epoch: int) -> LambdaLR:

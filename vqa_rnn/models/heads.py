@@ -103,10 +103,10 @@ class ClassifierHead(nn.Module):
 class TextChoices(nn.Module):
     """Each distinct choice text of the batch, read once by a recurrent network of its own over the question's words."""
 
-    def __init__(self, region_size: int, text_encoder: TextEncoder, output_size: int) -> None:
+    def __init__(self, region_size: int, text_encoder: TextEncoder, output_size: int, *, project: bool) -> None:
         super().__init__()
         self.text_encoder = text_encoder
-        self.project = nn.Linear(text_encoder.output_size, output_size)
+        self.project = nn.Linear(text_encoder.output_size, output_size) if project else nn.Identity()
 
     def exists(self, batch: Batch) -> Tensor:
         """Which choices there are.
@@ -150,9 +150,9 @@ class TextChoices(nn.Module):
 class RegionChoices(nn.Module):
     """Pointing: each choice is a region of the question's image (Zhu et al. 2016, https://arxiv.org/abs/1511.03416)."""
 
-    def __init__(self, region_size: int, text_encoder: TextEncoder, output_size: int) -> None:
+    def __init__(self, region_size: int, text_encoder: TextEncoder, output_size: int, *, project: bool) -> None:
         super().__init__()
-        self.project = nn.Linear(region_size, output_size)
+        self.project = nn.Linear(region_size, output_size) if project else nn.Identity()
 
     def exists(self, batch: Batch) -> Tensor:
         """Which choices there are.
@@ -186,12 +186,12 @@ class ProductScore(nn.Module):
     """``score(c) = (W joint) · c``.
 
     The discriminative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4) with a learned map on both
-    sides, that of the choices in ``CHOICES``.
+    sides, that of the choices in ``CHOICES``. ``project=false`` leaves both out, as in the paper.
     """
 
     def __init__(self, config: ChoiceConfig, joint_size: int, choice_size: int) -> None:
         super().__init__()
-        self.project_joint = nn.Linear(joint_size, choice_size, bias=False)
+        self.project_joint = nn.Linear(joint_size, choice_size, bias=False) if config.project else nn.Identity()
 
     def forward(self, joint_NJ: Tensor, vectors_UH: Tensor, choice_index_NC: Tensor) -> Tensor:
         """Score choices.
@@ -263,7 +263,8 @@ class ChoiceHead(nn.Module):
         else:
             size = text_encoder.output_size if config.choices == "texts" else joint_size
             self.score = ProductScore(config, joint_size, size)
-        self.choices = CHOICES[config.choices](region_size, text_encoder, size)
+        projects = isinstance(config, MlpChoiceConfig) or config.project
+        self.choices = CHOICES[config.choices](region_size, text_encoder, size, project=projects)
         self.loss = config.loss
         self.target = config.target
         self.label_smoothing = config.label_smoothing

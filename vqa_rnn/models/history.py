@@ -4,7 +4,8 @@ Facts are the caption and each earlier question with its answer. A question that
 dialog and nothing later. Each distinct fact of a batch is read once, and one causal pass over a dialog serves all its rounds.
 
 Every encoder gives question vectors of the same size, the history worked in; what follows (attention, fusion, head) does not
-know whether there was one. All differ in three ways from Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4):
+know whether there was one. All differ in three ways from Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4), whose
+own are in ``dialog.py``:
 
 - There question, history and image meet in one layer; here the history may already lead the look at the image.
 - Facts are read by the question's own network and not by another (but for late fusion, whose one long text is read by one
@@ -80,7 +81,7 @@ class LateFusion(nn.Module):
         states_GLH, _ = self.network(self.embedding(tokens_GL), ends_GR[:, -1])
         last_N = beside(ends_GR, tokens_GL)[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
         context_NH = states_GLH[batch.dialog_index, last_N.clamp(min=0)]
-        return self.join(question_NH, _where_any(context_NH, batch))
+        return self.join(question_NH, where_any(context_NH, batch))
 
 
 class Hierarchical(nn.Module):
@@ -107,9 +108,9 @@ class Hierarchical(nn.Module):
         Returns:
             (N, H) float.
         """
-        states_GRH = _run_over_facts(self.network, _facts(self.text_encoder, batch), batch)
+        states_GRH = _run_over_facts(self.network, read_facts(self.text_encoder, batch), batch)
         context_NH = states_GRH[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)]
-        return self.join(question_NH, _where_any(context_NH, batch))
+        return self.join(question_NH, where_any(context_NH, batch))
 
 
 class HierarchicalAttention(nn.Module):
@@ -139,10 +140,10 @@ class HierarchicalAttention(nn.Module):
         Returns:
             (N, H) float.
         """
-        states_GRH = _run_over_facts(self.network, _facts(self.text_encoder, batch), batch)
+        states_GRH = _run_over_facts(self.network, read_facts(self.text_encoder, batch), batch)
         keys_NRH = self.project_state(states_GRH)[batch.dialog_index]
         scores_NR = self.score((keys_NRH + self.project_question(question_NH).unsqueeze(1)).tanh()).squeeze(2)
-        return self.join(question_NH, _weigh(scores_NR, states_GRH[batch.dialog_index], batch))
+        return self.join(question_NH, weigh(scores_NR, states_GRH[batch.dialog_index], batch))
 
 
 class Memory(nn.Module):
@@ -177,7 +178,7 @@ class Memory(nn.Module):
         Returns:
             (N, H) float.
         """
-        facts_GRH = _facts(self.text_encoder, batch)
+        facts_GRH = read_facts(self.text_encoder, batch)
         normed_GRH, facts_NRH = self.norm(facts_GRH), facts_GRH[batch.dialog_index]
         place_R = torch.arange(facts_GRH.shape[1], device=facts_GRH.device)
         ago_NR = (batch.history_lengths[:, None] - 1 - place_R).clamp(min=0, max=MOST_DISTANT - 1)
@@ -186,7 +187,7 @@ class Memory(nn.Module):
         ):
             keys_NRH = key(normed_GRH)[batch.dialog_index] + distance(ago_NR)
             scores_NR = SHARPNESS * functional.cosine_similarity(keys_NRH, query(norm(question_NH)).unsqueeze(1), dim=2)
-            question_NH = join(question_NH, _weigh(scores_NR, facts_NRH, batch))
+            question_NH = join(question_NH, weigh(scores_NR, facts_NRH, batch))
         return question_NH
 
 
@@ -227,8 +228,16 @@ def dialog_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
     return tokens[beside(source_GL, tokens)], ends_GR
 
 
-def _facts(text_encoder: TextEncoder, batch: Batch) -> Tensor:
-    """(G, R, H) the facts of each dialog, any value where there is none."""
+def read_facts(text_encoder: TextEncoder, batch: Batch) -> Tensor:
+    """Each dialog's facts as vectors; a distinct fact is read once.
+
+    Args:
+        text_encoder: Reads them.
+        batch: With at least one fact.
+
+    Returns:
+        (G, R, H) float, any value where there is no fact.
+    """
     facts_FH = text_encoder.encode_texts(batch.fact_tokens, batch.fact_lengths)
     return facts_FH[beside(batch.history_index.clamp(min=0), facts_FH)]
 
@@ -238,17 +247,35 @@ def _run_over_facts(network: RecurrentNetwork, facts_GRH: Tensor, batch: Batch) 
     return network(facts_GRH, (batch.history_index >= 0).sum(dim=1))[0]
 
 
-def _weigh(scores_NR: Tensor, values_NRH: Tensor, batch: Batch) -> Tensor:
-    """The mean of the values said before each question, by softmax of the scores; 0 for a question that is the first word."""
+def weigh(scores_NR: Tensor, values_NRH: Tensor, batch: Batch) -> Tensor:
+    """The mean of what was said before each question.
+
+    Args:
+        scores_NR: (N, R) float; their softmax over what was said before weighs it.
+        values_NRH: (N, R, H) float.
+        batch: Its ``history_lengths``.
+
+    Returns:
+        (N, H) float, 0 for a question that is the first word.
+    """
     place_R = torch.arange(scores_NR.shape[1], device=scores_NR.device)
     said_NR = place_R < batch.history_lengths[:, None]
     scores_NR = scores_NR.to(torch.promote_types(scores_NR.dtype, torch.float32))
     lowest = torch.finfo(scores_NR.dtype).min  # not -inf: a row without any fact would be NaN
     weights_NR = scores_NR.masked_fill(~said_NR, lowest).softmax(dim=1).to(values_NRH.dtype)
-    return _where_any((weights_NR.unsqueeze(1) @ values_NRH).squeeze(1), batch)
+    return where_any((weights_NR.unsqueeze(1) @ values_NRH).squeeze(1), batch)
 
 
-def _where_any(context_NH: Tensor, batch: Batch) -> Tensor:
+def where_any(context_NH: Tensor, batch: Batch) -> Tensor:
+    """Leave nothing where nothing was said.
+
+    Args:
+        context_NH: (N, H) float.
+        batch: Its ``history_lengths``.
+
+    Returns:
+        The same, 0 for a question that is the first word.
+    """
     return context_NH * (batch.history_lengths > 0)[:, None]
 
 

@@ -15,7 +15,9 @@ from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
 from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, Section, TextEncoderOptions
 from vqa_rnn.models.attention import ATTENTIONS, Attended, Policy
+from vqa_rnn.models.attention.mean import mean_of_regions
 from vqa_rnn.models.decoding import Method, Written, greedy
+from vqa_rnn.models.dialog import PUBLISHED
 from vqa_rnn.models.fusion import FUSIONS
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.heads import ANSWER_HEADS, ChoiceHead, TextChoices
@@ -74,8 +76,9 @@ class Sampled(NamedTuple):
 
 
 class VqaModel(nn.Module):
-    """Question encoder, history encoder, image attention and fusion, or a reasoning network, and answer head.
+    """Question encoder, history encoder, image attention and fusion, and answer head.
 
+    A reasoning network may stand in for attention and fusion; a published dialog encoder for the history encoder as well.
     Features are standardised by channel with the mean and deviation over the training images, which are buffers of the
     model and travel with its weights; by option each region is scaled to length 1 instead. An ablated part is
     replaced by zeros before its first layer, so that what remains of it is a learned constant.
@@ -96,26 +99,43 @@ class VqaModel(nn.Module):
         self.geometry_weight = ((1 if config.feature_scaling == "unit" else sizes.feature_size) / GEOMETRY_SIZE) ** 0.5
         self.feature_dropout = nn.Dropout(config.feature_dropout)
         region_size = sizes.feature_size + (GEOMETRY_SIZE if config.geometry else 0)
-        self.question_encoder = TextEncoder(config.question, sizes.vocabulary_size, sizes.transformer)
-        question_size = self.question_encoder.output_size
-        reasons = config.reasoning.name != "none"
-        looks = REASONING[config.reasoning.name] if reasons else ATTENTIONS[config.attention.name]
-        self.reads_words: bool = looks.reads_words
-        word_size = {"word_size": self.question_encoder.word_size} if looks.reads_words else {}
-        look = looks(region_size, question_size, **word_size, **_options(config.reasoning if reasons else config.attention))
-        self.reasoning: nn.Module | None = look if reasons else None
-        self.attention: nn.Module | None = None if reasons else look
+        published = config.has_published_history
+        beside_size = getattr(config.history, "image_embedding_size", 0) if published else 0
+        self.question_encoder = TextEncoder(config.question, sizes.vocabulary_size, sizes.transformer, beside_size=beside_size)
+        self.dialog: nn.Module | None = None
+        self.reasoning: nn.Module | None = None
+        self.attention: nn.Module | None = None
         self.fusion: nn.Module | None = None
-        if not reasons:
-            self.fusion = FUSIONS[config.fusion.name](look.question_size, look.output_size, **_options(config.fusion))
-        joint_size = (look if self.fusion is None else self.fusion).output_size
+        self.reads_words = False
+        fact_cell = None if isinstance(config.history, NoHistory) else config.history.cell
+        if published:
+            facts = self._another_encoder(config.question.with_cell(fact_cell), sizes)
+            self.dialog = PUBLISHED[config.history.name](config.history, region_size, facts)  # type: ignore[arg-type]
+            joint_size: Any = self.dialog.output_size
+        else:
+            joint_size = self._join_question_and_image(config, region_size)
         choice_cell = config.head.cell if isinstance(config.head, ChoiceConfig | MlpChoiceHead) else None
         choice_encoder = self._another_encoder(config.question.with_cell(choice_cell), sizes)
         head = ANSWER_HEADS[config.head.name]
         self.head = head(config.head, joint_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
-        fact_cell = None if isinstance(config.history, NoHistory) else config.history.cell
         facts = self._another_encoder(config.question.with_cell(fact_cell), sizes) if fact_cell else self.question_encoder
-        self.history = HISTORY_ENCODERS[config.history.name](config.history, facts)  # type: ignore[arg-type]
+        history = NoHistory() if published else config.history
+        self.history = HISTORY_ENCODERS[history.name](history, facts)  # type: ignore[arg-type]
+
+    def _join_question_and_image(self, config: ModelConfig, region_size: int) -> int:
+        """Make attention and fusion, or the reasoning network that stands in for them: J."""
+        reasons = config.reasoning.name != "none"
+        looks = REASONING[config.reasoning.name] if reasons else ATTENTIONS[config.attention.name]
+        self.reads_words = looks.reads_words
+        word_size = {"word_size": self.question_encoder.word_size} if looks.reads_words else {}
+        options = _options(config.reasoning if reasons else config.attention)
+        look = looks(region_size, self.question_encoder.output_size, **word_size, **options)
+        if reasons:
+            self.reasoning = look
+            return int(look.output_size)
+        self.attention = look
+        self.fusion = FUSIONS[config.fusion.name](look.question_size, look.output_size, **_options(config.fusion))
+        return int(self.fusion.output_size)  # type: ignore[arg-type]
 
     def _another_encoder(self, config: TextEncoderOptions, sizes: ModelSizes) -> TextEncoder:
         """One with a network of its own that knows words as the question's does."""
@@ -178,7 +198,11 @@ class VqaModel(nn.Module):
         Returns:
             The joint vectors, and the regions that a head may choose among.
         """
-        questions, regions_BKD = self._read_questions(batch), self.regions(batch)
+        regions_BKD = self.regions(batch)
+        if self.dialog is not None:
+            images_BD = mean_of_regions(regions_BKD, batch.region_mask)
+            return Encoded(self.dialog(self.question_encoder, images_BD, batch), regions_BKD, None)
+        questions = self._read_questions(batch)
         inputs = regions_BKD, batch.region_mask, questions, batch.image_index
         if self.reasoning is not None:
             reasoned: Reasoned = self.reasoning(*inputs)

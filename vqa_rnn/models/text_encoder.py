@@ -64,13 +64,21 @@ class TextEncoder(nn.Module):
         start: How it starts, as keyword arguments of ``RecurrentNetwork``.
     """
 
-    def __init__(self, config: TextEncoderOptions, vocabulary_size: int, transformer: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        config: TextEncoderOptions,
+        vocabulary_size: int,
+        transformer: Mapping[str, Any] | None = None,
+        *,
+        beside_size: int = 0,
+    ) -> None:
         """Make the layers.
 
         Args:
             config: Cell and sizes.
             vocabulary_size: Words, with padding and the unknown word.
             transformer: What the transformer is made of, where the config names one.
+            beside_size: Numbers that stand beside each word, such as the image's.
         """
         super().__init__()
         self.embedding_std, self.word_dropout, size = 1.0, 0.0, 0
@@ -89,7 +97,7 @@ class TextEncoder(nn.Module):
         if not (isinstance(config, TransformerTextEncoder) and config.alone):
             self.network = RecurrentNetwork(
                 config.cell,
-                size,
+                size + beside_size,
                 config.hidden_size,
                 num_layers=config.num_layers,
                 bidirectional=config.bidirectional,
@@ -153,12 +161,13 @@ class TextEncoder(nn.Module):
         if isinstance(self.embedding, Transformer) and isinstance(other.embedding, Transformer):
             self.embedding.table = other.embedding.table
 
-    def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
+    def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor, beside_NB: Tensor | None = None) -> Tensor:
         """Encode texts of any field.
 
         Args:
             tokens_NT: (N, T) int64, padded on the right with 0. N may be 0.
             lengths_N: (N,) int64 on the CPU; a length of 0 is read as one unknown word.
+            beside_NB: (N, B) float, what stands beside each word of a text, where the encoder was made for that.
 
         Returns:
             (N, H) float.
@@ -166,6 +175,8 @@ class TextEncoder(nn.Module):
         if tokens_NT.shape[0] == 0:
             return next(self.embedding.parameters()).new_zeros(0, self.output_size)
         words_NTE, lengths_N = self._look_up(tokens_NT, lengths_N)
+        if beside_NB is not None:
+            words_NTE = torch.cat([words_NTE, beside_NB.unsqueeze(1).expand(-1, words_NTE.shape[1], -1)], dim=2)
         return self.dropout(self._pool(words_NTE, lengths_N))
 
     def encode_words(self, tokens_NT: Tensor, lengths_N: Tensor) -> EncodedTexts:

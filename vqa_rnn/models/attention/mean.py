@@ -27,6 +27,18 @@ class MeanPooling(nn.Module):
         Returns:
             (B, D) image vectors.
         """
-        mask = region_mask_BK.unsqueeze(2).to(regions_BKD.dtype)
-        mean_BD = (regions_BKD * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-        return Attended(questions.vectors, mean_BD, image_index_N, None)
+        return Attended(questions.vectors, mean_of_regions(regions_BKD, region_mask_BK), image_index_N, None)
+
+
+def mean_of_regions(regions_BKD: Tensor, region_mask_BK: Tensor) -> Tensor:
+    """Average the regions that exist.
+
+    Args:
+        regions_BKD: (B, K, D) float.
+        region_mask_BK: (B, K) bool.
+
+    Returns:
+        (B, D) float, 0 where none exists.
+    """
+    mask = region_mask_BK.unsqueeze(2).to(regions_BKD.dtype)
+    return (regions_BKD * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
