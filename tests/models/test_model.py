@@ -94,6 +94,7 @@ REASONING_OPTIONS: dict[str, dict[str, Any]] = {
     "film": {"hidden_size": 16, "num_blocks": 2, "kernel_size": 1, "joint_size": 10},
     "mac": {"hidden_size": 10, "num_steps": 2, "kernel_size": 1, "self_attention": True, "gate": True},
     "mcan": {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "joint_size": 10, "dropout": 0},
+    "word_attention": {"hidden_size": 10},
 }
 
 

@@ -30,6 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "film": {"hidden_size": 16, "num_blocks": 2, "kernel_size": 1, "joint_size": 9},
     "mac": {"hidden_size": 7, "num_steps": 3, "kernel_size": 1, "self_attention": True, "gate": True},
     "mcan": {"hidden_size": 8, "num_layers": 2, "num_heads": 2, "joint_size": 9},
+    "word_attention": {"cell": "lstm", "hidden_size": 7},
 }
 
 
@@ -206,6 +207,27 @@ def test_mcan_equals_its_equations(inputs: Inputs):
         expected[n] = normal(layer, "norm", sides[0] + sides[1])
     with torch.no_grad():
         found = network(*inputs)
+    close(found.joint, expected)
+    close(found.maps, maps)
+
+
+def test_word_attention_equals_its_equations(inputs: Inputs):
+    network = build("word_attention")
+    layer, cell = Layers(network), Layers(network.cell)
+    recurrent = {name.rsplit(".", 1)[-1]: weight for name, weight in cell.weights.items()}
+    into = np.concatenate([recurrent["weight_ih_l0"], recurrent["weight_hh_l0"]], axis=1)
+    expected, maps = np.zeros((N, 7)), np.zeros((N, 1, network(*inputs).maps.shape[2]))
+    for n, places, regions, _, words in each_question(inputs):
+        h, c, looks = np.zeros(7), np.zeros(7), []
+        for word in [layer("first_word", regions.mean(axis=0)), *words]:
+            powers = np.exp(layer("score", np.tanh(layer("query", h) + layer("key", regions)))[:, 0])
+            looks.append(powers / powers.sum())
+            biases = recurrent["bias_ih_l0"] + recurrent["bias_hh_l0"]
+            i, f, g, o = np.split(into @ np.concatenate([word, looks[-1] @ regions, h]) + biases, 4)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+        expected[n], maps[n, 0, places] = h, np.mean(looks, axis=0)
+    found = network(*inputs)
     close(found.joint, expected)
     close(found.maps, maps)
 

@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from vqa_rnn import text
@@ -42,6 +43,25 @@ def test_a_batch_equals_each_text_encoded_alone(num_layers: int, bidirectional: 
         alone = model.encode_texts(*padded((ids or [UNKNOWN_ID],)))[0]
         torch.testing.assert_close(row, alone, rtol=0, atol=1e-9)
     assert len({tuple(row.tolist()) for row in together}) == 5
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_words_may_stand_alone(pooling: str):
+    model = encoder(alone=True, pooling=pooling)
+    assert (model.output_size, model.word_size) == (6, 6)
+    assert [name for name, _ in model.named_parameters()] == ["embedding.weight"]
+    texts = model.encode_words(*padded(TEXTS, length=7))
+    assert torch.equal(texts.vectors, model.encode_texts(*padded(TEXTS, length=7)))
+    for row, words, ids in zip(texts.vectors, texts.words, TEXTS, strict=True):
+        vectors = model.embedding(torch.tensor(ids or [UNKNOWN_ID]))
+        assert torch.equal(words[: len(vectors)], vectors)
+        assert not words[len(vectors) :].any()
+        torch.testing.assert_close(row, vectors.mean(dim=0) if pooling == "mean" else vectors.amax(dim=0))
+
+
+def test_words_that_stand_alone_have_no_last_state():
+    with pytest.raises(ValidationError, match="pooling=last needs the recurrent network that alone=true leaves out"):
+        encoder(alone=True, pooling="last")
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

@@ -62,7 +62,7 @@ class ModelConfig(Section):
     def _words_have_no_history(self) -> "ModelConfig":
         part = "attention" if self.reasoning.name == "none" else "reasoning"
         name = getattr(self, part).name
-        if name not in ("co_attention", "bilinear", "mcan"):
+        if name not in ("co_attention", "bilinear", "mcan", "word_attention"):
             return self
         if self.history.name != "none":
             raise ValueError(
@@ -149,6 +149,8 @@ class ModelConfig(Section):
         if question.name == "transformer" and question.alone:
             return self  # the run says how large its states are
         size = question.hidden_size * (2 if question.bidirectional else 1)
+        if question.name == "recurrent" and question.alone:
+            size = question.embedding_size
         vector_size = None if question.pooling == "all_states" else size
         if isinstance(attention, StackedAttention) and not attention.project_question and vector_size != attention.hidden_size:
             raise ValueError(
@@ -174,5 +176,9 @@ class ModelConfig(Section):
         if self.question.pooling == "all_states" and other not in (None, self.question.cell):
             raise ValueError(
                 "question.pooling=all_states makes vectors of a size that is its cell's own: leave out history.cell"
+            )
+        if self.question.alone and other is not None:
+            raise ValueError(
+                "question.alone=true makes vectors of a word's size, and history.cell others: leave one of them out"
             )
         return self

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from vqa_rnn.config.section import Section
+from vqa_rnn.config.text import CellName
 
 
 def _odd(kernel_size: int) -> int:
@@ -91,4 +92,14 @@ class Mcan(ReasoningOptions):
         return self
 
 
-Reasoning = Annotated[NoReasoning | Relation | Film | Mac | Mcan, Field(discriminator="name")]
+class WordAttention(ReasoningOptions):
+    """A recurrent network over the words that looks at the regions at each of them (Zhu et al. 2016)."""
+
+    name: Literal["word_attention"] = "word_attention"
+    cell: CellName = "lstm"
+    """The recurrent cell."""
+    hidden_size: int = Field(512, ge=1)
+    """Size of its state, of the attention and of the joint vector."""
+
+
+Reasoning = Annotated[NoReasoning | Relation | Film | Mac | Mcan | WordAttention, Field(discriminator="name")]

@@ -68,6 +68,15 @@ class TextEncoderOptions(RecurrentOptions):
     the words; or the last states of all layers."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on word vectors and on the text vector."""
+    alone: bool = False
+    """Leave the recurrent network out: the words are pooled by `mean`, `max` or `attention`, as vectors (a bag of words) or as
+    the states of a transformer."""
+
+    @model_validator(mode="after")
+    def _what_is_alone_has_no_last_state(self) -> Self:
+        if self.alone and self.pooling in ("last", "all_states"):
+            raise ValueError(f"pooling={self.pooling} needs the recurrent network that alone=true leaves out: set pooling=mean")
+        return self
 
     def with_cell(self, cell: CellName | None) -> Self:
         """The same with another cell.
@@ -76,11 +85,12 @@ class TextEncoderOptions(RecurrentOptions):
             cell: Its name; None keeps the cell.
 
         Returns:
-            The options; a forget bias stays with an LSTM alone.
+            The options, of words that do not stand alone; a forget bias stays with an LSTM alone.
         """
         if cell is None:
             return self
-        return self.model_copy(update={"cell": cell, "forget_bias": self.forget_bias if cell == "lstm" else None})
+        bias = self.forget_bias if cell == "lstm" else None
+        return self.model_copy(update={"cell": cell, "forget_bias": bias, "alone": False})
 
 
 class RecurrentTextEncoder(TextEncoderOptions):
@@ -105,16 +115,8 @@ class TransformerTextEncoder(TextEncoderOptions):
     trained_layers: Annotated[int, Field(ge=0)] | Literal["all"] = 0
     """How many of its last layers are trained: 0 leaves it as it is, `all` trains its embeddings too. Their learning rate is
     `training.transformer_rate`."""
-    alone: bool = False
-    """Leave the recurrent network out: the states of the transformer are pooled."""
     pooling: Literal["last", "mean", "max", "attention", "all_states"] = "mean"
-    """The text vector, as of the recurrent encoder. Without a recurrent network `mean`, `max` or `attention`."""
-
-    @model_validator(mode="after")
-    def _what_is_alone_has_no_last_state(self) -> "TransformerTextEncoder":
-        if self.alone and self.pooling in ("last", "all_states"):
-            raise ValueError(f"pooling={self.pooling} needs the recurrent network that alone=true leaves out: set pooling=mean")
-        return self
+    """The text vector, as of the recurrent encoder."""
 
 
 TextEncoderConfig = Annotated[RecurrentTextEncoder | TransformerTextEncoder, Field(discriminator="name")]

@@ -214,8 +214,8 @@ class MlpScore(nn.Module):
     """``score(c) = w · relu(W joint + c) + b``: the answer is an input, and each triplet gets one score.
 
     Jabri et al. 2016 (https://arxiv.org/abs/1606.08390, section 3): with a joint vector that is question and image side by side
-    (``model.fusion: {name: concat, hidden_size: null}``) and the ``sigmoid`` loss this is their model. Differs from the paper:
-    texts are read by a recurrent network and not as the mean of word2vec vectors.
+    (``model.fusion: {name: concat, hidden_size: null}``), texts that are the mean of their words (``model.question.alone``) and
+    the ``sigmoid`` loss this is their model.
     """
 
     def __init__(self, config: MlpChoiceConfig, joint_size: int, choice_size: int) -> None:

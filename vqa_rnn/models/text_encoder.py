@@ -53,8 +53,9 @@ class TextEncoder(nn.Module):
     Words are vectors that are learned, or the states of a transformer. The paper takes the last state, or with two layers the
     last states and cells of both (``all_states``: their "deeper LSTM"); by option it is the mean or the maximum of the states,
     as in sentence encoders (Conneau et al. 2017, https://arxiv.org/abs/1705.02364, section 3.2), or their sum with weights
-    ``softmax(w · tanh(W h + b))`` (Yang et al. 2016, https://aclanthology.org/N16-1174, equations 5 to 7). A transformer may
-    also stand alone: its states are pooled.
+    ``softmax(w · tanh(W h + b))`` (Yang et al. 2016, https://aclanthology.org/N16-1174, equations 5 to 7). Words may also stand
+    alone: what is pooled are their vectors, a bag of words (Zhou et al. 2015, https://arxiv.org/abs/1512.02167), or a
+    transformer's states.
 
     Attributes:
         output_size: H.
@@ -94,7 +95,7 @@ class TextEncoder(nn.Module):
             size = self.embedding.output_size
         self.network: RecurrentNetwork | None = None
         self.output_size = size
-        if not (isinstance(config, TransformerTextEncoder) and config.alone):
+        if not config.alone:
             self.network = RecurrentNetwork(
                 config.cell,
                 size + beside_size,

@@ -11,7 +11,14 @@ from vqa_rnn.models.reasoning.mac import Mac
 from vqa_rnn.models.reasoning.mcan import Mcan
 from vqa_rnn.models.reasoning.reasoned import Reasoned
 from vqa_rnn.models.reasoning.relation import RelationNetwork
+from vqa_rnn.models.reasoning.word_attention import WordAttention
 
-REASONING: dict[str, Any] = {"relation": RelationNetwork, "film": Film, "mac": Mac, "mcan": Mcan}
+REASONING: dict[str, Any] = {
+    "relation": RelationNetwork,
+    "film": Film,
+    "mac": Mac,
+    "mcan": Mcan,
+    "word_attention": WordAttention,
+}
 
-__all__ = ["REASONING", "Film", "Mac", "Mcan", "Reasoned", "RelationNetwork"]
+__all__ = ["REASONING", "Film", "Mac", "Mcan", "Reasoned", "RelationNetwork", "WordAttention"]
