@@ -1,9 +1,9 @@
 """Question, history and image in one joint vector, as in Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4).
 
 Where the paper says less than its code (github.com/batra-mlp-lab/visdial, ``encoders/*-ques-im-hist.lua``), the code is
-followed: questions and what was said are read by two networks. An image is the mean of its regions; the paper's has one. Differs
-from the code: late fusion reads the whole history, and not its last 60 words; dropout on words is ``question.dropout``, which
-the code has in the memory network alone.
+followed: questions and what was said are read by two networks. An image is the mean of its regions; the paper's has one.
+Differs from the code: late fusion reads the whole history, and not its last 60 words; dropout on words is
+``question.dropout``, which the code has in the memory network alone.
 
 Shape letters: N questions, B images, G dialogs, R facts of a dialog, L tokens of a dialog, D image size,
 H question vector size.
