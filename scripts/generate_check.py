@@ -23,7 +23,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.shared import images_of, open_features, store_of_config
@@ -67,7 +67,7 @@ def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str,
     model = load_model(run, device)
     if not isinstance(model.head, GenerativeHead):
         raise UserError(f"{path} does not write: it has model.head.name={run.config.model.head.name}")
-    annotations = load_annotations(run.config.dataset, [split])
+    annotations = read_annotations(run.config.dataset, [split])
     questions = [q for q in annotations.split(split) if answer_text(q)]
     if not questions:
         raise UserError(f"{run.config.dataset.name} has no questions with a known answer in its {split} split")

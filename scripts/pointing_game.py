@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from preprocessing.scenes import DIRECTIONS, MARGIN
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.shared import images_of, move_run, open_features, store_of_config
@@ -82,7 +82,7 @@ def play(path: Path, overrides: Sequence[str], scenes_path: Path, split: Any) ->
     scenes = {scene["image_filename"]: scene for scene in read_json(scenes_path, "scene file")["scenes"]}
     file = dataset.root / dataset.questions.replace("{split}", split)
     records = {f"{split}/{record['question_index']}": record for record in read_json(file, "question file")["questions"]}
-    annotations = load_annotations(dataset, [split])
+    annotations = read_annotations(dataset, [split])
     asked, things = [], []
     for question in annotations.split(split):
         record = records[question.question_id]

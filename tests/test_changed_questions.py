@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY, draw
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.cli import main
 from vqa_rnn.config import JsonlDataset
 
@@ -27,7 +27,7 @@ def add_images(questions: Path, count: int, **more: str) -> None:
 
 
 def images(questions: Path, split: str) -> set[str]:
-    annotations = load_annotations(JsonlDataset(path=questions), [split])  # type: ignore[list-item]
+    annotations = read_annotations(JsonlDataset(path=questions), [split])  # type: ignore[list-item]
     return {question.image_id for question in annotations.questions}
 
 

@@ -25,9 +25,9 @@ from vqa_rnn.records import Annotations, Prediction, Question
 
 def test_every_stop_of_the_flow_gives_what_the_map_says(features: Path) -> None:
     run = train(configure(features, "training.max_epochs=2"))
-    from vqa_rnn.benchmarks import load_annotations
+    from vqa_rnn.benchmarks import read_annotations
 
-    annotations = load_annotations(run.config.dataset)
+    annotations = read_annotations(run.config.dataset)
     assert isinstance(annotations, Annotations)
     questions = annotations.questions
     assert all(isinstance(question, Question) for question in questions)
@@ -55,7 +55,7 @@ def test_every_stop_of_the_flow_gives_what_the_map_says(features: Path) -> None:
     assert measured.scores.shape == (len(measured.questions),)
 
     session = Session(run.path)
-    session.set_image(features.parent / "images/0.png")
+    session.see(features.parent / "images/0.png")
     assert sum(p for _, p in session.ask("What colour is it?", top=100).answers) == pytest.approx(1, abs=1e-5)
 
 
@@ -191,7 +191,7 @@ def test_asking_gives_the_evaluators_answers(features: Path) -> None:
     measured = measure(run, "train")
     session = Session(run.path)
     for question in measured.questions:
-        session.set_image(features.parent / question.image_id)
+        session.see(features.parent / question.image_id)
         answer, probability = session.ask(question.question).answers[0]
         expected = measured.predictions[question.question_id]
         assert answer == expected.answer
@@ -205,7 +205,7 @@ def test_a_run_copied_elsewhere_answers(features: Path, tmp_path_factory: pytest
     picture = shutil.copy(features.parent / "images/0.png", elsewhere.parent)
     features.unlink()
     session = Session(elsewhere)
-    session.set_image(Path(picture))
+    session.see(Path(picture))
     assert session.ask("What colour is it?").answers
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import configure
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.answers import answer_questions, open_members
@@ -26,7 +26,7 @@ def runs(features: Path) -> list[Run]:
 
 def probabilities(run: Run) -> tuple[list[str], np.ndarray]:
     """What a run gives every answer, computed by hand."""
-    annotations = load_annotations(run.config.dataset)
+    annotations = read_annotations(run.config.dataset)
     questions = annotations.split("val")
     (member,), questions = open_members([run], questions, annotations, "val", CPU)
     from vqa_rnn.data.collate import make_batch
@@ -38,7 +38,7 @@ def probabilities(run: Run) -> tuple[list[str], np.ndarray]:
 
 
 def test_it_answers_with_the_mean_of_the_probabilities(runs: list[Run]):
-    annotations = load_annotations(runs[0].config.dataset)
+    annotations = read_annotations(runs[0].config.dataset)
     members, questions = open_members(runs, annotations.split("val"), annotations, "val", CPU)
     predictions = answer_questions(members, questions, CPU)
     answers, first = probabilities(runs[0])
@@ -51,7 +51,7 @@ def test_it_answers_with_the_mean_of_the_probabilities(runs: list[Run]):
 def test_answers_that_one_run_does_not_know_count_as_improbable(features: Path, runs: list[Run]):
     narrow = train(configure(features, *OPTIONS, "text.max_answers=2", "run.name=narrow"))
     assert set(narrow.answers.answers) < set(runs[0].answers.answers)
-    annotations = load_annotations(narrow.config.dataset)
+    annotations = read_annotations(narrow.config.dataset)
     members, questions = open_members([narrow, runs[0]], annotations.split("val"), annotations, "val", CPU)
     predictions = answer_questions(members, questions, CPU)
     known, few = probabilities(narrow)
@@ -108,7 +108,7 @@ def test_choices_are_ranked_by_the_mean(features: Path, tmp_path: Path):
     runs = [train(configure(features, *options, f"run.seed={seed}", f"run.name=choice{seed}")) for seed in range(2)]
     report = evaluate_ensemble([run.path for run in runs], "val")
     assert report["num_questions"] > 0
-    annotations = load_annotations(runs[0].config.dataset)
+    annotations = read_annotations(runs[0].config.dataset)
     members, questions = open_members(runs, annotations.split("val"), annotations, "val", CPU)
     together = answer_questions(members, questions, CPU)
     each = [answer_questions([member], questions, CPU) for member in members]

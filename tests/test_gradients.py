@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.conftest import configure
 from vqa_rnn.batch import Batch
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.gradients import flow_of_run
@@ -75,7 +75,7 @@ def test_a_run_is_followed_back_to_the_words_of_its_validation_questions(feature
     found = flow_of_run(path)
     assert list(found) == ["nas"]
     run = load_run(path)
-    annotations = load_annotations(config.dataset, ["val"])
+    annotations = read_annotations(config.dataset, ["val"])
     questions = annotations.split("val")
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     model, source = load_model(run), open_features(store_of_config(config, annotations.images, run), encoded)

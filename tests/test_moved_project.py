@@ -106,7 +106,7 @@ def test_a_finished_run_is_measured_and_asked(project: Path, spelling: str, monk
     moved = [f"dataset.path={there / 'questions.jsonl'}"] if spelling == "absolute" else []
     assert evaluate(run.path, overrides=moved) == before
     session = Session(run.path)
-    session.set_image(there / "images" / "0.png")
+    session.see(there / "images" / "0.png")
     assert session.ask("What colour is it?").answers
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.annotations.test_medical import slake, slake_folder, write
 from tests.conftest import TINY, draw
 from tests.official import draw_clevr
-from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.benchmarks.submissions import submission_text
 from vqa_rnn.cli import main
 from vqa_rnn.config import ClevrDataset
@@ -102,7 +102,7 @@ def test_every_row_is_listed_and_explains_itself(capsys: pytest.CaptureFixture[s
 
 def test_clevr_scores_what_predict_would_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     dataset = ClevrDataset(root=draw_clevr(tmp_path, images=3))
-    questions = load_annotations(dataset, ["val"]).split("val")
+    questions = read_annotations(dataset, ["val"]).split("val")
     said = {q.question_id: Prediction(question_id=q.question_id, answer=q.human_answers[0], probability=1.0) for q in questions}
     path = tmp_path / "submission.json"
     path.write_text(submission_text(BENCHMARKS["clevr"].submission, questions, said))

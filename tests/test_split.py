@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import draw
 from vqa_rnn.annotations.changing_priors import kind_of, split_by_priors
 from vqa_rnn.answers import most_frequent_answer
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.cli import main
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.records import Question
@@ -70,7 +70,7 @@ def test_a_jsonl_file_is_written_that_trains(
     assert report["prior_accuracy"]["test"] == 0
     assert report["prior_accuracy"]["train"] > 0.3
     assert 0 <= report["known_answers"] <= 1
-    annotations = load_annotations(JsonlDataset(path=Path("out/cp.jsonl")))
+    annotations = read_annotations(JsonlDataset(path=Path("out/cp.jsonl")))
     assert len(annotations.questions) == 200
     assert all(path.is_file() for path in annotations.images.values())
     assert {question.question_type for question in annotations.questions} == {"own"}

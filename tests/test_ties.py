@@ -9,7 +9,7 @@ import torch
 
 from tests.official import draw_visdial, draw_visual7w, draw_vqa
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.commands.answers import Member, answer_questions
 from vqa_rnn.config import Config
@@ -74,7 +74,7 @@ def test_no_tie_favours_the_truth(tmp_path: Path, dataset: dict[str, Any], head:
     else:
         draw_visdial(tmp_path, images=500, num_answers=100)
     options = Config.model_validate({"dataset": {**dataset, "root": str(tmp_path)}}).dataset
-    questions = load_annotations(options, ["train"]).split("train")
+    questions = read_annotations(options, ["train"]).split("train")
     assert {len(question.choices or question.choice_regions) for question in questions} == {num_choices}
     predictions = answer_with_nothing(questions, head, COLOURS if head["name"] == "classifier" else ())
     scores = next(iter(BENCHMARKS[dataset["name"]].metrics(questions, predictions).values()))

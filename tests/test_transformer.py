@@ -152,7 +152,7 @@ def test_a_run_holds_it_whole(features: Path, encoder: Path, tmp_path: Path, opt
     run = train(config)
     moved.unlink()  # what a run answers with lies in its folder
     session = Session(run.path)
-    session.set_image(draw(tmp_path / "red.png", "red"))
+    session.see(draw(tmp_path / "red.png", "red"))
     assert session.ask("What colour is it?").answers
     assert session.ask("What colour is the ball?").unknown_words == ("the", "ball")
     before = read_weights(str(encoder))

@@ -228,7 +228,7 @@ def _empty(path: Path) -> None:
             inside.unlink()
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: str | Path) -> Run:
     """Open a run folder.
 
     Args:
@@ -240,6 +240,7 @@ def load_run(path: Path) -> Run:
     Raises:
         UserError: It is missing, not a run folder, damaged, or of a newer format.
     """
+    path = Path(path)
     if not path.is_dir():
         inside = Path("runs") / path
         hint = f"did you mean {inside}?" if inside.is_dir() else "train one first, such as vqa-rnn train easy_vqa"

@@ -15,6 +15,7 @@ Id 0 is padding, id 1 the unknown word.
 
 from collections import Counter
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -25,6 +26,7 @@ from vqa_rnn.files import atomic_path
 PADDING_ID = 0
 UNKNOWN_ID = 1
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
+SIMILAR = 0.75  # share of the letters that two words have in common, by difflib
 
 
 def split_words(text: str) -> list[str]:
@@ -187,6 +189,19 @@ class WordTokenizer:
         """
         return [w for w in dict.fromkeys(split_words(text)) if self._tokenizer.token_to_id(w) is None]
 
+    def nearest_word(self, word: str) -> str | None:
+        """A word of the vocabulary that is written nearly the same.
+
+        Args:
+            word: Another word.
+
+        Returns:
+            The most similar one; None where none is similar.
+        """
+        # of other lengths or another start few are similar, and comparing all takes long
+        candidates = (each for each in self.words[2:] if abs(len(each) - len(word)) <= 2 and set(each[:2]) & set(word[:2]))
+        return next(iter(get_close_matches(word, candidates, n=1, cutoff=SIMILAR)), None)
+
     def save(self, path: Path) -> None:
         """Write the tokenizer as a Hugging Face ``tokenizer.json``; ``max_tokens`` lies in it as its truncation.
 
@@ -270,3 +285,14 @@ class SubwordTokenizer(WordTokenizer):
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         encodings = self._tokenizer.encode_batch(words, add_special_tokens=False)
         return [word for word, encoding in zip(words, encodings, strict=True) if unknown and unknown in encoding.tokens]
+
+    def nearest_word(self, word: str) -> str | None:
+        """Find no word: the vocabulary has parts of words.
+
+        Args:
+            word: Any word.
+
+        Returns:
+            None.
+        """
+        return None

@@ -27,7 +27,7 @@ def main() -> None:
 
     session = Session(arguments.run)
     started = time.perf_counter()
-    session.set_image(arguments.image)
+    session.see(arguments.image)
     image_ms = 1000 * (time.perf_counter() - started)
     generator = np.random.default_rng(0)
     times_ms = []
@@ -35,7 +35,7 @@ def main() -> None:
         question = " ".join(generator.choice(WORDS, size=generator.integers(3, 13)))
         choices = ("yes", "no") if session.needs_choices else ()
         started = time.perf_counter()
-        session.ask(question, choices)
+        session.ask(question, choices=choices)
         times_ms.append(1000 * (time.perf_counter() - started))
     median, late = np.percentile(times_ms[10:], [50, 99])
     result = {"median_ms": median, "p99_ms": late, "image_ms": image_ms, "questions": arguments.questions}

@@ -32,7 +32,7 @@ import torch
 from torch._inductor import config as inductor
 
 from preprocessing.extract_features import extract_features
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import Config, EasyVqaDataset, FeaturesConfig
 from vqa_rnn.config.files import load_config
 from vqa_rnn.features.backbones import load_backbone
@@ -114,7 +114,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
 
     if arguments.folder is None:
-        images = load_annotations(EasyVqaDataset(), ["test"]).images
+        images = read_annotations(EasyVqaDataset(), ["test"]).images
     else:
         images = {path.name: path for path in sorted(arguments.folder.iterdir()) if path.is_file()}
     images = dict(list(images.items())[: arguments.images])

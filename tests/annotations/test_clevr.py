@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.annotations.mutations import mutations
 from tests.official import draw_clevr
 from vqa_rnn.annotations.clevr import read_clevr
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import ClevrDataset
 from vqa_rnn.errors import UserError
 
@@ -65,7 +65,7 @@ def test_the_kind_of_a_question_is_its_programs_last_step(tmp_path: Path, functi
 
 
 def test_indices_that_repeat_across_splits_stay_apart_and_test_has_no_answers(tmp_path: Path):
-    annotations = load_annotations(ClevrDataset(root=draw_clevr(tmp_path, images=3)))
+    annotations = read_annotations(ClevrDataset(root=draw_clevr(tmp_path, images=3)))
     assert len({question.question_id for question in annotations.questions}) == 18
     assert all(path.is_file() for path in annotations.images.values())
     assert [question.human_answers for question in annotations.split("test")] == [()] * 6
@@ -130,7 +130,7 @@ def test_a_spoilt_file_gives_one_line_and_no_traceback(tmp_path: Path, content: 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the rendered scenes are not here")
 def test_rendered_scenes():
     dataset = ClevrDataset(root=SHARED, questions="CLEVR_mini_{split}_questions.json", images="images")
-    annotations = load_annotations(dataset)
+    annotations = read_annotations(dataset)
     assert [len(annotations.split(split)) for split in ("train", "val", "test")] == [14000, 1500, 1500]  # type: ignore[arg-type]
     assert len(annotations.images) == 1700
     assert all(path.is_file() for path in annotations.images.values())

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.annotations.mutations import mutations
 from tests.official import draw_clevr, draw_clevr_dialog
 from vqa_rnn.annotations.clevr_dialog import read_clevr_dialog
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import ClevrDataset, ClevrDialogDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.floors import text_floors
@@ -170,20 +170,20 @@ def test_only_the_files_of_the_splits_asked_for_are_opened(tmp_path: Path):
     files(tmp_path, "train", [image()])
     files(tmp_path, "test", "garbage")
     dataset = files(tmp_path, "val", [image()])
-    assert len(load_annotations(dataset, ["train", "val"]).questions) == 8
+    assert len(read_annotations(dataset, ["train", "val"]).questions) == 8
     with pytest.raises(UserError, match="not valid JSON"):
-        load_annotations(dataset, ["test"])
+        read_annotations(dataset, ["test"])
 
 
 def test_images_are_keyed_as_in_clevr(tmp_path: Path):
     draw_clevr_dialog(tmp_path, images=2)
-    dialogs = load_annotations(ClevrDialogDataset(root=tmp_path))
-    questions = load_annotations(ClevrDataset(root=draw_clevr(tmp_path, images=2)))
+    dialogs = read_annotations(ClevrDialogDataset(root=tmp_path))
+    questions = read_annotations(ClevrDataset(root=draw_clevr(tmp_path, images=2)))
     assert dialogs.images == questions.images
 
 
 def test_a_drawn_set(tmp_path: Path):
-    annotations = load_annotations(ClevrDialogDataset(root=draw_clevr_dialog(tmp_path, images=4)))
+    annotations = read_annotations(ClevrDialogDataset(root=draw_clevr_dialog(tmp_path, images=4)))
     assert [len(annotations.split(split)) for split in SPLITS] == [24, 24, 8]
     assert all(path.is_file() for path in annotations.images.values())
     assert {question.coreference_distance for question in annotations.split("val")} == {0, 1, 3}
@@ -276,7 +276,7 @@ def test_a_spoilt_file_gives_questions_or_one_line(tmp_path: Path, content: byte
 
 
 def test_the_string_floor_answers_dialogs(tmp_path: Path):
-    annotations = load_annotations(ClevrDialogDataset(root=draw_clevr_dialog(tmp_path, images=4)))
+    annotations = read_annotations(ClevrDialogDataset(root=draw_clevr_dialog(tmp_path, images=4)))
     train, asked = annotations.split("train"), annotations.split("val")
     found = text_floors(train, asked, 3)
     assert all(set(answers) == {question.question_id for question in asked} for answers in found.values())
@@ -287,7 +287,7 @@ def test_the_string_floor_answers_dialogs(tmp_path: Path):
 def test_generated_dialogs():
     """The counts of the data set's README; distances reach from the round before to the caption."""
     dataset = ClevrDialogDataset(root=SHARED, dialogs="clevr_dialog_mini_{split}_raw.json", images="images")
-    annotations = load_annotations(dataset)
+    annotations = read_annotations(dataset)
     assert [len(annotations.split(split)) for split in SPLITS] == [27500, 5000, 500]
     assert [len({q.dialog_id for q in annotations.split(split)}) for split in SPLITS] == [2750, 500, 500]
     assert len(annotations.images) == 550 + 100 + 100

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqa_rnn.annotations.daquar import read_daquar, strip_mentions
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import DaquarDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question
@@ -182,10 +182,10 @@ def test_training_never_opens_the_test_file(tmp_path: Path):
     lines = "".join(f"what is left in the image{i} ?\ndesk\n" for i in range(10))
     dataset = folder(tmp_path, lines)
     (tmp_path / dataset.test_file).write_bytes(b"\xff garbage")
-    annotations = load_annotations(dataset, ["train", "val"])
+    annotations = read_annotations(dataset, ["train", "val"])
     assert (len(annotations.split("train")), len(annotations.split("val"))) == (9, 1)
     with pytest.raises(UserError, match=dataset.test_file):
-        load_annotations(dataset, ["test"])
+        read_annotations(dataset, ["test"])
 
 
 WORDS = st.lists(st.sampled_from(["what", "is", "left", "of", "the", "bed", "on", "in", "table", "two"]), max_size=5)

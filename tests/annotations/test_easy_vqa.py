@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from vqa_rnn.annotations.easy_vqa import KINDS, read_easy_vqa
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import EasyVqaDataset
 from vqa_rnn.records import Annotations
 
@@ -62,7 +62,7 @@ def test_decoys_are_spread_evenly_and_fixed_by_the_id(with_choices: Annotations)
 
 
 def test_validation_is_carved_from_training_images():
-    annotations = load_annotations(EasyVqaDataset(validation_fraction=0.1), ["train", "val"])
+    annotations = read_annotations(EasyVqaDataset(validation_fraction=0.1), ["train", "val"])
     train, val = ({question.image_id for question in annotations.split(name)} for name in ("train", "val"))
     assert (len(train), len(val)) == (3600, 400)
     assert train & val == set()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vqa_rnn.annotations.jsonl import read_jsonl
 from vqa_rnn.annotations.jsonl_line import EXAMPLE
 from vqa_rnn.answers import AnswerVocabulary, fold_own_answer, score_answer
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.accuracy import question_scores
@@ -121,7 +121,7 @@ def test_an_image_has_one_id_however_its_path_is_spelled(tmp_path: Path):
     spellings = ["img/x.jpg", "./img/x.jpg", "img//x.jpg", "img/../img/x.jpg", f"{images}/x.jpg", "link.jpg", "folder/x.jpg"]
     questions = read(tmp_path, *(without(image=spelling, question=f"What {n}?") for n, spelling in enumerate(spellings)))
     assert {question.image_id for question in questions} == {"img/x.jpg"}
-    annotations = load_annotations(JsonlDataset(path=tmp_path / "q.jsonl"), ["train", "val"])
+    annotations = read_annotations(JsonlDataset(path=tmp_path / "q.jsonl"), ["train", "val"])
     assert list(annotations.images) == ["img/x.jpg"]
     assert {question.split for question in annotations.questions} == {"train"}, "one image is not cut into two splits"
     through_a_link = tmp_path / "project"
@@ -406,10 +406,10 @@ def test_only_the_splits_asked_for_come_but_every_line_is_checked(tmp_path: Path
     lines = [without(split=split, image=f"{split}.png") for split in SPLITS]
     read(tmp_path, *lines)
     dataset = JsonlDataset(path=tmp_path / "q.jsonl")
-    annotations = load_annotations(dataset, ["train", "val"])
+    annotations = read_annotations(dataset, ["train", "val"])
     assert [question.split for question in annotations.questions] == ["train", "val"]
     assert set(annotations.images) == {"train.png", "val.png"}
-    assert [question.split for question in load_annotations(dataset, ["test"]).questions] == ["test"]
+    assert [question.split for question in read_annotations(dataset, ["test"]).questions] == ["test"]
     with pytest.raises(UserError, match=r"q\.jsonl:4: "):
         read(tmp_path, *lines, without("question", split="test"))
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.annotations.mutations import mutations
 from vqa_rnn.annotations.slake import read_slake
 from vqa_rnn.annotations.vqa_rad import read_vqa_rad
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import SlakeDataset, VqaRadDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Split
@@ -72,7 +72,7 @@ def test_validation_of_vqa_rad_is_cut_by_image_or_by_question(tmp_path: Path):
     folder = rad_folder(tmp_path, trainset=content, testset=[rad(qid=99)])
     for cut, shares_images in (("image", False), ("question", True)):
         dataset = folder.model_copy(update={"validation_cut": cut, "validation_fraction": 0.25})
-        found = load_annotations(dataset)
+        found = read_annotations(dataset)
         train, val = ({question.image_id for question in found.split(split)} for split in ("train", "val"))
         assert len(found.split("val")) == 10
         assert bool(train & val) == shares_images
@@ -110,7 +110,7 @@ def test_slake_in_either_language(tmp_path: Path, language: str, ids: list[str])
 @pytest.mark.parametrize("name", ["validate", "validation"])
 def test_slake_has_a_validation_file_under_either_name(tmp_path: Path, name: str):
     dataset = slake_folder(tmp_path, train=[slake()], test=[slake(qid=3, answer=...)], **{name: [slake(qid=2)]})
-    annotations = load_annotations(dataset)
+    annotations = read_annotations(dataset)
     assert [question.split for question in annotations.questions] == ["train", "val", "test"]
     assert annotations.cut_splits == frozenset()
     assert annotations.split("test")[0].human_answers == ()
@@ -186,7 +186,7 @@ def _one_line(read: Callable[[], Annotations], name: str) -> None:
 
 @pytest.mark.skipif(not (SHARED / "vqa_rad").is_dir(), reason="VQA-RAD is not here")
 def test_vqa_rad_itself():
-    annotations = load_annotations(VqaRadDataset(root=SHARED / "vqa_rad", validation_cut="image"))
+    annotations = read_annotations(VqaRadDataset(root=SHARED / "vqa_rad", validation_cut="image"))
     counts = {split: len(annotations.split(split)) for split in ("train", "val", "test")}  # type: ignore[arg-type]
     assert (counts["train"] + counts["val"], counts["test"]) == (3064, 451)
     assert Counter(question.answer_type for question in annotations.split("test")) == {"closed": 272, "open": 179}
@@ -197,7 +197,7 @@ def test_vqa_rad_itself():
 
 @pytest.mark.skipif(not (SHARED / "slake").is_dir(), reason="SLAKE is not here")
 def test_slake_itself():
-    annotations = load_annotations(SlakeDataset(root=SHARED / "slake"))
+    annotations = read_annotations(SlakeDataset(root=SHARED / "slake"))
     assert [len(annotations.split(split)) for split in ("train", "val", "test")] == [4917, 1053, 1061]  # type: ignore[arg-type]
     assert all(path.is_file() for path in annotations.images.values())
     assert all(question.human_answers for question in annotations.split("val"))

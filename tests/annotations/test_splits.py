@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqa_rnn.annotations.splits import carve_validation, cut_folds
-from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Question, Split
@@ -111,11 +111,11 @@ def test_a_fold_has_three_sides_without_an_image_in_common(tmp_path: Path):
     tested: list[str] = []
     for fold in range(4):
         dataset = JsonlDataset(path=path, folds=4, fold=fold)
-        annotations = load_annotations(dataset)
+        annotations = read_annotations(dataset)
         train, val, test = ({q.image_id for q in annotations.split(name)} for name in ("train", "val", "test"))
         assert (len(train), len(val), len(test)) == (27, 3, 10)
         assert train & val == train & test == val & test == set()
-        assert {q.split for q in load_annotations(dataset, ["train"]).questions} == {"train"}
+        assert {q.split for q in read_annotations(dataset, ["train"]).questions} == {"train"}
         tested += test
     assert sorted(tested) == sorted(f"{i}.png" for i in range(40))
 
@@ -125,7 +125,7 @@ def test_ids_that_come_twice_and_training_questions_without_an_answer_are_refuse
         annotations = Annotations(questions=questions, images={"a": Path("a.png")})
         row = replace(BENCHMARKS["jsonl"], reader=lambda dataset, splits: annotations)
         monkeypatch.setitem(BENCHMARKS, "jsonl", row)
-        load_annotations(JsonlDataset())
+        read_annotations(JsonlDataset())
 
     first = Question(question_id="1", image_id="a", question="?", split="train", human_answers=("red",))
     with pytest.raises(UserError, match="jsonl: the question id '1' comes twice, in train and in test"):

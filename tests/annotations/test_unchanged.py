@@ -7,7 +7,7 @@ import pytest
 
 from tests.official import draw_visdial
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import DaquarDataset, Dataset, EasyVqaDataset, JsonlDataset, VisdialDataset
 from vqa_rnn.files import file_hash
 
@@ -26,7 +26,7 @@ def visdial(folder: Path) -> VisdialDataset:
 
 
 def hashes_of(dataset: Dataset) -> dict[str, str]:
-    return hash_files(dataset, load_annotations(dataset, ["train", "val"]).files)
+    return hash_files(dataset, read_annotations(dataset, ["train", "val"]).files)
 
 
 def test_names_are_relative_to_the_data_set(daquar: DaquarDataset, tmp_path: Path):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from vqa_rnn.annotations.visdial import check_dense, read_dense, read_ranks, read_visdial
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import VisdialDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import SPLITS, Annotations, Question, Round
@@ -265,13 +265,13 @@ def test_files_may_have_names_of_their_own(tmp_path: Path):
         shutil.move(tmp_path / f"visdial_1.0_{split}.json", tmp_path / f"{split}.json")
         names[f"{split}_file"] = f"{split}.json"
     shutil.move(tmp_path / "visdial_1.0_val_dense_annotations.json", tmp_path / "dense.json")
-    annotations = load_annotations(VisdialDataset(root=tmp_path, val_dense_file="dense.json", **names))
+    annotations = read_annotations(VisdialDataset(root=tmp_path, val_dense_file="dense.json", **names))
     assert len(annotations.questions) == 8
     assert sum(bool(question.relevance) for question in annotations.questions) == 2
 
 
 def test_a_missing_test_file_leaves_the_split_empty_and_missing_relevance_is_none(tmp_path: Path):
-    annotations = load_annotations(put(tmp_path, test=None, dense=None))
+    annotations = read_annotations(put(tmp_path, test=None, dense=None))
     assert [len(annotations.split(split)) for split in SPLITS] == [3, 3, 0]
     assert not any(question.relevance for question in annotations.questions)
 
@@ -284,7 +284,7 @@ def test_a_missing_training_or_validation_file_is_an_error(tmp_path: Path, split
     assert "vqa-rnn datasets download visdial" in message
     assert f"dataset.{split}_file" in message
     with pytest.raises(UserError, match="no VisDial dialogs"):
-        load_annotations(dataset)
+        read_annotations(dataset)
 
 
 @pytest.mark.parametrize("option", ["test_file", "val_dense_file", "test_dense_file", "train_dense_file"])
@@ -295,9 +295,9 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path, option: str):
 
 def test_only_the_files_of_the_splits_asked_for_are_opened(tmp_path: Path):
     dataset = put(tmp_path, test=b"garbage")
-    assert len(load_annotations(dataset, ["train", "val"]).questions) == 6
+    assert len(read_annotations(dataset, ["train", "val"]).questions) == 6
     with pytest.raises(UserError, match="not valid JSON"):
-        load_annotations(dataset, ["test"])
+        read_annotations(dataset, ["test"])
 
 
 FIRST = "data/dialogs/0/dialog/0"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.annotations.mutations import mutations
 from vqa_rnn.annotations.vqa import read_questions_and_answers, read_vqa
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import VqaDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import SPLITS, Annotations, Question, Split
@@ -127,8 +127,8 @@ def test_the_splits_are_those_of_the_files(tmp_path: Path):
         ("val", "458752001"),
         ("val", "262148000"),
     ]
-    assert {q.split for q in load_annotations(dataset, ["train"]).questions} == {"train"}
-    assert load_annotations(dataset, ["train"]).images == {"9": tmp_path / "train2014" / "COCO_train2014_000000000009.jpg"}
+    assert {q.split for q in read_annotations(dataset, ["train"]).questions} == {"train"}
+    assert read_annotations(dataset, ["train"]).images == {"9": tmp_path / "train2014" / "COCO_train2014_000000000009.jpg"}
 
 
 @pytest.mark.parametrize("test_split", ["test2015", "test-dev2015"])

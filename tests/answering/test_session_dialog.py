@@ -12,7 +12,7 @@ from tests.official import draw_visdial
 from tests.test_recipes import SMALL
 from vqa_rnn.answering.candidates import read_choices
 from vqa_rnn.answering.session import Session
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.evaluate import measure
@@ -50,7 +50,7 @@ def visdial_config(path: Path, *options: str) -> Config:
 def session(talker: Run) -> Session:
     """Looking at a green square, picture 3, that is called Dora."""
     session = Session(talker.path)
-    session.set_image(picture(talker, 3))
+    session.see(picture(talker, 3))
     session.set_caption("this is dora")
     return session
 
@@ -70,15 +70,15 @@ def test_asking_gives_the_evaluators_answers(visdial: Path, history: str, head: 
     config = visdial_config(visdial, f"model.history.name={history}", f"model.head.name={head}", f"run.name={history}")
     run = train(config)
     measured = measure(run, "val", with_floors=False)
-    images = load_annotations(config.dataset, ["val"]).images
+    images = read_annotations(config.dataset, ["val"]).images
     session = Session(run.path)
     assert session.is_dialog
     for question in measured.questions:
         if question.round_index == 0:
-            session.set_image(images[question.image_id])
+            session.see(images[question.image_id])
             session.set_caption(question.caption or "")
         assert (session.caption, session.rounds) == (question.caption, question.history)
-        answers = session.ask(question.question, question.choices, top=100).answers
+        answers = session.ask(question.question, choices=question.choices, top=100).answers
         expected = measured.predictions[question.question_id]
         assert expected.ranks is not None
         assert [text for text, _ in answers] == [question.choices[i] for i in np.argsort(expected.ranks)]
@@ -91,7 +91,7 @@ def test_a_classifier_gives_the_evaluators_answers(talker: Run) -> None:
     measured = measure(talker, "val", with_floors=False)
     session = Session(talker.path)
     for question in measured.questions:
-        session.set_image(talker.config.dataset.path.parent / question.image_id)  # type: ignore[union-attr]
+        session.see(talker.config.dataset.path.parent / question.image_id)  # type: ignore[union-attr]
         session.set_caption(question.caption or "")
         for turn in question.history:
             session.ask(turn.question)
@@ -106,14 +106,14 @@ def test_a_classifier_gives_the_evaluators_answers(talker: Run) -> None:
 def test_a_generative_model_writes_where_it_has_no_choices(visdial: Path) -> None:
     config = visdial_config(visdial, "model.history.name=memory", "model.head.name=generative", "run.name=writes")
     session = Session(train(config).path)
-    question = load_annotations(config.dataset, ["val"]).questions[0]
-    session.set_image(load_annotations(config.dataset, ["val"]).images[question.image_id])
+    question = read_annotations(config.dataset, ["val"]).questions[0]
+    session.see(read_annotations(config.dataset, ["val"]).images[question.image_id])
     assert not session.needs_choices
     [(written, probability)] = session.ask(question.question).answers
     assert written
     assert 0 < probability < 1
     assert session.rounds == (Round(question.question, written),)
-    chosen = session.ask(question.question, ("yes", "no")).answers
+    chosen = session.ask(question.question, choices=("yes", "no")).answers
     assert sum(p for _, p in chosen) == pytest.approx(1)
 
 
@@ -153,18 +153,18 @@ def test_undo_is_as_if_it_had_not_been_asked(session: Session) -> None:
 def test_reset_forgets_the_rounds_alone(session: Session) -> None:
     first = session.ask(SHAPE).answers
     session.ask(COLOUR)
-    path = session.image_path
+    path = session.image
     session.reset()
-    assert (session.image_path, session.caption, session.rounds) == (path, "this is dora", ())
+    assert (session.image, session.caption, session.rounds) == (path, "this is dora", ())
     assert session.ask(SHAPE).answers == first
 
 
 def test_another_image_is_another_dialog(session: Session, talker: Run) -> None:
     session.ask(COLOUR)
     with pytest.raises(UserError, match="no image at"):
-        session.set_image(Path("nowhere.png"))
+        session.see(Path("nowhere.png"))
     assert (session.caption, len(session.rounds)) == ("this is dora", 1)
-    session.set_image(picture(talker, 0))
+    session.see(picture(talker, 0))
     assert (session.caption, session.rounds) == (None, ())
 
 
@@ -173,7 +173,7 @@ def test_a_question_that_is_refused_leaves_no_round(session: Session) -> None:
     said = session.rounds
     for question, choices in (("?", ()), (SHAPE, ("circle",)), (SHAPE, ("cat", "dog"))):
         with pytest.raises(UserError):
-            session.ask(question, choices)
+            session.ask(question, choices=choices)
     with pytest.raises(UserError, match="the answer is empty"):
         session.correct("  ")
     assert session.rounds == said
@@ -191,7 +191,7 @@ def test_a_model_without_history_keeps_none(features: Path) -> None:
     assert not session.is_dialog
     with pytest.raises(UserError, match="answers every question by itself"):
         session.set_caption("a shape")
-    session.set_image(draw(Path("red.png"), "red"))
+    session.see(draw(Path("red.png"), "red"))
     first = session.ask(COLOUR).answers
     assert session.ask(COLOUR).answers == first
     assert session.rounds == ()

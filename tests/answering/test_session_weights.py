@@ -48,7 +48,7 @@ def test_a_file_of_the_weights_serves_where_the_hub_is_out_of_reach(run: Run, mo
     with pytest.raises(UserError, match="cannot get resnet50: no network"):
         Session(run.path)
     session = Session(run.path, "weights.pth")
-    session.set_image(Path("images/0.png"))
+    session.see(Path("images/0.png"))
     assert session.ask("What colour is it?").answers
     store = store_of_config(run.config, {})
     (row,) = [row for image, row in store.row_of.items() if image.endswith("0.png")]

@@ -147,7 +147,7 @@ def test_every_precision_trains_and_the_run_answers_on_the_gpu(features: Path, p
     assert run.precision == ("bfloat16" if precision == "auto" else precision)
     assert evaluate(run.path, "val")["metrics"]["accuracy"] > 0.5
     session = Session(run.path)
-    session.set_image(draw(tmp_path / "one.png", "red"))
+    session.see(draw(tmp_path / "one.png", "red"))
     answer = session.ask("what colour is it?")
     assert next(load_model(run, session._device).parameters()).is_cuda
     assert sum(probability for _, probability in answer.answers) == pytest.approx(1, abs=1e-3)

@@ -17,6 +17,7 @@ from rich.text import Text
 from vqa_rnn.answering.candidates import read_choices
 from vqa_rnn.answering.session import Answer, Session
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.images import ImageSource, name_of
 from vqa_rnn.records import Round
 
 MOST_LISTED = 8  # texts in one line
@@ -98,7 +99,9 @@ def show_answer(answer: Answer, console: Console) -> None:
         bar = "█" * round(30 * probability)
         _print(console, f"  {text:<{width}}  {100 * probability:6.2f}%  {bar}")
     if answer.unknown_words:
-        _print(console, f"  (words that training never met: {_quoted(answer.unknown_words)})", style="yellow")
+        near = {word: f" (did you mean '{known}'?)" for word, known in zip(answer.unknown_words, answer.nearest_words, strict=False) if known}
+        words = _listed([f"'{word}'{near.get(word, '')}" for word in answer.unknown_words])
+        _print(console, f"  (words that training never met: {words})", style="yellow")
     if answer.outside_vocabulary:
         _print(console, f"  (answers this model cannot give: {_quoted(answer.outside_vocabulary)})", style="yellow")
 
@@ -129,12 +132,16 @@ def _reader() -> Callable[[str], str]:
 
 def _invitation(session: Session) -> str:
     """The image and, in a dialog, which round comes next."""
-    image = session.image_path.name if session.image_path else "no image" if session.sees_images else "text alone"
+    image = _shown_name(session.image) if session.image is not None else "no image" if session.sees_images else "text alone"
     return f"{image}, round {len(session.rounds) + 1}> " if session.is_dialog else f"{image}> "
 
 
+def _shown_name(image: ImageSource) -> str:
+    return Path(image).name if isinstance(image, str | Path) else name_of(image)
+
+
 def _ask(prompt: _Prompt, question: str) -> None:
-    show_answer(prompt.session.ask(question, prompt.choices, prompt.top), prompt.console)
+    show_answer(prompt.session.ask(question, choices=prompt.choices, top=prompt.top), prompt.console)
 
 
 def _obey(prompt: _Prompt, line: str) -> None:
@@ -162,7 +169,7 @@ def _help(prompt: _Prompt, rest: str) -> None:
 def _image(prompt: _Prompt, rest: str) -> None:
     if not rest:
         raise UserError("give a file: /image photo.jpg")
-    prompt.session.set_image(_path(rest))
+    prompt.session.see(_path(rest))
     if prompt.session.is_dialog:
         prompt.say("a new dialog")
 

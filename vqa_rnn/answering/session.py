@@ -3,14 +3,17 @@
 A dialog model remembers what was said about the image: each question is asked after a caption and the rounds before it.
 """
 
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vqa_rnn.answering.calibration import read_calibration
 from vqa_rnn.answers import AnswerVocabulary, fold_answer
@@ -23,7 +26,9 @@ from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.extractor import Extractor, open_extractor
+from vqa_rnn.features.images import ImageSource, name_of
 from vqa_rnn.models.decoding import beam_search
+from vqa_rnn.models.model import Encoded, grid_boxes
 from vqa_rnn.records import Question, Round, is_empty
 from vqa_rnn.text import same_words
 
@@ -35,19 +40,58 @@ class Answer:
     """An answer to one question.
 
     Attributes:
+        question: The question.
         answers: Answers with their probabilities, the best first; a text that the model wrote stands alone.
         unknown_words: Words that the model read and training never met: of the question, what was said before, the choices.
+        nearest_words: For each of them a word of training that is written nearly the same, or None.
         outside_vocabulary: Choices that a classifier cannot give, since no training question had them as its answer.
         seconds: From the question to the answer.
         is_sure: Whether the best answer is as probable as it must be (``vqa-rnn calibrate``); a run that was not calibrated is
             always sure.
+        image: The image, or None where the model reads text alone.
+        maps: (looks, K) float32, how much each look of the attention saw of each region; None without attention.
+        boxes: (K, 4) float32 x1 y1 x2 y2 as fractions of the image, where the regions lie; None where that is not known.
     """
 
+    question: str
     answers: tuple[tuple[str, float], ...]
     unknown_words: tuple[str, ...]
+    nearest_words: tuple[str | None, ...]
     outside_vocabulary: tuple[str, ...]
     seconds: float
     is_sure: bool = True
+    image: ImageSource | None = field(default=None, repr=False, compare=False)
+    maps: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    boxes: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def best(self) -> str:
+        """The best answer."""
+        return self.answers[0][0]
+
+    @property
+    def probability(self) -> float:
+        """Of the best answer."""
+        return self.answers[0][1]
+
+    def __str__(self) -> str:
+        return self.best
+
+
+def load(path: str | Path, weights: str | None = None) -> "Session":
+    """Open a trained model to ask it.
+
+    Args:
+        path: The run folder.
+        weights: The backbone's weights, where they lie elsewhere than in training.
+
+    Returns:
+        The session.
+
+    Raises:
+        UserError: The run or the backbone's weights are missing, or the backbone is not the one of training.
+    """
+    return Session(path, weights)
 
 
 class Session:
@@ -55,12 +99,12 @@ class Session:
 
     Attributes:
         run: The run folder.
-        image_path: The image, or None before the first.
+        image: The image, or None before the first.
         caption: The sentence about the image that opens the dialog, or None.
         rounds: What was asked about the image and answered, in order; empty where the model is not a dialog model.
     """
 
-    def __init__(self, path: Path, weights: str | None = None) -> None:
+    def __init__(self, path: str | Path, weights: str | None = None) -> None:
         """Open a run.
 
         Args:
@@ -85,7 +129,7 @@ class Session:
         self._model = load_model(self.run, self._device)
         self._calibration = read_calibration(self.run)
         self._extractor = _open_extractor(self.run, weights, self._device) if self.sees_images else None
-        self.image_path: Path | None = None
+        self.image: ImageSource | None = None
         self.caption: str | None = None
         self.rounds: tuple[Round, ...] = ()
         self._features = None if self.sees_images else MemoryFeatures(np.zeros((1, 1, 1), dtype=np.float32))
@@ -105,21 +149,22 @@ class Session:
         """Whether the model can only choose among candidates, and has no answers of its own."""
         return self.run.config.model.head.name not in ("classifier", "generative")
 
-    def set_image(self, path: Path) -> None:
+    def see(self, image: ImageSource) -> None:
         """Look at an image; its features are kept until the next, and a new dialog begins, without a caption.
 
         Args:
-            path: The image file.
+            image: A file's path, its bytes, an image of Pillow, or an array: (height, width) or (height, width, 3 or 4), of
+                uint8 or of floats from 0 to 1.
 
         Raises:
             UserError: It cannot be read, or the model sees none; the image before stays, and its dialog.
         """
         if self._extractor is None:
             raise UserError(f"{self.run.path} reads text alone (features.library=none): leave the image out")
-        (regions,) = self._extractor.extract([self._extractor.transform.prepare(path)])
-        self._extractor.check(regions.features, path)
+        (regions,) = self._extractor.extract([self._extractor.transform.prepare(image)])
+        self._extractor.check(regions.features, name_of(image))
         boxes = regions.columns["boxes"][None] if "boxes" in regions.columns else None
-        self.image_path, self._features = path, MemoryFeatures(regions.features[None], boxes)
+        self.image, self._features = image, MemoryFeatures(regions.features[None], boxes)
         self.caption, self.rounds = None, ()
 
     def set_caption(self, text: str) -> None:
@@ -188,20 +233,61 @@ class Session:
                 f"{self.run.path} answers every question by itself (model.history.name=none): it keeps no caption and no rounds"
             )
 
-    def ask(self, question: str, choices: Sequence[str] = (), top: int = 5) -> Answer:
-        """Answer a question about the image. A dialog model keeps question and best answer as a round.
+    @overload
+    def ask(
+        self,
+        question: str,
+        /,
+        *,
+        choices: Sequence[str] | None = ...,
+        history: Sequence[tuple[str, str]] | None = ...,
+        top: int = ...,
+    ) -> Answer: ...
+
+    @overload
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        /,
+        *,
+        choices: Sequence[str] | None = ...,
+        history: Sequence[tuple[str, str]] | None = ...,
+        top: int = ...,
+    ) -> Answer: ...
+
+    def ask(
+        self,
+        *asked: ImageSource,
+        choices: Sequence[str] | None = None,
+        history: Sequence[tuple[str, str]] | None = None,
+        top: int = 5,
+    ) -> Answer:
+        """Answer a question about an image. A dialog model keeps question and best answer as a round.
 
         Args:
-            question: The question.
+            *asked: The question, about the image that was seen last; or an image as ``see`` takes it, and the question.
             choices: Candidate answers; needed by a model with a choice head. Without them a generative head writes its answer.
+            history: For a dialog model, earlier questions with their answers, in place of the rounds so far.
             top: How many answers to give, at most.
 
         Returns:
             The answer.
 
         Raises:
-            UserError: There is no image yet, the question is empty, or the choices do not fit the model.
+            UserError: There is no image yet or it cannot be read, the question is empty, or the choices or the history do not
+                fit the model.
+            TypeError: There is no question, or more than an image and a question.
         """
+        *images, question = asked or (None,)
+        if len(images) > 1 or not isinstance(question, str):
+            raise TypeError("ask takes a question, or an image and a question")
+        for image in images:
+            self.see(image)
+        if history is not None:
+            self.check_dialog()
+            self.rounds = tuple(Round(*turn) for turn in history)
+        choices = tuple(choices or ())
         self._check_image()
         for text in (question, *choices):
             _check_text(text)
@@ -212,12 +298,12 @@ class Session:
         outside: tuple[str, ...] = ()
         if self.run.config.model.head.name == "classifier":
             record = self._record(question, ())  # it does not read the choices
-            answers, outside = self._classify(record, choices)
+            answers, outside, maps = self._classify(record, choices)
         else:
             record = self._record(question, choices)
-            answers = self._choose(record) if choices else self._write(record)
+            answers, maps = self._choose(record) if choices else self._write(record)
         read = (*record.facts, question, *record.choices)
-        unknown = [word for text in read for word in self.run.tokenizer.unknown_words(text)]
+        unknown = tuple(dict.fromkeys(word for text in read for word in self.run.tokenizer.unknown_words(text)))
         answers.sort(key=lambda pair: -pair[1])
         if self.is_dialog:
             self.rounds = (*self.rounds, Round(question.strip(), answers[0][0]))
@@ -225,7 +311,18 @@ class Session:
         # a classifier's probabilities among choices are not those that were calibrated
         judged = not (choices and self.run.config.model.head.name == "classifier")
         is_sure = not judged or answers[0][1] >= self._calibration.threshold
-        return Answer(tuple(answers[:top]), tuple(dict.fromkeys(unknown)), tuple(outside), seconds, is_sure)
+        return Answer(
+            question=question,
+            answers=tuple(answers[:top]),
+            unknown_words=unknown,
+            nearest_words=tuple(map(self.run.tokenizer.nearest_word, unknown)),
+            outside_vocabulary=tuple(outside),
+            seconds=seconds,
+            is_sure=is_sure,
+            image=self.image,
+            maps=maps,
+            boxes=self._boxes(),
+        )
 
     def check_choices(self, choices: Sequence[str]) -> None:
         """See that the model can choose among answers.
@@ -275,32 +372,55 @@ class Session:
         encoded = encode_questions([question], self.run.tokenizer, AnswerVocabulary([]))
         return make_batch(encoded, np.zeros(1, dtype=np.int64), self._features).to(self._device)
 
-    def _probabilities(self, question: Question) -> list[float]:
-        with torch.inference_mode():
-            logits = self._model(self._batch(question))
-            return self._model.probabilities(logits / self._calibration.temperature)[0].tolist()
+    def _boxes(self) -> NDArray[np.float32] | None:
+        """(K, 4) where the regions of the image lie, where that is known."""
+        if self._features is None or not self.sees_images:
+            return None
+        features, _, boxes = self._features.read(np.zeros(1, dtype=np.int64))
+        if boxes is not None:
+            return boxes[0]
+        num_regions = features.shape[1]
+        is_grid = self.run.config.features.output == "grid" and math.isqrt(num_regions) ** 2 == num_regions
+        return grid_boxes(torch.zeros(1, num_regions, 1))[0].numpy() if is_grid else None
 
-    def _write(self, question: Question) -> list[tuple[str, float]]:
+    def _probabilities(self, question: Question) -> tuple[list[float], NDArray[np.float32] | None]:
+        batch = self._batch(question)
         with torch.inference_mode():
-            written = self._model.write(self._batch(question), partial(beam_search, width=BEAM_WIDTH))
+            encoded = self._model.encode(batch)
+            logits = self._model.answer(encoded, batch)
+            probabilities = self._model.probabilities(logits / self._calibration.temperature)[0].tolist()
+        return probabilities, _first_map(encoded)
+
+    def _write(self, question: Question) -> tuple[list[tuple[str, float]], NDArray[np.float32] | None]:
+        batch = self._batch(question)
+        with torch.inference_mode():
+            written = self._model.write(batch, partial(beam_search, width=BEAM_WIDTH))
+            maps = _first_map(self._model.encode(batch))
         text = self.run.tokenizer.decode(written.tokens[0, : written.lengths[0]].tolist())
-        return [(text, written.log_p[0].exp().item())]
+        return [(text, written.log_p[0].exp().item())], maps
 
-    def _choose(self, question: Question) -> list[tuple[str, float]]:
+    def _choose(self, question: Question) -> tuple[list[tuple[str, float]], NDArray[np.float32] | None]:
         order = choice_order(question.question_id, len(question.choices))
-        return [(question.choices[i], p) for i, p in zip(order, self._probabilities(question), strict=True)]
+        probabilities, maps = self._probabilities(question)
+        return [(question.choices[i], p) for i, p in zip(order, probabilities, strict=True)], maps
 
-    def _classify(self, question: Question, choices: Sequence[str]) -> tuple[list[tuple[str, float]], tuple[str, ...]]:
-        probabilities = self._probabilities(question)
+    def _classify(
+        self, question: Question, choices: Sequence[str]
+    ) -> tuple[list[tuple[str, float]], tuple[str, ...], NDArray[np.float32] | None]:
+        probabilities, maps = self._probabilities(question)
         if not choices:
-            return list(zip(self.run.answers.answers, probabilities, strict=True)), ()
+            return list(zip(self.run.answers.answers, probabilities, strict=True)), (), maps
         classes = {choice: self.run.answers.class_of(choice) for choice in choices}
         outside = tuple(choice for choice, known in classes.items() if known is None)
         if len(outside) == len(choices):
             raise UserError("none of the choices is an answer that this model knows; ask without choices to see some")
         among = {choice: 0.0 if known is None else probabilities[known] for choice, known in classes.items()}
         total = sum(among.values()) or 1.0  # a model may be so sure of another answer that all of these come to 0
-        return [(choice, probability / total) for choice, probability in among.items()], outside
+        return [(choice, probability / total) for choice, probability in among.items()], outside, maps
+
+
+def _first_map(encoded: Encoded) -> NDArray[np.float32] | None:
+    return None if encoded.maps is None else encoded.maps[0].float().cpu().numpy()
 
 
 def _check_text(text: str) -> None:

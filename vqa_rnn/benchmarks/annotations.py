@@ -10,7 +10,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.records import SPLITS, Annotations, Split
 
 
-def load_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Annotations:
+def read_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Annotations:
     """Read the questions of some splits.
 
     The validation split, where the source has none, and the folds are cut by image from the training questions.

@@ -34,7 +34,7 @@ def ask(
         An answer a question.
     """
     session = _open(path, image, weights, caption)
-    return tuple(session.ask(question, choices, top) for question in questions)
+    return tuple(session.ask(question, choices=choices, top=top) for question in questions)
 
 
 def converse(
@@ -75,7 +75,7 @@ def print_answers(questions: Sequence[str], answers: Sequence[Answer]) -> None:
 def _open(path: Path, image: Path | None, weights: str | None, caption: str | None) -> Session:
     session = Session(path, weights)
     if image is not None:
-        session.set_image(image)
+        session.see(image)
     if caption is not None:
         session.set_caption(caption)
     return session

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vqa_rnn.answering.calibration import calibration_path
-from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.answers import Member, answer_with_logits, open_members
 from vqa_rnn.commands.shared import check_questions, check_unchanged, move_run
@@ -71,7 +71,7 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
         raise UserError(f"{path} writes its answers: calibrate is for a classifier or a model that chooses")
     if split in run.config.training.splits:
         raise UserError(f"{path} learned from the {split} questions: probabilities on them say nothing; give another --split")
-    annotations = load_annotations(run.config.dataset, [split])
+    annotations = read_annotations(run.config.dataset, [split])
     check_unchanged(run, annotations, split)
     questions = [question for question in annotations.split(split) if question.human_answers]
     if len(questions) > MOST_QUESTIONS:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vqa_rnn.annotations.implied import implied_questions
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.answers import answer_questions, open_members
 from vqa_rnn.commands.shared import check_questions, check_unchanged, move_run
@@ -52,7 +52,7 @@ def consistency(path: Path, split: Split = "val", overrides: Sequence[str] = ())
         UserError: No question has implied ones that the run can answer.
     """
     run = move_run(load_run(path), overrides)
-    annotations = load_annotations(run.config.dataset, [split])
+    annotations = read_annotations(run.config.dataset, [split])
     check_unchanged(run, annotations, split)
     questions = annotations.split(split)
     if not questions:

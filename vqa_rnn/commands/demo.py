@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vqa_rnn.answering.session import Answer, Session
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.commands.evaluate import evaluate
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.tables import print_evaluation, print_extraction
@@ -88,13 +88,13 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
 def _ask_three(path: Path) -> list[Asked]:
     """One question of each kind, about three test images."""
     session = Session(path)
-    annotations = load_annotations(session.run.config.dataset, ["test"])
+    annotations = read_annotations(session.run.config.dataset, ["test"])
     asked: list[Asked] = []
     for kind in ("colour", "shape", "yes/no"):
         used = {question.image_id for _, question, _ in asked}
         question = next(q for q in annotations.questions if q.answer_type == kind and q.image_id not in used)
         image = annotations.images[question.image_id]
-        session.set_image(image)
+        session.see(image)
         asked.append((image, question, session.ask(question.question, top=3)))
     return asked
 

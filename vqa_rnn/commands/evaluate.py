@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.answers import all_answers, answer_questions, open_members
 from vqa_rnn.commands.shared import check_questions, check_unchanged, move_run, open_runs
@@ -66,7 +66,7 @@ class Measurement:
 
 
 def evaluate(
-    path: Path, split: Split | None = None, question_only: Path | None = None, overrides: Sequence[str] = ()
+    path: str | Path, split: Split | None = None, question_only: str | Path | None = None, overrides: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Measure a run on a split, and write ``evaluation/SPLIT.json`` and ``evaluation/SPLIT_predictions.json`` into it.
 
@@ -142,7 +142,7 @@ def evaluate_ensemble(paths: Sequence[Path], split: Split | None = None, overrid
 
 def _score_alone(run: Run, measured: Measurement, device: torch.device) -> Scores:
     """The headline scores of one run on the questions of an ensemble."""
-    annotations = load_annotations(run.config.dataset, [measured.split])
+    annotations = read_annotations(run.config.dataset, [measured.split])
     members, _ = open_members([run], measured.questions, annotations, measured.split, device)
     predictions = answer_questions(members, measured.questions, device)
     return BENCHMARKS[measured.benchmark].metrics(measured.questions, predictions)[measured.headline]
@@ -173,7 +173,7 @@ def measure(
             missing.
     """
     config = run.config
-    annotations = load_annotations(config.dataset, [split] if split else ["val", "test"])
+    annotations = read_annotations(config.dataset, [split] if split else ["val", "test"])
     if split is None:
         split = "test" if any(question.human_answers for question in annotations.split("test")) else "val"
     for each in (run, *ensemble):
@@ -204,7 +204,7 @@ def measure(
     if with_floors:
         if any(chance(question) for question in questions):
             floors["chance"] = {next(iter(metrics)): np.array([chance(question) for question in questions])}
-        train = load_annotations(config.dataset, config.training.splits).questions
+        train = read_annotations(config.dataset, config.training.splits).questions
         if not questions[0].choice_regions:  # a box comes once: what was said of others tells nothing
             for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
                 floors[name] = score(answers)
@@ -264,7 +264,7 @@ def _means(metrics: Mapping[str, Scores]) -> dict[str, Any]:
     return {name: float(np.nanmean(scores)) for name, scores in metrics.items() if not np.isnan(scores).all()}
 
 
-def _measure_blind(path: Path, run: Run, measured: Measurement, device: torch.device, overrides: Sequence[str]) -> Scores:
+def _measure_blind(path: str | Path, run: Run, measured: Measurement, device: torch.device, overrides: Sequence[str]) -> Scores:
     other = move_run(load_run(path), overrides)
     if other.config.model.ablate not in ("question_only", "choices_only"):
         raise UserError(

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from vqa_rnn.batch import Batch
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.commands.shared import check_questions, images_of, move_run, open_features, readable_questions, store_of_config
 from vqa_rnn.data.encoding import encode_questions
@@ -109,7 +109,7 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
         )
     if config.model.question.bidirectional:
         raise UserError(f"{path} reads questions in two directions: there is no one end to count from")
-    annotations = load_annotations(config.dataset, ["val"])
+    annotations = read_annotations(config.dataset, ["val"])
     questions: Sequence[Question] = [q for q in annotations.split("val") if q.human_answers]
     if not questions:
         raise UserError(f"{config.dataset.name} has no questions with answers in its val split")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.benchmarks.submissions import submission_text
 from vqa_rnn.commands.answers import answer_questions, open_members
 from vqa_rnn.commands.shared import check_questions, open_runs
@@ -31,7 +31,9 @@ class PredictionReport:
     output: Path
 
 
-def predict(paths: Sequence[Path], split: Split, output: Path, overrides: Sequence[str] = ()) -> PredictionReport:
+def predict(
+    paths: str | Path | Sequence[str | Path], split: Split, output: str | Path, overrides: Sequence[str] = ()
+) -> PredictionReport:
     """Answer all questions of a split and write them as the benchmark's official evaluation reads them.
 
     Args:
@@ -47,15 +49,16 @@ def predict(paths: Sequence[Path], split: Split, output: Path, overrides: Sequen
         UserError: The split is empty, features are missing, runs do not answer the same questions, or the file is a folder or
             cannot be written.
     """
+    output = Path(output)
     if not output.name or output.is_dir():
         raise UserError(f"--output {output} is a folder: give the name of a file")
-    runs = open_runs(paths, overrides)
+    runs = open_runs([paths] if isinstance(paths, str | Path) else paths, overrides)
     run = runs[0]
     dataset = run.config.dataset.with_all_questions()
-    annotations = load_annotations(dataset, [split])
+    annotations = read_annotations(dataset, [split])
     questions = annotations.split(split)
     if not questions:
-        others = [other for other in SPLITS if other != split and load_annotations(dataset, [other]).split(other)]
+        others = [other for other in SPLITS if other != split and read_annotations(dataset, [other]).split(other)]
         advice = f"give --split {' or '.join(others)}" if others else "are its files there?"
         raise UserError(f"{dataset.name} has no questions in its {split} split: {advice}")
     for each in runs:

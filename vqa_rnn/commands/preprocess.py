@@ -5,7 +5,7 @@ import os
 
 from preprocessing.extract_features import ExtractionReport, extract_features
 from vqa_rnn.annotations.mirrored import with_mirrored
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import Config
 from vqa_rnn.engines import launched, launched_here, own_device
 from vqa_rnn.features.store.parts import Share
@@ -28,7 +28,7 @@ def preprocess(config: Config, *, check_images: bool = False) -> ExtractionRepor
     Returns:
         What was done.
     """
-    annotations = load_annotations(config.dataset.with_all_questions())
+    annotations = read_annotations(config.dataset.with_all_questions())
     _warn_of_shared_images(annotations)
     if config.training.mirror:
         # of validation, and of the fold for testing, as a refit or another fold trains on them

@@ -45,7 +45,7 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
     return dataclasses.replace(run, config=changed)
 
 
-def open_runs(paths: Sequence[Path], overrides: Sequence[str]) -> list[Run]:
+def open_runs(paths: Sequence[str | Path], overrides: Sequence[str]) -> list[Run]:
     """Open a run, or those of an ensemble.
 
     Args:
@@ -58,7 +58,7 @@ def open_runs(paths: Sequence[Path], overrides: Sequence[str]) -> list[Run]:
     Raises:
         UserError: One comes twice, or is of other questions than the first.
     """
-    if len({path.resolve() for path in paths}) < len(paths):
+    if len({Path(path).resolve() for path in paths}) < len(paths):
         raise UserError("a run comes twice: an ensemble needs each once")
     runs = [move_run(load_run(path), overrides) for path in paths]
     for run in runs[1:]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from vqa_rnn.annotations.changing_priors import kind_of, split_by_priors
 from vqa_rnn.answers import most_frequent_answer
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import Config
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
@@ -41,7 +41,7 @@ def split(config: Config, output: Path, test_share: float = 1 / 3, prefix_words:
         raise UserError(f"--output {output}: give the name of a .jsonl file")
     if output.exists():
         raise UserError(f"{output} is there already: delete it, or give another name")
-    annotations = load_annotations(config.dataset, ["train", "val"])
+    annotations = read_annotations(config.dataset, ["train", "val"])
     questions = [question for question in annotations.questions if question.human_answers]
     if any(question.choices or question.choice_regions or question.facts for question in questions):
         raise UserError(f"{config.dataset.name} has choices or dialogs: changing priors are for single, open questions")

@@ -21,7 +21,7 @@ from vqa_rnn.annotations.mirrored import MIRRORED, is_mirrored, with_mirrored
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
 from vqa_rnn.annotations.visual_genome import is_extra
 from vqa_rnn.answers import AnswerVocabulary
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, readable_questions, store_of_config
 from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, RecurrentTextEncoder, TrainingConfig, run_path
@@ -125,7 +125,7 @@ def _prepare(
     run = _run_to_resume(config) if resume else None
     checkpoint = load_checkpoint(run) if run else None
     is_encoded = run is not None and all(run.questions_path(split).is_file() for split in _splits(config))
-    annotations = None if is_encoded else load_annotations(config.dataset, list(NAMES))
+    annotations = None if is_encoded else read_annotations(config.dataset, list(NAMES))
     if annotations is not None and config.training.mirror:
         annotations = with_mirrored(annotations, config.training.splits)
     questions = {} if annotations is None else find_questions(config, annotations)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vqa_rnn.benchmarks import load_annotations
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.commands.shared import images_of, readable_questions, store_of_config
 from vqa_rnn.commands.train import build_vocabularies, encode_splits, find_questions, measure_sizes
 from vqa_rnn.config import Config
@@ -76,7 +76,7 @@ def tune(config: Config, seconds: float = 3.0) -> list[Trial]:
     if not seconds > 0 or math.isinf(seconds):
         raise UserError(f"--seconds {seconds:g}: a time above 0 is needed")
     device = choose_device(config.run.device)
-    annotations = load_annotations(config.dataset.with_all_questions())
+    annotations = read_annotations(config.dataset.with_all_questions())
     trainings = _Trainings(config, annotations, device, seconds)
     trials: list[Trial] = []
     with progress_bar() as progress:

@@ -186,7 +186,7 @@ class Extractor:
         """
         return np.stack([regions.features for regions in self.extract(images)])
 
-    def check(self, features: NDArray[Any], image: Path) -> None:
+    def check(self, features: NDArray[Any], image: str | Path) -> None:
         """See that an image's features can be stored.
 
         Args:

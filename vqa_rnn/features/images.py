@@ -1,17 +1,23 @@
-"""Image files to upright 8-bit RGB."""
+"""Images to upright 8-bit RGB."""
 
 import io
 import logging
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vqa_rnn.config import Intensity
 from vqa_rnn.errors import UserError
 
 log = logging.getLogger("vqa_rnn")
+
+ImageSource = str | Path | bytes | Image.Image | NDArray[Any]
+"""A file's path, its bytes, an image of Pillow, or an array: (height, width) or (height, width, 3 or 4), of uint8 or of floats from
+0 to 1."""
 
 CONSTANT = 128
 _dim_image_is_new = threading.Lock()  # taken once and never given back: threads that read images warn once in all
@@ -29,13 +35,13 @@ _TURNS = {
 
 
 def read_image(
-    path: Path, content: bytes | None = None, intensity: Intensity = "full", smallest_side: int | None = None
+    source: ImageSource, content: bytes | None = None, intensity: Intensity = "full", smallest_side: int | None = None
 ) -> Image.Image:
-    """Read an image file.
+    """Read an image.
 
     Args:
-        path: The file.
-        content: Its bytes, if they were read before.
+        source: Usually a file.
+        content: A file's bytes, if they were read before.
         intensity: What is black and white where pixels have more than 8 bits. ``full``: 0 and the largest value of 16 bits;
             in files of floats 0 and 1, or 0 and 255 if there is a larger value than 1. ``image``: the smallest and largest
             value of this image; an image of one value alone is mid grey.
@@ -46,10 +52,18 @@ def read_image(
         An RGB image, turned as its EXIF data says, on white where it is transparent.
 
     Raises:
-        UserError: The file is missing, is no image, is damaged, or has values outside of the range of ``full``.
+        UserError: The file is missing, is no image, is damaged, or has values outside of the range of ``full``; or an array has
+            another shape or dtype than that of an image.
     """
+    path = name_of(source)
+    if isinstance(source, np.ndarray):
+        source = _of_array(source)
+    if isinstance(source, Image.Image):
+        return _eight_bit_rgb(_upright(source), intensity, path)
+    if isinstance(source, bytes):
+        content = source
     try:
-        with Image.open(io.BytesIO(path.read_bytes() if content is None else content)) as image:
+        with Image.open(io.BytesIO(Path(path).read_bytes() if content is None else content)) as image:
             if smallest_side is not None:
                 image.draft(None, (2 * smallest_side, 2 * smallest_side))  # other formats than JPEG ignore it
             image.load()
@@ -66,13 +80,47 @@ def read_image(
         raise UserError(f"cannot read the image {path}: {reason}") from error
 
 
+def name_of(source: ImageSource) -> str:
+    """What an image is called in messages.
+
+    Args:
+        source: The image.
+
+    Returns:
+        Its path; of one without a path, what it is.
+    """
+    if isinstance(source, str | Path):
+        return str(source)
+    if isinstance(source, bytes):
+        return f"<{len(source):,} bytes>"
+    return "<array>" if isinstance(source, np.ndarray) else "<image>"
+
+
+def _of_array(array: NDArray[Any]) -> Image.Image:
+    height_width, channels = array.shape[:2], array.shape[2:]
+    if len(height_width) < 2 or 0 in height_width or channels not in ((), (1,), (3,), (4,)):
+        raise UserError(
+            f"an array of shape {array.shape} is no image: give (height, width), or (height, width, 3) of colours or 4 with "
+            "transparency"
+        )
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype.kind == "f":
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise UserError("an array of floats is an image where all are from 0 to 1: scale it, or give uint8")
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise UserError(f"an array of {array.dtype} is no image: give uint8, or floats from 0 to 1")
+    return Image.fromarray(array[:, :, 0] if channels == (1,) else array)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     # Only the orientation is read: ImageOps.exif_transpose fails on photos with other EXIF entries that are odd.
     turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if turn is None else image.transpose(turn)
 
 
-def _eight_bit_rgb(image: Image.Image, intensity: Intensity, path: Path) -> Image.Image:
+def _eight_bit_rgb(image: Image.Image, intensity: Intensity, path: str) -> Image.Image:
     """Bring the pixels to RGB. What is transparent shows the white page behind it."""
     if image.mode.startswith("I") or image.mode == "F":
         return _scale_to_eight_bits(image, intensity, path).convert("RGB")
@@ -82,7 +130,7 @@ def _eight_bit_rgb(image: Image.Image, intensity: Intensity, path: Path) -> Imag
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
-def _scale_to_eight_bits(image: Image.Image, intensity: Intensity, path: Path) -> Image.Image:
+def _scale_to_eight_bits(image: Image.Image, intensity: Intensity, path: str) -> Image.Image:
     """Grey of 16 or 32 bits to grey of 8."""
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
@@ -99,7 +147,7 @@ def _scale_to_eight_bits(image: Image.Image, intensity: Intensity, path: Path) -
     return Image.fromarray(grey)
 
 
-def _full_range(mode: str, low: float, high: float, path: Path) -> float:
+def _full_range(mode: str, low: float, high: float, path: str) -> float:
     """The value that is white, where 0 is black.
 
     Floats go to 1 or to 255. Integers are taken for 16 bits, as Pillow opens some files of 16 bits as 32.

@@ -40,7 +40,7 @@ def all_finite(features: NDArray[Any]) -> bool:
     return not ((features.view(np.uint16) & exponent) == exponent).any()
 
 
-def check_features(features: NDArray[Any], image: Path, source: str) -> None:
+def check_features(features: NDArray[Any], image: str | Path, source: str) -> None:
     """See that an image's features can be stored.
 
     Args:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 from vqa_rnn.config import FeaturesConfig, Intensity
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.backbones.base import Preset
-from vqa_rnn.features.images import read_image
+from vqa_rnn.features.images import ImageSource, name_of, read_image
 from vqa_rnn.features.regions import NO_BOXES, WHOLE
 
 
@@ -85,12 +84,12 @@ class Transform:
         )
 
     def prepare(
-        self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None, *, mirror: bool = False
+        self, source: ImageSource, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None, *, mirror: bool = False
     ) -> Image.Image | BoxedImage:
-        """Read an image file and scale it: ``load`` or ``load_boxed``, whichever is wanted.
+        """Read an image and scale it: ``load`` or ``load_boxed``, whichever is wanted.
 
         Args:
-            path: The file.
+            source: Usually a file.
             boxes: (n, 4) x1 y1 x2 y2 in pixels; looked at with ``output=boxes`` only.
             content: The file's bytes, if they were read before.
             mirror: Show it, and its boxes, as a mirror does.
@@ -102,8 +101,8 @@ class Transform:
             UserError: The file cannot be read, or a box does not touch the image.
         """
         if self.box_method is None:
-            return self.load(path, content, mirror=mirror)
-        return self.load_boxed(path, boxes, content, mirror=mirror)
+            return self.load(source, content, mirror=mirror)
+        return self.load_boxed(source, boxes, content, mirror=mirror)
 
     def pack(self, images: Sequence[Image.Image | BoxedImage]) -> Pixels:
         """Lay images out in one piece.
@@ -135,12 +134,12 @@ class Transform:
         views = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         return Pixels(torch.cat([pack.views for pack in packs], out=views), boxes)
 
-    def load(self, path: Path, content: bytes | None = None, *, mirror: bool = False) -> Image.Image:
-        """Read an image file and scale it.
+    def load(self, source: ImageSource, content: bytes | None = None, *, mirror: bool = False) -> Image.Image:
+        """Read an image and scale it.
 
         Args:
-            path: The file.
-            content: Its bytes, if they were read before.
+            source: Usually a file.
+            content: A file's bytes, if they were read before.
             mirror: Show it as a mirror does.
 
         Returns:
@@ -149,18 +148,18 @@ class Transform:
         Raises:
             UserError: The file is missing, is no image, or is damaged.
         """
-        image = read_image(path, content, self.intensity, self._short_side)
+        image = read_image(source, content, self.intensity, self._short_side)
         return self.scale(ImageOps.mirror(image) if mirror else image)
 
     def load_boxed(
-        self, path: Path, boxes: NDArray[np.float32], content: bytes | None = None, *, mirror: bool = False
+        self, source: ImageSource, boxes: NDArray[np.float32], content: bytes | None = None, *, mirror: bool = False
     ) -> BoxedImage:
         """Read an image file and what is needed of the boxes in it.
 
         Args:
-            path: The file.
+            source: Usually a file.
             boxes: (n, 4) x1 y1 x2 y2 in pixels; what lies outside of the image is cut off.
-            content: The file's bytes, if they were read before.
+            content: A file's bytes, if they were read before.
             mirror: Show it, and the boxes, as a mirror does.
 
         Returns:
@@ -169,7 +168,7 @@ class Transform:
         Raises:
             UserError: As ``load``; or a box does not touch the image.
         """
-        image = read_image(path, content, self.intensity)
+        image = read_image(source, content, self.intensity)
         if mirror:
             image, boxes = ImageOps.mirror(image), boxes.copy()
             boxes[:, [0, 2]] = image.width - boxes[:, [2, 0]]
@@ -178,7 +177,7 @@ class Transform:
         if empty.size:
             corners = ", ".join(f"{value:g}" for value in boxes[empty[0]])
             raise UserError(
-                f"a box ({corners}) lies outside of the image {path}, which has {image.width}x{image.height} pixels"
+                f"a box ({corners}) lies outside of the image {name_of(source)}, which has {image.width}x{image.height} pixels"
             )
         views = [self.scale(image)]
         if self.box_method == "crop":

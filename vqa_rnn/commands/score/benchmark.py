@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vqa_rnn.benchmarks import BENCHMARKS, load_annotations
+from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.benchmarks.submissions import read_submission
 from vqa_rnn.commands.score.results import check_ids
 from vqa_rnn.config.files import change_config, validate_config
@@ -43,7 +43,7 @@ def score_benchmark(
             raise UserError(f"vqa-rnn score {name} takes options of the data set, such as dataset.root=…, not '{override}'")
     config = validate_config({"dataset": {"name": name}}, "command line")
     dataset = change_config(config, overrides, ("dataset.",), name).dataset
-    questions = load_annotations(dataset, [split]).split(split)
+    questions = read_annotations(dataset, [split]).split(split)
     if not questions:
         raise UserError(f"{name} has no questions in its {split} split")
     num_withheld = sum(not question.human_answers for question in questions)

@@ -103,7 +103,7 @@ class Detector:
         regions = self.extract(images)
         return lambda: regions
 
-    def check(self, features: NDArray[Any], image: Path) -> None:
+    def check(self, features: NDArray[Any], image: str | Path) -> None:
         """See that an image's features can be stored.
 
         Args:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from torchvision.ops import batched_nms
 
 from vqa_rnn.config import Intensity
 from vqa_rnn.features.backbones.base import State
-from vqa_rnn.features.images import read_image
+from vqa_rnn.features.images import ImageSource, read_image
 from vqa_rnn.features.regions import NO_BOXES
 
 
@@ -74,14 +73,14 @@ class DetectorTransform:
     intensity: Intensity
 
     def prepare(
-        self, path: Path, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None, *, mirror: bool = False
+        self, source: ImageSource, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None, *, mirror: bool = False
     ) -> Any:
-        """Read an image file.
+        """Read an image.
 
         Args:
-            path: The file.
+            source: Usually a file.
             boxes: Are not looked at.
-            content: Its bytes, if they were read before.
+            content: A file's bytes, if they were read before.
             mirror: Show it as a mirror does.
 
         Returns:
@@ -90,7 +89,7 @@ class DetectorTransform:
         Raises:
             UserError: The file is missing, is no image, or is damaged.
         """
-        image = read_image(path, content, self.intensity)
+        image = read_image(source, content, self.intensity)
         return self.convert(ImageOps.mirror(image) if mirror else image)
 
     def pack(self, images: Sequence[Any]) -> list[Any]:

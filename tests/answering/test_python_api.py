@@ -1,0 +1,150 @@
+"""What ``import vqa_rnn`` gives."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vqa_rnn
+from tests.conftest import configure, draw_questions
+from vqa_rnn.answering.session import Session
+from vqa_rnn.checkpoint import Run
+from vqa_rnn.errors import UserError
+
+STUB = Path(vqa_rnn.__file__).with_suffix(".pyi")
+COLOUR = "What colour is it?"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that looks at pictures with attention."""
+    questions = draw_questions(tmp_path_factory.mktemp("api"))
+    config = configure(questions, f"features.store={questions.parent}/features.h5", "training.max_epochs=3")
+    vqa_rnn.preprocess(config)
+    return vqa_rnn.train(config)
+
+
+def picture(run: Run) -> Path:
+    return run.path.parent.parent / "images" / "0.png"
+
+
+def test_every_public_name_is_there_and_documented():
+    listed = [name for node in ast.parse(STUB.read_text()).body if isinstance(node, ast.ImportFrom) for name in node.names]
+    names = {alias.name for alias in listed}
+    assert set(vqa_rnn.__all__) >= names
+    for name in names:
+        part = getattr(vqa_rnn, name)
+        assert name.isupper() or part.__doc__, name
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = vqa_rnn.no_such_name
+
+
+def test_the_import_loads_nothing_heavy():
+    code = "import sys, vqa_rnn; print(sorted({'torch', 'numpy', 'h5py', 'PIL', 'pydantic'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_an_image_may_be_a_path_bytes_a_picture_or_an_array(run: Run):
+    session = vqa_rnn.load(str(run.path))
+    assert isinstance(session, Session)
+    path = picture(run)
+    with Image.open(path) as image:
+        image.load()
+    array = np.asarray(image)
+    expected = session.ask(path, COLOUR)
+    assert expected.best == expected.answers[0][0] == str(expected)
+    assert expected.probability == expected.answers[0][1]
+    for source in (
+        str(path),
+        path.read_bytes(),
+        image,
+        array,
+        array / 255,
+        np.dstack([array, np.full((64, 64), 255, np.uint8)]),
+    ):
+        session.see(source)
+        found = session.ask(COLOUR)
+        assert found.answers == expected.answers
+        assert found.image is source
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), r"an array of shape \(4, 4, 2\) is no image"),
+        (np.zeros(4, np.uint8), r"an array of shape \(4,\) is no image"),
+        (np.zeros((0, 4), np.uint8), "is no image"),
+        (np.full((4, 4), 2.0), "floats is an image where all are from 0 to 1"),
+        (np.full((4, 4), np.nan), "floats is an image where all are from 0 to 1"),
+        (np.zeros((4, 4), np.int64), "an array of int64 is no image: give uint8"),
+        (b"no picture", "<10 bytes> is not an image"),
+        ("nowhere.png", "no image at nowhere.png"),
+    ],
+)
+def test_what_is_no_image_is_refused_and_the_one_before_stays(run: Run, source: object, says: str):
+    session = vqa_rnn.load(run.path)
+    session.see(picture(run))
+    with pytest.raises(UserError, match=says):
+        session.see(source)  # type: ignore[arg-type]
+    assert session.image == picture(run)
+    assert session.ask(COLOUR).answers
+
+
+def test_a_question_comes_alone_or_with_an_image(run: Run):
+    session = vqa_rnn.load(run.path)
+    for asked in ((), (picture(run), COLOUR, COLOUR), (picture(run),)):
+        with pytest.raises(TypeError, match="ask takes a question, or an image and a question"):
+            session.ask(*asked)  # type: ignore[call-overload]
+    assert session.image is None
+
+
+def test_where_it_looked_comes_with_the_answer(run: Run):
+    answer = vqa_rnn.load(run.path).ask(picture(run), COLOUR)
+    assert answer.maps is not None
+    assert answer.boxes is not None
+    assert answer.maps.shape == (1, 16)
+    assert answer.maps.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert answer.boxes.shape == (16, 4)
+    assert answer.boxes[5].tolist() == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_unknown_words_have_their_nearest(run: Run):
+    answer = vqa_rnn.load(run.path).ask(picture(run), "What color is zzz?")
+    assert answer.unknown_words == ("color", "zzz")
+    assert answer.nearest_words == ("colour", None)
+
+
+def test_a_history_in_place_of_the_rounds(talker: Run):
+    session = vqa_rnn.load(talker.path)
+    path = Path(talker.config.dataset.path).parent / "images" / "0.png"
+    answer = session.ask(path, "What did you say last?", history=[("What colour is it?", "blue")])
+    session.see(path)
+    session.rounds = (vqa_rnn.Round("What colour is it?", "blue"),)
+    assert session.ask("What did you say last?").answers == answer.answers
+    assert [turn.question for turn in session.rounds] == ["What colour is it?", "What did you say last?"]
+
+
+def test_a_run_without_history_refuses_one(run: Run):
+    with pytest.raises(UserError, match="answers every question by itself"):
+        vqa_rnn.load(run.path).ask(picture(run), COLOUR, history=[("What is it?", "a cat")])
+
+
+def test_runs_are_measured_by_their_path_as_text(run: Run, tmp_path: Path):
+    assert 0 <= vqa_rnn.evaluate(str(run.path), "val")["metrics"]["accuracy"] <= 1
+    assert vqa_rnn.predict(str(run.path), "val", str(tmp_path / "val.json")).num_questions == 2
+
+
+def test_parts_serve_in_a_model_of_ones_own():
+    encoder = vqa_rnn.RecurrentNetwork("gru", 8, 16)
+    attention = vqa_rnn.TopDownAttention(32, 16, hidden_size=12)
+    fusion = vqa_rnn.ProductFusion(16, 32, hidden_size=10, activation="tanh")
+    words, regions = torch.randn(3, 5, 8), torch.randn(2, 9, 32)
+    _, state = encoder(words, torch.tensor([5, 3, 1]))
+    questions = vqa_rnn.EncodedTexts.without_words(encoder.last_output(state))
+    attended = attention(regions, torch.ones(2, 9, dtype=torch.bool), questions, torch.tensor([0, 1, 1]))
+    assert fusion(attended.question, attended.image, attended.image_index).shape == (3, 10)

@@ -1,0 +1,95 @@
+# The public names, for ``__init__.py``, which loads each when it is first used, and for type checkers.
+
+from .answering.session import Answer, Session, load
+from .benchmarks import read_annotations
+from .checkpoint import Run, load_run
+from .commands.evaluate import evaluate
+from .commands.predict import predict
+from .commands.preprocess import preprocess
+from .commands.train import train
+from .config import Config
+from .config.files import load_config
+from .errors import UserError
+from .features.store import FeatureStore, open_store
+from .models.attention import (
+    ATTENTIONS,
+    Attended,
+    BilinearAttention,
+    CoAttention,
+    GlimpseAttention,
+    MeanPooling,
+    RecurrentAttention,
+    StackedAttention,
+    TopDownAttention,
+)
+from .models.fusion import (
+    FUSIONS,
+    BlockFusion,
+    CompactFusion,
+    ConcatFusion,
+    FactorisedFusion,
+    GatedFusion,
+    LowRankFusion,
+    MutanFusion,
+    ProductFusion,
+    SumFusion,
+    TuckerFusion,
+)
+from .models.reasoning import REASONING, Film, Mac, Mcan, Reasoned, RelationNetwork, WordAttention
+from .models.text_encoder import EncodedTexts
+from .records import Annotations, Prediction, Question, Round
+from .rnn import CELLS, Cell, RecurrentNetwork
+
+__version__: str
+__all__ = [
+    "ATTENTIONS",
+    "CELLS",
+    "FUSIONS",
+    "REASONING",
+    "Annotations",
+    "Answer",
+    "Attended",
+    "BilinearAttention",
+    "BlockFusion",
+    "Cell",
+    "CoAttention",
+    "CompactFusion",
+    "ConcatFusion",
+    "Config",
+    "EncodedTexts",
+    "FactorisedFusion",
+    "FeatureStore",
+    "Film",
+    "GatedFusion",
+    "GlimpseAttention",
+    "LowRankFusion",
+    "Mac",
+    "Mcan",
+    "MeanPooling",
+    "MutanFusion",
+    "Prediction",
+    "ProductFusion",
+    "Question",
+    "Reasoned",
+    "RecurrentAttention",
+    "RecurrentNetwork",
+    "RelationNetwork",
+    "Round",
+    "Run",
+    "Session",
+    "StackedAttention",
+    "SumFusion",
+    "TopDownAttention",
+    "TuckerFusion",
+    "UserError",
+    "WordAttention",
+    "evaluate",
+    "load",
+    "load_config",
+    "load_run",
+    "open_store",
+    "predict",
+    "preprocess",
+    "read_annotations",
+    "train",
+]
