@@ -1,6 +1,8 @@
 """The demo, whole but for the number of epochs."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,13 @@ def test_demo(short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"answers", "is_sure", "seconds"}
     assert answer["answers"][0]["answer"] == "red"
+
+    shutil.copy(image, "some.png")
+    (block,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), flags=re.DOTALL)
+    exec(block, {})
+    assert capsys.readouterr().out.startswith("red ")
+    with Image.open("where.png") as picture:
+        assert picture.height > picture.width
 
     assert main(["demo"]) == 2
     assert capsys.readouterr().err.startswith("error: runs/demo exists")

@@ -1,6 +1,8 @@
 # The public names, for ``__init__.py``, which loads each when it is first used, and for type checkers.
 
-from .answering.session import Answer, Session, load
+from .answering.answer import Answer
+from .answering.pictures import draw
+from .answering.session import Session, load
 from .benchmarks import read_annotations
 from .checkpoint import Run, load_run
 from .commands.evaluate import evaluate
@@ -83,6 +85,7 @@ __all__ = [
     "TuckerFusion",
     "UserError",
     "WordAttention",
+    "draw",
     "evaluate",
     "load",
     "load_config",

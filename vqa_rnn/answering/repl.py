@@ -14,8 +14,9 @@ from prompt_toolkit.history import InMemoryHistory
 from rich.console import Console
 from rich.text import Text
 
+from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.candidates import read_choices
-from vqa_rnn.answering.session import Answer, Session
+from vqa_rnn.answering.session import Session
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource, name_of
 from vqa_rnn.records import Round
@@ -99,7 +100,11 @@ def show_answer(answer: Answer, console: Console) -> None:
         bar = "█" * round(30 * probability)
         _print(console, f"  {text:<{width}}  {100 * probability:6.2f}%  {bar}")
     if answer.unknown_words:
-        near = {word: f" (did you mean '{known}'?)" for word, known in zip(answer.unknown_words, answer.nearest_words, strict=False) if known}
+        near = {
+            word: f" (did you mean '{known}'?)"
+            for word, known in zip(answer.unknown_words, answer.nearest_words, strict=False)
+            if known
+        }
         words = _listed([f"'{word}'{near.get(word, '')}" for word in answer.unknown_words])
         _print(console, f"  (words that training never met: {words})", style="yellow")
     if answer.outside_vocabulary:

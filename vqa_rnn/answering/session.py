@@ -6,7 +6,6 @@ A dialog model remembers what was said about the image: each question is asked a
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import overload
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.calibration import read_calibration
 from vqa_rnn.answers import AnswerVocabulary, fold_answer
 from vqa_rnn.batch import Batch
@@ -26,56 +26,14 @@ from vqa_rnn.data.sources import MemoryFeatures
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.extractor import Extractor, open_extractor
-from vqa_rnn.features.images import ImageSource, name_of
+from vqa_rnn.features.images import ImageSource, name_of, read_image
+from vqa_rnn.features.transform import Transform
 from vqa_rnn.models.decoding import beam_search
 from vqa_rnn.models.model import Encoded, grid_boxes
 from vqa_rnn.records import Question, Round, is_empty
 from vqa_rnn.text import same_words
 
 BEAM_WIDTH = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer to one question.
-
-    Attributes:
-        question: The question.
-        answers: Answers with their probabilities, the best first; a text that the model wrote stands alone.
-        unknown_words: Words that the model read and training never met: of the question, what was said before, the choices.
-        nearest_words: For each of them a word of training that is written nearly the same, or None.
-        outside_vocabulary: Choices that a classifier cannot give, since no training question had them as its answer.
-        seconds: From the question to the answer.
-        is_sure: Whether the best answer is as probable as it must be (``vqa-rnn calibrate``); a run that was not calibrated is
-            always sure.
-        image: The image, or None where the model reads text alone.
-        maps: (looks, K) float32, how much each look of the attention saw of each region; None without attention.
-        boxes: (K, 4) float32 x1 y1 x2 y2 as fractions of the image, where the regions lie; None where that is not known.
-    """
-
-    question: str
-    answers: tuple[tuple[str, float], ...]
-    unknown_words: tuple[str, ...]
-    nearest_words: tuple[str | None, ...]
-    outside_vocabulary: tuple[str, ...]
-    seconds: float
-    is_sure: bool = True
-    image: ImageSource | None = field(default=None, repr=False, compare=False)
-    maps: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
-    boxes: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def best(self) -> str:
-        """The best answer."""
-        return self.answers[0][0]
-
-    @property
-    def probability(self) -> float:
-        """Of the best answer."""
-        return self.answers[0][1]
-
-    def __str__(self) -> str:
-        return self.best
 
 
 def load(path: str | Path, weights: str | None = None) -> "Session":
@@ -374,14 +332,20 @@ class Session:
 
     def _boxes(self) -> NDArray[np.float32] | None:
         """(K, 4) where the regions of the image lie, where that is known."""
-        if self._features is None or not self.sees_images:
+        if self._features is None or self.image is None or self._extractor is None:
             return None
         features, _, boxes = self._features.read(np.zeros(1, dtype=np.int64))
         if boxes is not None:
             return boxes[0]
         num_regions = features.shape[1]
         is_grid = self.run.config.features.output == "grid" and math.isqrt(num_regions) ** 2 == num_regions
-        return grid_boxes(torch.zeros(1, num_regions, 1))[0].numpy() if is_grid else None
+        if not is_grid:
+            return None
+        boxes = grid_boxes(torch.zeros(1, num_regions, 1))[0].numpy()
+        transform = self._extractor.transform
+        if not isinstance(transform, Transform) or transform.resize == "squash":
+            return boxes
+        return transform.in_image(boxes, *read_image(self.image, intensity=transform.intensity).size)
 
     def _probabilities(self, question: Question) -> tuple[list[float], NDArray[np.float32] | None]:
         batch = self._batch(question)

@@ -6,8 +6,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.repl import run_repl, show_answer
-from vqa_rnn.answering.session import Answer, Session
+from vqa_rnn.answering.session import Session
 
 
 def ask(

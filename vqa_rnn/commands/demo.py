@@ -1,19 +1,14 @@
 """``vqa-rnn demo``: easy-VQA from images to answers."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot
-from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 
-from vqa_rnn.answering.session import Answer, Session
+from vqa_rnn.answering.answer import Answer
+from vqa_rnn.answering.pictures import draw
+from vqa_rnn.answering.session import Session
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.commands.evaluate import evaluate
 from vqa_rnn.commands.preprocess import preprocess
@@ -22,7 +17,6 @@ from vqa_rnn.commands.train import train
 from vqa_rnn.config import run_path
 from vqa_rnn.config.files import load_config
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import atomic_path
 from vqa_rnn.records import Question
 
 Asked = tuple[Path, Question, Answer]
@@ -72,7 +66,7 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
         text, probability = answer.answers[0]
         console.print(f"  {image.name}: {question.question}  [bold]{text}[/bold] ({100 * probability:.1f}%)", highlight=False)
     picture = folder / "demo.png"
-    _draw(asked, picture)
+    draw([answer for _, _, answer in asked], picture)
     image = asked[0][0]
     say(
         f"Done. The pictures with their answers are in {picture}. Try next:\n"
@@ -97,21 +91,3 @@ def _ask_three(path: Path) -> list[Asked]:
         session.see(image)
         asked.append((image, question, session.ask(question.question, top=3)))
     return asked
-
-
-def _draw(asked: Sequence[Asked], path: Path) -> None:
-    figure, axes = pyplot.subplots(2, len(asked), figsize=(3.6 * len(asked), 4.6), height_ratios=(3, 1))
-    for (image, question, answer), (above, below) in zip(asked, axes.T, strict=True):
-        above.imshow(Image.open(image).convert("RGB"), interpolation="nearest")
-        above.set_title(question.question, fontsize=11)
-        above.axis("off")
-        texts = [text for text, _ in reversed(answer.answers)]
-        below.barh(texts, [100 * probability for _, probability in reversed(answer.answers)], color="#4472a8")
-        below.set_xlim(0, 100)
-        below.set_xticks([0, 50, 100], ["0", "50", "100%"])
-        below.tick_params(labelsize=9)
-        below.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)

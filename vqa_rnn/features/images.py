@@ -16,8 +16,8 @@ from vqa_rnn.errors import UserError
 log = logging.getLogger("vqa_rnn")
 
 ImageSource = str | Path | bytes | Image.Image | NDArray[Any]
-"""A file's path, its bytes, an image of Pillow, or an array: (height, width) or (height, width, 3 or 4), of uint8 or of floats from
-0 to 1."""
+"""A file's path, its bytes, an image of Pillow, or an array: (height, width) or (height, width, 3 or 4), of uint8 or of floats
+from 0 to 1."""
 
 CONSTANT = 128
 _dim_image_is_new = threading.Lock()  # taken once and never given back: threads that read images warn once in all

@@ -210,6 +210,28 @@ class Transform:
         left, top = round((width - size) / 2), round((height - size) / 2)
         return image.resize((width, height), self.interpolation).crop((left, top, left + size, top + size))
 
+    def in_image(self, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+        """Say where parts of the scaled image lie in the image itself.
+
+        Args:
+            boxes: (n, 4) x1 y1 x2 y2 as fractions of the scaled image.
+            width: Of the image.
+            height: Of the image.
+
+        Returns:
+            (n, 4) as fractions of the image; what lies in padding is cut off.
+        """
+        if self.resize == "squash":
+            return boxes
+        ends = np.array([width, height] * 2, dtype=np.float32)
+        if self.resize == "pad":
+            scaled = np.maximum(np.rint(ends * self.image_size / max(width, height)), 1)
+            first = -np.rint((self.image_size - scaled) / 2)
+        else:
+            scaled = np.maximum(self._short_side, self._short_side * ends // min(width, height))
+            first = np.rint((scaled - self.image_size) / 2)
+        return ((boxes * self.image_size + first) / scaled).clip(0, 1).astype(np.float32)
+
 
 def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
     """The pixels that a box touches: at least one each way, however thin it is."""

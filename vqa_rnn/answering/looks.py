@@ -1,0 +1,68 @@
+"""Pictures of where a model looked, on the image itself."""
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+DARKEST = 0.2  # how bright a pixel stays that the model did not look at
+ORANGE = (230, 159, 0)  # tells itself from most images, to colour-blind people too
+WIDEST = 320  # pixels of a thumbnail
+
+
+def show_weights(image: Image.Image, weights_K: NDArray[np.float32], boxes_K4: NDArray[np.float32]) -> Image.Image:
+    """Darken an image where a model did not look, and outline the region that it saw most of.
+
+    A pixel is as bright as the largest weight of a region that it lies in, over the largest of all. Nothing is smoothed: the
+    edges of regions are seen.
+
+    Args:
+        image: RGB.
+        weights_K: (K,) the weight of each region.
+        boxes_K4: (K, 4) x1 y1 x2 y2 as fractions of the image.
+
+    Returns:
+        The image, of the same size.
+    """
+    width, height = image.size
+    brightness = np.zeros((height, width), dtype=np.float32)
+    corners = np.rint(boxes_K4 * np.array([width, height, width, height])).astype(int)
+    for weight, (left, top, right, bottom) in zip(weights_K, corners, strict=True):
+        inside = brightness[top : max(bottom, top + 1), left : max(right, left + 1)]
+        np.maximum(inside, weight, out=inside)
+    brightness = DARKEST + (1 - DARKEST) * brightness / max(float(weights_K.max(initial=0)), 1e-12)
+    shown = Image.fromarray((np.asarray(image) * brightness[:, :, None]).astype(np.uint8))
+    left, top, right, bottom = corners[weights_K.argmax()].tolist()
+    corner = max(right - 1, left), max(bottom - 1, top)
+    ImageDraw.Draw(shown).rectangle([(left, top), corner], outline=ORANGE, width=max(1, min(image.size) // 120))
+    return shown
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """Make an image small enough for a page; one that is small is left as it is.
+
+    Args:
+        image: RGB.
+
+    Returns:
+        No side longer than ``WIDEST``.
+    """
+    small = image.copy()
+    small.thumbnail((WIDEST, WIDEST))
+    return small
+
+
+def data_url(image: Image.Image) -> str:
+    """An image as text, for a page that needs no other file.
+
+    Args:
+        image: RGB.
+
+    Returns:
+        A data URL of a PNG file.
+    """
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
