@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from tests.answering.conftest import ABOUT_THE_CAPTION, ABOUT_THE_LAST_ROUND
@@ -74,6 +75,30 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
     assert "error: one choice; at least two are needed, in the prompt with commas between them" in lines
     assert lines[-3].startswith("circle ")
     assert lines[-2:] == ["error: unknown command /jump; /help lists them", "error: the question is empty"]
+
+
+def test_a_picture_of_the_last_answer(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(Path("red.png"), "red")
+    lines = ["/picture", "/image red.png", "/picture early.png", "What color is it?", "/picture", "/picture my answers/one"]
+    output = converse(session, lines, monkeypatch)
+    assert output.count("error: nothing was asked yet") == 2
+    assert "words that training never met: 'color' (did you mean 'colour'?)" in output
+    assert "  answer.png: the image, where the model looked, the answers" in output
+    assert "  my answers/one.png: " in output
+    for path in (Path("answer.png"), Path("my answers/one.png")):
+        with Image.open(path) as picture:
+            assert picture.height > picture.width
+    assert not Path("early.png").exists()
+
+
+def test_ask_draws_its_answers(session: Session, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["ask", str(session.run.path), "--image", str(draw(Path("red.png"), "red"))]
+    assert main([*asked, "--question", "What colour is it?", "--question", "Which shape?", "--picture", "both.png"]) == 0
+    with Image.open("both.png") as picture:
+        assert picture.width > 700
+    capsys.readouterr()
+    assert main([*asked, "--picture", "none.png"]) == 2
+    assert "at the prompt there is /picture FILE" in capsys.readouterr().err
 
 
 def test_a_model_without_history_is_not_offered_a_dialog(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.candidates import read_choices
+from vqa_rnn.answering.pictures import draw
 from vqa_rnn.answering.session import Session
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource, name_of
@@ -33,6 +34,7 @@ class _Prompt:
     console: Console
     choices: tuple[str, ...]
     top: int
+    last: Answer | None = None
 
     def say(self, text: str) -> None:
         _print(self.console, f"  {text}")
@@ -146,7 +148,8 @@ def _shown_name(image: ImageSource) -> str:
 
 
 def _ask(prompt: _Prompt, question: str) -> None:
-    show_answer(prompt.session.ask(question, choices=prompt.choices, top=prompt.top), prompt.console)
+    prompt.last = prompt.session.ask(question, choices=prompt.choices, top=prompt.top)
+    show_answer(prompt.last, prompt.console)
 
 
 def _obey(prompt: _Prompt, line: str) -> None:
@@ -196,6 +199,14 @@ def _top(prompt: _Prompt, rest: str) -> None:
     if not re.fullmatch("[1-9][0-9]{0,5}", rest):
         raise UserError("give a number: /top 3")
     prompt.top = int(rest)
+
+
+def _picture(prompt: _Prompt, rest: str) -> None:
+    if prompt.last is None:
+        raise UserError("nothing was asked yet: ask a question first")
+    path = _path(rest or "answer.png")
+    draw(prompt.last, path if path.suffix else path.with_suffix(".png"))
+    prompt.say(f"{path if path.suffix else path.with_suffix('.png')}: the image, where the model looked, the answers")
 
 
 def _caption(prompt: _Prompt, rest: str) -> None:
@@ -256,6 +267,7 @@ _COMMANDS = {
     "/image": _Command(_image, "FILE", "look at another image; a dialog begins anew"),
     "/choices": _Command(_choices, "A, B, …", "choose among these, or the lines of @FILE; alone: no longer"),
     "/top": _Command(_top, "N", "show N answers"),
+    "/picture": _Command(_picture, "FILE", "draw the last answer and where the model looked; alone: answer.png"),
     "/caption": _Command(_caption, "TEXT", "what to know about the image; alone: nothing", for_dialog=True),
     "/history": _Command(_history, "", "what was said so far", for_dialog=True),
     "/correct": _Command(_correct, "ANSWER", "put this in place of the last answer", for_dialog=True),

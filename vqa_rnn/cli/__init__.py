@@ -355,6 +355,9 @@ def ask(
             metavar="PATH", help="Where the backbone's weights are now, if they moved since training: a file, or a folder."
         ),
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the answers, and where the model looked, into a PNG file.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Ask a trained model about an image: a question, several as the rounds of a dialog, or a prompt.
@@ -371,6 +374,8 @@ def ask(
     if not questions:
         if json_:
             raise UserError("--json answers a question: give --question, and --image if the model sees any")
+        if picture is not None:
+            raise UserError("--picture draws the answer to a question: give --question; at the prompt there is /picture FILE")
         from vqa_rnn.commands.ask import converse
 
         converse(run, image, choices, top, weights, caption)
@@ -378,6 +383,10 @@ def ask(
     from vqa_rnn.commands.ask import ask, print_answers
 
     answers = ask(run, image, questions, choices, top, weights, caption)
+    if picture is not None:
+        from vqa_rnn.answering.pictures import draw
+
+        draw(answers, picture)
     if json_:
         found = [_answer_json(answer) for answer in answers]
         rounds = [{"question": text} | one for text, one in zip(questions, found, strict=True)]
@@ -399,7 +408,8 @@ def _runs_and_overrides(run: Path, more: Sequence[str], *, ensemble: bool) -> tu
 
 def _answer_json(answer: Any) -> dict[str, Any]:
     pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
-    return {"answers": pairs, "is_sure": answer.is_sure, "seconds": answer.seconds}
+    near = dict(zip(answer.unknown_words, answer.nearest_words, strict=True))
+    return {"answers": pairs, "is_sure": answer.is_sure, "unknown_words": near, "seconds": answer.seconds}
 
 
 def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:
