@@ -14,6 +14,7 @@
 Weights are safetensors and checkpoints load with ``weights_only=True``: nothing here unpickles what a user downloads.
 """
 
+import json
 import logging
 import os
 import platform
@@ -21,7 +22,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -66,6 +67,7 @@ class Run:
         threads: How many threads its processes on one machine compute with in all, settled when it began.
         annotations: Hashes of the files that its questions were read from, by ``annotations.unchanged``.
         launcher: What started the process that made it.
+        examples: Training questions, to show what it can be asked.
     """
 
     path: Path
@@ -78,6 +80,7 @@ class Run:
     threads: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     launcher: str = ""
+    examples: Sequence[str] = ()
 
     @property
     def model_path(self) -> Path:
@@ -165,6 +168,7 @@ def create_run(
     annotations: Mapping[str, str],
     device: torch.device,
     launcher: str,
+    examples: Sequence[str],
     start: Run | None = None,
     overwrite: bool,
 ) -> Run:
@@ -181,6 +185,7 @@ def create_run(
         annotations: Hashes of the files that its questions were read from.
         device: Where it computes.
         launcher: What started the process, to tell its own restart from another job.
+        examples: Training questions, to show what it can be asked.
         start: The run whose weights it begins with.
         overwrite: Replace an existing run.
 
@@ -200,6 +205,7 @@ def create_run(
         threads=threads,
         annotations=annotations,
         launcher=launcher,
+        examples=tuple(examples),
     )
     write_text(path / "config.yaml", config_yaml(config))
     tokenizer.save(path / "tokenizer.json")
@@ -213,6 +219,7 @@ def create_run(
         "sizes": asdict(sizes),
         "precision": precision,
         "threads": threads,
+        "examples": list(examples),
     }
     write_json(path / "run.json", description)  # last: a folder with it is a run folder
     return run
@@ -279,7 +286,22 @@ def load_run(path: str | Path) -> Run:
         threads=threads,
         annotations=description.get("annotations", {}),
         launcher=description.get("launcher", ""),
+        examples=tuple(description.get("examples", ())),
     )
+
+
+def best_validation(path: Path) -> tuple[float, int] | None:
+    """How good a run was on the validation split, while it was trained.
+
+    Args:
+        path: The run folder.
+
+    Returns:
+        The best score and its epoch; None where no epoch was measured.
+    """
+    metrics = path / "metrics.jsonl"
+    lines = map(json.loads, metrics.read_text(encoding="utf-8").splitlines()) if metrics.is_file() else ()
+    return max(((line["val_accuracy"], line["epoch"]) for line in lines if "val_accuracy" in line), default=None)
 
 
 def save_model(run: Run, model: VqaModel) -> None:

@@ -1,7 +1,10 @@
 """The prompt, typed into as a person would, through a pipe and through a terminal: questions, and dialogs."""
 
+import dataclasses
 import io
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -231,15 +234,40 @@ def test_a_hundred_candidates_from_a_file(dialog: Session, monkeypatch: pytest.M
     output = converse(dialog, lines, monkeypatch).splitlines()
     chosen = "  choosing among red, green, " + ", ".join(others[:6]) + " and 92 more"
     assert output.count(chosen) == 2
-    assert [line.split()[0] for line in output if "%" in line] == ["green", "red", "green"]
+    assert [line.split()[0] for line in output[1:] if "%" in line] == ["green", "red", "green"]
     not_possible = ", ".join(f"'{other}'" for other in others[:8])
     assert output.count(f"  (answers this model cannot give: {not_possible} and 90 more)") == 2
 
 
-def test_at_a_terminal(talker: Run) -> None:
+def test_it_begins_with_what_the_model_knows(session: Session, dialog: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = converse(session, [], monkeypatch).splitlines()
+    assert re.fullmatch(rf"{session.run.path}: trained on jsonl, knows 6 answers, \d+\.\d\d% on validation", lines[0])
+    assert lines[1:4] == ["Training questions, for example:", "  What colour is it?", "  Which shape is it?"]
+    assert "What did you say last?" in converse(dialog, [], monkeypatch).splitlines()[2]
+
+
+def test_a_run_of_an_earlier_version_has_no_examples(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.run = dataclasses.replace(session.run, examples=(), path=Path("gone"))
+    lines = converse(session, [], monkeypatch).splitlines()
+    assert lines[:2] == ["gone: trained on jsonl, knows 6 answers", "Type a question about the image, or"]
+
+
+def test_at_a_terminal(talker: Run, tmp_path: Path) -> None:
     image = talker.path.parents[1] / "images/3.png"
     command = ["-m", "vqa_rnn", "ask", str(talker.path), "--image", str(image), "--caption", "this is dora"]
-    child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=60, dimensions=(40, 100))
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path), "PROMPT_TOOLKIT_NO_CPR": "1"}
+    child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=60, dimensions=(40, 100), env=environment)
+    child.expect("3.png, round 1>")
+    child.send("/ima\t")
+    child.expect("/image")
+    child.send(f" {image.parent}/2.p\t")
+    child.expect("ng")
+    child.send("\r")
+    child.expect("a new dialog")
+    child.expect("2.png, round 1>")
+    child.sendline(f"/image {image}")
+    child.expect("3.png, round 1>")
+    child.sendline("/caption this is dora")
     child.expect("3.png, round 1>")
     child.sendline("What colour is it?")
     child.expect(r"green\s+\d+\.\d\d%")
@@ -251,3 +279,12 @@ def test_at_a_terminal(talker: Run) -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+    again = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=60, dimensions=(40, 100), env=environment)
+    again.expect("3.png, round 1>")
+    again.send("\x1b[A" * 3)  # up: /quit, /undo, and what was asked before
+    again.expect("What colour is it[?]")
+    again.send("\r")
+    again.expect(r"green\s+\d+\.\d\d%")
+    again.sendline("/quit")
+    again.expect(pexpect.EOF)

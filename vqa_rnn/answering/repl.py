@@ -4,13 +4,16 @@ import io
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import platformdirs
 from prompt_toolkit import PromptSession
-from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +21,7 @@ from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.candidates import read_choices
 from vqa_rnn.answering.pictures import draw
 from vqa_rnn.answering.session import Session
+from vqa_rnn.checkpoint import best_validation
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource, name_of
 from vqa_rnn.records import Round
@@ -66,8 +70,9 @@ def run_repl(session: Session, console: Console, choices: tuple[str, ...] = (), 
         top: How many answers to show.
     """
     prompt = _Prompt(session, console, choices, top)
+    _banner(prompt)
     _help(prompt, "")
-    read = _reader()
+    read = _reader(session)
     while True:
         try:
             line = read(_invitation(session)).strip()
@@ -86,6 +91,22 @@ def run_repl(session: Session, console: Console, choices: tuple[str, ...] = (), 
                 _ask(prompt, line)
         except UserError as error:
             _print(console, f"error: {error}", style="red")
+
+
+def _banner(prompt: _Prompt) -> None:
+    """What the model knows."""
+    run = prompt.session.run
+    knows = [f"{run.path}: trained on {run.config.dataset.name}"]
+    if len(run.answers):
+        knows.append(f"knows {len(run.answers):,} answers")
+    best = best_validation(run.path)
+    if best is not None:
+        knows.append(f"{best[0]:.2%} on validation")
+    _print(prompt.console, ", ".join(knows))
+    if run.examples:
+        _print(prompt.console, "Training questions, for example:")
+    for question in run.examples:
+        prompt.say(question)
 
 
 def show_answer(answer: Answer, console: Console) -> None:
@@ -127,10 +148,38 @@ def _quoted(texts: Sequence[str]) -> str:
     return _listed([f"'{text}'" for text in texts])
 
 
-def _reader() -> Callable[[str], str]:
-    """A prompt with editing and history at a terminal; plain lines from a pipe."""
+class _Completer(Completer):
+    """Commands, and after those that take a file its path."""
+
+    def __init__(self, session: Session) -> None:
+        self._names = [name for name, command in _COMMANDS.items() if session.is_dialog or not command.for_dialog]
+        self._paths = PathCompleter(expanduser=True)
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        line = document.text_before_cursor
+        name, blank, rest = line.partition(" ")
+        if blank and name in ("/image", "/picture"):
+            yield from self._paths.get_completions(Document(rest), complete_event)
+        elif name.startswith("/") and not blank:
+            yield from (Completion(each, -len(name)) for each in [*self._names, "/quit"] if each.startswith(name))
+
+
+def _past_lines() -> History:
+    """What was typed in earlier sessions, or nothing where no file can be kept."""
+    try:
+        folder = platformdirs.user_state_path("vqa-rnn", ensure_exists=True)
+        (folder / "asked").touch()
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(folder / "asked"))
+
+
+def _reader(session: Session) -> Callable[[str], str]:
+    """A prompt with editing, completion and history at a terminal; plain lines from a pipe."""
     if sys.stdin.isatty():
-        terminal: PromptSession[str] = PromptSession(history=InMemoryHistory())
+        terminal: PromptSession[str] = PromptSession(
+            history=_past_lines(), completer=_Completer(session), complete_while_typing=False
+        )
         return lambda invitation: terminal.prompt(invitation)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # a byte that is no text becomes an unknown word, and ends nothing

@@ -1,6 +1,5 @@
 """``vqa-rnn sweep``: options tried on the validation split, chosen by Optuna (Akiba et al. 2019, https://arxiv.org/abs/1907.10902)."""
 
-import json
 import logging
 import math
 import re
@@ -22,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vqa_rnn.checkpoint import load_run
+from vqa_rnn.checkpoint import best_validation, load_run
 from vqa_rnn.commands.evaluate import measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import MAY_CHANGE, train
@@ -241,9 +240,10 @@ def _train(source: str, options: Sequence[str], folder: Path, number: int) -> fl
 
 
 def _best(path: Path) -> tuple[float, int]:
-    """The best validation accuracy of a run, and its epoch."""
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return max((line["val_accuracy"], line["epoch"]) for line in lines if "val_accuracy" in line)
+    """The best validation accuracy of a trial, and its epoch."""
+    best = best_validation(path)
+    assert best is not None, "a trial that ended was measured"
+    return best
 
 
 def _report(trials: Sequence[Any], folder: Path, failed: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -72,6 +73,7 @@ MAY_CHANGE = (
     "training.keep_checkpoints",
     "training.profile_steps",
 )
+NUM_EXAMPLES = 3  # questions that a run tells
 NAMES: dict[Split, str] = {"train": "training", "val": "validation"}
 
 
@@ -179,6 +181,7 @@ def _prepare(
             annotations=hash_files(config.dataset, annotations.files),
             device=device,
             launcher=_launcher(),
+            examples=_examples(questions["train"]),
             start=start,
             overwrite=overwrite,
         )
@@ -190,6 +193,11 @@ def _prepare(
     if vectors is not None:
         np.savez(_vectors_path(run), **vectors._asdict())
     return checkpoint
+
+
+def _examples(questions: Sequence[Question]) -> list[str]:
+    """The questions that are asked most often."""
+    return [text for text, _ in Counter(question.question for question in questions).most_common(NUM_EXAMPLES)]
 
 
 def _vectors_path(run: Run) -> Path:
