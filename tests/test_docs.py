@@ -42,6 +42,12 @@ def test_every_command_in_a_page_exists(page: Path):
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path):
+    links = re.findall(r"\]\(((?!https?:)[^)#\s]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
 SCRIPTS = [path for path in (ROOT / "scripts").rglob("*.py") if "argparse" in path.read_text()]
 
 
