@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoint": STAGES | {"data", "models", "metrics"},
     # models and data: for annotations, and for handlers that set a sampler's epoch
     "engines": LEAVES | {"config", "batch", "metrics", "checkpoint", "models", "data"},
-    "answering": STAGES | {"data", "models", "metrics", "checkpoint"},
+    "answering": STAGES | {"data", "models", "metrics", "checkpoint", "huggingface"},
     "preprocessing": STAGES | {"annotations", "benchmarks", "datasets", "data"},
 }
 BELOW_ROOF = set(MAY_IMPORT)

@@ -8,6 +8,8 @@ from typing import Any
 
 from vqa_rnn.errors import UserError
 
+HUB = "hub"
+
 
 def library() -> Any:
     """Hugging Face's transformers. It takes most of a second to import, which only those wait for who use it.
@@ -31,6 +33,28 @@ def check_source(option: str, name: str, advice: str = "") -> None:
     """
     if not Path(name).is_dir() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):
         raise UserError(f"{option}={name}: there is no such folder" + (f" ({advice})" if advice else ""))
+
+
+def fetch(path: str | Path) -> Path:
+    """Download a folder from the hub, unless it is on this machine.
+
+    Args:
+        path: ``hub:OWNER/NAME``, or the path of a folder.
+
+    Returns:
+        The folder; of the hub's, in the library's cache.
+
+    Raises:
+        UserError: The hub has no such folder, or cannot be reached.
+    """
+    kind, _, name = str(path).partition(":")
+    if kind != HUB:
+        return Path(path)
+    hub = import_module("huggingface_hub")  # it takes a second to import
+    try:
+        return Path(hub.snapshot_download(name))
+    except Exception as error:  # of the network, of the hub, of a name that is none
+        raise UserError(f"cannot get {path}: {' '.join(str(error).split())}") from error
 
 
 @contextmanager

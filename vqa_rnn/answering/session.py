@@ -28,6 +28,7 @@ from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.extractor import Extractor, open_extractor
 from vqa_rnn.features.images import ImageSource, name_of, read_image
 from vqa_rnn.features.transform import Transform
+from vqa_rnn.huggingface import fetch
 from vqa_rnn.models.decoding import beam_search
 from vqa_rnn.models.model import Encoded, grid_boxes
 from vqa_rnn.records import Question, Round, is_empty
@@ -40,7 +41,7 @@ def load(path: str | Path, weights: str | None = None) -> "Session":
     """Open a trained model to ask it.
 
     Args:
-        path: The run folder.
+        path: The run folder, or an exported one; ``hub:OWNER/NAME`` on the Hugging Face hub.
         weights: The backbone's weights, where they lie elsewhere than in training.
 
     Returns:
@@ -66,13 +67,13 @@ class Session:
         """Open a run.
 
         Args:
-            path: The run folder.
+            path: The run folder, or an exported one; ``hub:OWNER/NAME`` on the Hugging Face hub.
             weights: The backbone's weights, where they lie elsewhere than in training.
 
         Raises:
             UserError: The run or the backbone's weights are missing, or the backbone is not the one of training.
         """
-        self.run = load_run(path)
+        self.run = load_run(fetch(path))
         if self.run.config.features.output == "boxes":
             raise UserError(
                 f"{path} looks at given boxes of an image, which cannot be given here: use vqa-rnn predict or evaluate"

@@ -337,6 +337,27 @@ def consistency(
 
 
 @app.command()
+def export(
+    run: RunArgument,
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
+    push: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to this name on the Hugging Face hub.")
+    ] = None,
+) -> None:
+    """Export a trained model to share: weights, config, words, and a model card with the measured figures.
+
+    Example: vqa-rnn export runs/demo demo-model; then vqa-rnn ask demo-model
+    """
+    from vqa_rnn.commands.export import export
+
+    folder = export(run, output, push)
+    typer.echo(
+        f"{folder}: ask it with vqa-rnn ask {folder}; its README.md is the model card"
+        + (f"; on the hub as {push}" if push else "")
+    )
+
+
+@app.command()
 def ask(
     run: RunArgument,
     image: Annotated[Path | None, typer.Option(help="The image to look at.")] = None,

@@ -1,0 +1,120 @@
+"""A run as a folder to share."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+import yaml
+
+import vqa_rnn
+from tests.conftest import configure, draw_questions
+from vqa_rnn.checkpoint import Run
+from vqa_rnn.cli import main
+from vqa_rnn.commands.export import export
+from vqa_rnn.errors import UserError
+
+ASKED = "What colour is it?"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    questions = draw_questions(tmp_path_factory.mktemp("export"))
+    config = configure(questions, f"features.store={questions.parent}/features.h5", "training.max_epochs=3")
+    vqa_rnn.preprocess(config)
+    return vqa_rnn.train(config)
+
+
+@pytest.fixture
+def image(run: Run) -> Path:
+    return run.path.parents[1] / "images" / "3.png"
+
+
+def test_an_exported_folder_answers_as_the_run_does(run: Run, image: Path, tmp_path: Path):
+    folder = export(run.path, tmp_path / "shared" / "model")
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "answers.json",
+        "config.yaml",
+        "model.safetensors",
+        "run.json",
+        "tokenizer.json",
+    }
+    expected, found = (vqa_rnn.load(path).ask(image, ASKED) for path in (run.path, folder))
+    assert found.answers == expected.answers
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]  # nothing temporary is left
+
+
+def test_an_exported_config_does_not_say_where_its_author_keeps_things(run: Run, tmp_path: Path):
+    folder = export(run.path, tmp_path / "model")
+    assert str(run.path.parents[1]) not in (folder / "config.yaml").read_text()
+    assert vqa_rnn.load_run(folder).config.dataset.path == Path("questions.jsonl")  # type: ignore[union-attr]
+
+
+def test_the_card_has_what_was_measured(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert (
+        "% on the validation split, which also chose the epoch" in (export(run.path, tmp_path / "a") / "README.md").read_text()
+    )
+    report = vqa_rnn.evaluate(run.path, "val")
+    assert main(["export", str(run.path), str(tmp_path / "b")]) == 0
+    assert "ask it with vqa-rnn ask" in capsys.readouterr().out
+    card = (tmp_path / "b" / "README.md").read_text()
+    _, head, text = card.split("---\n", 2)
+    assert yaml.safe_load(head)["pipeline_tag"] == "visual-question-answering"
+    assert f"| **accuracy** | **{report['metrics']['accuracy']:.4f}** |" in text
+    assert f"| floor: question string, accuracy | {report['floors']['question_string']['accuracy']:.4f} |" in text
+    assert 'session.ask("photo.jpg", "What colour is it?")' in text
+    assert "It has 6 answers and gives no other." in text
+
+
+def test_what_is_there_or_not_trained_is_refused(run: Run, tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UserError, match="is there already"):
+        export(run.path, tmp_path / "there")
+    with pytest.raises(UserError, match="no run folder at"):
+        export(tmp_path / "nowhere", tmp_path / "new")
+    weights = run.model_path.rename(tmp_path / "kept")
+    try:
+        with pytest.raises(UserError, match="has no weights yet"):
+            export(run.path, tmp_path / "new")
+    finally:
+        weights.rename(run.model_path)
+    assert not (tmp_path / "new").exists()
+
+
+def test_it_is_uploaded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    calls = []
+    api = SimpleNamespace(
+        create_repo=lambda name, exist_ok: calls.append(("create", name, exist_ok)),
+        upload_folder=lambda repo_id, folder_path: calls.append(("upload", repo_id, folder_path)),
+    )
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+    assert main(["export", str(run.path), str(tmp_path / "model"), "--push", "me/shapes"]) == 0
+    assert calls == [("create", "me/shapes", True), ("upload", "me/shapes", str(tmp_path / "model"))]
+    assert "on the hub as me/shapes" in capsys.readouterr().out
+
+
+def test_an_upload_that_fails_leaves_the_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse() -> None:
+        raise OSError("401: no\ntoken")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", refuse)
+    with pytest.raises(UserError, match="is written, but could not be uploaded to me/shapes: 401: no token"):
+        export(run.path, tmp_path / "model", "me/shapes")
+    assert (tmp_path / "model" / "README.md").is_file()
+
+
+def test_a_name_on_the_hub_is_fetched(run: Run, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = export(run.path, tmp_path / "model")
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name: asked.append(name) or str(folder))
+    assert vqa_rnn.load("hub:me/shapes").ask(image, ASKED).answers
+    assert main(["ask", "hub:me/shapes", "--image", str(image), "--question", ASKED]) == 0
+    assert asked == ["me/shapes", "me/shapes"]
+
+    def refuse(name: str) -> None:
+        raise OSError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(UserError, match="cannot get hub:me/shapes: offline"):
+        vqa_rnn.load("hub:me/shapes")

@@ -1,0 +1,153 @@
+"""``vqa-rnn export``: a run as a folder to share, with a model card, in the layout of the Hugging Face hub."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vqa_rnn.checkpoint import Run, best_validation, load_run
+from vqa_rnn.config import Config
+from vqa_rnn.config.files import config_yaml
+from vqa_rnn.errors import UserError
+from vqa_rnn.files import write_text
+
+FILES = ("run.json", "tokenizer.json", "answers.json", "model.safetensors")
+CALIBRATION = "calibration.json"
+CARD = "README.md"
+
+
+def export(path: str | Path, output: str | Path, push: str | None = None) -> Path:
+    """Write what answering needs into a new folder, with a model card; ``vqa_rnn.load`` opens it.
+
+    Args:
+        path: The run folder, trained.
+        output: The folder to make.
+        push: Also upload it to this name on the Hugging Face hub, ``OWNER/NAME``; a token must be there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: The run is not trained, the folder is there already, cannot be written, or the upload failed.
+    """
+    run, output = load_run(path), Path(output)
+    if not run.model_path.is_file():
+        raise UserError(f"{run.path} has no weights yet: train it first")
+    if output.exists():
+        raise UserError(f"{output} is there already: delete it, or give another name")
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        for name in (*FILES, CALIBRATION):
+            if name in FILES or (run.path / name).exists():
+                shutil.copyfile(run.path / name, temporary / name)
+        write_text(temporary / "config.yaml", config_yaml(_without_own_paths(run.config)))
+        write_text(temporary / CARD, model_card(run))
+        os.replace(temporary, output)
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    if push is not None:
+        _upload(output, push)
+    return output
+
+
+def model_card(run: Run) -> str:
+    """Describe a run: what it is, what was measured, what it cannot do, how to use it.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Markdown, with the metadata that the Hugging Face hub reads.
+    """
+    config = run.config
+    metadata = {"library_name": "vqa-rnn", "pipeline_tag": "visual-question-answering", "tags": ["vqa", config.dataset.name]}
+    model = config.model
+    joins = model.reasoning.name if model.reasoning.name != "none" else f"{model.attention.name} attention, {model.fusion.name}"
+    reads = f"{model.question.cell} question encoder" if not model.question.alone else "bag of words"
+    features = run.features
+    lines = [
+        "---",
+        yaml.safe_dump(metadata, sort_keys=False).strip(),
+        "---",
+        f"# {run.path.name}",
+        "",
+        f"Visual question answering, trained on `{config.dataset.name}` with vqa-rnn:",
+        f"{reads}, {joins}, {model.head.name} head over features of `{features['backbone']}` ({', '.join(features['layer'])}).",
+        "",
+        "```python",
+        "import vqa_rnn",
+        "",
+        'session = vqa_rnn.load("THIS FOLDER")    # or hub:OWNER/NAME',
+        f'print(session.ask("photo.jpg", {json.dumps((run.examples or ["What is it?"])[0], ensure_ascii=False)}))',
+        "```",
+        "",
+        "## What was measured",
+        "",
+        *_figures(run),
+        "",
+        "## Limits",
+        "",
+        f"It answers questions like those of `{config.dataset.name}`, about images like its images.",
+    ]
+    if len(run.answers):
+        lines.append(f"It has {len(run.answers):,} answers and gives no other.")
+    if config.dataset.name in ("slake", "vqa_rad"):
+        lines.append("It is no medical device.")
+    return "\n".join(lines) + "\n"
+
+
+def _without_own_paths(config: Config) -> Config:
+    """The config without where its author keeps things."""
+    names = {name: Path(value.name) for name, value in config.dataset if isinstance(value, Path) and value.is_absolute()}
+    return config.model_copy(
+        update={
+            "dataset": config.dataset.model_copy(update=names),
+            "features": config.features.model_copy(update={"store": None}),
+            "run": config.run.model_copy(update={"folder": Path("runs")}),
+        }
+    )
+
+
+def _figures(run: Run) -> list[str]:
+    """A table of each report of ``evaluate``; else the best validation score of training."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((run.path / "evaluation").glob("*.json"))]
+    tables = [line for report in reports if isinstance(report, dict) and "metrics" in report for line in _table(report)]
+    if tables:
+        return tables
+    best = best_validation(run.path)
+    measured = "Nothing." if best is None else f"{best[0]:.2%} on the validation split, which also chose the epoch."
+    return [f"{measured} `vqa-rnn evaluate` adds intervals and floors."]
+
+
+def _table(report: Mapping[str, Any]) -> list[str]:
+    images = f"{report['num_questions']:,} questions about {report['num_images']:,} images"
+    rows = [f"| {report['split']} split, {images} | | 95% interval |", "|---|---|---|"]
+    for name, value in report["metrics"].items():
+        low, high = report["intervals"].get(name) or (None, None)
+        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
+        rows.append(f"| **{name}** | **{value:.4f}** | {interval} |")
+    for floor, scores in report["floors"].items():
+        low, high = scores.get("interval") or (None, None)
+        name, value = next((name, value) for name, value in scores.items() if name != "interval")
+        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
+        rows.append(f"| floor: {floor.replace('_', ' ')}, {name} | {value:.4f} | {interval} |")
+    return [*rows, ""]
+
+
+def _upload(folder: Path, name: str) -> None:
+    hub = import_module("huggingface_hub")  # it takes a second to import
+    try:
+        api = hub.HfApi()
+        api.create_repo(name, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=str(folder))
+    except Exception as error:  # of the network, of the hub, of the token
+        reason = " ".join(str(error).split())
+        raise UserError(f"{folder} is written, but could not be uploaded to {name}: {reason}") from error
