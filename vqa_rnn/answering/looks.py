@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 DARKEST = 0.2  # how bright a pixel stays that the model did not look at
 ORANGE = (230, 159, 0)  # tells itself from most images, to colour-blind people too
 WIDEST = 320  # pixels of a thumbnail
+SMALL = 128  # pixels of an image that JPEG would blur
 
 
 def show_weights(image: Image.Image, weights_K: NDArray[np.float32], boxes_K4: NDArray[np.float32]) -> Image.Image:
@@ -61,8 +62,9 @@ def data_url(image: Image.Image) -> str:
         image: RGB.
 
     Returns:
-        A data URL of a PNG file.
+        A data URL: of a PNG file where the image is small, as drawings are, else of a JPEG file, a tenth as large.
     """
+    kind = "png" if max(image.size) <= SMALL else "jpeg"
     content = io.BytesIO()
-    image.save(content, "PNG")
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    image.save(content, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"

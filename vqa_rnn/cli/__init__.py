@@ -337,6 +337,27 @@ def consistency(
 
 
 @app.command()
+def report(
+    run: RunArgument,
+    more: RunArguments = None,
+    split: Annotated[str | None, typer.Option(help="val or test; by default test where it has answers.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML file to write.")] = Path(
+        "report.html"
+    ),
+) -> None:
+    """Write one HTML page about a run or several: figures with intervals and floors, curves, errors, examples with pictures.
+
+    Example: vqa-rnn report runs/full runs/blind --split val --output report.html
+    """
+    check_split(split)
+    runs, overrides = _runs_and_overrides(run, more or (), ensemble=None)
+    from vqa_rnn.commands.report import report
+
+    which: Any = split  # checked above
+    typer.echo(f"{report(runs, output, which, overrides)}: open it in a browser; it needs no network")
+
+
+@app.command()
 def export(
     run: RunArgument,
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
@@ -416,13 +437,16 @@ def ask(
         print_answers(questions, answers)
 
 
-def _runs_and_overrides(run: Path, more: Sequence[str], *, ensemble: bool) -> tuple[list[Path], list[str]]:
-    """Tell run folders from overrides, which have an equals sign; a folder that has one too is taken for a folder."""
+def _runs_and_overrides(run: Path, more: Sequence[str], *, ensemble: bool | None) -> tuple[list[Path], list[str]]:
+    """Tell run folders from overrides, which have an equals sign; a folder that has one too is taken for a folder.
+
+    ``ensemble`` is None where several runs may stand side by side.
+    """
     runs = [run, *(Path(each) for each in more if "=" not in each or Path(each).is_dir())]
     overrides = [each for each in more if "=" in each and not Path(each).is_dir()]
     if ensemble and len(runs) < 2:
         raise UserError("--ensemble needs at least two runs")
-    if len(runs) > 1 and not ensemble:
+    if len(runs) > 1 and ensemble is False:
         raise UserError(f"{runs[1]} is a second run: give --ensemble to let them answer together, or vqa-rnn compare them")
     return runs, overrides
 

@@ -1,0 +1,231 @@
+"""``vqa-rnn report``: runs as one HTML file that opens without a network."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from vqa_rnn.answering.looks import data_url, thumbnail
+from vqa_rnn.answering.session import Session
+from vqa_rnn.answers import most_frequent_answer
+from vqa_rnn.benchmarks import read_annotations
+from vqa_rnn.checkpoint import Run, best_validation
+from vqa_rnn.commands.evaluate import GAIN_SAMPLES, Measurement, measure, summarise
+from vqa_rnn.commands.shared import open_runs
+from vqa_rnn.commands.tables import CEILING_NAMES, FLOOR_NAMES
+from vqa_rnn.engines import processes
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.images import read_image
+from vqa_rnn.files import write_text
+from vqa_rnn.metrics.intervals import paired_difference
+from vqa_rnn.records import Question, Split
+
+BLUE, ORANGE = "#4472a8", "#e69f00"
+NUM_EXAMPLES = 6
+NUM_CONFUSIONS = 10
+NUM_BINS = 10
+TEMPLATE = Path(__file__).with_name("report.html")
+
+
+def report(paths: Sequence[str | Path], output: Path, split: Split | None = None, overrides: Sequence[str] = ()) -> Path:
+    """Write a page about runs: what was trained, figures with intervals and floors, curves, errors, examples with pictures.
+
+    Args:
+        paths: Run folders, trained on the same data; the first is what the others are compared with.
+        output: The HTML file.
+        split: Which split; by default ``test`` where there is one with answers, else ``val``.
+        overrides: ``section.key=value`` each, of ``MAY_MOVE``.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: As ``evaluate``; the runs do not answer the same questions, or the file cannot be written.
+    """
+    if output.suffix not in (".html", ".htm"):
+        raise UserError(f"--output {output}: give the name of an .html file")
+    runs = open_runs(paths, overrides)
+    parts: list[dict[str, Any]] = []
+    measured: list[Measurement] = []
+    with processes(runs[0].config.run.device) as device:
+        for run in runs:
+            measured.append(measure(run, measured[0].split if measured else split, device))
+            if measured[-1].questions != measured[0].questions:
+                raise UserError(f"{run.path} answers other questions than {runs[0].path}")
+            parts.append(_about(run, measured[-1]))
+    image_ids = [question.image_id for question in measured[0].questions]
+    for part, each in zip(parts[1:], measured[1:], strict=True):
+        part["difference"] = paired_difference(each.scores, measured[0].scores, image_ids, GAIN_SAMPLES)
+    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    page.filters |= {"percent": lambda value: f"{100 * value:.1f}%", "points": lambda value: f"{100 * value:+.1f}"}
+    template = page.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    apart = _apart(runs, measured) if len(runs) > 1 else []
+    write_text(output, template.render(runs=parts, apart=apart, split=measured[0].split, benchmark=measured[0].benchmark))
+    return output
+
+
+def _about(run: Run, measured: Measurement) -> dict[str, Any]:
+    """What the page says of a run."""
+    model, environment = run.config.model, json.loads((run.path / "environment.json").read_text(encoding="utf-8"))
+    facts = {
+        "Data set": run.config.dataset.name,
+        "Features": f"{run.features['backbone']}, {', '.join(run.features['layer'])}",
+        "Question encoder": f"{model.question.name}, {model.question.cell}, {model.question.hidden_size}",
+        "Attention and fusion": model.reasoning.name
+        if model.reasoning.name != "none"
+        else f"{model.attention.name}, {model.fusion.name}",
+        "Head": model.head.name + (f", {len(run.answers):,} answers" if len(run.answers) else ""),
+        "Precision and device": f"{run.precision} on {environment['device']}",
+        "Seed": run.config.run.seed,
+    }
+    best = best_validation(run.path)
+    if best is not None:
+        facts["Best validation score"] = f"{best[0]:.2%} in epoch {best[1]}"
+    return {
+        "name": run.path.name,
+        "facts": facts,
+        "headline": measured.headline,
+        "summary": summarise(measured, run.config.evaluation.bootstrap_samples),
+        "floor_names": FLOOR_NAMES,
+        "ceiling_names": CEILING_NAMES,
+        "curves": _curves(run),
+        "reliability": _reliability(measured),
+        "confusions": _confusions(measured),
+        "examples": _examples(run, measured),
+        "difference": None,
+    }
+
+
+def _svg(figure: Figure) -> Markup:
+    content = io.StringIO()
+    figure.savefig(content, format="svg", metadata={"Date": None})
+    text = content.getvalue()
+    return Markup(text[text.index("<svg") :])
+
+
+def _axes(title: str, x: str, y: str) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(4.6, 3.0), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return figure, axes
+
+
+def _curves(run: Run) -> list[Markup]:
+    """Training loss and validation score of each epoch."""
+    path = run.path / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    drawn = []
+    for key, title, scale in (("train_loss", "Training loss", 1), ("val_accuracy", "Validation score, %", 100)):
+        points = [(line["epoch"], scale * line[key]) for line in lines if key in line]
+        if points:
+            figure, axes = _axes(title, "epoch", "")
+            axes.plot(*zip(*points, strict=True), color=BLUE, marker="o", markersize=3)
+            drawn.append(_svg(figure))
+    return drawn
+
+
+def _reliability(measured: Measurement) -> Markup | None:
+    """How often answers are right that the model gives so much."""
+    p = np.array([measured.predictions[question.question_id].probability for question in measured.questions], dtype=float)
+    if np.isnan(p).any() or p.max(initial=0) > 1:
+        return None
+    place = np.minimum((p * NUM_BINS).astype(int), NUM_BINS - 1)
+    counts = np.bincount(place, minlength=NUM_BINS)
+    right = np.bincount(place, weights=np.nan_to_num(measured.scores), minlength=NUM_BINS) / np.maximum(counts, 1)
+    figure, axes = _axes("Calibration", "probability of the answer, %", "of these right, %")
+    axes.bar(100 * (np.arange(NUM_BINS) + 0.5) / NUM_BINS, 100 * right, width=9, color=BLUE)
+    axes.plot([0, 100], [0, 100], color=ORANGE, linewidth=1.5)
+    for number, count in enumerate(counts):
+        if count:
+            axes.annotate(f"{count:,}", (100 * (number + 0.5) / NUM_BINS, 2), ha="center", fontsize=7, color="white")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    return _svg(figure)
+
+
+def _confusions(measured: Measurement) -> list[tuple[str, str, int]]:
+    """The wrong answers that come most often: what people said, what the model said, how often."""
+    pairs = Counter(
+        (most_frequent_answer(question.human_answers), measured.predictions[question.question_id].answer)
+        for question, score in zip(measured.questions, measured.scores, strict=True)
+        if score == 0 and question.human_answers
+    )
+    return [(said, answer, count) for (said, answer), count in pairs.most_common(NUM_CONFUSIONS)]
+
+
+def _examples(run: Run, measured: Measurement) -> dict[str, list[dict[str, Any]]]:
+    """Questions that show what the run can do and what it cannot."""
+    p = np.array([measured.predictions[question.question_id].probability for question in measured.questions], dtype=float)
+    right, wrong = measured.scores == 1, measured.scores == 0
+    chosen = {
+        "Right, and most sure": np.flatnonzero(right)[np.argsort(-p[right], kind="stable")],
+        "Wrong, and most sure": np.flatnonzero(wrong)[np.argsort(-p[wrong], kind="stable")],
+        "Least sure": np.argsort(p, kind="stable"),
+    }
+    show = _Shown(run, measured)
+    return {title: show.all(_other_images(places.tolist(), measured.questions)) for title, places in chosen.items()}
+
+
+def _other_images(places: Sequence[int], questions: Sequence[Question]) -> list[int]:
+    """The first few, each about another image while there are enough."""
+    first = {questions[place].image_id: place for place in reversed(places)}
+    return sorted(first.values(), key=places.index)[:NUM_EXAMPLES]
+
+
+class _Shown:
+    """Questions with their pictures, and where a run looked."""
+
+    def __init__(self, run: Run, measured: Measurement) -> None:
+        self._measured = measured
+        self._images = read_annotations(run.config.dataset, [measured.split]).images
+        try:
+            self._session: Session | None = Session(run.path)
+        except UserError:  # its features were imported, or are of given boxes
+            self._session = None
+
+    def all(self, places: Sequence[int]) -> list[dict[str, Any]]:
+        return [self._show(place) for place in places]
+
+    def _show(self, place: int) -> dict[str, Any]:
+        question = self._measured.questions[place]
+        prediction = self._measured.predictions[question.question_id]
+        path = self._images.get(question.image_id)
+        pictures = [] if path is None else [read_image(path, intensity="image")]
+        if self._session is not None and path is not None and not question.facts:
+            answer = self._session.ask(path, question.question, choices=question.choices)
+            pictures += answer.looks()[:2]
+        return {
+            "question": question.question,
+            "said": ", ".join(dict.fromkeys(question.human_answers)),
+            "answer": prediction.answer,
+            "probability": prediction.probability,
+            "score": float(self._measured.scores[place]),
+            "pictures": [data_url(thumbnail(picture)) for picture in pictures],
+        }
+
+
+def _apart(runs: Sequence[Run], measured: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Questions that only one of the first two runs answers right."""
+    found = []
+    for winner, loser in ((0, 1), (1, 0)):
+        places = np.flatnonzero((measured[winner].scores == 1) & (measured[loser].scores == 0)).tolist()
+        show = _Shown(runs[winner], measured[winner])
+        examples = show.all(_other_images(places, measured[winner].questions))
+        for place, example in zip(_other_images(places, measured[winner].questions), examples, strict=True):
+            question = measured[loser].questions[place]
+            example["other"] = measured[loser].predictions[question.question_id].answer
+        found.append(
+            {"winner": runs[winner].path.name, "loser": runs[loser].path.name, "count": len(places), "examples": examples}
+        )
+    return found
