@@ -68,7 +68,7 @@ def test_ask_says_not_sure_below_the_threshold(run: Run, capsys: pytest.CaptureF
 
 
 def test_a_target_that_nothing_reaches_is_said(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vqa_rnn.commands.calibrate.threshold_for", lambda curve, accuracy: None)
+    monkeypatch.setattr("vqa_rnn.commands.calibrate.threshold_for", lambda curve, accuracy, num_questions: None)
     assert main(["calibrate", str(run.path)]) == 0
     assert "No threshold gives answers that are right in 90%" in capsys.readouterr().out
     assert read_calibration(run).threshold == math.inf

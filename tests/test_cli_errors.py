@@ -234,6 +234,10 @@ USAGE = {
         [*TRAIN, "model.history.name=memory"],
         ["no training question has a caption or a history for model.history.name=memory", "set model.history.name=none"],
     ),
+    "predict_over_other_files": (
+        ["predict", "runs/open", "--split", "val", "--output", "questions.jsonl"],
+        ["no submission by its name"],
+    ),
     "predict_into_a_folder": (["predict", "runs/open", "--split", "val", "--output", "."], ["--output .", "folder"]),
     "unknown_device": ([*TRAIN, "run.device=abacus"], ["run.device=abacus"]),
     "unknown_backbone": (

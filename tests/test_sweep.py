@@ -145,7 +145,7 @@ def test_wrong_options_are_said_before_anything_is_trained(own_questions: Path, 
         sweep("jsonl", [*options(own_questions), "training.refit=1"], OVER, 2)
     assert not Path("sweeps").exists()
     sweep("jsonl", options(own_questions), OVER[:1], 1)
-    with pytest.raises(UserError, match="holds a sweep with another over"):
+    with pytest.raises(UserError, match=r"holds another sweep, with over .*: give the same again, or another --folder"):
         sweep("jsonl", options(own_questions), OVER, 2)
 
 

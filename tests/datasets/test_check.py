@@ -127,3 +127,10 @@ def test_a_damaged_record_is_one_line(toy: Toy, capsys) -> None:
     assert output.out == ""
     assert "downloads.json" in output.err
     assert len(output.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["validation.json", "validate.json"])
+def test_a_file_may_lie_under_either_name_it_is_published_with(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("[]")
+    states = {file.path: file.state for file in check("slake", tmp_path).files}
+    assert states == {"train.json": "missing", name: "there", "test.json": "missing", "imgs": "missing"}

@@ -68,6 +68,14 @@ def test_a_curve_answers_equal_confidences_together():
 
 def test_the_threshold_answers_as_much_as_the_accuracy_allows():
     curve = [Coverage(0.9, 0.1, 0.8), Coverage(0.7, 0.5, 0.92), Coverage(0.6, 0.8, 0.9), Coverage(0.1, 1.0, 0.7)]
-    assert threshold_for(curve, 0.9) == curve[2]
-    assert threshold_for(curve, 0.91) == curve[1]
-    assert threshold_for(curve, 0.95) is None
+    assert threshold_for(curve, 0.9, 1000) == curve[2]
+    assert threshold_for(curve, 0.91, 1000) == curve[1]
+    assert threshold_for(curve, 0.95, 1000) is None
+
+
+def test_a_threshold_does_not_rest_on_a_few_answers():
+    curve = [Coverage(0.9, 0.001, 1.0), Coverage(0.7, 0.019, 1.0), Coverage(0.6, 0.021, 0.9), Coverage(0.1, 1.0, 0.7)]
+    assert threshold_for(curve, 0.99, 1000) is None
+    assert threshold_for(curve, 0.9, 1000) == curve[2]
+    assert threshold_for(curve, 0.99, 4000) == curve[1]
+    assert threshold_for([Coverage(0.9, 0.5, 1.0), Coverage(0.1, 1.0, 0.5)], 0.9, 4) is not None  # half of four

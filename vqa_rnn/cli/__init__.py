@@ -191,7 +191,7 @@ def split(
             f"{output}: {report['train']:,} train and {report['test']:,} test questions of {report['kinds']:,} kinds; the most "
             f"frequent answer of a kind in train is right in {100 * priors['train']:.1f}% there and in "
             f"{100 * priors['test']:.1f}% of test, where {100 * report['known_answers']:.1f}% of the answers are "
-            f"known from train. Next: vqa-rnn train jsonl dataset.path={output}"
+            f"known from train. Next: vqa-rnn preprocess jsonl dataset.path={output}, then train"
         )
 
 

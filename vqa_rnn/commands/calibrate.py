@@ -42,6 +42,7 @@ log = logging.getLogger("vqa_rnn")
 
 ACCURACIES = (0.8, 0.9, 0.95, 0.99)
 MOST_QUESTIONS = 5000  # to learn one number from
+FEW_QUESTIONS, FEW_IMAGES = 100, 20
 
 
 def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -75,7 +76,9 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
     check_unchanged(run, annotations, split)
     questions = [question for question in annotations.split(split) if question.human_answers]
     if len(questions) > MOST_QUESTIONS:
-        log.info("%d of the %d %s questions are looked at", MOST_QUESTIONS, len(questions), split)
+        log.info(
+            "calibrating on %d of the %d %s questions, drawn at random, to save time", MOST_QUESTIONS, len(questions), split
+        )
         places = np.random.default_rng(0).permutation(len(questions))[:MOST_QUESTIONS]
         questions = [questions[place] for place in sorted(places.tolist())]
     if not questions:
@@ -93,7 +96,15 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
     temperature = fit_temperature(logits, targets, loss)
     held_out = _scaled_by_others(logits, targets, member.encoded.image, loss)
     curve = risk_coverage(_confidences(member, logits / temperature), scores)
-    sure = threshold_for(curve, accuracy)
+    sure = threshold_for(curve, accuracy, len(kept))
+    num_images = len({question.image_id for question in kept})
+    if len(kept) < FEW_QUESTIONS or num_images < FEW_IMAGES:
+        log.warning(
+            "the %s split has %d questions about %d images: temperature and threshold are chosen on too few to be believed",
+            split,
+            len(kept),
+            num_images,
+        )
     picture = run.path / "evaluation" / f"{split}_risk_coverage.png"
     report = {
         "run": str(path),
@@ -110,7 +121,9 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
         },
         "accuracy": float(scores.mean()),
         "area_under_risk": area_under_risk(curve),
-        "coverage": {str(level): found and found._asdict() for level in ACCURACIES for found in [threshold_for(curve, level)]},
+        "coverage": {
+            str(level): found and found._asdict() for level in ACCURACIES for found in [threshold_for(curve, level, len(kept))]
+        },
         "wanted_accuracy": accuracy,
         "threshold": None if sure is None else sure._asdict(),
         "picture": str(picture),
@@ -206,7 +219,7 @@ def print_calibration(report: dict[str, Any]) -> None:
     for level, found in report["coverage"].items():
         shown = ("-", "-") if found is None else (f"{100 * found['coverage']:.1f}%", f"{100 * found['threshold']:.1f}%")
         table.add_row(f"{100 * float(level):.0f}%", *shown)
-    table.add_row(f"{100 * report['accuracy']:.1f}%", "100.0%", "")
+    table.add_row(f"{100 * report['accuracy']:.1f}% (all)", "100.0%", "0.0%")
     console.print(table)
     sure = report["threshold"]
     if sure is None:

@@ -46,7 +46,7 @@ def consistency(path: Path, split: Split = "val", overrides: Sequence[str] = ())
         (``choice_order``, ``duplicate_choice``) its ``consistency`` with an ``interval`` by image, over how many ``questions``;
         of implied ones also ``yes_or_no``, how often it said one of these at all, and ``where_right``, the consistency where
         the run's own answer was right. Written to
-        ``evaluation/SPLIT_consistency.json``.
+        ``evaluation/SPLIT_consistency.json``, with every question that was asked.
 
     Raises:
         UserError: No question has implied ones that the run can answer.
@@ -71,7 +71,8 @@ def consistency(path: Path, split: Split = "val", overrides: Sequence[str] = ())
             rows = _with_implied(run, questions, predictions, annotations, device)
     report = {"run": str(path), "split": split, "num_questions": len(questions), "kinds": _summarise(rows)}
     if is_first():
-        write_json(run.path / "evaluation" / f"{split}_consistency.json", report)
+        asked = [row._asdict() for row in rows]
+        write_json(run.path / "evaluation" / f"{split}_consistency.json", report | {"asked": asked})
     return report
 
 
@@ -85,6 +86,9 @@ class _Row(NamedTuple):
     image_id: str
     is_consistent: bool
     was_right: float | None
+    question: str
+    expected: str
+    answer: str
     is_yes_or_no: bool | None = None
 
 
@@ -118,7 +122,8 @@ def _with_implied(
     rows = []
     for each, (question, kind, expected) in zip(asked, origin, strict=True):
         said, was_right = found[each.question_id].answer, right.get(question.question_id)
-        rows.append(_Row(kind, question.image_id, said == expected, was_right, said in ("yes", "no")))
+        is_yes_or_no = said in ("yes", "no")
+        rows.append(_Row(kind, question.image_id, said == expected, was_right, each.question, expected, said, is_yes_or_no))
     return rows
 
 
@@ -165,8 +170,8 @@ def _with_changed_choices(
         members, kept = open_members([run], asked, annotations, name, device)
         found = answer_questions(members, kept, device)
         for question in kept:
-            same = found[question.question_id].answer == predictions[question.question_id].answer
-            rows.append(_Row(name, question.image_id, same, None))
+            said, before = found[question.question_id].answer, predictions[question.question_id].answer
+            rows.append(_Row(name, question.image_id, said == before, None, question.question, before, said))
     return rows
 
 
@@ -198,7 +203,7 @@ def print_consistency(report: Mapping[str, Any]) -> None:
         report: Its object.
     """
     title = f"{report['run']}, {report['split']} split: how often it does not contradict itself"
-    table = Table("", "same", "95%", "if right", "yes/no", "asked", title=escape(title), title_justify="left")
+    table = Table("", "consistent", "95%", "where right", "yes or no", "asked", title=escape(title), title_justify="left")
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:

@@ -13,6 +13,8 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
 from vqa_rnn.records import SPLITS, Split
 
+SUBMISSIONS = (".json", ".txt")  # what may be written again
+
 
 @dataclass(frozen=True, slots=True)
 class PredictionReport:
@@ -46,12 +48,16 @@ def predict(
         What was done.
 
     Raises:
-        UserError: The split is empty, features are missing, runs do not answer the same questions, or the file is a folder or
-            cannot be written.
+        UserError: The split is empty, features are missing, runs do not answer the same questions, or the file is a folder, is
+            one of the data set's own, is there already and no submission by its name, or cannot be written.
     """
     output = Path(output)
     if not output.name or output.is_dir():
         raise UserError(f"--output {output} is a folder: give the name of a file")
+    if output.exists() and output.suffix not in SUBMISSIONS:
+        raise UserError(
+            f"--output {output} is there already, and is no submission by its name: give another, such as answers.json"
+        )
     runs = open_runs([paths] if isinstance(paths, str | Path) else paths, overrides)
     run = runs[0]
     dataset = run.config.dataset.with_all_questions()
@@ -61,6 +67,8 @@ def predict(
         others = [other for other in SPLITS if other != split and read_annotations(dataset, [other]).split(other)]
         advice = f"give --split {' or '.join(others)}" if others else "are its files there?"
         raise UserError(f"{dataset.name} has no questions in its {split} split: {advice}")
+    if output.resolve() in {file.resolve() for file in annotations.files}:
+        raise UserError(f"--output {output} is a file of the data set itself: give another name")
     for each in runs:
         check_questions(each.config, questions)
     with processes(run.config.run.device) as device:

@@ -149,7 +149,7 @@ def sweep(
     optuna = _library()
     folder = folder or Path("sweeps") / (base.run.name or "unnamed")
     with hold(folder / "lock", f"another process is working on {folder}: wait for it, or give another --folder"):
-        _check_same(folder, {"config": source, "overrides": list(overrides), "over": list(over), "seed": seed})
+        _check_same(folder, {"config": source, "overrides": sorted(overrides), "over": sorted(over), "seed": seed})
         backend = optuna.storages.journal.JournalFileBackend(str(folder / "study.log"))
         study = optuna.create_study(
             study_name="sweep", storage=optuna.storages.JournalStorage(backend), direction="maximize", load_if_exists=True
@@ -210,9 +210,15 @@ def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
         write_json(path, asked)
         return
     made = read_json(path, "sweep")
-    differing = [name for name, value in asked.items() if made.get(name) != value]
+    differing = [
+        f"{name} {_listed(made.get(name))} and not {_listed(value)}" for name, value in asked.items() if made.get(name) != value
+    ]
     if differing:
-        raise UserError(f"{folder} holds a sweep with another {' and '.join(differing)}: give another --folder, or delete it")
+        raise UserError(f"{folder} holds another sweep, with {'; '.join(differing)}: give the same again, or another --folder")
+
+
+def _listed(value: Any) -> str:
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def _next_trial(optuna: ModuleType, study: Any, num_trials: int, seed: int) -> Any:

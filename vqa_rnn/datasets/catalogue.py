@@ -34,11 +34,13 @@ class Wanted:
         path: Where it must lie, relative to the data set's folder.
         num_images: How many images the folder holds; None for a file.
         inside: What it is called in the archive, below any top folder; by default like ``path``.
+        also: Other names under which it is published, which the reader takes as well.
     """
 
     path: str
     num_images: int | None = None
     inside: str | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def name_inside(self) -> str:
@@ -287,14 +289,19 @@ _DAQUAR = (
 _VQA_RAD = (
     OfficialFile(
         ("https://files.osf.io/v1/resources/89kps/providers/osfstorage/?zip=",),
-        (Wanted("VQA_RAD Dataset Public.json"), Wanted("VQA_RAD Image Folder", 315)),
+        (
+            Wanted("VQA_RAD Dataset Public.json", also=("trainset.json",)),
+            Wanted("VQA_RAD Image Folder", 314, also=("images",)),  # of 315 one has no question
+        ),
         saved_as="vqa_rad.zip",
     ),
 )
 
 _SLAKE_SERVER = "https://huggingface.co/datasets/BoKelvin/SLAKE/resolve/main"  # of the first author
 _SLAKE = (
-    *(OfficialFile((f"{_SLAKE_SERVER}/{name}",), (Wanted(name),)) for name in ("train.json", "validation.json", "test.json")),
+    OfficialFile((f"{_SLAKE_SERVER}/train.json",), (Wanted("train.json"),)),
+    OfficialFile((f"{_SLAKE_SERVER}/validation.json",), (Wanted("validation.json", also=("validate.json",)),)),
+    OfficialFile((f"{_SLAKE_SERVER}/test.json",), (Wanted("test.json"),)),
     OfficialFile((f"{_SLAKE_SERVER}/imgs.zip",), (Wanted("imgs", 642),), images=True),
 )
 

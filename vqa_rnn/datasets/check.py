@@ -1,7 +1,7 @@
 """Whether a data set is complete and undamaged on disc."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -92,6 +92,9 @@ def look_at(folder: Path, wanted: Wanted, downloads: Downloads) -> FileState:
     """
     path = folder / wanted.path
     record = downloads.files.get(wanted.path)
+    other = next((name for name in wanted.also if (folder / name).exists()), None)
+    if not path.exists() and other is not None:
+        return look_at(folder, replace(wanted, path=other, also=()), downloads)
     if not path.exists():
         return FileState(wanted.path, "missing", "")
     if wanted.num_images is not None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 NUM_BINS = 15
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures tried
+FEWEST_ANSWERS = 20  # that a threshold must rest on: the first few are right by luck
 FOLDS = 5
 
 
@@ -121,14 +122,16 @@ def area_under_risk(curve: Sequence[Coverage]) -> float:
     return float(np.sum(widths * [1 - point.accuracy for point in curve]))
 
 
-def threshold_for(curve: Sequence[Coverage], accuracy: float) -> Coverage | None:
+def threshold_for(curve: Sequence[Coverage], accuracy: float, num_questions: int) -> Coverage | None:
     """The threshold that answers most questions at a given accuracy.
 
     Args:
         curve: From ``risk_coverage``.
         accuracy: Of the answers that are given, at least.
+        num_questions: How many questions the curve is of.
 
     Returns:
-        The threshold; None where none is so accurate.
+        The threshold; None where none is so accurate over at least ``FEWEST_ANSWERS`` answers, or half of fewer questions.
     """
-    return next((point for point in reversed(curve) if point.accuracy >= accuracy), None)
+    fewest = min(FEWEST_ANSWERS, num_questions / 2) / num_questions
+    return next((point for point in reversed(curve) if point.accuracy >= accuracy and point.coverage >= fewest), None)
