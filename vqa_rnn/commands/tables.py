@@ -75,20 +75,23 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     which = "this ensemble" if "members" in report else "this model"
     table.add_row(f"[bold]{which}", f"[bold]{_percent(report['metrics'][headline])}", interval(report["intervals"][headline]))
     for name, floor in report["floors"].items():
-        table.add_row(FLOOR_NAMES[name], _percent(floor[headline]), interval(floor["interval"]))
+        shown = FLOOR_NAMES[name].replace("this model", which)
+        table.add_row(shown, _percent(floor[headline]), interval(floor["interval"]))
     for name, ceiling in report["ceilings"].items():
         if ceiling[headline] < 1:
             table.add_row(CEILING_NAMES[name], _percent(ceiling[headline]), "")
     if "image_gain" in report:
         gain = report["image_gain"]
         table.add_section()
-        table.add_row("image gain (full minus question-only)", _percent(gain[headline]), interval(gain["interval"]))
+        table.add_row(
+            "image gain (full minus question-only), points", f"{100 * gain[headline]:+.2f}", interval(gain["interval"])
+        )
     if "ensemble_gain" in report:
         gain = report["ensemble_gain"]
         table.add_section()
         for path, value in report["members"].items():
             table.add_row(escape(path), _percent(value), "")
-        table.add_row("gain over the mean of its members", _percent(gain[headline]), interval(gain["interval"]))
+        table.add_row("gain over the mean of its members, points", f"{100 * gain[headline]:+.2f}", interval(gain["interval"]))
     console.print(table)
     if others:
         _print_others(report, others, console, few=few)
