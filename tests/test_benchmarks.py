@@ -1,6 +1,7 @@
 """The benchmarks still run, at a size where their figures mean nothing."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ SMALL = {
     "cells": ["--batch", "4", "--input", "4", "--hidden", "4", "--rounds", "1"],
     "dialog": ["--dialogs", "20", "--hidden", "8", "--only", "evaluation"],
     "encode": ["--dialogs", "5"],
-    "parts": ["--questions", "2", "--rounds", "1"],
+    "parts": ["--only", "none", "sum", "film", "--questions", "2", "--rounds", "1"],
     "loader": ["--images", "60", "--workers", "0"],
     "score_visdial": ["--dialogs", "4"],
     "score_vqa": ["--questions", "200", "--rounds", "1"],
@@ -26,6 +27,14 @@ def test_a_benchmark_runs_and_prints_one_object(name: str, tmp_path: Path):
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)
+
+
+def test_every_part_can_be_measured(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    script = runpy.run_path(str(FOLDER / "parts.py"))
+    assert {"bilinear", "mfh", "mac", "word_attention"} <= set(script["NAMES"])
+    for name in script["NAMES"]:
+        script["config_of"](name)
 
 
 def test_one_of_the_trainings_side_by_side():

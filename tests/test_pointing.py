@@ -16,8 +16,7 @@ OPTIONS = [
     "training.max_epochs=12",
     "training.batch_size=32",
     "training.learning_rate=0.01",
-    "model.attention.hidden_size=32",
-    "model.fusion.hidden_size=64",
+    "model.reasoning.hidden_size=32",
 ]
 
 

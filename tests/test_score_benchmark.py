@@ -143,8 +143,8 @@ def test_chinese_questions_are_split_trained_on_and_answered(
     assert report["metrics"]["accuracy"] > 0.9
     assert report["metrics"].keys() == {"accuracy", "open", "closed"}
     assert report["signature"].startswith("slake|language:zh|")
-    assert main(["predict", "runs/slake", "--split", "test", "--output", "test.json"]) == 0
-    answers = json.loads(Path("test.json").read_text())
+    assert main(["predict", "runs/slake", "--split", "test", "--output", "answers.json"]) == 0
+    answers = json.loads(Path("answers.json").read_text())
     assert [row["qid"] for row in answers] == [record["qid"] for record in records["test"]]
     assert np.mean([row["answer"] == ("肝脏", "肺")[place % 2] for place, row in enumerate(answers)]) > 0.9
     image = str(tmp_path / "imgs" / records["test"][0]["img_name"])

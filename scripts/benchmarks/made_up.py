@@ -29,6 +29,7 @@ def make_questions(
         image_ids=Texts.of(f"image{i}" for i in range(num_images)),
         image=generator.permutation(image),
         tokens=rows(generator.integers(2, vocabulary, (num_questions, words), dtype=np.int32)),
+        round_question=np.zeros_like(each),
         text_class=np.full(num_questions, -1),
         question=each,
         dialog=each,

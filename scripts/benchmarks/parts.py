@@ -40,6 +40,7 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 QUESTIONS_AN_IMAGE, HIDDEN = 16 / 3, 1024
 UNMEASURED = ("top_down", "product", "image")  # the baseline's two; what computes nothing
 BASELINE = "top_down + product"
+NAMES = [name for name in (*ATTENTIONS, *FUSIONS, *REASONING) if name not in UNMEASURED]
 OPTIONS: dict[str, dict[str, Any]] = {
     "film": {"hidden_size": 128},
     "mcan": {"hidden_size": 512},
@@ -69,8 +70,8 @@ class Products(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def build(name: str) -> VqaModel:
-    """A model of which only what joins question and image is used."""
+def config_of(name: str) -> ModelConfig:
+    """A model with the part."""
     options = {"name": name, "hidden_size": HIDDEN, **OPTIONS.get(name, {})}
     options = {"name": name} if name == "none" else options
     if name in REASONING:
@@ -80,9 +81,14 @@ def build(name: str) -> VqaModel:
         parts = {"fusion": options, "attention": {"name": "top_down", "hidden_size": HIDDEN}}
     else:
         parts = {"attention": options, "fusion": {"name": "product", "hidden_size": HIDDEN}}
-    torch.manual_seed(0)
     question = {"embedding_size": 16, "hidden_size": HIDDEN}
-    return VqaModel(ModelConfig.model_validate({"question": question, **parts}), ModelSizes(100, FEATURE, 2))
+    return ModelConfig.model_validate({"question": question, **parts})
+
+
+def build(name: str) -> VqaModel:
+    """A model of which only what joins question and image is used."""
+    torch.manual_seed(0)
+    return VqaModel(config_of(name), ModelSizes(100, FEATURE, 2))
 
 
 def joined(model: VqaModel, inputs: tuple[Any, ...]) -> Tensor:
@@ -129,8 +135,7 @@ def seconds_of(work: Callable[[], Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [name for name in (*ATTENTIONS, *FUSIONS, *REASONING) if name not in UNMEASURED]
-    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")

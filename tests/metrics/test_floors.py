@@ -197,3 +197,22 @@ def test_every_question_is_answered():
     found = text_floors(TRAIN, TRAIN, 3)
     assert all(set(predictions) == {question.question_id for question in TRAIN} for predictions in found.values())
     assert [found["question_string"][q.question_id].answer for q in TRAIN[:4]] == ["red", "red", "blue", "blue"]
+
+
+def test_the_order_of_the_training_questions_breaks_no_tie():
+    # red earns 0.3 + 0.6 + 0.9, blue 0.9 + 0.3 + 0.6: equal, but for the last digit of a sum
+    train = [
+        ask("1", "what is it ?", "red", "red", *("green",) * 8),
+        ask("2", "what is it ?", *("red",) * 3, *("green",) * 7),
+        ask("3", "what is it ?", *("blue",) * 3, *("green",) * 7),
+        ask("4", "what is it ?", "blue", "blue", *("green",) * 8),
+    ]
+    train += [ask("5", "what is it ?", "red"), ask("6", "what is it ?", "blue"), ask("7", "what is it ?", "red", *("x",) * 9)]
+    train += [ask("8", "what is it ?", "blue", *("y",) * 9)]
+    found = set()
+    for seed in range(30):
+        order = np.random.default_rng(seed).permutation(len(train))
+        asked = ask("q", "what is it ?", choices=("red", "blue"))
+        answer = text_floors([train[place] for place in order], [asked], 2)["question_string"]["q"]
+        found.add((answer.answer, answer.probability))
+    assert len(found) == 1

@@ -67,7 +67,8 @@ def _earnings(train: Sequence[Question], key: Key) -> Earned:
     for question in train:
         for answer, score in answer_scores(question.human_answers).items():
             totals[key(question)][answer] += score
-    return totals
+    # rounded, as sums of the same scores in another order differ in their last digit, and would not be ties
+    return {name: {answer: round(total, 9) for answer, total in earned.items()} for name, earned in totals.items()}
 
 
 def _answer(question: Question, tables: Sequence[Mapping[str, float]]) -> Prediction:
