@@ -198,11 +198,11 @@ class VqaModel(nn.Module):
         Returns:
             The joint vectors, and the regions that a head may choose among.
         """
-        regions_BKD = self.regions(batch)
         if self.dialog is not None:
+            regions_BKD = self.regions(batch)
             images_BD = mean_of_regions(regions_BKD, batch.region_mask)
             return Encoded(self.dialog(self.question_encoder, images_BD, batch), regions_BKD, None)
-        questions = self._read_questions(batch)
+        questions, regions_BKD = self._read_questions(batch), self.regions(batch)  # in this order dropout is drawn
         inputs = regions_BKD, batch.region_mask, questions, batch.image_index
         if self.reasoning is not None:
             reasoned: Reasoned = self.reasoning(*inputs)
