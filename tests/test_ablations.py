@@ -44,11 +44,11 @@ def test_a_grid_over_seeds_is_set_beside_its_first_and_is_not_trained_again(feat
         "seeds": 2,
         "variants": [
             {"model.question.cell": "lstm"},
-            {"model.question.cell": ["elman", "nas"], "model.question.num_layers": [1, 2]},
+            {"model.question.cell": ["elman"], "model.question.num_layers": [1, 2]},
         ],
     }
     report = json.loads(run(grid, features)[0])
-    assert list(report["variants"]) == ["lstm", "elman-1", "elman-2", "nas-1", "nas-2"]
+    assert list(report["variants"]) == ["lstm", "elman-1", "elman-2"]
     first, second = report["variants"]["lstm"], report["variants"]["elman-2"]
     assert "difference" not in first
     assert set(first["above_floors"]) == {"most_frequent_answer", "question_prefix", "question_string", "images_shuffled"}
@@ -60,7 +60,7 @@ def test_a_grid_over_seeds_is_set_beside_its_first_and_is_not_trained_again(feat
     assert second["weights"] > report["variants"]["elman-1"]["weights"]
     assert second["training_seconds"] > 0
     runs = sorted((features.parent / "runs/small").iterdir())
-    assert len(runs) == 10
+    assert len(runs) == 6
     _, refused = run({**grid, "overrides": ["model.feature_dropout=0.5"]}, features, code=2)
     assert "was trained with" in refused
     changed = {path: path.stat().st_mtime_ns for path in (features.parent / "runs/small").glob("*/model.safetensors")}
