@@ -18,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vqa_rnn.checkpoint import Run
 from vqa_rnn.commands.preprocess import preprocess
+from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config
 from vqa_rnn.config.files import load_config
 from vqa_rnn.features.store import FeatureStore
@@ -87,6 +89,14 @@ def draw_questions(folder: Path) -> Path:
 def configure(questions: Path, *overrides: str) -> Config:
     """The recipe for one's own data, small enough for a test."""
     return load_config("jsonl", [f"dataset.path={questions}", f"run.folder={questions.parent}/runs", *TINY, *overrides])
+
+
+def train_on_drawn(folder: Path, *overrides: str) -> Run:
+    """A run on ``draw_questions``; the pictures lie in ``images`` of that folder."""
+    questions = draw_questions(folder)
+    config = configure(questions, f"features.store={folder}/features.h5", *overrides)
+    preprocess(config)
+    return train(config)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import vqa_rnn
-from tests.conftest import configure, draw_questions
+from tests.conftest import train_on_drawn
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.export import export
@@ -19,10 +19,7 @@ ASKED = "What colour is it?"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    questions = draw_questions(tmp_path_factory.mktemp("export"))
-    config = configure(questions, f"features.store={questions.parent}/features.h5", "training.max_epochs=3")
-    vqa_rnn.preprocess(config)
-    return vqa_rnn.train(config)
+    return train_on_drawn(tmp_path_factory.mktemp("export"), "training.max_epochs=3")
 
 
 @pytest.fixture

@@ -299,9 +299,21 @@ def best_validation(path: Path) -> tuple[float, int] | None:
     Returns:
         The best score and its epoch; None where no epoch was measured.
     """
-    metrics = path / "metrics.jsonl"
-    lines = map(json.loads, metrics.read_text(encoding="utf-8").splitlines()) if metrics.is_file() else ()
+    lines = read_metrics(path)
     return max(((line["val_accuracy"], line["epoch"]) for line in lines if "val_accuracy" in line), default=None)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """What a run logged while it was trained.
+
+    Args:
+        path: The run folder.
+
+    Returns:
+        The lines of ``metrics.jsonl``; none where there is no such file.
+    """
+    metrics = path / "metrics.jsonl"
+    return [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.is_file() else []
 
 
 def save_model(run: Run, model: VqaModel) -> None:

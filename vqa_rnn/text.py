@@ -15,18 +15,18 @@ Id 0 is padding, id 1 the unknown word.
 
 from collections import Counter
 from collections.abc import Iterable
-from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import atomic_path
+from vqa_rnn.files import atomic_path, nearest
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
-SIMILAR = 0.75  # share of the letters that two words have in common, by difflib
+SIMILAR = 0.75  # how alike two words must be, for ``nearest``
 
 
 def split_words(text: str) -> list[str]:
@@ -124,7 +124,7 @@ class WordTokenizer:
         """Words, with padding and the unknown word."""
         return self._tokenizer.get_vocab_size()
 
-    @property
+    @cached_property
     def words(self) -> list[str]:
         """Every word by its id, with padding and the unknown word."""
         ids = self._tokenizer.get_vocab()
@@ -200,7 +200,7 @@ class WordTokenizer:
         """
         # of other lengths or another start few are similar, and comparing all takes long
         candidates = (each for each in self.words[2:] if abs(len(each) - len(word)) <= 2 and set(each[:2]) & set(word[:2]))
-        return next(iter(get_close_matches(word, candidates, n=1, cutoff=SIMILAR)), None)
+        return nearest(word, candidates, cutoff=SIMILAR)
 
     def save(self, path: Path) -> None:
         """Write the tokenizer as a Hugging Face ``tokenizer.json``; ``max_tokens`` lies in it as its truncation.

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import vqa_rnn
-from tests.conftest import configure, draw_questions
+from tests.conftest import train_on_drawn
 from vqa_rnn.answering.session import Session
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.errors import UserError
@@ -23,10 +23,7 @@ COLOUR = "What colour is it?"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that looks at pictures with attention."""
-    questions = draw_questions(tmp_path_factory.mktemp("api"))
-    config = configure(questions, f"features.store={questions.parent}/features.h5", "training.max_epochs=3")
-    vqa_rnn.preprocess(config)
-    return vqa_rnn.train(config)
+    return train_on_drawn(tmp_path_factory.mktemp("api"), "training.max_epochs=3")
 
 
 def picture(run: Run) -> Path:

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from tests.answering.conftest import ABOUT_THE_CAPTION, ABOUT_THE_LAST_ROUND
-from tests.conftest import configure, draw, draw_questions
+from tests.conftest import configure, draw, train_on_drawn
 from vqa_rnn.answering.repl import run_repl
 from vqa_rnn.answering.session import Session
 from vqa_rnn.checkpoint import Run
@@ -25,10 +25,7 @@ from vqa_rnn.commands.train import train
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    questions = draw_questions(tmp_path_factory.mktemp("questions"))
-    config = configure(questions, f"features.store={questions.parent}/features.h5", "training.max_epochs=20")
-    preprocess(config)
-    return train(config)
+    return train_on_drawn(tmp_path_factory.mktemp("questions"), "training.max_epochs=20")
 
 
 @pytest.fixture

@@ -53,30 +53,29 @@ class Answer:
     def __str__(self) -> str:
         return self.best
 
-    def looks(self) -> list[Image.Image]:
-        """Where the model looked.
+    def pictures(self) -> list[Image.Image]:
+        """The image, and where the model looked.
 
         Returns:
-            A picture for each look of the attention, as ``show_weights`` draws it; none without attention, or where it is not
-            known where the regions lie.
+            The image, then for each look of the attention the image as ``show_weights`` draws it; the image alone without
+            attention, or where it is not known where the regions lie; nothing without an image.
 
         Raises:
             UserError: The image cannot be read any more.
         """
-        if self.image is None or self.maps is None or self.boxes is None:
+        if self.image is None:
             return []
         image = read_image(self.image, intensity="image")
-        return [show_weights(image, weights, self.boxes) for weights in self.maps]
+        if self.maps is None or self.boxes is None:
+            return [image]
+        return [image, *(show_weights(image, weights, self.boxes) for weights in self.maps)]
 
     def _repr_html_(self) -> str:
-        pictures = (
-            [] if self.image is None else [thumbnail(read_image(self.image, intensity="image")), *map(thumbnail, self.looks())]
-        )
         bars = "".join(
             f"<tr><td>{escape(text)}</td><td style='text-align:right'>{probability:.1%}</td>"
             f"<td><div style='background:#4472a8;height:0.8em;width:{120 * probability:.0f}px'></div></td></tr>"
             for text, probability in self.answers
         )
         unsure = "" if self.is_sure else "<p>not sure; the best guesses:</p>"
-        shown = "".join(f"<img src='{data_url(picture)}' style='margin-right:6px'>" for picture in pictures)
+        shown = "".join(f"<img src='{data_url(thumbnail(picture))}' style='margin-right:6px'>" for picture in self.pictures())
         return f"<div><p><b>{escape(self.question)}</b></p>{shown}{unsure}<table>{bars}</table></div>"

@@ -7,7 +7,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vqa_rnn.answering.answer import Answer
-from vqa_rnn.features.images import read_image
 from vqa_rnn.files import atomic_path
 
 MOST_BARS = 5
@@ -24,22 +23,20 @@ def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
         UserError: An image cannot be read any more, or the file cannot be written.
     """
     answers = [answers] if isinstance(answers, Answer) else list(answers)
-    looks = [answer.looks() for answer in answers]
-    most = max(map(len, looks), default=0)
-    rows = 1 + most
+    pictures = [answer.pictures() for answer in answers]
+    rows = max(1, *map(len, pictures))
     figure = Figure(figsize=(3.6 * len(answers), 3.0 * rows + 1.6), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(rows + 1, len(answers), squeeze=False, height_ratios=[3] * rows + [1.3])
-    for (answer, seen), column in zip(zip(answers, looks, strict=True), axes.T, strict=True):
+    for answer, seen, column in zip(answers, pictures, axes.T, strict=True):
         for each in column[:-1]:
             each.axis("off")
-        if answer.image is not None:
-            column[0].imshow(read_image(answer.image, intensity="image"), interpolation="nearest")
+        for picture, each in zip(seen, column[:-1], strict=False):
+            each.imshow(picture, interpolation="nearest")
         column[0].set_title(answer.question, fontsize=11, wrap=True)
-        for number, (look, each) in enumerate(zip(seen, column[1:-1], strict=False), start=1):
-            each.imshow(look, interpolation="nearest")
+        for number, each in enumerate(column[1 : len(seen)], start=1):
             assert answer.maps is not None
-            name = f"look {number}" if len(seen) > 1 else "attention"
+            name = f"look {number}" if len(seen) > 2 else "attention"
             each.set_title(f"{name}: {answer.maps[number - 1].max():.0%} in the outlined region", fontsize=9)
         best = answer.answers[:MOST_BARS][::-1]
         bars = column[-1]

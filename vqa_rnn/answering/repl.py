@@ -254,8 +254,9 @@ def _picture(prompt: _Prompt, rest: str) -> None:
     if prompt.last is None:
         raise UserError("nothing was asked yet: ask a question first")
     path = _path(rest or "answer.png")
-    draw(prompt.last, path if path.suffix else path.with_suffix(".png"))
-    prompt.say(f"{path if path.suffix else path.with_suffix('.png')}: the image, where the model looked, the answers")
+    path = path if path.suffix else path.with_suffix(".png")
+    draw(prompt.last, path)
+    prompt.say(f"{path}: the image, where the model looked, the answers")
 
 
 def _caption(prompt: _Prompt, rest: str) -> None:

@@ -27,6 +27,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.detectors import Detector
 from vqa_rnn.features.extractor import Extractor, open_extractor
 from vqa_rnn.features.images import ImageSource, name_of, read_image
+from vqa_rnn.features.regions import Regions
 from vqa_rnn.features.transform import Transform
 from vqa_rnn.huggingface import fetch
 from vqa_rnn.models.decoding import beam_search
@@ -89,6 +90,7 @@ class Session:
         self._calibration = read_calibration(self.run)
         self._extractor = _open_extractor(self.run, weights, self._device) if self.sees_images else None
         self.image: ImageSource | None = None
+        self._boxes: NDArray[np.float32] | None = None
         self.caption: str | None = None
         self.rounds: tuple[Round, ...] = ()
         self._features = None if self.sees_images else MemoryFeatures(np.zeros((1, 1, 1), dtype=np.float32))
@@ -122,8 +124,9 @@ class Session:
             raise UserError(f"{self.run.path} reads text alone (features.library=none): leave the image out")
         (regions,) = self._extractor.extract([self._extractor.transform.prepare(image)])
         self._extractor.check(regions.features, name_of(image))
+        lie = self._boxes_of(image, regions)
         boxes = regions.columns["boxes"][None] if "boxes" in regions.columns else None
-        self.image, self._features = image, MemoryFeatures(regions.features[None], boxes)
+        self.image, self._boxes, self._features = image, lie, MemoryFeatures(regions.features[None], boxes)
         self.caption, self.rounds = None, ()
 
     def set_caption(self, text: str) -> None:
@@ -280,7 +283,7 @@ class Session:
             is_sure=is_sure,
             image=self.image,
             maps=maps,
-            boxes=self._boxes(),
+            boxes=self._boxes,
         )
 
     def check_choices(self, choices: Sequence[str]) -> None:
@@ -331,22 +334,19 @@ class Session:
         encoded = encode_questions([question], self.run.tokenizer, AnswerVocabulary([]))
         return make_batch(encoded, np.zeros(1, dtype=np.int64), self._features).to(self._device)
 
-    def _boxes(self) -> NDArray[np.float32] | None:
-        """(K, 4) where the regions of the image lie, where that is known."""
-        if self._features is None or self.image is None or self._extractor is None:
-            return None
-        features, _, boxes = self._features.read(np.zeros(1, dtype=np.int64))
-        if boxes is not None:
-            return boxes[0]
-        num_regions = features.shape[1]
-        is_grid = self.run.config.features.output == "grid" and math.isqrt(num_regions) ** 2 == num_regions
-        if not is_grid:
+    def _boxes_of(self, image: ImageSource, regions: Regions) -> NDArray[np.float32] | None:
+        """(K, 4) where the regions of an image lie, where that is known."""
+        if "boxes" in regions.columns:
+            return regions.columns["boxes"]
+        num_regions = len(regions.features)
+        if self.run.config.features.output != "grid" or math.isqrt(num_regions) ** 2 != num_regions:
             return None
         boxes = grid_boxes(torch.zeros(1, num_regions, 1))[0].numpy()
+        assert self._extractor is not None
         transform = self._extractor.transform
         if not isinstance(transform, Transform) or transform.resize == "squash":
-            return boxes
-        return transform.in_image(boxes, *read_image(self.image, intensity=transform.intensity).size)
+            return boxes  # whatever the size of the image, which need not be read again
+        return transform.in_image(boxes, *read_image(image, intensity=transform.intensity).size)
 
     def _probabilities(self, question: Question) -> tuple[list[float], NDArray[np.float32] | None]:
         batch = self._batch(question)
@@ -359,10 +359,10 @@ class Session:
     def _write(self, question: Question) -> tuple[list[tuple[str, float]], NDArray[np.float32] | None]:
         batch = self._batch(question)
         with torch.inference_mode():
-            written = self._model.write(batch, partial(beam_search, width=BEAM_WIDTH))
-            maps = _first_map(self._model.encode(batch))
+            encoded = self._model.encode(batch)
+            written = self._model.write(batch, partial(beam_search, width=BEAM_WIDTH), encoded)
         text = self.run.tokenizer.decode(written.tokens[0, : written.lengths[0]].tolist())
-        return [(text, written.log_p[0].exp().item())], maps
+        return [(text, written.log_p[0].exp().item())], _first_map(encoded)
 
     def _choose(self, question: Question) -> tuple[list[tuple[str, float]], NDArray[np.float32] | None]:
         order = choice_order(question.question_id, len(question.choices))

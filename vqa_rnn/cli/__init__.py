@@ -239,7 +239,8 @@ def evaluate(
     Example: vqa-rnn evaluate runs/daquar --question-only runs/daquar-blind
     """
     check_split(split)
-    runs, overrides = _runs_and_overrides(run, more or (), ensemble=ensemble)
+    runs, overrides = _runs_and_overrides(run, more or ())
+    _check_ensemble(runs, ensemble=ensemble)
     if ensemble and question_only:
         raise UserError("--question-only is for a single run: leave out --ensemble")
     from vqa_rnn.commands.evaluate import evaluate, evaluate_ensemble
@@ -273,7 +274,8 @@ def predict(
     Example: vqa-rnn predict runs/vqa --split test --output vqa_OpenEnded_mscoco_test2015_results.json
     """
     check_split(split)
-    runs, overrides = _runs_and_overrides(run, more or (), ensemble=ensemble)
+    runs, overrides = _runs_and_overrides(run, more or ())
+    _check_ensemble(runs, ensemble=ensemble)
     if ensemble and output is None:
         raise UserError("--ensemble belongs to no single run folder: give --output FILE")
     from vqa_rnn.commands.predict import predict
@@ -350,7 +352,7 @@ def report(
     Example: vqa-rnn report runs/full runs/blind --split val --output report.html
     """
     check_split(split)
-    runs, overrides = _runs_and_overrides(run, more or (), ensemble=None)
+    runs, overrides = _runs_and_overrides(run, more or ())
     from vqa_rnn.commands.report import report
 
     which: Any = split  # checked above
@@ -437,18 +439,19 @@ def ask(
         print_answers(questions, answers)
 
 
-def _runs_and_overrides(run: Path, more: Sequence[str], *, ensemble: bool | None) -> tuple[list[Path], list[str]]:
-    """Tell run folders from overrides, which have an equals sign; a folder that has one too is taken for a folder.
-
-    ``ensemble`` is None where several runs may stand side by side.
-    """
+def _runs_and_overrides(run: Path, more: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Tell run folders from overrides, which have an equals sign; a folder that has one too is taken for a folder."""
     runs = [run, *(Path(each) for each in more if "=" not in each or Path(each).is_dir())]
     overrides = [each for each in more if "=" in each and not Path(each).is_dir()]
+    return runs, overrides
+
+
+def _check_ensemble(runs: Sequence[Path], *, ensemble: bool) -> None:
+    """Refuse an ensemble of one, and several runs that are none."""
     if ensemble and len(runs) < 2:
         raise UserError("--ensemble needs at least two runs")
-    if len(runs) > 1 and ensemble is False:
+    if len(runs) > 1 and not ensemble:
         raise UserError(f"{runs[1]} is a second run: give --ensemble to let them answer together, or vqa-rnn compare them")
-    return runs, overrides
 
 
 def _answer_json(answer: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from vqa_rnn.answering.looks import data_url, thumbnail
 from vqa_rnn.answering.session import Session
 from vqa_rnn.answers import most_frequent_answer
 from vqa_rnn.benchmarks import read_annotations
-from vqa_rnn.checkpoint import Run, best_validation
+from vqa_rnn.checkpoint import Run, best_validation, read_metrics
 from vqa_rnn.commands.evaluate import GAIN_SAMPLES, Measurement, measure, summarise
 from vqa_rnn.commands.shared import open_runs
 from vqa_rnn.commands.tables import CEILING_NAMES, FLOOR_NAMES
@@ -24,6 +24,7 @@ from vqa_rnn.engines import processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import read_image
 from vqa_rnn.files import write_text
+from vqa_rnn.metrics.calibration import bin_of
 from vqa_rnn.metrics.intervals import paired_difference
 from vqa_rnn.records import Question, Split
 
@@ -31,6 +32,7 @@ BLUE, ORANGE = "#4472a8", "#e69f00"
 NUM_EXAMPLES = 6
 NUM_CONFUSIONS = 10
 NUM_BINS = 10
+MOST_PICTURES = 3  # of an example: the image and two looks
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
@@ -54,24 +56,26 @@ def report(paths: Sequence[str | Path], output: Path, split: Split | None = None
     runs = open_runs(paths, overrides)
     parts: list[dict[str, Any]] = []
     measured: list[Measurement] = []
+    shown: list[_Shown] = []
     with processes(runs[0].config.run.device) as device:
         for run in runs:
             measured.append(measure(run, measured[0].split if measured else split, device))
             if measured[-1].questions != measured[0].questions:
                 raise UserError(f"{run.path} answers other questions than {runs[0].path}")
-            parts.append(_about(run, measured[-1]))
+            shown.append(_Shown(run, measured[-1]))
+            parts.append(_about(run, measured[-1], shown[-1]))
     image_ids = [question.image_id for question in measured[0].questions]
     for part, each in zip(parts[1:], measured[1:], strict=True):
         part["difference"] = paired_difference(each.scores, measured[0].scores, image_ids, GAIN_SAMPLES)
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     page.filters |= {"percent": lambda value: f"{100 * value:.1f}%", "points": lambda value: f"{100 * value:+.1f}"}
     template = page.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    apart = _apart(runs, measured) if len(runs) > 1 else []
+    apart = _apart(runs, measured, shown) if len(runs) > 1 else []
     write_text(output, template.render(runs=parts, apart=apart, split=measured[0].split, benchmark=measured[0].benchmark))
     return output
 
 
-def _about(run: Run, measured: Measurement) -> dict[str, Any]:
+def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
     """What the page says of a run."""
     model, environment = run.config.model, json.loads((run.path / "environment.json").read_text(encoding="utf-8"))
     facts = {
@@ -98,7 +102,7 @@ def _about(run: Run, measured: Measurement) -> dict[str, Any]:
         "curves": _curves(run),
         "reliability": _reliability(measured),
         "confusions": _confusions(measured),
-        "examples": _examples(run, measured),
+        "examples": _examples(measured, show),
         "difference": None,
     }
 
@@ -123,8 +127,7 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Any]:
 
 def _curves(run: Run) -> list[Markup]:
     """Training loss and validation score of each epoch."""
-    path = run.path / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    lines = read_metrics(run.path)
     drawn = []
     for key, title, scale in (("train_loss", "Training loss", 1), ("val_accuracy", "Validation score, %", 100)):
         points = [(line["epoch"], scale * line[key]) for line in lines if key in line]
@@ -140,7 +143,7 @@ def _reliability(measured: Measurement) -> Markup | None:
     p = np.array([measured.predictions[question.question_id].probability for question in measured.questions], dtype=float)
     if np.isnan(p).any() or p.max(initial=0) > 1:
         return None
-    place = np.minimum((p * NUM_BINS).astype(int), NUM_BINS - 1)
+    place = bin_of(p, NUM_BINS)
     counts = np.bincount(place, minlength=NUM_BINS)
     right = np.bincount(place, weights=np.nan_to_num(measured.scores), minlength=NUM_BINS) / np.maximum(counts, 1)
     figure, axes = _axes("Calibration", "probability of the answer, %", "of these right, %")
@@ -164,7 +167,7 @@ def _confusions(measured: Measurement) -> list[tuple[str, str, int]]:
     return [(said, answer, count) for (said, answer), count in pairs.most_common(NUM_CONFUSIONS)]
 
 
-def _examples(run: Run, measured: Measurement) -> dict[str, list[dict[str, Any]]]:
+def _examples(measured: Measurement, show: "_Shown") -> dict[str, list[dict[str, Any]]]:
     """Questions that show what the run can do and what it cannot."""
     p = np.array([measured.predictions[question.question_id].probability for question in measured.questions], dtype=float)
     right, wrong = measured.scores == 1, measured.scores == 0
@@ -173,7 +176,6 @@ def _examples(run: Run, measured: Measurement) -> dict[str, list[dict[str, Any]]
         "Wrong, and most sure": np.flatnonzero(wrong)[np.argsort(-p[wrong], kind="stable")],
         "Least sure": np.argsort(p, kind="stable"),
     }
-    show = _Shown(run, measured)
     return {title: show.all(_other_images(places.tolist(), measured.questions)) for title, places in chosen.items()}
 
 
@@ -201,10 +203,10 @@ class _Shown:
         question = self._measured.questions[place]
         prediction = self._measured.predictions[question.question_id]
         path = self._images.get(question.image_id)
-        pictures = [] if path is None else [read_image(path, intensity="image")]
         if self._session is not None and path is not None and not question.facts:
-            answer = self._session.ask(path, question.question, choices=question.choices)
-            pictures += answer.looks()[:2]
+            pictures = self._session.ask(path, question.question, choices=question.choices).pictures()[:MOST_PICTURES]
+        else:
+            pictures = [] if path is None else [read_image(path, intensity="image")]
         return {
             "question": question.question,
             "said": ", ".join(dict.fromkeys(question.human_answers)),
@@ -215,14 +217,14 @@ class _Shown:
         }
 
 
-def _apart(runs: Sequence[Run], measured: Sequence[Measurement]) -> list[dict[str, Any]]:
+def _apart(runs: Sequence[Run], measured: Sequence[Measurement], shown: Sequence[_Shown]) -> list[dict[str, Any]]:
     """Questions that only one of the first two runs answers right."""
     found = []
     for winner, loser in ((0, 1), (1, 0)):
         places = np.flatnonzero((measured[winner].scores == 1) & (measured[loser].scores == 0)).tolist()
-        show = _Shown(runs[winner], measured[winner])
-        examples = show.all(_other_images(places, measured[winner].questions))
-        for place, example in zip(_other_images(places, measured[winner].questions), examples, strict=True):
+        chosen = _other_images(places, measured[winner].questions)
+        examples = shown[winner].all(chosen)
+        for place, example in zip(chosen, examples, strict=True):
             question = measured[loser].questions[place]
             example["other"] = measured[loser].predictions[question.question_id].answer
         found.append(

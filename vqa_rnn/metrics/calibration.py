@@ -42,9 +42,22 @@ def expected_calibration_error(confidences: Floats, scores: Floats, num_bins: in
     Returns:
         0 to 1.
     """
-    bins = np.minimum((np.asarray(confidences) * num_bins).astype(np.int64), num_bins - 1)
+    bins = bin_of(confidences, num_bins)
     gaps = np.bincount(bins, weights=confidences, minlength=num_bins) - np.bincount(bins, weights=scores, minlength=num_bins)
     return float(np.abs(gaps).sum() / max(len(bins), 1))
+
+
+def bin_of(confidences: Floats, num_bins: int) -> NDArray[np.int64]:
+    """The bin of each confidence, among bins of equal width.
+
+    Args:
+        confidences: (N,) from 0 to 1.
+        num_bins: Bins.
+
+    Returns:
+        (N,) 0 to ``num_bins - 1``; 1 lies in the last.
+    """
+    return np.minimum((np.asarray(confidences) * num_bins).astype(np.int64), num_bins - 1)
 
 
 def fit_temperature(logits: NDArray[np.float32], targets: Floats, loss: Literal["softmax", "sigmoid"] = "softmax") -> float:

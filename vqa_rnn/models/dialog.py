@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vqa_rnn.batch import Batch, beside
 from vqa_rnn.config import HierarchicalHistory, LateFusionHistory, MemoryHistory
-from vqa_rnn.models.history import dialog_tokens, read_facts, weigh, where_any
+from vqa_rnn.models.history import after_facts, dialog_tokens, read_facts, weigh
 from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.rnn import RecurrentNetwork
 
@@ -49,9 +49,7 @@ class PublishedLateFusion(nn.Module):
 
     def _read(self, batch: Batch) -> Tensor:
         tokens_GL, ends_GR = dialog_tokens(batch)
-        states_GLH = self.facts.encode_words(tokens_GL, ends_GR[:, -1]).words
-        last_N = beside(ends_GR, tokens_GL)[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
-        return where_any(states_GLH[batch.dialog_index, last_N.clamp(min=0)], batch)
+        return after_facts(self.facts.encode_words(tokens_GL, ends_GR[:, -1]).words, ends_GR, batch)
 
 
 class PublishedHierarchical(nn.Module):

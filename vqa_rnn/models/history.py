@@ -79,9 +79,7 @@ class LateFusion(nn.Module):
         """
         tokens_GL, ends_GR = dialog_tokens(batch)
         states_GLH, _ = self.network(self.embedding(tokens_GL), ends_GR[:, -1])
-        last_N = beside(ends_GR, tokens_GL)[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
-        context_NH = states_GLH[batch.dialog_index, last_N.clamp(min=0)]
-        return self.join(question_NH, where_any(context_NH, batch))
+        return self.join(question_NH, after_facts(states_GLH, ends_GR, batch))
 
 
 class Hierarchical(nn.Module):
@@ -226,6 +224,21 @@ def dialog_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
     source_GL[dialog, place] = batch.history_index[dialog, fact] * num_columns + column
     tokens = functional.pad(batch.fact_tokens.flatten(), (0, 1))
     return tokens[beside(source_GL, tokens)], ends_GR
+
+
+def after_facts(states_GLH: Tensor, ends_GR: Tensor, batch: Batch) -> Tensor:
+    """The state of a causal network after what was said before each question.
+
+    Args:
+        states_GLH: (G, L, H) float, its states over the facts end to end.
+        ends_GR: (G, R) int64 on the CPU, from ``dialog_tokens``.
+        batch: Its ``dialog_index`` and ``history_lengths``.
+
+    Returns:
+        (N, H) float, 0 for a question that is the first word.
+    """
+    last_N = beside(ends_GR, states_GLH)[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
+    return where_any(states_GLH[batch.dialog_index, last_N.clamp(min=0)], batch)
 
 
 def read_facts(text_encoder: TextEncoder, batch: Batch) -> Tensor:

@@ -107,9 +107,8 @@ class VqaModel(nn.Module):
         self.attention: nn.Module | None = None
         self.fusion: nn.Module | None = None
         self.reads_words = False
-        fact_cell = None if isinstance(config.history, NoHistory) else config.history.cell
         if published:
-            facts = self._another_encoder(config.question.with_cell(fact_cell), sizes)
+            facts = self._another_encoder(config.question.with_cell(getattr(config.history, "cell", None)), sizes)
             self.dialog = PUBLISHED[config.history.name](config.history, region_size, facts)  # type: ignore[arg-type]
             joint_size: Any = self.dialog.output_size
         else:
@@ -118,8 +117,9 @@ class VqaModel(nn.Module):
         choice_encoder = self._another_encoder(config.question.with_cell(choice_cell), sizes)
         head = ANSWER_HEADS[config.head.name]
         self.head = head(config.head, joint_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
-        facts = self._another_encoder(config.question.with_cell(fact_cell), sizes) if fact_cell else self.question_encoder
         history = NoHistory() if published else config.history
+        fact_cell = getattr(history, "cell", None)
+        facts = self._another_encoder(config.question.with_cell(fact_cell), sizes) if fact_cell else self.question_encoder
         self.history = HISTORY_ENCODERS[history.name](history, facts)  # type: ignore[arg-type]
 
     def _join_question_and_image(self, config: ModelConfig, region_size: int) -> int:
@@ -259,12 +259,13 @@ class VqaModel(nn.Module):
         choices = self.head.choices if isinstance(self.head, ChoiceHead) else None
         return choices if isinstance(choices, TextChoices) else None
 
-    def write(self, batch: Batch, method: Method = greedy) -> Written:
+    def write(self, batch: Batch, method: Method = greedy, encoded: Encoded | None = None) -> Written:
         """Write an answer to every question.
 
         Args:
             batch: The batch, on the model's device.
             method: ``greedy``, or a ``partial`` of ``draw`` or ``beam_search``, of ``models.decoding``.
+            encoded: The same batch from ``encode``, where it was encoded before.
 
         Returns:
             The texts.
@@ -274,7 +275,7 @@ class VqaModel(nn.Module):
         """
         if not isinstance(self.head, GenerativeHead):
             raise TypeError(f"a {type(self.head).__name__} does not write texts")
-        return self.head.generate(self.encode(batch).joint, method)
+        return self.head.generate((encoded or self.encode(batch)).joint, method)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """What the model gives each answer or choice.
