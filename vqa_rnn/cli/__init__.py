@@ -406,6 +406,9 @@ def ask(
 ) -> None:
     """Ask a trained model about an image: a question, several as the rounds of a dialog, or a prompt.
 
+    RUN may also be hub:OWNER/NAME, an exported model on the Hugging Face hub, or hf:OWNER/NAME, a ViLT or BLIP model there.
+    With --json and without --question, questions are read from stdin, a line each, and answers are JSON, a line each.
+
     Example: vqa-rnn ask runs/demo --image photo.png --question "what color is the shape?"
     """
     questions, choices = question or [], tuple(choice or ())
@@ -416,25 +419,18 @@ def ask(
             raise UserError("--choice and --choices both name candidate answers: give one of them")
         choices = read_choices(choices_file)
     if not questions:
-        if json_:
-            raise UserError("--json answers a question: give --question, and --image if the model sees any")
         if picture is not None:
-            raise UserError("--picture draws the answer to a question: give --question; at the prompt there is /picture FILE")
+            raise UserError("--picture draws the answer to a question: give --question; at the prompt there is /attention FILE")
         from vqa_rnn.commands.ask import converse
 
-        converse(run, image, choices, top, weights, caption)
+        converse(run, image, choices, top, weights, caption, as_json=json_)
         return
     from vqa_rnn.commands.ask import ask, print_answers
 
-    answers = ask(run, image, questions, choices, top, weights, caption)
-    if picture is not None:
-        from vqa_rnn.answering.pictures import draw
-
-        draw(answers, picture)
+    answers = ask(run, image, questions, choices, top, weights, caption, picture)
     if json_:
-        found = [_answer_json(answer) for answer in answers]
-        rounds = [{"question": text} | one for text, one in zip(questions, found, strict=True)]
-        print_json(found[0] if len(found) == 1 else {"rounds": rounds})
+        found = [answer.to_dict() for answer in answers]
+        print_json(found[0] if len(found) == 1 else {"rounds": found})
     else:
         print_answers(questions, answers)
 
@@ -452,12 +448,6 @@ def _check_ensemble(runs: Sequence[Path], *, ensemble: bool) -> None:
         raise UserError("--ensemble needs at least two runs")
     if len(runs) > 1 and not ensemble:
         raise UserError(f"{runs[1]} is a second run: give --ensemble to let them answer together, or vqa-rnn compare them")
-
-
-def _answer_json(answer: Any) -> dict[str, Any]:
-    pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
-    near = dict(zip(answer.unknown_words, answer.nearest_words, strict=True))
-    return {"answers": pairs, "is_sure": answer.is_sure, "unknown_words": near, "seconds": answer.seconds}
 
 
 def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:

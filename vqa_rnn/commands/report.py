@@ -13,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from vqa_rnn.answering.looks import data_url, thumbnail
+from vqa_rnn.answering.occlusion import explain
 from vqa_rnn.answering.session import Session
 from vqa_rnn.answers import most_frequent_answer
 from vqa_rnn.benchmarks import read_annotations
@@ -204,7 +205,8 @@ class _Shown:
         prediction = self._measured.predictions[question.question_id]
         path = self._images.get(question.image_id)
         if self._session is not None and path is not None and not question.facts:
-            pictures = self._session.ask(path, question.question, choices=question.choices).pictures()[:MOST_PICTURES]
+            answer = self._session.ask(path, question.question, choices=question.choices)
+            pictures = explain(self._session, answer).pictures()[:MOST_PICTURES]
         else:
             pictures = [] if path is None else [read_image(path, intensity="image")]
         return {
