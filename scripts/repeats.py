@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vqa_rnn.checkpoint import Run, load_model, load_run
-from vqa_rnn.commands.evaluate import Measurement, measure
+from vqa_rnn.commands.measure import Measurement, measure
 from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.config.files import check_changes, load_config

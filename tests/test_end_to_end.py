@@ -12,7 +12,8 @@ from tests.conftest import configure, everything
 from vqa_rnn.answering.session import Session
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model
-from vqa_rnn.commands.evaluate import evaluate, measure
+from vqa_rnn.commands.evaluate import evaluate
+from vqa_rnn.commands.measure import measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.shared import store_of_config
 from vqa_rnn.commands.train import train

@@ -1,5 +1,6 @@
 """Hugging Face's own models behind a session, with random weights made here: the real ones are downloads."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 import vqa_rnn
-from tests.conftest import draw
+from tests.conftest import draw, train_on_drawn
 from vqa_rnn.answering.huggingface import HuggingFaceSession
 from vqa_rnn.cli import main
 from vqa_rnn.errors import UserError
@@ -194,6 +195,43 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     transformers.BertConfig().save_pretrained(tmp_path / "bert")
     with pytest.raises(UserError, match="is a bert model: models of vilt and blip can be asked"):
         vqa_rnn.load(f"hf:{tmp_path / 'bert'}")
+
+
+def test_it_is_measured_beside_a_run(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train_on_drawn(tmp_path, "training.max_epochs=1")
+    name, config = f"hf:{folders['vilt']}", str(run.path / "config.yaml")
+    assert main(["evaluate", name, "--config", config, "--split", "train", "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    annotations = vqa_rnn.read_annotations(run.config.dataset)
+    answers = vqa_rnn.load(name).answer(annotations.split("train"), annotations.images)
+    right = [
+        answer.best in question.human_answers for answer, question in zip(answers, annotations.split("train"), strict=True)
+    ]
+    assert alone["metrics"]["accuracy"] == pytest.approx(np.mean(right))
+    assert alone["floors"]["question_string"]["accuracy"] > 0
+    report = vqa_rnn.evaluate(run.path, "train", ceiling=name)
+    beside = report["ceiling_model"]
+    assert (beside["name"], beside["accuracy"]) == (name, alone["metrics"]["accuracy"])
+    assert beside["gain"] == pytest.approx(report["metrics"]["accuracy"] - beside["accuracy"])
+    assert main(["evaluate", str(run.path), "--split", "train", "--ceiling", name]) == 0
+    assert "this model over it, points" in capsys.readouterr().out
+    output = tmp_path / "answers.json"
+    assert main(["predict", name, "--config", config, "--split", "train", "--output", str(output)]) == 0
+    assert len(json.loads(output.read_text(encoding="utf-8"))) == len(answers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "hf:a/b"], "say with --config CONFIG"),
+        (["evaluate", "runs/a", "--config", "jsonl"], "--config is for models hf:OWNER/NAME"),
+        (["evaluate", "hf:a/b", "--config", "jsonl", "--ceiling", "hf:a/b"], "leave out --ceiling"),
+        (["predict", "hf:a/b", "--config", "jsonl"], "give --output FILE"),
+    ],
+)
+def test_wrong_combinations_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_the_prompt_and_the_command_take_it(

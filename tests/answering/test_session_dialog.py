@@ -15,7 +15,7 @@ from vqa_rnn.answering.session import Session
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
-from vqa_rnn.commands.evaluate import measure
+from vqa_rnn.commands.measure import measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config

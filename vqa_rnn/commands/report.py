@@ -18,7 +18,8 @@ from vqa_rnn.answering.session import Session
 from vqa_rnn.answers import most_frequent_answer
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run, best_validation, read_metrics
-from vqa_rnn.commands.evaluate import GAIN_SAMPLES, Measurement, measure, summarise
+from vqa_rnn.commands.evaluate import GAIN_SAMPLES
+from vqa_rnn.commands.measure import Measurement, measure, summarise
 from vqa_rnn.commands.shared import open_runs
 from vqa_rnn.commands.tables import CEILING_NAMES, FLOOR_NAMES
 from vqa_rnn.engines import processes
