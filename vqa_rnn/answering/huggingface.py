@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vqa_rnn.answering.answer import Answer
-from vqa_rnn.answering.protocol import About, as_questions, check_choice_texts, check_question
+from vqa_rnn.answering.protocol import About, as_questions, check_choice_texts, check_question, split_asked
 from vqa_rnn.answers import fold_answer
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource, read_image
@@ -110,9 +110,7 @@ class HuggingFaceSession:
             UserError: There is no image yet or it cannot be read, the question is empty, or the choices do not fit.
             TypeError: There is no question, or more than an image and a question.
         """
-        *images, question = asked or (None,)
-        if len(images) > 1 or not isinstance(question, str):
-            raise TypeError("ask takes a question, or an image and a question")
+        images, question = split_asked(asked)
         for image in images:
             self.see(image)
         if history is not None:

@@ -141,6 +141,23 @@ def as_questions(
     return questions, images
 
 
+def split_asked(asked: Sequence[ImageSource]) -> tuple[Sequence[ImageSource], str]:
+    """Tell what ``AnySession.ask`` was given.
+
+    Args:
+        asked: Its positional arguments.
+
+    Returns:
+        The image, if there is one, and the question.
+
+    Raises:
+        TypeError: There is no question, or more than an image and a question.
+    """
+    if not 1 <= len(asked) <= 2 or not isinstance(asked[-1], str):
+        raise TypeError("ask takes a question, or an image and a question")
+    return asked[:-1], asked[-1]
+
+
 def check_question(question: Question) -> None:
     """See that a question asks something.
 

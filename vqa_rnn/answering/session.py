@@ -10,7 +10,15 @@ from pathlib import Path
 from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.answerer import NOTHING, Answerer, Seen
 from vqa_rnn.answering.huggingface import HUGGING_FACE, HuggingFaceSession
-from vqa_rnn.answering.protocol import About, AnySession, as_questions, check_choice_texts, check_question, check_text
+from vqa_rnn.answering.protocol import (
+    About,
+    AnySession,
+    as_questions,
+    check_choice_texts,
+    check_question,
+    check_text,
+    split_asked,
+)
 from vqa_rnn.checkpoint import best_validation, load_run
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource
@@ -202,9 +210,7 @@ class Session:
                 fit the model.
             TypeError: There is no question, or more than an image and a question.
         """
-        *images, question = asked or (None,)
-        if len(images) > 1 or not isinstance(question, str):
-            raise TypeError("ask takes a question, or an image and a question")
+        images, question = split_asked(asked)
         for image in images:
             self.see(image)
         if history is not None:
