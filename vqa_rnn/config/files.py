@@ -13,6 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from vqa_rnn.config import Config, Section
 from vqa_rnn.errors import UserError
@@ -280,12 +281,19 @@ def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Sect
         if isinstance(annotation, type) and issubclass(annotation, Section):
             section = annotation
         elif get_origin(annotation) is not None:
-            kinds = _kinds(annotation)
+            kinds = kinds_of(annotation)
         yield part, False, section
 
 
-def _kinds(annotation: Any) -> dict[str, type[Section]]:
-    """The kinds of a section that has several, by name."""
+def kinds_of(annotation: Any) -> dict[str, type[Section]]:
+    """The kinds of a section that has several, such as ``model.fusion``.
+
+    Args:
+        annotation: The type of the field that holds the section.
+
+    Returns:
+        The class of each kind by its name; nothing for a field of another type.
+    """
     sections = [arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, Section)]
     return {str(kind.model_fields["name"].default): kind for kind in sections}
 
@@ -303,8 +311,8 @@ def _commented(section: Section, depth: int) -> Iterator[str]:
     values = section.model_dump(mode="json")
     for key, info in type(section).model_fields.items():
         value = getattr(section, key)
-        note = f"  # {' '.join(info.description.split())}" if info.description else ""
-        kinds = _kinds(info.annotation)
+        note = f"  # {meaning(info)}" if info.description else ""
+        kinds = kinds_of(info.annotation)
         if kinds:
             note += f" By name: {', '.join(kinds)}."
         if isinstance(value, Section):
@@ -313,11 +321,30 @@ def _commented(section: Section, depth: int) -> Iterator[str]:
             yield f"{indent}{key}:{note}"
             yield from _commented(value, depth + 1)
         else:
-            yield f"{indent}{key}: {_one_line(values[key])}{note}"
+            yield f"{indent}{key}: {one_line(values[key])}{note}"
 
 
-def _one_line(value: Any) -> str:
-    """A value as YAML that stays on one line, so that a note can stand beside it."""
+def meaning(option: FieldInfo) -> str:
+    """What an option does.
+
+    Args:
+        option: The field of a section.
+
+    Returns:
+        The text under the field, on one line; empty where there is none.
+    """
+    return " ".join((option.description or "").split())
+
+
+def one_line(value: Any) -> str:
+    """A value as YAML on one line, so that a note can stand beside it.
+
+    Args:
+        value: What ``model_dump(mode="json")`` gives for an option.
+
+    Returns:
+        The YAML, without a newline.
+    """
     text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
