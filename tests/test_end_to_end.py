@@ -85,6 +85,7 @@ def test_the_run_folder_holds_what_is_documented(features: Path) -> None:
     assert set(epochs[0]) == {"epoch", "step", "train_loss", "learning_rate", "val_accuracy"}
     timings = [json.loads(line) for line in (run.path / "timings.jsonl").read_text().splitlines()]
     assert all(0 <= line["waiting_share"] <= 1 for line in timings)
+    assert all(1e8 < line["peak_memory"] < 1e11 for line in timings)
     assert [path.name for path in run.checkpoints] == ["step-00000006.pt", "step-00000003.pt"]
     torch.load(run.checkpoints[0], weights_only=True)
     environment = json.loads((run.path / "environment.json").read_text())

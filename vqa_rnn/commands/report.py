@@ -17,7 +17,7 @@ from vqa_rnn.answering.occlusion import explain
 from vqa_rnn.answering.session import Session
 from vqa_rnn.answers import most_frequent_answer
 from vqa_rnn.benchmarks import read_annotations
-from vqa_rnn.checkpoint import Run, best_validation, read_metrics
+from vqa_rnn.checkpoint import Run, best_validation, read_metrics, read_timings
 from vqa_rnn.commands.evaluate import GAIN_SAMPLES
 from vqa_rnn.commands.measure import Measurement, measure, summarise
 from vqa_rnn.commands.shared import open_runs
@@ -91,6 +91,13 @@ def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
         "Precision and device": f"{run.precision} on {environment['device']}",
         "Seed": run.config.run.seed,
     }
+    epochs = read_timings(run.path)
+    if epochs:
+        facts["Training time"] = f"{sum(line['seconds'] for line in epochs) / 60:.1f} minutes, {len(epochs)} epochs"
+    for name, key in {"Peak memory": "peak_memory", "Peak GPU memory": "peak_gpu_memory"}.items():
+        peaks = [line[key] for line in epochs if key in line]
+        if peaks:
+            facts[name] = f"{max(peaks) / 1e9:.1f} GB"
     best = best_validation(run.path)
     if best is not None:
         facts["Best validation score"] = f"{best[0]:.2%} in epoch {best[1]}"
