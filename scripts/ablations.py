@@ -39,7 +39,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vqa_rnn.cli import print_error
-from vqa_rnn.commands.evaluate import summarise
+from vqa_rnn.commands.measure import summarise
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.config import run_path
 from vqa_rnn.config.files import load_config

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vqa_rnn.checkpoint import Run, load_model, load_run
-from vqa_rnn.commands.evaluate import Measurement, measure
+from vqa_rnn.checkpoint import Run, load_model, load_run, read_timings
+from vqa_rnn.commands.measure import Measurement, measure
 from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.config.files import check_changes, load_config
@@ -198,7 +198,7 @@ def training_seconds(path: Path) -> float:
     Returns:
         Seconds.
     """
-    epochs = [json.loads(line) for line in (path / "timings.jsonl").read_text(encoding="utf-8").splitlines()]
+    epochs = read_timings(path)
     return float(epochs[-1]["step"] * np.median([epoch["seconds"] / epoch["steps"] for epoch in epochs]))
 
 

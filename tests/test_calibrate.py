@@ -12,7 +12,7 @@ from tests.conftest import configure
 from vqa_rnn.answering.calibration import Calibration, read_calibration
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
-from vqa_rnn.commands.evaluate import measure
+from vqa_rnn.commands.measure import measure
 from vqa_rnn.commands.train import train
 from vqa_rnn.files import read_json, write_json
 

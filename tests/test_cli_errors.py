@@ -281,7 +281,6 @@ USAGE = {
         ["no weights at none.pth"],
     ),
     "question_without_image": (["ask", "runs/open", "--question", "What colour is it?"], ["--image"]),
-    "json_without_question": (["ask", "runs/open", "--json"], ["--question"]),
     "empty_question": ([*ASK, ""], ["the question is empty"]),
     "question_of_a_mark_alone": ([*ASK, " ? "], ["the question is empty"]),
     "question_with_a_byte_that_is_no_text": ([*ASK, "caf\udce9?"], ["'caf??' is not UTF-8 text"]),

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tests.engines.test_resume import Killed, equal, result, stop_at
 from tests.official import draw_visdial
 from vqa_rnn.checkpoint import Run, load_model, load_run
-from vqa_rnn.commands.evaluate import measure
+from vqa_rnn.commands.measure import measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config

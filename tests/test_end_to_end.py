@@ -12,7 +12,8 @@ from tests.conftest import configure, everything
 from vqa_rnn.answering.session import Session
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import load_model
-from vqa_rnn.commands.evaluate import evaluate, measure
+from vqa_rnn.commands.evaluate import evaluate
+from vqa_rnn.commands.measure import measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.shared import store_of_config
 from vqa_rnn.commands.train import train
@@ -84,6 +85,7 @@ def test_the_run_folder_holds_what_is_documented(features: Path) -> None:
     assert set(epochs[0]) == {"epoch", "step", "train_loss", "learning_rate", "val_accuracy"}
     timings = [json.loads(line) for line in (run.path / "timings.jsonl").read_text().splitlines()]
     assert all(0 <= line["waiting_share"] <= 1 for line in timings)
+    assert all(1e8 < line["peak_memory"] < 1e11 for line in timings)
     assert [path.name for path in run.checkpoints] == ["step-00000006.pt", "step-00000003.pt"]
     torch.load(run.checkpoints[0], weights_only=True)
     environment = json.loads((run.path / "environment.json").read_text())

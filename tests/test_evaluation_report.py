@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from preprocessing.extract_features import ExtractionReport
-from vqa_rnn.commands.evaluate import Measurement, summarise
+from vqa_rnn.commands.measure import Measurement, summarise
 from vqa_rnn.commands.tables import print_evaluation, print_extraction
 from vqa_rnn.metrics.floors import text_floors
 from vqa_rnn.metrics.official import visdial_metrics

@@ -1,7 +1,10 @@
 # The public names, for ``__init__.py``, which loads each when it is first used, and for type checkers.
 
 from .answering.answer import Answer
+from .answering.huggingface import HuggingFaceSession
+from .answering.occlusion import explain
 from .answering.pictures import draw
+from .answering.protocol import About, AnySession
 from .answering.session import Session, load
 from .benchmarks import read_annotations
 from .checkpoint import Run, load_run
@@ -48,8 +51,10 @@ __all__ = [
     "CELLS",
     "FUSIONS",
     "REASONING",
+    "About",
     "Annotations",
     "Answer",
+    "AnySession",
     "Attended",
     "BilinearAttention",
     "BlockFusion",
@@ -64,6 +69,7 @@ __all__ = [
     "Film",
     "GatedFusion",
     "GlimpseAttention",
+    "HuggingFaceSession",
     "LowRankFusion",
     "Mac",
     "Mcan",
@@ -87,6 +93,7 @@ __all__ = [
     "WordAttention",
     "draw",
     "evaluate",
+    "explain",
     "load",
     "load_config",
     "load_run",

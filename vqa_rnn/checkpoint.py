@@ -312,8 +312,23 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Returns:
         The lines of ``metrics.jsonl``; none where there is no such file.
     """
-    metrics = path / "metrics.jsonl"
-    return [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.is_file() else []
+    return _read_lines(path / "metrics.jsonl")
+
+
+def read_timings(path: Path) -> list[dict[str, Any]]:
+    """How fast a run was trained, and with how much memory.
+
+    Args:
+        path: The run folder.
+
+    Returns:
+        The lines of ``timings.jsonl``, one an epoch; none where there is no such file.
+    """
+    return _read_lines(path / "timings.jsonl")
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def save_model(run: Run, model: VqaModel) -> None:

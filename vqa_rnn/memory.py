@@ -1,7 +1,9 @@
-"""What long work on a CPU does with freed memory."""
+"""How much memory long work takes, and what it does on a CPU with freed memory."""
 
 import ctypes
 import platform
+import resource
+import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 
@@ -18,3 +20,13 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_MAX, 0)
     libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def peak_memory() -> int:
+    """The most memory that this process has had.
+
+    Returns:
+        Bytes, with those of libraries and of files that were read through the page cache's maps.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

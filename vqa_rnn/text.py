@@ -84,7 +84,10 @@ class WordTokenizer:
 
     Attributes:
         max_tokens: Longer texts are cut to this many tokens.
+        has_marks: Whether marks of a transformer stand around a text.
     """
+
+    has_marks = False
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Wrap a tokenizer; ``build`` and ``load`` make one.
@@ -141,6 +144,18 @@ class WordTokenizer:
         """
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids[: self.max_tokens] or [UNKNOWN_ID] for encoding in encodings]
+
+    def pieces(self, text: str) -> list[str]:
+        """Cut a text where ``encode`` cuts it.
+
+        Args:
+            text: Any text.
+
+        Returns:
+            The part of the text of each token; empty for a mark that is no part of it.
+        """
+        offsets = self._tokenizer.encode(text, add_special_tokens=self.has_marks).offsets
+        return [text[start:end] for start, end in offsets[: self.max_tokens]] or [text]
 
     def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[tuple[list[int], int]]:
         """Turn questions with their answers into token ids; where both are too long, the question is cut.
@@ -237,6 +252,8 @@ class WordTokenizer:
 
 class SubwordTokenizer(WordTokenizer):
     """The tokenizer of a pretrained transformer: parts of words, between the marks that the transformer was trained with."""
+
+    has_marks = True
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Turn texts into token ids.

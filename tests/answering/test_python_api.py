@@ -1,6 +1,7 @@
 """What ``import vqa_rnn`` gives."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,77 @@ def test_where_it_looked_comes_with_the_answer(run: Run):
     assert answer.maps.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert answer.boxes.shape == (16, 4)
     assert answer.boxes[5].tolist() == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_many_questions_at_once_are_answered_as_one_by_one(run: Run):
+    session = vqa_rnn.load(run.path)
+    folder = picture(run).parent
+    asked = [(folder / f"{number}.png", question) for number in (0, 1, 2, 1) for question in (COLOUR, "Which shape?")]
+    for choices in (None, ["red", "blue", "circle"]):
+        together = session.ask_many(asked, choices=choices)
+        for answer, (image, question) in zip(together, asked, strict=True):
+            alone = vqa_rnn.load(run.path).ask(image, question, choices=choices)
+            assert [text for text, _ in answer.answers] == [text for text, _ in alone.answers]
+            assert [p for _, p in answer.answers] == pytest.approx([p for _, p in alone.answers], abs=1e-5)
+            assert answer.maps == pytest.approx(alone.maps, abs=1e-5)
+            assert answer.image == image
+    assert session.image is None
+
+
+def test_many_questions_are_answered_as_they_were_measured(run: Run):
+    vqa_rnn.evaluate(run.path, "train")
+    measured = json.loads((run.path / "evaluation/train_predictions.json").read_text(encoding="utf-8"))
+    annotations = vqa_rnn.read_annotations(run.config.dataset)
+    answers = vqa_rnn.load(run.path).answer(annotations.split("train"), annotations.images)
+    assert [answer.best for answer in answers] == [row["answer"] for row in measured]
+    assert [answer.probability for answer in answers] == pytest.approx([row["probability"] for row in measured], abs=1e-4)
+
+
+def test_dialogs_are_answered_at_once_with_their_histories(talker: Run):
+    annotations = vqa_rnn.read_annotations(talker.config.dataset)
+    questions = annotations.split("val")
+    session = vqa_rnn.load(talker.path)
+    answers = session.answer(questions, annotations.images)
+    vqa_rnn.evaluate(talker.path, "val")
+    measured = json.loads((talker.path / "evaluation/val_predictions.json").read_text(encoding="utf-8"))
+    assert [answer.best for answer in answers] == [row["answer"] for row in measured]
+    assert session.rounds == ()
+
+
+@pytest.mark.parametrize(
+    ("questions", "says"), [([("a.png", " ")], "the question is empty"), ([("a.png", "What?")], "no image")]
+)
+def test_one_bad_question_among_many_is_refused(run: Run, questions: list[tuple[str, str]], says: str):
+    with pytest.raises(UserError, match=says):
+        vqa_rnn.load(run.path).ask_many([(picture(run), COLOUR), *questions])
+
+
+def test_a_model_without_attention_is_explained_by_what_it_loses(tmp_path_factory: pytest.TempPathFactory):
+    run = train_on_drawn(tmp_path_factory.mktemp("mean"), "model.attention.name=none", "training.max_epochs=10")
+    session = vqa_rnn.load(run.path)
+    image = np.full((64, 64, 3), 128, np.uint8)
+    image[4:28, 36:60] = 220, 30, 30
+    answer = session.ask(image, COLOUR)
+    assert answer.maps is None
+    explained = vqa_rnn.explain(session, answer)
+    assert explained.look == "occlusion"
+    assert explained.answers == answer.answers
+    covered = image.copy()
+    covered[9:18, 46:55] = image.reshape(-1, 3).mean(axis=0).astype(int)  # row 1, column 5 of 7 x 7
+    lost = answer.probability - dict(session.ask(covered, COLOUR, top=100).answers)[answer.best]
+    assert explained.maps[0, 12] == pytest.approx(max(0, lost), abs=1e-5)
+    assert vqa_rnn.explain(session, explained) is explained
+    assert explained.pictures()[1].size == (64, 64)
+
+
+def test_words_are_weighed_beside_the_regions(tmp_path_factory: pytest.TempPathFactory):
+    options = ("model.attention.name=none", "model.fusion.name=none", "model.reasoning.name=mac", "training.max_epochs=1")
+    run = train_on_drawn(tmp_path_factory.mktemp("mac"), *options)
+    answer = vqa_rnn.load(run.path).ask(picture(run), "What colour is zzz?")
+    assert answer.words == ("What", "colour", "is", "zzz")
+    assert answer.word_maps.shape == (answer.maps.shape[0], 4)
+    assert answer.word_maps.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert answer._repr_html_().count("rgba(68,114,168") == 4 * len(answer.word_maps)
 
 
 def test_unknown_words_have_their_nearest(run: Run):

@@ -1,6 +1,7 @@
 """The prompt, typed into as a person would, through a pipe and through a terminal: questions, and dialogs."""
 
 import dataclasses
+import importlib
 import io
 import json
 import os
@@ -35,10 +36,13 @@ def session(run: Run, monkeypatch: pytest.MonkeyPatch) -> Session:
     return Session(run.path)
 
 
-def converse(session: Session, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+def converse(
+    session: Session, lines: list[str], monkeypatch: pytest.MonkeyPatch, *, as_json: bool = False, terminal: bool = False
+) -> str:
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
     output = io.StringIO()
-    run_repl(session, Console(file=output, width=100))
+    colours = {"force_terminal": True, "color_system": "truecolor"} if terminal else {}
+    run_repl(session, Console(file=output, width=100, **colours), as_json=as_json)
     return output.getvalue()
 
 
@@ -79,13 +83,14 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_picture_of_the_last_answer(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(Path("red.png"), "red")
-    lines = ["/picture", "/image red.png", "/picture early.png", "What color is it?", "/picture", "/picture my answers/one"]
-    output = converse(session, lines, monkeypatch)
+    lines = ["/attention", "/image red.png", "/attention early.png", "What color is it?", "/attention", "/attention a/one"]
+    output = converse(session, [*lines, "/attention answer.png"], monkeypatch)
     assert output.count("error: nothing was asked yet") == 2
+    assert output.count("error: pictures are printed in a terminal alone: give a file") == 1
     assert "words that training never met: 'color' (did you mean 'colour'?)" in output
     assert "  answer.png: the image, where the model looked, the answers" in output
-    assert "  my answers/one.png: " in output
-    for path in (Path("answer.png"), Path("my answers/one.png")):
+    assert "  a/one.png: " in output
+    for path in (Path("answer.png"), Path("a/one.png")):
         with Image.open(path) as picture:
             assert picture.height > picture.width
     assert not Path("early.png").exists()
@@ -98,7 +103,45 @@ def test_ask_draws_its_answers(session: Session, monkeypatch: pytest.MonkeyPatch
         assert picture.width > 700
     capsys.readouterr()
     assert main([*asked, "--picture", "none.png"]) == 2
-    assert "at the prompt there is /picture FILE" in capsys.readouterr().err
+    assert "at the prompt there is /attention FILE" in capsys.readouterr().err
+
+
+def test_in_a_terminal_the_picture_is_printed(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    renderable = importlib.import_module("textual_image.renderable")
+    monkeypatch.setattr(renderable, "Image", renderable.HalfcellImage)  # as in a terminal without graphics
+    lines = [f"/image {draw(Path('red.png'), 'red')}", "What colour is it?", "/attention"]
+    printed = converse(session, lines, monkeypatch, terminal=True)
+    assert "the image; attention: " in printed
+    assert "220;30;30" in printed  # the red of the circle
+
+
+def test_json_is_a_line_for_a_line(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    red = draw(Path("red.png"), "red")
+    asked = [
+        "What colour is it?",
+        f"/image {red}",
+        "What colour is it?",
+        "",
+        "/choices red, blue",
+        "What colour is it?",
+        "/nothing",
+    ]
+    lines = [json.loads(line) for line in converse(session, asked, monkeypatch, as_json=True).splitlines()]
+    assert [next(iter(line)) for line in lines] == ["error", "image", "image", "error"]
+    assert lines[1]["image"] == "red.png"
+    assert lines[1]["question"] == "What colour is it?"
+    assert {answer["answer"] for answer in lines[2]["answers"]} == {"red", "blue"}
+
+
+def test_answers_are_saved(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    red = draw(Path("red.png"), "red")
+    lines = ["/save early.jsonl", f"/image {red}", "What colour is it?", "Which shape?", "/save", "/save all.jsonl"]
+    output = converse(session, lines, monkeypatch)
+    assert output.count("error: ") == 2
+    assert "all.jsonl: 2 answers, a JSON object a line" in output
+    saved = [json.loads(line) for line in Path("all.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [each["question"] for each in saved] == ["What colour is it?", "Which shape?"]
+    assert not Path("early.jsonl").exists()
 
 
 def test_a_model_without_history_is_not_offered_a_dialog(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +299,7 @@ def test_at_a_terminal(talker: Run, tmp_path: Path) -> None:
     child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=60, dimensions=(40, 100), env=environment)
     child.expect("3.png, round 1>")
     child.send("/ima\t")
-    child.expect("/image")
+    child.expect("ge")
     child.send(f" {image.parent}/2.p\t")
     child.expect("ng")
     child.send("\r")

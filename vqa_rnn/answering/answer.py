@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from PIL import Image
 
 from vqa_rnn.answering.looks import data_url, show_weights, thumbnail
 from vqa_rnn.features.images import ImageSource, read_image
+from vqa_rnn.records import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class Answer:
         image: The image, or None where the model reads text alone.
         maps: (looks, K) float32, how much each look of the attention saw of each region; None without attention.
         boxes: (K, 4) float32 x1 y1 x2 y2 as fractions of the image, where the regions lie; None where that is not known.
+        look: What ``maps`` are: the weights of an attention, or what the answer loses without each region (``occlude``).
+        words: The question as the model reads it, cut into its words.
+        word_maps: (looks, words) float32, how much each look read of each word; None where words are not weighed.
+        record: The question with its choices and what was said before.
     """
 
     question: str
@@ -39,6 +45,10 @@ class Answer:
     image: ImageSource | None = field(default=None, repr=False, compare=False)
     maps: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     boxes: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    look: Literal["attention", "occlusion"] = field(default="attention", repr=False, compare=False)
+    words: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    word_maps: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    record: Question | None = field(default=None, repr=False, compare=False)
 
     @property
     def best(self) -> str:
@@ -57,8 +67,8 @@ class Answer:
         """The image, and where the model looked.
 
         Returns:
-            The image, then for each look of the attention the image as ``show_weights`` draws it; the image alone without
-            attention, or where it is not known where the regions lie; nothing without an image.
+            The image, then for each look the image as ``show_weights`` draws it; the image alone without maps, or where it is
+            not known where the regions lie; nothing without an image.
 
         Raises:
             UserError: The image cannot be read any more.
@@ -70,6 +80,38 @@ class Answer:
             return [image]
         return [image, *(show_weights(image, weights, self.boxes) for weights in self.maps)]
 
+    def caption_of(self, look: int) -> str:
+        """What to write above the picture of a look.
+
+        Args:
+            look: 0-based row of ``maps``.
+
+        Returns:
+            Which look it is, and what is in the outlined region.
+        """
+        assert self.maps is not None
+        most = float(self.maps[look].max())
+        if self.look == "occlusion":
+            lost = f"-{100 * most:.0f} points without the outlined cell" if most > 0 else "no cell makes a difference"
+            return f"occlusion: {lost}"
+        name = f"look {look + 1}" if len(self.maps) > 1 else "attention"
+        return f"{name}: {most:.0%} in the outlined region"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer without its pictures, for JSON.
+
+        Returns:
+            ``question``, ``answers`` with an ``answer`` and a ``probability`` each, ``is_sure``, ``unknown_words`` with the
+            nearest known word of each or None, ``seconds``.
+        """
+        return {
+            "question": self.question,
+            "answers": [{"answer": text, "probability": probability} for text, probability in self.answers],
+            "is_sure": self.is_sure,
+            "unknown_words": dict(zip(self.unknown_words, self.nearest_words, strict=True)),
+            "seconds": self.seconds,
+        }
+
     def _repr_html_(self) -> str:
         bars = "".join(
             f"<tr><td>{escape(text)}</td><td style='text-align:right'>{probability:.1%}</td>"
@@ -78,4 +120,13 @@ class Answer:
         )
         unsure = "" if self.is_sure else "<p>not sure; the best guesses:</p>"
         shown = "".join(f"<img src='{data_url(thumbnail(picture))}' style='margin-right:6px'>" for picture in self.pictures())
-        return f"<div><p><b>{escape(self.question)}</b></p>{shown}{unsure}<table>{bars}</table></div>"
+        read = "".join(f"<p>{self._words_html(weights)}</p>" for weights in ([] if self.word_maps is None else self.word_maps))
+        return f"<div><p><b>{escape(self.question)}</b></p>{shown}{read}{unsure}<table>{bars}</table></div>"
+
+    def _words_html(self, weights: NDArray[np.float32]) -> str:
+        """The words of the question, the darker the more a look read of them."""
+        shares = weights / max(float(weights.max()), 1e-12)
+        return " ".join(
+            f"<span style='background:rgba(68,114,168,{share:.2f})'>{escape(word)}</span>"
+            for word, share in zip(self.words, shares, strict=True)
+        )

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,17 @@ def show_weights(image: Image.Image, weights_K: NDArray[np.float32], boxes_K4: N
         boxes_K4: (K, 4) x1 y1 x2 y2 as fractions of the image.
 
     Returns:
-        The image, of the same size.
+        The image, of the same size; as it is where all weights are 0.
     """
+    if weights_K.max(initial=0) <= 0:
+        return image
     width, height = image.size
     brightness = np.zeros((height, width), dtype=np.float32)
     corners = np.rint(boxes_K4 * np.array([width, height, width, height])).astype(int)
     for weight, (left, top, right, bottom) in zip(weights_K, corners, strict=True):
         inside = brightness[top : max(bottom, top + 1), left : max(right, left + 1)]
         np.maximum(inside, weight, out=inside)
-    brightness = DARKEST + (1 - DARKEST) * brightness / max(float(weights_K.max(initial=0)), 1e-12)
+    brightness = DARKEST + (1 - DARKEST) * brightness / float(weights_K.max())
     shown = Image.fromarray((np.asarray(image) * brightness[:, :, None]).astype(np.uint8))
     left, top, right, bottom = corners[weights_K.argmax()].tolist()
     corner = max(right - 1, left), max(bottom - 1, top)
@@ -53,6 +56,23 @@ def thumbnail(image: Image.Image) -> Image.Image:
     small = image.copy()
     small.thumbnail((WIDEST, WIDEST))
     return small
+
+
+def side_by_side(images: Sequence[Image.Image]) -> Image.Image:
+    """Join images of one size.
+
+    Args:
+        images: RGB, at least one.
+
+    Returns:
+        All of them in a row, with gaps of white.
+    """
+    width, height = images[0].size
+    step = width + max(2, width // 20)
+    joined = Image.new("RGB", (step * len(images) - step + width, height), "white")
+    for number, image in enumerate(images):
+        joined.paste(image, (step * number, 0))
+    return joined
 
 
 def data_url(image: Image.Image) -> str:

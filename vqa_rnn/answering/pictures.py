@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -13,7 +14,7 @@ MOST_BARS = 5
 
 
 def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
-    """Draw answers: the image under its question, where the model looked, and the answers as bars.
+    """Draw answers: the image under its question, where the model looked, which words it read, and the answers as bars.
 
     Args:
         answers: One, or several side by side.
@@ -24,26 +25,44 @@ def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
     """
     answers = [answers] if isinstance(answers, Answer) else list(answers)
     pictures = [answer.pictures() for answer in answers]
-    rows = max(1, *map(len, pictures))
-    figure = Figure(figsize=(3.6 * len(answers), 3.0 * rows + 1.6), layout="constrained")
+    num_pictures = max(1, *map(len, pictures))
+    reads_words = any(answer.word_maps is not None for answer in answers)
+    heights = [3.0] * num_pictures + [1.4] * reads_words + [1.3]
+    figure = Figure(figsize=(3.6 * len(answers), sum(heights) + 0.3), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    axes = figure.subplots(rows + 1, len(answers), squeeze=False, height_ratios=[3] * rows + [1.3])
+    axes = figure.subplots(len(heights), len(answers), squeeze=False, height_ratios=heights)
     for answer, seen, column in zip(answers, pictures, axes.T, strict=True):
         for each in column[:-1]:
             each.axis("off")
-        for picture, each in zip(seen, column[:-1], strict=False):
+        for picture, each in zip(seen, column[:num_pictures], strict=False):
             each.imshow(picture, interpolation="nearest")
         column[0].set_title(answer.question, fontsize=11, wrap=True)
-        for number, each in enumerate(column[1 : len(seen)], start=1):
-            assert answer.maps is not None
-            name = f"look {number}" if len(seen) > 2 else "attention"
-            each.set_title(f"{name}: {answer.maps[number - 1].max():.0%} in the outlined region", fontsize=9)
-        best = answer.answers[:MOST_BARS][::-1]
-        bars = column[-1]
-        bars.barh([text for text, _ in best], [100 * probability for _, probability in best], color="#4472a8")
-        bars.set_xlim(0, 100)
-        bars.set_xticks([0, 50, 100], ["0", "50", "100%"])
-        bars.tick_params(labelsize=9)
-        bars.spines[["top", "right"]].set_visible(False)
+        for number, each in enumerate(column[1 : len(seen)]):
+            each.set_title(answer.caption_of(number), fontsize=9)
+        if answer.word_maps is not None:
+            _draw_words(column[-2], answer)
+        _draw_bars(column[-1], answer)
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
         canvas.print_png(file)
+
+
+def _draw_words(axes: Axes, answer: Answer) -> None:
+    """How much each look read of each word, a row a look."""
+    assert answer.word_maps is not None
+    axes.axis("on")
+    axes.imshow(answer.word_maps, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
+    axes.set_xticks(range(len(answer.words)), answer.words, rotation=45, ha="right", rotation_mode="anchor")
+    looks = len(answer.word_maps)
+    axes.set_yticks(range(looks), [str(number) for number in range(1, looks + 1)] if looks > 1 else ["words"])
+    axes.set_ylabel("look" if looks > 1 else "", fontsize=8)
+    axes.tick_params(labelsize=8, length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_bars(axes: Axes, answer: Answer) -> None:
+    best = answer.answers[:MOST_BARS][::-1]
+    axes.barh([text for text, _ in best], [100 * probability for _, probability in best], color="#4472a8")
+    axes.set_xlim(0, 100)
+    axes.set_xticks([0, 50, 100], ["0", "50", "100%"])
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)

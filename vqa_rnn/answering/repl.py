@@ -1,11 +1,12 @@
 """Questions and answers at a prompt; with a dialog model, a dialog."""
 
 import io
+import json
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +20,13 @@ from rich.text import Text
 
 from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.candidates import read_choices
+from vqa_rnn.answering.occlusion import explain
 from vqa_rnn.answering.pictures import draw
-from vqa_rnn.answering.session import Session
-from vqa_rnn.checkpoint import best_validation
+from vqa_rnn.answering.protocol import AnySession
+from vqa_rnn.answering.terminal import print_pictures
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource, name_of
+from vqa_rnn.files import write_text
 from vqa_rnn.records import Round
 
 MOST_LISTED = 8  # texts in one line
@@ -34,14 +37,16 @@ WIDEST = 40  # letters of an answer, so that one long candidate does not push al
 class _Prompt:
     """What the prompt keeps from line to line."""
 
-    session: Session
+    session: AnySession
     console: Console
     choices: tuple[str, ...]
     top: int
-    last: Answer | None = None
+    asked: list[Answer] = field(default_factory=list)
+    as_json: bool = False
 
     def say(self, text: str) -> None:
-        _print(self.console, f"  {text}")
+        if not self.as_json:
+            _print(self.console, f"  {text}")
 
 
 class _Command(NamedTuple):
@@ -60,7 +65,9 @@ class _Command(NamedTuple):
     for_dialog: bool = False
 
 
-def run_repl(session: Session, console: Console, choices: tuple[str, ...] = (), top: int = 5) -> None:
+def run_repl(
+    session: AnySession, console: Console, choices: tuple[str, ...] = (), top: int = 5, *, as_json: bool = False
+) -> None:
     """Ask and answer until the user leaves. Mistakes are said in one line and nothing is lost.
 
     Args:
@@ -68,10 +75,13 @@ def run_repl(session: Session, console: Console, choices: tuple[str, ...] = (), 
         console: Where answers go.
         choices: To begin with.
         top: How many answers to show.
+        as_json: Begin as after ``/json``: for each line that is read one JSON object is printed, an answer or an ``error``, and
+            nothing for a command that went well.
     """
-    prompt = _Prompt(session, console, choices, top)
-    _banner(prompt)
-    _help(prompt, "")
+    prompt = _Prompt(session, console, choices, top, as_json=as_json)
+    if not as_json:
+        _banner(prompt)
+        _help(prompt, "")
     read = _reader(session)
     while True:
         try:
@@ -90,22 +100,24 @@ def run_repl(session: Session, console: Console, choices: tuple[str, ...] = (), 
             else:
                 _ask(prompt, line)
         except UserError as error:
-            _print(console, f"error: {error}", style="red")
+            if prompt.as_json:
+                _print(console, json.dumps({"error": str(error)}, ensure_ascii=False))
+            else:
+                _print(console, f"error: {error}", style="red")
 
 
 def _banner(prompt: _Prompt) -> None:
     """What the model knows."""
-    run = prompt.session.run
-    knows = [f"{run.path}: trained on {run.config.dataset.name}"]
-    if len(run.answers):
-        knows.append(f"knows {len(run.answers):,} answers")
-    best = best_validation(run.path)
-    if best is not None:
-        knows.append(f"{best[0]:.2%} on validation")
-    _print(prompt.console, ", ".join(knows))
-    if run.examples:
+    about = prompt.session.about
+    knows = [f"trained on {about.dataset}"] if about.dataset else []
+    if about.num_answers:
+        knows.append(f"knows {about.num_answers:,} answers")
+    if about.accuracy is not None:
+        knows.append(f"{about.accuracy:.2%} on validation")
+    _print(prompt.console, f"{about.name}: {', '.join(knows)}" if knows else about.name)
+    if about.examples:
         _print(prompt.console, "Training questions, for example:")
-    for question in run.examples:
+    for question in about.examples:
         prompt.say(question)
 
 
@@ -151,14 +163,14 @@ def _quoted(texts: Sequence[str]) -> str:
 class _Completer(Completer):
     """Commands, and after those that take a file its path."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: AnySession) -> None:
         self._names = [name for name, command in _COMMANDS.items() if session.is_dialog or not command.for_dialog]
         self._paths = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         line = document.text_before_cursor
         name, blank, rest = line.partition(" ")
-        if blank and name in ("/image", "/picture"):
+        if blank and name in ("/image", "/attention", "/save"):
             yield from self._paths.get_completions(Document(rest), complete_event)
         elif name.startswith("/") and not blank:
             yield from (Completion(each, -len(name)) for each in [*self._names, "/quit"] if each.startswith(name))
@@ -174,7 +186,7 @@ def _past_lines() -> History:
     return FileHistory(str(folder / "asked"))
 
 
-def _reader(session: Session) -> Callable[[str], str]:
+def _reader(session: AnySession) -> Callable[[str], str]:
     """A prompt with editing, completion and history at a terminal; plain lines from a pipe."""
     if sys.stdin.isatty():
         terminal: PromptSession[str] = PromptSession(
@@ -186,7 +198,7 @@ def _reader(session: Session) -> Callable[[str], str]:
     return lambda invitation: input()
 
 
-def _invitation(session: Session) -> str:
+def _invitation(session: AnySession) -> str:
     """The image and, in a dialog, which round comes next."""
     image = _shown_name(session.image) if session.image is not None else "no image" if session.sees_images else "text alone"
     return f"{image}, round {len(session.rounds) + 1}> " if session.is_dialog else f"{image}> "
@@ -197,8 +209,12 @@ def _shown_name(image: ImageSource) -> str:
 
 
 def _ask(prompt: _Prompt, question: str) -> None:
-    prompt.last = prompt.session.ask(question, choices=prompt.choices, top=prompt.top)
-    show_answer(prompt.last, prompt.console)
+    answer = prompt.session.ask(question, choices=prompt.choices, top=prompt.top)
+    prompt.asked.append(answer)
+    if prompt.as_json:
+        _print(prompt.console, _as_json(answer))
+    else:
+        show_answer(answer, prompt.console)
 
 
 def _obey(prompt: _Prompt, line: str) -> None:
@@ -250,13 +266,39 @@ def _top(prompt: _Prompt, rest: str) -> None:
     prompt.top = int(rest)
 
 
-def _picture(prompt: _Prompt, rest: str) -> None:
-    if prompt.last is None:
+def _attention(prompt: _Prompt, rest: str) -> None:
+    if not prompt.asked:
         raise UserError("nothing was asked yet: ask a question first")
-    path = _path(rest or "answer.png")
-    path = path if path.suffix else path.with_suffix(".png")
-    draw(prompt.last, path)
-    prompt.say(f"{path}: the image, where the model looked, the answers")
+    answer = prompt.asked[-1] = explain(prompt.session, prompt.asked[-1])
+    if rest:
+        path = _path(rest)
+        path = path if path.suffix else path.with_suffix(".png")
+        draw(answer, path)
+        prompt.say(f"{path}: the image, where the model looked, the answers")
+    elif prompt.console.is_terminal:
+        print_pictures(answer, prompt.console)
+    else:
+        raise UserError("pictures are printed in a terminal alone: give a file, /attention where.png")
+
+
+def _save(prompt: _Prompt, rest: str) -> None:
+    if not rest:
+        raise UserError("give a file: /save answers.jsonl")
+    if not prompt.asked:
+        raise UserError("nothing was asked yet: ask a question first")
+    path = _path(rest)
+    write_text(path, "".join(f"{_as_json(answer)}\n" for answer in prompt.asked))
+    prompt.say(f"{path}: {len(prompt.asked)} {'answer' if len(prompt.asked) == 1 else 'answers'}, a JSON object a line")
+
+
+def _json(prompt: _Prompt, rest: str) -> None:
+    prompt.as_json = not prompt.as_json
+    prompt.say("answers are shown as bars again")
+
+
+def _as_json(answer: Answer) -> str:
+    image = None if answer.image is None else name_of(answer.image)
+    return json.dumps({"image": image} | answer.to_dict(), ensure_ascii=False)
 
 
 def _caption(prompt: _Prompt, rest: str) -> None:
@@ -317,7 +359,9 @@ _COMMANDS = {
     "/image": _Command(_image, "FILE", "look at another image; a dialog begins anew"),
     "/choices": _Command(_choices, "A, B, …", "choose among these, or the lines of @FILE; alone: no longer"),
     "/top": _Command(_top, "N", "show N answers"),
-    "/picture": _Command(_picture, "FILE", "draw the last answer and where the model looked; alone: answer.png"),
+    "/attention": _Command(_attention, "FILE", "draw where the model looked for the last answer; alone: in the terminal"),
+    "/json": _Command(_json, "", "answers as JSON, a line each, or as bars again"),
+    "/save": _Command(_save, "FILE", "write all answers so far into a file, a JSON object a line"),
     "/caption": _Command(_caption, "TEXT", "what to know about the image; alone: nothing", for_dialog=True),
     "/history": _Command(_history, "", "what was said so far", for_dialog=True),
     "/correct": _Command(_correct, "ANSWER", "put this in place of the last answer", for_dialog=True),

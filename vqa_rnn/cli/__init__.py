@@ -47,6 +47,10 @@ RunArguments = Annotated[
     ),
 ]
 Ensemble = Annotated[bool, typer.Option("--ensemble", help="Several runs answer together: the mean of their probabilities.")]
+Questions = Annotated[
+    str | None,
+    typer.Option("--config", metavar="CONFIG", help="Of a model hf:OWNER/NAME: a recipe or config whose data set it answers."),
+]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every option with its meaning, and do nothing.")]
 
 
@@ -232,23 +236,40 @@ def evaluate(
     question_only: Annotated[
         Path | None, typer.Option(help="A run trained with model.ablate=question_only: adds the image gain.")
     ] = None,
+    ceiling: Annotated[
+        str | None,
+        typer.Option(metavar="hf:NAME", help="A ViLT or BLIP model of Hugging Face that answers the same questions."),
+    ] = None,
+    config: Questions = None,
     json_: Json = False,
 ) -> None:
     """Measure a run: accuracy with a 95% interval by image, by type, and what scores without the image beside it.
+
+    RUN may be hf:OWNER/NAME, a ViLT or BLIP model of Hugging Face; --config says which data set it answers.
 
     Example: vqa-rnn evaluate runs/daquar --question-only runs/daquar-blind
     """
     check_split(split)
     runs, overrides = _runs_and_overrides(run, more or ())
     _check_ensemble(runs, ensemble=ensemble)
-    if ensemble and question_only:
-        raise UserError("--question-only is for a single run: leave out --ensemble")
+    if ensemble and (question_only or ceiling):
+        raise UserError(f"--{'question-only' if question_only else 'ceiling'} is for a single run: leave out --ensemble")
+    if _is_model(run, config):
+        from vqa_rnn.commands.huggingface import evaluate_model
+        from vqa_rnn.commands.tables import print_evaluation
+        from vqa_rnn.config.files import load_config
+
+        if question_only or ceiling:
+            raise UserError(f"{run} is no run: leave out --{'question-only' if question_only else 'ceiling'}")
+        report = evaluate_model(str(run), load_config(str(config), overrides), split)  # type: ignore[arg-type]
+        (print_json if json_ else print_evaluation)(report)
+        return
     from vqa_rnn.commands.evaluate import evaluate, evaluate_ensemble
     from vqa_rnn.commands.tables import print_evaluation
     from vqa_rnn.engines import is_first
 
     which: Any = split  # checked above
-    report = evaluate_ensemble(runs, which, overrides) if ensemble else evaluate(run, which, question_only, overrides)
+    report = evaluate_ensemble(runs, which, overrides) if ensemble else evaluate(run, which, question_only, overrides, ceiling)
     if json_ and is_first():
         print_json(report)
     elif is_first():
@@ -267,6 +288,7 @@ def predict(
             metavar="FILE", help="The file to write; of a single run by default evaluation/SPLIT_submission.json in it."
         ),
     ] = None,
+    config: Questions = None,
     json_: Json = False,
 ) -> None:
     """Answer a split and write the official submission of its benchmark, which `vqa-rnn score` and the servers read.
@@ -281,8 +303,16 @@ def predict(
     from vqa_rnn.commands.predict import predict
     from vqa_rnn.engines import is_first
 
-    output = output or run / "evaluation" / f"{split}_submission.json"
-    report = predict(runs, split, output, overrides)  # type: ignore[arg-type]  # checked above
+    which: Any = split  # checked above
+    if _is_model(run, config):
+        from vqa_rnn.commands.huggingface import predict_model
+        from vqa_rnn.config.files import load_config
+
+        if output is None:
+            raise UserError(f"{run} has no run folder: give --output FILE")
+        report = predict_model(str(run), load_config(str(config), overrides), which, output)
+    else:
+        report = predict(runs, which, output or run / "evaluation" / f"{split}_submission.json", overrides)
     if not is_first():
         return
     if json_:
@@ -406,6 +436,9 @@ def ask(
 ) -> None:
     """Ask a trained model about an image: a question, several as the rounds of a dialog, or a prompt.
 
+    RUN may also be hub:OWNER/NAME, an exported model on the Hugging Face hub, or hf:OWNER/NAME, a ViLT or BLIP model there.
+    With --json and without --question, questions are read from stdin, a line each, and answers are JSON, a line each.
+
     Example: vqa-rnn ask runs/demo --image photo.png --question "what color is the shape?"
     """
     questions, choices = question or [], tuple(choice or ())
@@ -416,25 +449,18 @@ def ask(
             raise UserError("--choice and --choices both name candidate answers: give one of them")
         choices = read_choices(choices_file)
     if not questions:
-        if json_:
-            raise UserError("--json answers a question: give --question, and --image if the model sees any")
         if picture is not None:
-            raise UserError("--picture draws the answer to a question: give --question; at the prompt there is /picture FILE")
+            raise UserError("--picture draws the answer to a question: give --question; at the prompt there is /attention FILE")
         from vqa_rnn.commands.ask import converse
 
-        converse(run, image, choices, top, weights, caption)
+        converse(run, image, choices, top, weights, caption, as_json=json_)
         return
     from vqa_rnn.commands.ask import ask, print_answers
 
-    answers = ask(run, image, questions, choices, top, weights, caption)
-    if picture is not None:
-        from vqa_rnn.answering.pictures import draw
-
-        draw(answers, picture)
+    answers = ask(run, image, questions, choices, top, weights, caption, picture)
     if json_:
-        found = [_answer_json(answer) for answer in answers]
-        rounds = [{"question": text} | one for text, one in zip(questions, found, strict=True)]
-        print_json(found[0] if len(found) == 1 else {"rounds": rounds})
+        found = [answer.to_dict() for answer in answers]
+        print_json(found[0] if len(found) == 1 else {"rounds": found})
     else:
         print_answers(questions, answers)
 
@@ -446,18 +472,22 @@ def _runs_and_overrides(run: Path, more: Sequence[str]) -> tuple[list[Path], lis
     return runs, overrides
 
 
+def _is_model(run: Path, config: str | None) -> bool:
+    """Whether this is a model of Hugging Face and no run; the one needs a config, the other has its own."""
+    is_model = str(run).startswith("hf:")
+    if is_model and config is None:
+        raise UserError(f"{run} has no data set of its own: say with --config CONFIG which questions it answers")
+    if config is not None and not is_model:
+        raise UserError(f"{run} has a config of its own: --config is for models hf:OWNER/NAME")
+    return is_model
+
+
 def _check_ensemble(runs: Sequence[Path], *, ensemble: bool) -> None:
     """Refuse an ensemble of one, and several runs that are none."""
     if ensemble and len(runs) < 2:
         raise UserError("--ensemble needs at least two runs")
     if len(runs) > 1 and not ensemble:
         raise UserError(f"{runs[1]} is a second run: give --ensemble to let them answer together, or vqa-rnn compare them")
-
-
-def _answer_json(answer: Any) -> dict[str, Any]:
-    pairs = [{"answer": text, "probability": probability} for text, probability in answer.answers]
-    near = dict(zip(answer.unknown_words, answer.nearest_words, strict=True))
-    return {"answers": pairs, "is_sure": answer.is_sure, "unknown_words": near, "seconds": answer.seconds}
 
 
 def _load(config: str, overrides: list[str] | None, print_config: bool) -> Any:

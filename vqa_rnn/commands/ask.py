@@ -7,8 +7,11 @@ from rich.console import Console
 from rich.text import Text
 
 from vqa_rnn.answering.answer import Answer
+from vqa_rnn.answering.occlusion import explain
+from vqa_rnn.answering.pictures import draw
+from vqa_rnn.answering.protocol import AnySession
 from vqa_rnn.answering.repl import run_repl, show_answer
-from vqa_rnn.answering.session import Session
+from vqa_rnn.answering.session import load
 
 
 def ask(
@@ -19,6 +22,7 @@ def ask(
     top: int = 5,
     weights: str | None = None,
     caption: str | None = None,
+    picture: Path | None = None,
 ) -> tuple[Answer, ...]:
     """Ask questions about an image; of a dialog model they are the rounds of one dialog.
 
@@ -30,12 +34,16 @@ def ask(
         top: How many answers to give, at most.
         weights: The backbone's weights, where they lie elsewhere than in training.
         caption: A sentence about the image that opens the dialog, for a dialog model.
+        picture: A PNG file to draw the answers into, and where the model looked.
 
     Returns:
         An answer a question.
     """
     session = _open(path, image, weights, caption)
-    return tuple(session.ask(question, choices=choices, top=top) for question in questions)
+    answers = tuple(session.ask(question, choices=choices, top=top) for question in questions)
+    if picture is not None:
+        draw([explain(session, answer) for answer in answers], picture)
+    return answers
 
 
 def converse(
@@ -45,6 +53,8 @@ def converse(
     top: int = 5,
     weights: str | None = None,
     caption: str | None = None,
+    *,
+    as_json: bool = False,
 ) -> None:
     """Open the prompt.
 
@@ -55,8 +65,9 @@ def converse(
         top: How many answers to show.
         weights: The backbone's weights, where they lie elsewhere than in training.
         caption: A sentence about the image that opens the dialog, for a dialog model.
+        as_json: Print a JSON object for each line that is read.
     """
-    run_repl(_open(path, image, weights, caption), Console(), tuple(choices), top)
+    run_repl(_open(path, image, weights, caption), Console(), tuple(choices), top, as_json=as_json)
 
 
 def print_answers(questions: Sequence[str], answers: Sequence[Answer]) -> None:
@@ -73,8 +84,8 @@ def print_answers(questions: Sequence[str], answers: Sequence[Answer]) -> None:
         show_answer(answer, console)
 
 
-def _open(path: Path, image: Path | None, weights: str | None, caption: str | None) -> Session:
-    session = Session(path, weights)
+def _open(path: Path, image: Path | None, weights: str | None, caption: str | None) -> AnySession:
+    session = load(path, weights)
     if image is not None:
         session.see(image)
     if caption is not None:

@@ -1,6 +1,6 @@
 """``vqa-rnn predict``: the official submission of a split, whether its answers are known or not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,11 @@ from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.benchmarks.submissions import submission_text
 from vqa_rnn.commands.answers import answer_questions, open_members
 from vqa_rnn.commands.shared import check_questions, open_runs
+from vqa_rnn.config import Config
 from vqa_rnn.engines import is_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
-from vqa_rnn.records import SPLITS, Split
+from vqa_rnn.records import SPLITS, Annotations, Prediction, Question, Split
 
 SUBMISSIONS = (".json", ".txt")  # what may be written again
 
@@ -51,16 +52,49 @@ def predict(
         UserError: The split is empty, features are missing, runs do not answer the same questions, or the file is a folder, is
             one of the data set's own, is there already and no submission by its name, or cannot be written.
     """
-    output = Path(output)
+    check_output(Path(output))
+    runs = open_runs([paths] if isinstance(paths, str | Path) else paths, overrides)
+    annotations, questions = questions_to_answer(runs[0].config, split, Path(output))
+    for each in runs:
+        check_questions(each.config, questions)
+    with processes(runs[0].config.run.device) as device:
+        members, questions = open_members(runs, questions, annotations, split, device)
+        predictions = answer_questions(members, questions, device)
+    return write_predictions(runs[0].config.dataset.name, split, questions, predictions, Path(output))
+
+
+def check_output(output: Path) -> None:
+    """See that a submission may be written to a file, before anything is computed.
+
+    Args:
+        output: The file.
+
+    Raises:
+        UserError: It is a folder, or is there already and no submission by its name.
+    """
     if not output.name or output.is_dir():
         raise UserError(f"--output {output} is a folder: give the name of a file")
     if output.exists() and output.suffix not in SUBMISSIONS:
         raise UserError(
             f"--output {output} is there already, and is no submission by its name: give another, such as answers.json"
         )
-    runs = open_runs([paths] if isinstance(paths, str | Path) else paths, overrides)
-    run = runs[0]
-    dataset = run.config.dataset.with_all_questions()
+
+
+def questions_to_answer(config: Config, split: Split, output: Path) -> tuple[Annotations, tuple[Question, ...]]:
+    """Read all questions of a split, whether their answers are known or not.
+
+    Args:
+        config: Of what data set.
+        split: Which split.
+        output: Where the answers will go.
+
+    Returns:
+        What was read, and the questions.
+
+    Raises:
+        UserError: There is none, or the output is a file of the data set.
+    """
+    dataset = config.dataset.with_all_questions()
     annotations = read_annotations(dataset, [split])
     questions = annotations.split(split)
     if not questions:
@@ -69,11 +103,27 @@ def predict(
         raise UserError(f"{dataset.name} has no questions in its {split} split: {advice}")
     if output.resolve() in {file.resolve() for file in annotations.files}:
         raise UserError(f"--output {output} is a file of the data set itself: give another name")
-    for each in runs:
-        check_questions(each.config, questions)
-    with processes(run.config.run.device) as device:
-        members, questions = open_members(runs, questions, annotations, split, device)
-        predictions = answer_questions(members, questions, device)
+    return annotations, questions
+
+
+def write_predictions(
+    benchmark: str, split: Split, questions: Sequence[Question], predictions: Mapping[str, Prediction], output: Path
+) -> PredictionReport:
+    """Write a submission; of several processes the first does.
+
+    Args:
+        benchmark: The data set.
+        split: Its split.
+        questions: What was answered.
+        predictions: The answers by question id.
+        output: The file.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: It cannot be written.
+    """
     if is_first():
-        write_text(output, submission_text(BENCHMARKS[dataset.name].submission, questions, predictions))
-    return PredictionReport(dataset.name, split, len(questions), output)
+        write_text(output, submission_text(BENCHMARKS[benchmark].submission, questions, predictions))
+    return PredictionReport(benchmark, split, len(questions), output)

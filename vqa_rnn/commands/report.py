@@ -13,11 +13,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from vqa_rnn.answering.looks import data_url, thumbnail
+from vqa_rnn.answering.occlusion import explain
 from vqa_rnn.answering.session import Session
 from vqa_rnn.answers import most_frequent_answer
 from vqa_rnn.benchmarks import read_annotations
-from vqa_rnn.checkpoint import Run, best_validation, read_metrics
-from vqa_rnn.commands.evaluate import GAIN_SAMPLES, Measurement, measure, summarise
+from vqa_rnn.checkpoint import Run, best_validation, read_metrics, read_timings
+from vqa_rnn.commands.evaluate import GAIN_SAMPLES
+from vqa_rnn.commands.measure import Measurement, measure, summarise
 from vqa_rnn.commands.shared import open_runs
 from vqa_rnn.commands.tables import CEILING_NAMES, FLOOR_NAMES
 from vqa_rnn.engines import processes
@@ -89,6 +91,13 @@ def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
         "Precision and device": f"{run.precision} on {environment['device']}",
         "Seed": run.config.run.seed,
     }
+    epochs = read_timings(run.path)
+    if epochs:
+        facts["Training time"] = f"{sum(line['seconds'] for line in epochs) / 60:.1f} minutes, {len(epochs)} epochs"
+    for name, key in {"Peak memory": "peak_memory", "Peak GPU memory": "peak_gpu_memory"}.items():
+        peaks = [line[key] for line in epochs if key in line]
+        if peaks:
+            facts[name] = f"{max(peaks) / 1e9:.1f} GB"
     best = best_validation(run.path)
     if best is not None:
         facts["Best validation score"] = f"{best[0]:.2%} in epoch {best[1]}"
@@ -204,7 +213,8 @@ class _Shown:
         prediction = self._measured.predictions[question.question_id]
         path = self._images.get(question.image_id)
         if self._session is not None and path is not None and not question.facts:
-            pictures = self._session.ask(path, question.question, choices=question.choices).pictures()[:MOST_PICTURES]
+            answer = self._session.ask(path, question.question, choices=question.choices)
+            pictures = explain(self._session, answer).pictures()[:MOST_PICTURES]
         else:
             pictures = [] if path is None else [read_image(path, intensity="image")]
         return {

@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vqa_rnn.checkpoint import best_validation, load_run
-from vqa_rnn.commands.evaluate import measure
+from vqa_rnn.commands.measure import measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path

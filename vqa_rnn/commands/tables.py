@@ -72,7 +72,7 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     table = Table("", headline, "95% interval", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    which = "this ensemble" if "members" in report else "this model"
+    which = "this ensemble" if "members" in report else escape(report.get("model", "this model"))
     table.add_row(f"[bold]{which}", f"[bold]{_percent(report['metrics'][headline])}", interval(report["intervals"][headline]))
     for name, floor in report["floors"].items():
         shown = FLOOR_NAMES[name].replace("this model", which)
@@ -80,6 +80,11 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     for name, ceiling in report["ceilings"].items():
         if ceiling[headline] < 1:
             table.add_row(CEILING_NAMES[name], _percent(ceiling[headline]), "")
+    if "ceiling_model" in report:
+        other = report["ceiling_model"]
+        table.add_section()
+        table.add_row(escape(other["name"]), _percent(other[headline]), interval(other["interval"]))
+        table.add_row(f"{which} over it, points", f"{100 * other['gain']:+.2f}", interval(other["gain_interval"]))
     if "image_gain" in report:
         gain = report["image_gain"]
         table.add_section()

@@ -38,16 +38,23 @@ class FeatureSource(Protocol):
 
 
 class MemoryFeatures:
-    """Features of images held in memory, all of whose regions exist."""
+    """Features of images held in memory."""
 
-    def __init__(self, features: NDArray[Any], boxes: NDArray[np.float32] | None = None) -> None:
+    def __init__(
+        self,
+        features: NDArray[Any],
+        boxes: NDArray[np.float32] | None = None,
+        num_regions: NDArray[np.int32] | None = None,
+    ) -> None:
         """Hold features.
 
         Args:
             features: (images, K, D).
             boxes: (images, K, 4), where regions have some.
+            num_regions: (images,) how many regions of each image exist, the others being padding; by default all of them.
         """
         self._features, self._boxes = features, boxes
+        self._num_regions = np.full(len(features), features.shape[1], dtype=np.int32) if num_regions is None else num_regions
         self.shape: tuple[int, int] = features.shape[1:]  # type: ignore[assignment]
         self.dtype = features.dtype
 
@@ -64,6 +71,6 @@ class MemoryFeatures:
         boxes = None if self._boxes is None else self._boxes[images]
         return (
             np.take(self._features, images, axis=0, out=out),
-            np.full(len(images), self._features.shape[1], dtype=np.int32),
+            self._num_regions[images],
             boxes,
         )

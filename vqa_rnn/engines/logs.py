@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.engines.distributed import is_first, total
 from vqa_rnn.files import append_line
+from vqa_rnn.memory import peak_memory
 from vqa_rnn.progress import progress_bar
 
 METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
@@ -165,7 +166,8 @@ class Timer:
         """The epoch so far.
 
         Returns:
-            ``steps`` (fewer than an epoch has where it was resumed), ``seconds``, ``questions_per_second``, ``waiting_share``.
+            ``steps`` (fewer than an epoch has where it was resumed), ``seconds``, ``questions_per_second``, ``waiting_share``;
+            ``peak_memory``, bytes of this process, and ``peak_gpu_memory``, those that torch took of its GPU, where it has one.
         """
         seconds = time.perf_counter() - self._started
         rate = total([self._num_questions])[0] / seconds
@@ -174,6 +176,8 @@ class Timer:
             "seconds": seconds,
             "questions_per_second": rate,
             "waiting_share": self._waiting / seconds,
+            "peak_memory": peak_memory(),
+            **({"peak_gpu_memory": torch.cuda.max_memory_allocated()} if torch.cuda.is_initialized() else {}),
         }
 
     def _start(self) -> None:

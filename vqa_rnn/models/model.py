@@ -54,12 +54,14 @@ class Encoded(NamedTuple):
         joint: (N, J) float, question and image in one vector.
         regions: (B, K, D) float, the images' regions as the model sees them.
         maps: (N, looks, K) float, where it looked; None where regions are not weighed.
+        word_maps: (N, looks, T) float, what it read of the question's words; None where words are not weighed.
         policy: In training, which regions a hard attention chose; else None.
     """
 
     joint: Tensor
     regions: Tensor
     maps: Tensor | None
+    word_maps: Tensor | None = None
     policy: Policy | None = None
 
 
@@ -206,12 +208,12 @@ class VqaModel(nn.Module):
         inputs = regions_BKD, batch.region_mask, questions, batch.image_index
         if self.reasoning is not None:
             reasoned: Reasoned = self.reasoning(*inputs)
-            return Encoded(reasoned.joint, regions_BKD, reasoned.maps)
+            return Encoded(reasoned.joint, regions_BKD, reasoned.maps, reasoned.word_maps)
         assert self.attention is not None
         assert self.fusion is not None
         attended: Attended = self.attention(*inputs)
         joint_NJ = self.fusion(attended.question, attended.image, attended.image_index)
-        return Encoded(joint_NJ, regions_BKD, attended.maps, attended.policy)
+        return Encoded(joint_NJ, regions_BKD, attended.maps, attended.word_maps, attended.policy)
 
     def _read_questions(self, batch: Batch) -> EncodedTexts:
         """The questions with their history, and their words where somebody reads them."""

@@ -26,6 +26,7 @@ class Attended(NamedTuple):
         image_index: (N,) int64, each question's row of ``image``; None where they go one to one.
         maps: (N, looks, K) float, how much each look saw of each region; None where none was weighed.
         policy: The choices of regions that no gradient goes through; None where there are none.
+        word_maps: (N, looks, T) float, how much each look read of each word; None where words were not weighed.
     """
 
     question: Tensor
@@ -33,3 +34,4 @@ class Attended(NamedTuple):
     image_index: Tensor | None
     maps: Tensor | None
     policy: Policy | None = None
+    word_maps: Tensor | None = None

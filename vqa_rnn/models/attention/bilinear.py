@@ -55,14 +55,14 @@ class BilinearAttention(nn.Module):
 
         Returns:
             (N, S) the sum of what the glimpses saw, (N, S) the mean of the words, and a map a glimpse: the weights of each
-            region with all words.
+            region with all words; its word map has those of each word with all regions.
         """
         words_NTS, word_mask_NT = questions.words, questions.mask
         exist_NTK = word_mask_NT.unsqueeze(2) & region_mask_BK[image_index_N].unsqueeze(1)
         query_NTR = self.dropout(self.attend_words(words_NTS).relu())
         key_NRK = self.dropout(self.attend_regions(regions_BKD).relu()).transpose(1, 2).index_select(0, image_index_N)
         seen_NS = torch.zeros_like(words_NTS[:, 0])
-        maps = []
+        maps, word_maps = [], []
         for score_R, to_words, to_regions, to_joint in zip(
             self.score, self.project_words, self.project_regions, self.project_joint, strict=True
         ):
@@ -73,6 +73,7 @@ class BilinearAttention(nn.Module):
             pooled_NR = (words_NTR * (weights_NTK @ regions_NKR)).sum(dim=1)
             seen_NS = seen_NS + to_joint(self.dropout(pooled_NR))
             maps.append(weights_NTK.sum(dim=1))
+            word_maps.append(weights_NTK.sum(dim=2))
         mask_NT1 = word_mask_NT.unsqueeze(2).to(words_NTS.dtype)
         question_NS = (words_NTS * mask_NT1).sum(dim=1) / mask_NT1.sum(dim=1).clamp(min=1)
-        return Attended(question_NS, seen_NS, None, torch.stack(maps, dim=1))
+        return Attended(question_NS, seen_NS, None, torch.stack(maps, dim=1), word_maps=torch.stack(word_maps, dim=1))

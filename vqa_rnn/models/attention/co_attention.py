@@ -41,7 +41,7 @@ class CoAttention(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, D) image vectors, (N, S) question vectors, and one map.
+            (N, D) image vectors, (N, S) question vectors, one map and one word map.
         """
         words_NTS, word_mask_NT = questions.words, questions.mask
         region_mask_NK = region_mask_BK[image_index_N]
@@ -56,4 +56,4 @@ class CoAttention(nn.Module):
         weights_NT = masked_softmax(self.score_words(read_NTA).squeeze(2), word_mask_NT).to(words_NTS.dtype)
         image_ND = (maps_NK.unsqueeze(1) @ regions_BKD.index_select(0, image_index_N)).squeeze(1)
         question_NS = (weights_NT.unsqueeze(1) @ words_NTS).squeeze(1)
-        return Attended(question_NS, image_ND, None, maps_NK.unsqueeze(1))
+        return Attended(question_NS, image_ND, None, maps_NK.unsqueeze(1), word_maps=weights_NT.unsqueeze(1))

@@ -70,7 +70,7 @@ class Mac(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, A + H) joint vectors, and a map a step.
+            (N, A + H) joint vectors, and a map and a word map a step.
         """
         knowledge_BKA = self.stem(regions_BKD).flatten(2).transpose(1, 2)
         knowledge_NKA = knowledge_BKA.index_select(0, image_index_N)
@@ -80,9 +80,9 @@ class Mac(nn.Module):
         known_NKA = linear(knowledge_BKA, read_known, self.read_both.bias).index_select(0, image_index_N)
         words_NTA, mask_NK = self.project_words(questions.words), region_mask_BK[image_index_N]
         control, memory = (first.expand(len(image_index_N), -1) for first in (self.first_control, self.first_memory))
-        controls, memories, maps = [control], [memory], []
+        controls, memories, maps, word_maps = [control], [memory], [], []
         for position in self.position:
-            control = self._attend_words(control, position(questions.vectors), words_NTA, questions.mask)
+            control, weights_NT = self._attend_words(control, position(questions.vectors), words_NTA, questions.mask)
             direct_NKA = self.read_memory(self.dropout(memory)).unsqueeze(1) * read_NKA  # r1
             both_NKA = linear(direct_NKA, read_direct) + known_NKA  # r2
             weights_NK = self._attend_regions(control, both_NKA, mask_NK)
@@ -91,12 +91,14 @@ class Mac(nn.Module):
             controls.append(control)
             memories.append(memory)
             maps.append(weights_NK)
-        return Reasoned(torch.cat([memory, questions.vectors], dim=1), torch.stack(maps, dim=1))
+            word_maps.append(weights_NT)
+        joint_NJ = torch.cat([memory, questions.vectors], dim=1)
+        return Reasoned(joint_NJ, torch.stack(maps, dim=1), torch.stack(word_maps, dim=1))
 
-    def _attend_words(self, control: Tensor, question: Tensor, words_NTA: Tensor, mask_NT: Tensor) -> Tensor:
+    def _attend_words(self, control: Tensor, question: Tensor, words_NTA: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor]:
         query_NA = self.control(torch.cat([control, question], dim=1))  # c1
         weights_NT = masked_softmax(self.attend_words(query_NA.unsqueeze(1) * words_NTA).squeeze(2), mask_NT)  # c2.1, c2.2
-        return (weights_NT.to(words_NTA.dtype).unsqueeze(1) @ words_NTA).squeeze(1)  # c2.3
+        return (weights_NT.to(words_NTA.dtype).unsqueeze(1) @ words_NTA).squeeze(1), weights_NT  # c2.3
 
     def _attend_regions(self, control: Tensor, both_NKA: Tensor, mask_NK: Tensor) -> Tensor:
         relevant_NKA = self.dropout(self.elu(control.unsqueeze(1) * both_NKA))

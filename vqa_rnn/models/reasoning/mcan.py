@@ -61,7 +61,7 @@ class Mcan(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, J) joint vectors, and one map: the weights that sum the regions.
+            (N, J) joint vectors, one map and one word map: the weights that sum regions and words.
         """
         words_NTA, mask_NT = self.project_words(questions.words), questions.mask
         regions_NKA = self.project_regions(regions_BKD).index_select(0, image_index_N)
@@ -72,9 +72,10 @@ class Mcan(nn.Module):
             words_NTA = layer(words_NTA, src_key_padding_mask=~mask_NT)
         for layer in self.region_layers:
             regions_NKA = layer(regions_NKA, words_NTA, tgt_key_padding_mask=~seen_NK, memory_key_padding_mask=~mask_NT)
-        words_NA, _ = _reduce(self.score_words, words_NTA, mask_NT)
+        words_NA, weights_NT = _reduce(self.score_words, words_NTA, mask_NT)
         regions_NA, weights_NK = _reduce(self.score_regions, regions_NKA, mask_NK)
-        return Reasoned(self.norm(self.join_words(words_NA) + self.join_regions(regions_NA)), weights_NK.unsqueeze(1))
+        joint_NJ = self.norm(self.join_words(words_NA) + self.join_regions(regions_NA))
+        return Reasoned(joint_NJ, weights_NK.unsqueeze(1), weights_NT.unsqueeze(1))
 
 
 def _reduce(score: nn.Module, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

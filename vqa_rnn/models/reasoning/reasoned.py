@@ -11,7 +11,9 @@ class Reasoned(NamedTuple):
     Attributes:
         joint: (N, J) float.
         maps: (N, looks, K) float, how much each look saw of each region; None where none was weighed.
+        word_maps: (N, looks, T) float, how much each look read of each word; None where words were not weighed.
     """
 
     joint: Tensor
     maps: Tensor | None
+    word_maps: Tensor | None = None

@@ -1,0 +1,281 @@
+"""A run that is ready to answer: the extractor, tokenizer, collate and model of training."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vqa_rnn.answering.answer import Answer
+from vqa_rnn.answering.calibration import read_calibration
+from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.batch import Batch
+from vqa_rnn.checkpoint import Run, load_model
+from vqa_rnn.config import PRESET_OPTIONS
+from vqa_rnn.data.collate import make_batch
+from vqa_rnn.data.encoding import choice_order, encode_questions
+from vqa_rnn.data.sources import MemoryFeatures
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.detectors import Detector
+from vqa_rnn.features.extractor import Extractor, open_extractor
+from vqa_rnn.features.images import ImageSource, name_of, read_image
+from vqa_rnn.features.regions import Regions
+from vqa_rnn.features.transform import Transform
+from vqa_rnn.models.decoding import beam_search
+from vqa_rnn.models.model import grid_boxes
+from vqa_rnn.records import Question
+
+BEAM_WIDTH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image as a model sees it.
+
+    Attributes:
+        image: The image, or None where the model reads text alone.
+        features: (K, D) of its regions.
+        boxes: (K, 4) float32 of its regions, where the extractor says so, for the model to read.
+        places: (K, 4) float32 where the regions lie in the image, to be shown; None where that is not known.
+    """
+
+    image: ImageSource | None
+    features: NDArray[Any]
+    boxes: NDArray[np.float32] | None = None
+    places: NDArray[np.float32] | None = None
+
+
+NOTHING = Seen(None, np.zeros((1, 1), dtype=np.float32))  # what a model sees that reads text alone
+
+
+class Answerer:
+    """A run with its model and its extractor. It keeps no image and no dialog.
+
+    Attributes:
+        run: The run folder.
+        batch_rows: Images that the extractor takes at a time.
+    """
+
+    def __init__(self, run: Run, weights: str | None = None) -> None:
+        """Load the model and the extractor.
+
+        Args:
+            run: The run.
+            weights: The backbone's weights, where they lie elsewhere than in training.
+
+        Raises:
+            UserError: The run or the backbone's weights are missing, the backbone is not the one of training, or no backbone
+                makes features such as the run was trained on.
+        """
+        features = run.config.features
+        if features.output == "boxes":
+            raise UserError(
+                f"{run.path} looks at given boxes of an image, which cannot be given here: use vqa-rnn predict or evaluate"
+            )
+        if features.library == "imported":
+            raise UserError(
+                f"{run.path} was trained on features that were imported ({run.features['backbone'].partition('/')[2]}), and "
+                "no backbone here makes the same of another image: use vqa-rnn predict or evaluate"
+            )
+        self.run = run
+        on_gpu = torch.cuda.is_available() and run.config.run.device != "cpu"
+        self._device = torch.device("cuda" if on_gpu else "cpu")
+        self._model = load_model(run, self._device)
+        self._calibration = read_calibration(run)
+        self._extractor = None if features.library == "none" else _open_extractor(run, weights, self._device)
+        self.batch_rows = getattr(self._extractor, "batch_rows", 1)
+
+    def look(self, images: Sequence[ImageSource]) -> list[Seen]:
+        """Extract the features of images.
+
+        Args:
+            images: As ``Session.see`` takes them.
+
+        Returns:
+            Each as the model sees it.
+
+        Raises:
+            UserError: One cannot be read, or the model sees none.
+        """
+        if self._extractor is None:
+            raise UserError(f"{self.run.path} reads text alone (features.library=none): leave the image out")
+        prepared = [self._extractor.transform.prepare(image) for image in images]
+        seen = []
+        for image, regions in zip(images, self._extractor.extract(prepared), strict=True):
+            self._extractor.check(regions.features, name_of(image))
+            seen.append(Seen(image, regions.features, regions.columns.get("boxes"), self._places(image, regions)))
+        return seen
+
+    def answer(self, questions: Sequence[Question], images: Sequence[Seen], top: int) -> list[Answer]:
+        """Answer questions in one batch.
+
+        Args:
+            questions: At least one; their ``image_id`` counts only for which of them share an image.
+            images: The image of each question.
+            top: How many answers to give, at most.
+
+        Returns:
+            The answers, in order.
+
+        Raises:
+            UserError: A classifier knows none of the choices.
+        """
+        started = time.perf_counter()
+        head = self.run.config.model.head.name
+        batch = self._batch(questions, images)
+        with torch.inference_mode():
+            encoded = self._model.encode(batch)
+            if head == "generative" and not questions[0].choices:
+                written = self._model.write(batch, partial(beam_search, width=BEAM_WIDTH), encoded)
+                found = [
+                    [(self.run.tokenizer.decode(tokens[:length].tolist()), p)]
+                    for tokens, length, p in zip(written.tokens, written.lengths, written.log_p.exp().tolist(), strict=True)
+                ]
+            else:
+                logits = self._model.answer(encoded, batch) / self._calibration.temperature
+                probabilities = self._model.probabilities(logits).float().cpu().numpy()
+                rank = self._classes if head == "classifier" else _choices
+                found = [rank(question, p, top) for question, p in zip(questions, probabilities, strict=True)]
+        seconds = (time.perf_counter() - started) / len(questions)
+        maps = _maps(encoded.maps, [len(seen.features) for seen in images])
+        word_maps = _maps(encoded.word_maps, batch.question_lengths.tolist())
+        return [
+            self._wrap(question, seen, answers[:top], seconds, regions, words)
+            for question, seen, answers, regions, words in zip(questions, images, found, maps, word_maps, strict=True)
+        ]
+
+    def _batch(self, questions: Sequence[Question], images: Sequence[Seen]) -> Batch:
+        """The questions as the model reads them, without the truth; a classifier does not read choices."""
+        is_classifier = self.run.config.model.head.name == "classifier"
+        without_truth = [
+            dataclasses.replace(
+                question,
+                human_answers=(),
+                choices=() if is_classifier else question.choices,
+                correct_choice=None,
+                relevance=(),
+            )
+            for question in questions
+        ]
+        encoded = encode_questions(without_truth, self.run.tokenizer, AnswerVocabulary([]))
+        seen_as = {question.image_id: seen for question, seen in zip(questions, images, strict=True)}
+        features = _memory([seen_as[image_id] for image_id in encoded.image_ids])
+        return make_batch(encoded, np.arange(len(questions)), features).to(self._device)
+
+    def _classes(self, question: Question, p_A: NDArray[np.float32], top: int) -> list[tuple[str, float]]:
+        """The best answers of a classifier, among the choices where there are some."""
+        answers = self.run.answers
+        if not question.choices:
+            best = np.argsort(-p_A, kind="stable")[:top]
+            return [(answers.answers[place], float(p_A[place])) for place in best]
+        known = {choice: answers.class_of(choice) for choice in question.choices}
+        if all(place is None for place in known.values()):
+            raise UserError("none of the choices is an answer that this model knows; ask without choices to see some")
+        among = {choice: 0.0 if place is None else float(p_A[place]) for choice, place in known.items()}
+        total = sum(among.values()) or 1.0  # a model may be so sure of another answer that all of these come to 0
+        return sorted(((choice, p / total) for choice, p in among.items()), key=lambda pair: -pair[1])
+
+    def _wrap(
+        self,
+        question: Question,
+        seen: Seen,
+        found: list[tuple[str, float]],
+        seconds: float,
+        maps: NDArray[np.float32] | None,
+        word_maps: NDArray[np.float32] | None,
+    ) -> Answer:
+        is_classifier = self.run.config.model.head.name == "classifier"
+        read = (*question.facts, question.question, *(() if is_classifier else question.choices))
+        unknown = tuple(dict.fromkeys(word for text in read for word in self.run.tokenizer.unknown_words(text)))
+        outside = [choice for choice in question.choices if is_classifier and self.run.answers.class_of(choice) is None]
+        # a classifier's probabilities among choices are not those that were calibrated
+        judged = not (question.choices and is_classifier)
+        return Answer(
+            question=question.question,
+            answers=tuple(found),
+            unknown_words=unknown,
+            nearest_words=tuple(map(self.run.tokenizer.nearest_word, unknown)),
+            outside_vocabulary=tuple(outside),
+            seconds=seconds,
+            is_sure=not judged or found[0][1] >= self._calibration.threshold,
+            image=seen.image,
+            boxes=seen.places,
+            words=tuple(self.run.tokenizer.pieces(question.question)),
+            record=question,
+            maps=maps,
+            word_maps=word_maps,
+        )
+
+    def _places(self, image: ImageSource, regions: Regions) -> NDArray[np.float32] | None:
+        """(K, 4) where the regions of an image lie, where that is known."""
+        if "boxes" in regions.columns:
+            return regions.columns["boxes"]
+        num_regions = len(regions.features)
+        if self.run.config.features.output != "grid" or math.isqrt(num_regions) ** 2 != num_regions:
+            return None
+        boxes = grid_boxes(torch.zeros(1, num_regions, 1))[0].numpy()
+        assert self._extractor is not None
+        transform = self._extractor.transform
+        if not isinstance(transform, Transform) or transform.resize == "squash":
+            return boxes  # whatever the size of the image, which need not be read again
+        return transform.in_image(boxes, *read_image(image, intensity=transform.intensity).size)
+
+
+def _choices(question: Question, p_C: NDArray[np.float32], top: int) -> list[tuple[str, float]]:
+    """The choices of a question, the best first; a batch has them in an order of its own."""
+    order = choice_order(question.question_id, len(question.choices))
+    best = np.argsort(-p_C[: len(order)], kind="stable")[:top]
+    return [(question.choices[order[place]], float(p_C[place])) for place in best]
+
+
+def _maps(maps: torch.Tensor | None, lengths: Sequence[int]) -> list[NDArray[np.float32] | None]:
+    """(looks, regions or words) of each question, without padding."""
+    if maps is None:
+        return [None] * len(lengths)
+    return [each[:, :length] for each, length in zip(maps.float().cpu().numpy(), lengths, strict=True)]
+
+
+def _memory(seen: Sequence[Seen]) -> MemoryFeatures:
+    """Images side by side, padded to the most regions of one."""
+    num_regions = np.array([len(each.features) for each in seen], dtype=np.int32)
+    most = int(num_regions.max())
+
+    def padded(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        return np.stack([np.pad(each, ((0, most - len(each)), (0, 0))) for each in rows])
+
+    boxes = [each.boxes for each in seen if each.boxes is not None]
+    return MemoryFeatures(padded([each.features for each in seen]), padded(boxes) if boxes else None, num_regions)
+
+
+def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extractor | Detector:
+    """The extractor of training, with its weights where they are or where they were moved to."""
+    # a file of weights does not say how images are scaled and normalised, so all of that is as it was in training
+    settled = {name: value for name, value in run.features["transform"].items() if name in PRESET_OPTIONS}
+    if run.features["layer"]:
+        settled["layers"] = tuple(run.features["layer"])
+    if weights is not None:
+        if weights != "package" and weights.partition(":")[0] != "hub" and not Path(weights).exists():
+            raise UserError(f"--weights {weights}: there is no such file or folder")
+        is_folder = run.config.features.library == "transformers" and Path(weights).is_dir()
+        settled["backbone" if is_folder else "weights"] = weights
+    features = run.config.features.model_copy(update=settled)
+    compute = {**run.features["compute"], "compiled": False}  # for one image that would take longer than it saves
+    extractor = open_extractor(features, str(device), compute)
+    if extractor.fingerprint != run.features["fingerprint"]:
+        differing = [key for key, value in extractor.description.items() if value != run.features.get(key)]
+        if "weights_sha256" in differing:
+            name = f" ({run.features['weights']})" if run.features.get("weights") else ""
+            advice = f"give the weights of training{name} with --weights"
+        else:
+            advice = "an older version made them; run vqa-rnn preprocess and train again"
+        raise UserError(
+            f"{run.path} was trained on other features than this backbone gives ({', '.join(differing)} differ): {advice}"
+        )
+    return extractor

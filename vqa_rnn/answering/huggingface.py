@@ -1,0 +1,297 @@
+"""Models for visual question answering of Hugging Face's transformers behind the interface of a session.
+
+Most people would use one of them instead of a recurrent network: they are a ceiling to set beside the floors. ViLT (Kim et al.
+2021, https://arxiv.org/abs/2102.03334) classifies; BLIP (Li et al. 2022, https://arxiv.org/abs/2201.12086) writes.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vqa_rnn.answering.answer import Answer
+from vqa_rnn.answering.protocol import About, as_questions, check_choice_texts, check_question, split_asked
+from vqa_rnn.answers import fold_answer
+from vqa_rnn.errors import UserError
+from vqa_rnn.features.images import ImageSource, read_image
+from vqa_rnn.huggingface import check_source, library, quiet
+from vqa_rnn.records import Question, Round
+
+HUGGING_FACE = "hf:"
+BEAM_WIDTH = 5
+LONGEST_ANSWER = 20  # tokens that BLIP writes
+KINDS = ("vilt", "blip")
+
+
+class HuggingFaceSession:
+    """A model of Hugging Face and the image it is asked about. It keeps no dialog.
+
+    Attributes:
+        about: The model's name, and how many answers it knows.
+        image: The image, or None before the first.
+        caption: None.
+        rounds: Empty.
+        sees_images: True.
+        is_dialog: False.
+        needs_choices: False.
+    """
+
+    caption: str | None = None
+    rounds: tuple[Round, ...] = ()
+    sees_images = True
+    is_dialog = False
+    needs_choices = False
+
+    def __init__(self, name: str) -> None:
+        """Load a model.
+
+        Args:
+            name: On the hub, such as ``dandelin/vilt-b32-finetuned-vqa`` or ``Salesforce/blip-vqa-base``, or a folder. Weights
+                are read as safetensors alone.
+
+        Raises:
+            UserError: There is no such model, or it is not of ``KINDS``.
+        """
+        transformers = library()
+        check_source("hf", name)
+        try:
+            with quiet():
+                kind = transformers.AutoConfig.from_pretrained(name).model_type
+                if kind not in KINDS:
+                    raise UserError(f"{HUGGING_FACE}{name} is a {kind} model: models of {' and '.join(KINDS)} can be asked")
+                model = transformers.AutoModelForVisualQuestionAnswering.from_pretrained(name, use_safetensors=True)
+                self._processor = transformers.AutoProcessor.from_pretrained(name)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(f"cannot open {HUGGING_FACE}{name}: {' '.join(str(error).split())}") from error
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = model.eval().to(self._device)
+        self._writes = kind == "blip"
+        labels = {} if self._writes else model.config.id2label
+        self._answers = [labels[place] for place in range(len(labels))]
+        self._places = {fold_answer(answer): place for place, answer in enumerate(self._answers)}
+        self.about = About(f"{HUGGING_FACE}{name}", num_answers=len(self._answers))
+        self.image: ImageSource | None = None
+        self._seen: Mapping[str, Tensor] = {}
+
+    def see(self, image: ImageSource) -> None:
+        """Look at an image.
+
+        Args:
+            image: As ``Session.see`` takes it.
+
+        Raises:
+            UserError: It cannot be read; the image before stays.
+        """
+        self._seen = self._look(image)
+        self.image = image
+
+    def ask(
+        self,
+        *asked: ImageSource,
+        choices: Sequence[str] | None = None,
+        history: Sequence[tuple[str, str]] | None = None,
+        top: int = 5,
+    ) -> Answer:
+        """Answer a question about an image.
+
+        Args:
+            *asked: The question, about the image that was seen last; or an image as ``see`` takes it, and the question.
+            choices: Candidate answers.
+            history: Refused, as the model keeps no dialog.
+            top: How many answers to give, at most.
+
+        Returns:
+            The answer.
+
+        Raises:
+            UserError: There is no image yet or it cannot be read, the question is empty, or the choices do not fit.
+            TypeError: There is no question, or more than an image and a question.
+        """
+        images, question = split_asked(asked)
+        for image in images:
+            self.see(image)
+        if history is not None:
+            self.check_dialog()
+        if self.image is None:
+            raise UserError("there is no image yet: give one first with --image FILE, in the prompt with /image FILE")
+        record = Question(question_id="", image_id="", question=question, split="test", choices=tuple(choices or ()))
+        self._check(record)
+        return self._answer(record, self.image, self._seen, top)
+
+    def answer(self, questions: Sequence[Question], images: Mapping[str, ImageSource], top: int = 5) -> list[Answer]:
+        """Answer many questions, one after the other: padding would change what these models say.
+
+        Args:
+            questions: The questions, with their choices; captions and histories are not read.
+            images: The image of each ``image_id``.
+            top: How many answers to give, at most.
+
+        Returns:
+            The answers, in order.
+
+        Raises:
+            UserError: An image is missing or cannot be read, or a question or its choices do not fit the model.
+        """
+        for question in questions:
+            self._check(question)
+            if question.image_id not in images:
+                raise UserError(f"question {question.question_id} is about {question.image_id}: there is no such image")
+        answers: list[Answer] = []
+        last, seen = None, self._seen
+        for question in questions:
+            image = images[question.image_id]
+            if question.image_id != last:
+                last, seen = question.image_id, self._look(image)
+            answers.append(self._answer(question, image, seen, top))
+        return answers
+
+    def ask_many(
+        self, asked: Sequence[tuple[ImageSource, str]], choices: Sequence[str] | None = None, top: int = 5
+    ) -> list[Answer]:
+        """Answer many questions; the image that is looked at stays.
+
+        Args:
+            asked: Images as ``see`` takes them, each with a question.
+            choices: Candidate answers to all of them.
+            top: How many answers to give, at most.
+
+        Returns:
+            The answers, in order.
+
+        Raises:
+            UserError: An image cannot be read, or a question or the choices do not fit the model.
+        """
+        return self.answer(*as_questions(asked, choices), top)
+
+    def check_choices(self, choices: Sequence[str]) -> None:
+        """See that choices are two at least, each once.
+
+        Args:
+            choices: The candidates; none is fine.
+
+        Raises:
+            UserError: There is only one, or one comes twice.
+        """
+        check_choice_texts(choices)
+
+    def check_dialog(self) -> NoReturn:
+        """Refuse a dialog.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError(f"{self.about.name} answers every question by itself: it keeps no caption and no rounds")
+
+    def set_caption(self, text: str) -> None:
+        """Refused, as ``undo``, ``reset`` and ``correct`` are.
+
+        Args:
+            text: A sentence.
+        """
+        self.check_dialog()
+
+    def undo(self) -> Round:
+        """Refused."""
+        self.check_dialog()
+
+    def reset(self) -> None:
+        """Refused."""
+        self.check_dialog()
+
+    def correct(self, answer: str) -> Round:
+        """Refused.
+
+        Args:
+            answer: What is right.
+
+        Returns:
+            Nothing.
+        """
+        self.check_dialog()
+
+    def _check(self, question: Question) -> None:
+        check_question(question)
+        self.check_choices(question.choices)
+
+    def _look(self, image: ImageSource) -> Mapping[str, Tensor]:
+        """The image as the model's own processor makes it; BLIP's vision network reads it once."""
+        picture = read_image(image)
+        inputs = self._processor.image_processor(picture, return_tensors="pt").to(self._device)
+        if not self._writes:
+            return dict(inputs)
+        with torch.inference_mode():
+            return {"states": self._model.vision_model(pixel_values=inputs["pixel_values"])[0]}
+
+    def _answer(self, question: Question, image: ImageSource, seen: Mapping[str, Tensor], top: int) -> Answer:
+        started = time.perf_counter()
+        tokens = self._tokens(question.question)
+        with torch.inference_mode():
+            answers = (self._write if self._writes else self._classify)(question, tokens, seen)
+        outside = () if self._writes else tuple(c for c in question.choices if fold_answer(c) not in self._places)
+        return Answer(
+            question=question.question,
+            answers=tuple(sorted(answers, key=lambda pair: -pair[1])[:top]),
+            unknown_words=(),
+            nearest_words=(),
+            outside_vocabulary=outside,
+            seconds=time.perf_counter() - started,
+            image=image,
+            record=question,
+        )
+
+    def _tokens(self, text: str) -> Any:
+        """A text in the model's word pieces; one that is too long is cut."""
+        config = self._model.config
+        longest = getattr(config, "text_config", config).max_position_embeddings
+        return self._processor.tokenizer(text, return_tensors="pt", truncation=True, max_length=longest).to(self._device)
+
+    def _classify(self, question: Question, tokens: Any, seen: Mapping[str, Tensor]) -> list[tuple[str, float]]:
+        """ViLT's answers, each by itself a probability: it was trained with a binary cross-entropy."""
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(0)  # it takes the patches in a random order, which changes the last digits
+            p_A = self._model(**tokens, **seen).logits[0].float().sigmoid().tolist()
+        if not question.choices:
+            return list(zip(self._answers, p_A, strict=True))
+        places = {choice: self._places.get(fold_answer(choice)) for choice in question.choices}
+        if all(place is None for place in places.values()):
+            raise UserError("none of the choices is an answer that this model knows; ask without choices to see some")
+        among = {choice: 0.0 if place is None else p_A[place] for choice, place in places.items()}
+        total = sum(among.values()) or 1.0
+        return [(choice, p / total) for choice, p in among.items()]
+
+    def _write(self, question: Question, tokens: Any, seen: Mapping[str, Tensor]) -> list[tuple[str, float]]:
+        """What BLIP writes, by beam search, or how probable it finds each choice, among them."""
+        states = self._model.text_encoder(**tokens, encoder_hidden_states=seen["states"])[0]
+        begin = torch.full((1, 1), self._model.decoder_start_token_id, device=self._device)
+        end, padding = self._model.config.text_config.sep_token_id, self._model.config.text_config.pad_token_id
+        if question.choices:
+            log_p = torch.stack([self._log_p(begin, self._written(choice, end), states) for choice in question.choices])
+            return list(zip(question.choices, log_p.softmax(0).tolist(), strict=True))
+        with quiet():
+            written = self._model.text_decoder.generate(
+                input_ids=begin,
+                encoder_hidden_states=states,
+                encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
+                eos_token_id=end,
+                pad_token_id=padding,
+                num_beams=BEAM_WIDTH,
+                max_new_tokens=LONGEST_ANSWER,
+            )
+        answer_1T = written[:, 1:]
+        answer_1T = answer_1T[:, : int((answer_1T[0] != padding).sum())]
+        text = self._processor.tokenizer.decode(answer_1T[0], skip_special_tokens=True)
+        return [(text, self._log_p(begin, answer_1T, states).exp().item())]
+
+    def _written(self, text: str, end: int) -> Tensor:
+        """(1, T) a text as the decoder writes it: without the word piece that begins a question, with the one that ends."""
+        tokens = self._processor.tokenizer(text, add_special_tokens=False)["input_ids"][: LONGEST_ANSWER - 1]
+        return torch.tensor([[*tokens, end]], device=self._device)
+
+    def _log_p(self, begin: Tensor, answer_1T: Tensor, states: Tensor) -> Tensor:
+        """() the log-probability of an answer."""
+        before = torch.cat([begin, answer_1T[:, :-1]], dim=1)
+        logits = self._model.text_decoder(input_ids=before, encoder_hidden_states=states).logits
+        return -functional.cross_entropy(logits[0].float(), answer_1T[0], reduction="sum")

@@ -1,0 +1,266 @@
+"""What a model answers on a split, scored: with intervals, by type, and the floors beside it."""
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vqa_rnn.answers import AnswerVocabulary
+from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
+from vqa_rnn.checkpoint import Run
+from vqa_rnn.commands.answers import all_answers, answer_questions, open_members
+from vqa_rnn.commands.shared import check_questions, check_unchanged
+from vqa_rnn.config import Config
+from vqa_rnn.engines import choose_device
+from vqa_rnn.errors import UserError
+from vqa_rnn.metrics.accuracy import Scores, by_type, chance
+from vqa_rnn.metrics.ceilings import ceilings
+from vqa_rnn.metrics.floors import text_floors
+from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.metrics.signature import signature
+from vqa_rnn.records import Annotations, Prediction, Question, Split
+
+log = logging.getLogger("vqa_rnn")
+
+SHUFFLE_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """How right a run is on each question of a split, and how right the floors are.
+
+    Attributes:
+        benchmark: The data set.
+        split: The split.
+        questions: Its questions whose answers are known.
+        predictions: The run's answers by question id.
+        metrics: (N,) scores of each question by metric, the headline first; NaN where a metric does not apply.
+        floors: (N,) scores of each floor by metric, the headline among them; empty where they were not asked for.
+        ceilings: (N,) the best headline scores that can be reached, where the benchmark scores answers one by one.
+    """
+
+    benchmark: str
+    split: Split
+    questions: tuple[Question, ...]
+    predictions: Mapping[str, Prediction]
+    metrics: Mapping[str, Scores]
+    floors: Mapping[str, Mapping[str, Scores]]
+    ceilings: Mapping[str, Scores]
+
+    @property
+    def headline(self) -> str:
+        """The metric that is broken down by type and set beside the floors."""
+        return next(iter(self.metrics))
+
+    @property
+    def scores(self) -> Scores:
+        """(N,) the headline scores."""
+        return self.metrics[self.headline]
+
+
+def measure(
+    run: Run,
+    split: Split | None = None,
+    device: torch.device | None = None,
+    *,
+    with_floors: bool = True,
+    ensemble: Sequence[Run] = (),
+) -> Measurement:
+    """Answer a split's questions and score them.
+
+    Args:
+        run: The run.
+        split: Which split; by default ``test`` where there is one with answers, else ``val``.
+        device: Where to compute; by default where the run's config says.
+        with_floors: Score the floors as well.
+        ensemble: More runs that answer with it, by the mean of their probabilities.
+
+    Returns:
+        Scores of each question, by the run and by the floors.
+
+    Raises:
+        UserError: The split is empty, its answers are withheld, the run learned from them (``training.refit``), or features are
+            missing.
+    """
+    config = run.config
+    annotations, split, questions = questions_of(config, split)
+    for each in (run, *ensemble):
+        if split == "val" and split in each.config.training.splits:
+            raise UserError(
+                f"{each.path} learned from the validation questions (training.refit): give --split test, or use vqa-rnn "
+                "predict where its answers are withheld"
+            )
+        check_unchanged(each, annotations, split)
+        check_questions(each.config, questions)
+    device = device or choose_device(config.run.device)
+    members, questions = open_members([run, *ensemble], questions, annotations, split, device)
+    predictions = answer_questions(members, questions, device)
+    known = AnswerVocabulary(all_answers(members))
+    measured = score(config, split, questions, predictions, known if len(known) else None, with_floors=with_floors)
+    if not with_floors or not any(member.model.sees_image for member in members):
+        return measured
+    exchanged = [member.with_shuffled_images(SHUFFLE_SEED) for member in members]
+    shuffled = BENCHMARKS[measured.benchmark].metrics(questions, answer_questions(exchanged, questions, device))
+    return dataclasses.replace(measured, floors={**measured.floors, "images_shuffled": shuffled})
+
+
+def questions_of(config: Config, split: Split | None) -> tuple[Annotations, Split, tuple[Question, ...]]:
+    """Read the questions to be measured on.
+
+    Args:
+        config: Of what data set.
+        split: Which split; by default ``test`` where there is one with answers, else ``val``.
+
+    Returns:
+        What was read, the split, and its questions whose answers are known.
+
+    Raises:
+        UserError: There is none.
+    """
+    annotations = read_annotations(config.dataset, [split] if split else ["val", "test"])
+    if split is None:
+        split = "test" if any(question.human_answers for question in annotations.split("test")) else "val"
+    every = annotations.split(split)
+    questions = tuple(question for question in every if question.human_answers)
+    if 0 < len(questions) < len(every):
+        log.warning("%d of %d questions are left out: their answers are withheld", len(every) - len(questions), len(every))
+    if not questions:
+        raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
+    return annotations, split, questions
+
+
+def score(
+    config: Config,
+    split: Split,
+    questions: tuple[Question, ...],
+    predictions: Mapping[str, Prediction],
+    known: AnswerVocabulary | None = None,
+    *,
+    with_floors: bool = True,
+) -> Measurement:
+    """Score answers, whoever gave them, and the floors that look at the text alone.
+
+    Args:
+        config: Of what data set.
+        split: Which split of it.
+        questions: From ``questions_of``.
+        predictions: The answers.
+        known: The answers that the model can give, for the best score that it can reach; None where it writes any.
+        with_floors: Score the floors as well.
+
+    Returns:
+        Scores of each question.
+    """
+    benchmark = BENCHMARKS[config.dataset.name]
+    metrics = benchmark.metrics(questions, predictions)
+    floors: dict[str, Mapping[str, Scores]] = {}
+    if with_floors:
+        if any(chance(question) for question in questions):
+            floors["chance"] = {next(iter(metrics)): np.array([chance(question) for question in questions])}
+        train = read_annotations(config.dataset, config.training.splits).questions
+        if not questions[0].choice_regions:  # a box comes once: what was said of others tells nothing
+            for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
+                floors[name] = benchmark.metrics(questions, answers)
+    return Measurement(
+        benchmark=config.dataset.name,
+        split=split,
+        questions=questions,
+        predictions=predictions,
+        metrics=metrics,
+        floors=floors,
+        ceilings=ceilings(questions, known) if benchmark.by_answer else {},
+    )
+
+
+def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | None = None) -> dict[str, Any]:
+    """Means, 95% intervals by image, breakdowns and floors.
+
+    Args:
+        measured: What ``measure`` found.
+        bootstrap_samples: Resamples of the images.
+        blind: (N,) scores of a model without images on the same questions; adds ``image_gain``.
+
+    Returns:
+        ``benchmark``, ``split``, ``num_questions``, ``metrics``, ``intervals``, ``per_type``, ``floors`` and ``ceilings``.
+        Fractions.
+    """
+    image_ids = [question.image_id for question in measured.questions]
+
+    def interval(values: Scores) -> list[float]:
+        return list(bootstrap_interval(values, image_ids, bootstrap_samples))
+
+    metrics = _means(measured.metrics)
+    headline = measured.headline
+    report: dict[str, Any] = {
+        "benchmark": measured.benchmark,
+        "split": measured.split,
+        "num_questions": len(measured.questions),
+        "num_images": len(set(image_ids)),
+        "metrics": metrics,
+        "intervals": {name: interval(measured.metrics[name]) for name in metrics},
+        "per_type": by_type(measured.questions, measured.metrics),
+        "floors": {name: _means(scores) | {"interval": interval(scores[headline])} for name, scores in measured.floors.items()},
+    }
+    report["ceilings"] = {name: {headline: float(scores.mean())} for name, scores in measured.ceilings.items()}
+    if blind is not None:
+        gain = measured.scores - blind
+        report["image_gain"] = {headline: float(gain.mean()), "interval": interval(gain)}
+    return report
+
+
+def _means(metrics: Mapping[str, Scores]) -> dict[str, Any]:
+    """The mean of each metric over the questions to which it applies."""
+    return {name: float(np.nanmean(scores)) for name, scores in metrics.items() if not np.isnan(scores).all()}
+
+
+def signature_of(config: Config, measured: Measurement, num_runs: int = 1, head: str | None = None) -> str:
+    """What was measured and how, in one line; two figures can be compared where it is the same.
+
+    Args:
+        config: Of what data set.
+        measured: What was measured.
+        num_runs: How many runs answered together.
+        head: How answers were given; by default as the config says.
+
+    Returns:
+        The line.
+    """
+    dataset = config.dataset
+    several_people = any(len(question.human_answers) > 1 for question in measured.questions)
+    choices = {len(question.choices) or len(question.choice_regions) for question in measured.questions}
+    num_judged = int((~np.isnan(measured.metrics["ndcg"])).sum()) if "ndcg" in measured.metrics else None
+    return signature(
+        dataset.name,
+        **dataset.variant,
+        metric=measured.headline,
+        rule="2021" if several_people else None,
+        choices="-".join(map(str, sorted({min(choices), max(choices)}))) if any(choices) else None,
+        dense=num_judged,
+        # a head that chooses among a question's choices has the same task as any other that does
+        head=None if any(choices) else head or config.model.head.name,
+        ensemble=num_runs if num_runs > 1 else None,
+        split=measured.split,
+        fold=f"{dataset.fold}of{dataset.folds}" if dataset.folds else None,
+        n=len(measured.questions),
+    )
+
+
+def questions_hash(questions: Sequence[Question]) -> str:
+    """Tell questions of one set from those of another whose ids are the same numbers.
+
+    Args:
+        questions: The questions.
+
+    Returns:
+        A SHA-256 of what they are and who answered what.
+    """
+    digest = hashlib.sha256()
+    for question in questions:
+        content = (question.question_id, question.image_id, question.question, *question.human_answers, *question.choices)
+        digest.update("\0".join(content).encode() + b"\n")
+    return digest.hexdigest()
