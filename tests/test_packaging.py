@@ -51,8 +51,8 @@ def test_documented_commands_are_understood(line: str) -> None:
     _, name, *arguments = shlex.split(line, comments=True)
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     context = command.make_context(name, [re.sub(r"\(.*\)$", "", a) for a in arguments])  # refuses what does not exist
-    if "config" in context.params:
-        load_config(context.params["config"], context.params["overrides"] or [])
+    if context.params.get("config"):
+        load_config(context.params["config"], context.params.get("overrides") or [])
 
 
 @pytest.mark.parametrize("name", ["", "demo", "preprocess", "train", "evaluate", "ask"])
