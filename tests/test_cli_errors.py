@@ -313,7 +313,7 @@ QUESTIONS = {
     "malformed": (add_text('{"image": "images/0.png", '), ["questions.jsonl:7", "JSON"]),
     "not_an_object": (add_text('["images/0.png"]'), ["questions.jsonl:7", "object", "list"]),
     "not_utf8": (lambda: Path("questions.jsonl").write_bytes(b'{"image": "\xff\xfe"}'), ["questions.jsonl", "UTF-8"]),
-    "empty": (write("questions.jsonl", ""), ["questions.jsonl is empty"]),
+    "empty": (write("questions.jsonl", ""), ["questions.jsonl holds no questions, such as"]),
     "unknown_key": (add_line(anser="red"), ["questions.jsonl:7", "'anser'", "did you mean 'answer'"]),
     "empty_question": (add_line(question=" "), ["questions.jsonl:7", "question is empty"]),
     "one_choice": (add_line(choices=["red"]), ["questions.jsonl:7", "1 distinct choices", "at least two"]),
@@ -321,10 +321,10 @@ QUESTIONS = {
     "same_choice_twice": (add_line(choices=["red", "blue", "Red"]), ["questions.jsonl:7", "choice comes twice"]),
     "answer_not_among_choices": (add_line(answer="green"), ["questions.jsonl:7", "'green'", "choices"]),
     "no_answer": (drop_answer, ["questions.jsonl:7", "answer"]),
-    "unknown_split": (add_line(split="dev"), ["questions.jsonl:7", "split"]),
+    "unknown_split": (add_line(split="eval"), ["questions.jsonl:7", "split 'eval': did you mean 'val'?"]),
     "question_id_twice": (
         add_text("\n".join(json.dumps(line(question_id="x", image=f"images/{n}.png")) for n in range(2))),
-        ["questions.jsonl:8", "'x' comes twice (first on line 7)"],
+        ["questions.jsonl:8", "'x' comes twice, first at questions.jsonl:7"],
     ),
 }
 

@@ -3,6 +3,7 @@
 Ids are strings, unique in a data set. A VQA question is a dialog round with an empty history.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_BAD_CHARACTER = re.compile("[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
 
 
 def is_empty(question: str) -> bool:
@@ -25,6 +27,26 @@ def is_empty(question: str) -> bool:
         True if it does.
     """
     return not question.strip(" ?")
+
+
+def bad_character(text: str) -> str | None:
+    """Look for what no text should hold: control characters but white space, and halves of characters.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        What it is and what to do, to stand behind "the question has"; None where there is nothing of the kind.
+    """
+    found = _BAD_CHARACTER.search(text)
+    if found is None:
+        return None
+    code = ord(found[0])
+    if code < 0x80:
+        return f"a control character (\\u{code:04x}): leave it out"
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of the command line that it cannot read
+        return f"a byte that is not UTF-8 text (0x{code & 0xFF:02X}): write it as UTF-8"
+    return f"half of a character (a lone surrogate, \\u{code:04x}): write the whole character"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +124,7 @@ class Annotations:
         images: Path of every image that a question names, by image id.
         files: The files that the questions were read from; none for a data set that is installed as a package.
         cut_splits: Splits that were cut by image from the training questions: another set of images may cut them elsewhere.
-        named_at: Where an image is named first, as ``FILE:LINE``, by image id, where that is known.
+        named_at: Where an image is named first, such as ``FILE:LINE``, by image id, where that is known.
         boxes: Pointing: (n, 4) float32 x1 y1 x2 y2 in pixels of each image's given boxes, by image id. Box i is region
             i + 1 of the image: region 0 is the whole of it.
     """

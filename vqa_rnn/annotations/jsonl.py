@@ -1,16 +1,18 @@
-"""Your own images and questions: UTF-8, one JSON object a line.
+"""Your own images and questions: JSON lines, a JSON array or a CSV table (``jsonl_file``), with these keys.
 
 image          path of the image, relative to the file               required
 question       text                                                  required
 answer         text or number                                        this or `answers`, but for the test split
-answers        what several people answered, a list of texts; scored by the VQA consensus
+answers        what several people answered, a list of texts or of VQA's objects; scored by the VQA consensus
 choices        candidate answers, a list of texts with the answer among them
 question_type  your own kind of question, and
 answer_type    your own kind of answer: the figures are broken down by them
 question_id    unique text or number                                 by default image and question
 caption        a sentence about the image that opens a dialog
 history        earlier rounds, a list of {"question": …, "answer": …}
-split          train, val or test                                    by default train
+split          train, val (or validation, valid, dev) or test        by default train
+
+true and false are answers too: yes and no, as VQA's people said it.
 
 However its path is spelled, an image is one image: its id is where the file lies, symbolic links followed, relative to the
 question file's folder. Answers are compared by ``fold_own_answer``: capitals, the form of Unicode and the marks around an
@@ -23,7 +25,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from vqa_rnn.annotations.jsonl_line import EXAMPLE, Line, parse_line
+from vqa_rnn.annotations.jsonl_file import read_records
+from vqa_rnn.annotations.jsonl_line import EXAMPLE, Line, check_line
 from vqa_rnn.answers import fold_answer, fold_own_answer, normalise_vqa
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
@@ -37,23 +40,21 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
 
     Args:
         dataset: Where the file lies.
-        splits: The splits wanted; lines of others are checked and left out.
+        splits: The splits wanted; questions of others are checked and left out.
 
     Returns:
         The questions.
 
     Raises:
-        UserError: The file is missing or of another format, or a line is wrong: file, line, key and what is expected.
+        UserError: The file is missing or of another format, or a question is wrong: file, place, key and what is expected.
     """
     path = dataset.path
-    lines: list[tuple[int, Line]] = []
-    for number, text in enumerate(_read_lines(path), start=1):
-        if text.strip():
-            lines.append((number, parse_line(text, f"{path}:{number}")))
+    prefix, records = read_records(path)
+    lines = [(number, check_line(value, f"{prefix}{number}")) for number, value in records]
     if not lines:
-        raise UserError(f"{path} is empty: it holds one JSON object a line, such as {EXAMPLE}")
+        raise UserError(f"{path} holds no questions, such as {EXAMPLE}")
     image_ids = _image_ids(path, {line.image for _, line in lines})
-    question_ids = _question_ids(path, lines, image_ids)
+    question_ids = _question_ids(prefix, lines, image_ids)
     questions = []
     images: dict[str, Path] = {}
     named_at: dict[str, str] = {}
@@ -61,40 +62,9 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
         if line.split in splits:
             image_id = image_ids[line.image]
             images[image_id] = path.parent / line.image
-            named_at.setdefault(image_id, f"{path}:{number}")
+            named_at.setdefault(image_id, f"{prefix}{number}")
             questions.append(_question(line, question_id, image_id))
     return Annotations(questions=tuple(questions), images=images, files=(path,), named_at=named_at)
-
-
-def _read_lines(path: Path) -> list[str]:
-    if path.is_dir():
-        raise UserError(f"dataset.path={path} is a folder: give the path of the .jsonl file in it")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        where = "" if path.is_absolute() else f" in {Path.cwd()}"
-        raise UserError(f"no question file at {path}{where}: set dataset.path to your .jsonl file") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    if content.startswith(b"\x1f\x8b"):
-        raise UserError(f"{path} is compressed: unpack it first, as gunzip does")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:100]:
-        raise UserError(f"{path} is UTF-16 text: save it as UTF-8")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        byte = content[error.start]
-        raise UserError(f"{path}:{number}: not UTF-8 text (a byte 0x{byte:02X}): save the file as UTF-8") from None
-    lines = text.split("\n")  # not splitlines: JSON may hold U+2028
-    first = next((line.strip() for line in lines if line.strip()), "")
-    if first == "[" or first.replace(" ", "").startswith("[{"):
-        raise UserError(f"{path} is one JSON array: write an object a line, as jq -c '.[]' FILE does")
-    if first[:1] not in ("{", "[") and {"image", "question"} <= set(
-        first.lower().replace('"', "").replace(";", ",").split(",")
-    ):
-        raise UserError(f"{path} is a table (CSV): one JSON object a line is needed, such as {EXAMPLE}")
-    return lines
 
 
 def _image_ids(path: Path, spellings: set[str]) -> dict[str, str]:
@@ -124,10 +94,10 @@ def _image_ids(path: Path, spellings: set[str]) -> dict[str, str]:
     return {spelling: place if chosen[place] in twice else chosen[place] for spelling, place in real.items()}
 
 
-def _question_ids(path: Path, lines: Sequence[tuple[int, Line]], image_ids: dict[str, str]) -> list[str]:
+def _question_ids(prefix: str, lines: Sequence[tuple[int, Line]], image_ids: dict[str, str]) -> list[str]:
     """Ids of the lines: what is given, else image and question, numbered where a question comes again.
 
-    They do not depend on the order of lines, as the order of a question's choices is drawn by its id.
+    They do not depend on the order of lines or the format, as the order of a question's choices is drawn by its id.
     """
     ids = [line.question_id or "" for _, line in lines]
     alike: dict[str, list[int]] = defaultdict(list)
@@ -142,7 +112,7 @@ def _question_ids(path: Path, lines: Sequence[tuple[int, Line]], image_ids: dict
     for (number, _), question_id in zip(lines, ids, strict=True):
         first = line_of.setdefault(question_id, number)
         if first != number:
-            raise UserError(f"{path}:{number}: the question id '{question_id}' comes twice (first on line {first})")
+            raise UserError(f"{prefix}{number}: the question id '{question_id}' comes twice, first at {prefix}{first}")
     return ids
 
 

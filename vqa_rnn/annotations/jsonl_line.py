@@ -1,4 +1,4 @@
-"""One line of the user's own questions: which keys it may have, and what is said where it is wrong."""
+"""One of the user's own questions: which keys it may have, and what is said where it is wrong."""
 
 import json
 import math
@@ -22,12 +22,14 @@ from pydantic_core import PydanticCustomError
 from vqa_rnn.answers import fold_own_answer
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
-from vqa_rnn.records import SPLITS, Split, is_empty
+from vqa_rnn.records import SPLITS, Split, bad_character, is_empty
 from vqa_rnn.text import same_words
 
 EXAMPLE = '{"image": "photos/kitchen.jpg", "question": "What is on the table?", "answer": "a bowl"}'
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, of Linux and macOS
-_SPLITS_ELSEWHERE = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
+_SPLITS_ELSEWHERE = {"validation": "val", "valid": "val", "dev": "val"}
+_SPLITS_MEANT = {"training": "train", "testing": "test"}
+_VQA_KEYS = ("answer", "answer_confidence", "answer_id")  # of one person's answer in VQA's annotation files
 _URL = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -38,19 +40,20 @@ def _wrong(message: str) -> PydanticCustomError:
 def _as_text(value: Any) -> Any:
     """Numbers as people write them: 1.0 is 1."""
     if isinstance(value, bool):
-        raise _wrong(f'{str(value).lower()} is no text: write "yes" or "no"')
+        raise _wrong(f"a text is needed, not {json.dumps(value)}")
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise _wrong("a number is too large")
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise _wrong("half of a character (a lone surrogate such as \\ud800): write the whole character") from None
+    if isinstance(value, str) and (said := bad_character(value)):
+        raise _wrong(said)
     return value
+
+
+def _yes_or_no(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 def _one_answer(value: Any) -> Any:
@@ -59,9 +62,21 @@ def _one_answer(value: Any) -> Any:
     return value
 
 
+def _without_confidence(value: Any) -> Any:
+    """The answer of one person, as VQA's annotation files have it, is the text alone."""
+    if not isinstance(value, dict):
+        return value
+    for key in value:
+        if key not in _VQA_KEYS:
+            raise _wrong(unknown_name("key of an answer", key, _VQA_KEYS))
+    if "answer" not in value:
+        raise _wrong('the key "answer" is missing; an answer is a text, or {"answer": "red", "answer_confidence": "yes"}')
+    return value["answer"]
+
+
 def _no_object(value: Any) -> Any:
     if isinstance(value, dict):
-        raise _wrong('give the texts alone, such as ["red", "red", "dark red"], and not objects')
+        raise _wrong('give the texts alone, such as ["red", "blue"], and not objects')
     return value
 
 
@@ -72,8 +87,6 @@ def _image_path(image: str) -> str:
         raise _wrong(f"~ stands for no folder here: give the whole path in place of {image}")
     if "\\" in image:
         raise _wrong(f"folders are set apart by /: write {image.replace(chr(92), '/')}")
-    if "\0" in image:
-        raise _wrong("a path cannot hold a character of code 0")
     longest = max(len(os.fsencode(part)) for part in image.split("/"))
     if longest > _LONGEST_NAME or len(os.fsencode(image)) > _LONGEST_PATH:
         raise _wrong(f"no file has a name of {longest} bytes; {_LONGEST_NAME} are the most")
@@ -81,15 +94,19 @@ def _image_path(image: str) -> str:
 
 
 def _split_name(value: Any) -> Any:
-    if isinstance(value, str) and value not in SPLITS:
-        meant = _SPLITS_ELSEWHERE.get(value.lower())
-        if meant:
-            raise _wrong(f"unknown split '{value}': did you mean '{meant}'? (known: {', '.join(SPLITS)})")
+    if not isinstance(value, str):
+        return value
+    name = value.strip().lower()
+    name = _SPLITS_ELSEWHERE.get(name, name)
+    if name in _SPLITS_MEANT:
+        raise _wrong(f"unknown split '{value}': did you mean '{_SPLITS_MEANT[name]}'? (known: {', '.join(SPLITS)})")
+    if name not in SPLITS:
         raise _wrong(unknown_name("split", value, SPLITS))
-    return value
+    return name
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_as_text)]
+Answer = Annotated[Text, BeforeValidator(_yes_or_no)]
 
 
 class _Strict(BaseModel):
@@ -100,7 +117,7 @@ class Turn(_Strict):
     """An earlier round of a dialog."""
 
     question: Text
-    answer: Annotated[Text, BeforeValidator(_one_answer)]
+    answer: Annotated[Answer, BeforeValidator(_one_answer)]
 
 
 class Line(_Strict):
@@ -108,9 +125,9 @@ class Line(_Strict):
 
     image: Annotated[Text, AfterValidator(_image_path)]
     question: Text
-    answer: Annotated[Text, BeforeValidator(_one_answer)] | None = None
-    answers: list[Annotated[Text, BeforeValidator(_no_object)]] | None = Field(None, min_length=1)
-    choices: list[Annotated[Text, BeforeValidator(_no_object)]] | None = None
+    answer: Annotated[Answer, BeforeValidator(_one_answer)] | None = None
+    answers: list[Annotated[Answer, BeforeValidator(_without_confidence)]] | None = Field(None, min_length=1)
+    choices: list[Annotated[Answer, BeforeValidator(_no_object)]] | None = None
     question_id: Text | None = None
     question_type: Text | None = None
     answer_type: Text | None = None
@@ -145,28 +162,19 @@ def _check_choices(choices: list[str], answer: str | None, answers: list[str] | 
         raise ValueError(f"the answer '{answer}' is not among the choices {choices}")
 
 
-def parse_line(line: str, where: str) -> Line:
-    """Read and check a line.
+def check_line(value: Any, where: str) -> Line:
+    """Check a question.
 
     Args:
-        line: JSON.
-        where: File and line number, for the error message.
+        value: As JSON has it.
+        where: Its place, for the error message.
 
     Returns:
-        The line.
+        The question.
 
     Raises:
-        UserError: It is no JSON object, or a key is missing, unknown or wrong: which, and what would be right.
+        UserError: It is no object, or a key is missing, unknown or wrong: which, and what would be right.
     """
-    try:
-        value: Any = json.loads(line, parse_constant=_refuse_constant)
-    except _ConstantError as error:
-        raise UserError(f"{where}: {error} is no JSON and no answer: write a number or a text, or leave the line out") from None
-    except (ValueError, RecursionError) as error:
-        if line.strip() == "{":
-            raise UserError(f"{where}: an object goes on over several lines: write each on one, as jq -c . FILE does") from None
-        said = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise UserError(f"{where}: not a JSON object, such as {EXAMPLE}: {said}") from None
     if not isinstance(value, dict):
         raise UserError(f"{where}: a JSON object is needed, such as {EXAMPLE}, and not {_kind(value)}")
     try:
@@ -176,14 +184,6 @@ def parse_line(line: str, where: str) -> Line:
         # a misspelt key is missing as well
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         raise UserError(f"{where}: {_explain(first)}") from None
-
-
-class _ConstantError(ValueError):
-    """NaN or Infinity, which Python reads though JSON has neither."""
-
-
-def _refuse_constant(name: str) -> None:
-    raise _ConstantError(name)
 
 
 def _explain(error: Mapping[str, Any]) -> str:

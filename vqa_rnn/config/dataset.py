@@ -208,11 +208,11 @@ class SlakeDataset(DatasetOptions):
 
 
 class JsonlDataset(DatasetOptions):
-    """Your own images and questions: one JSON object a line."""
+    """Your own images and questions: JSON lines, a JSON array or a CSV table."""
 
     name: Literal["jsonl"] = "jsonl"
     path: Path = Path("questions.jsonl")
-    """The file. Image paths in it are relative to its folder."""
+    """The file: `.jsonl`, `.json`, `.csv`, `.tsv`, or one of them with `.gz`. Image paths in it are relative to its folder."""
 
     @property
     def place(self) -> Path:

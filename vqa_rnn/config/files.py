@@ -131,7 +131,7 @@ def _find_config(source: str) -> Path:
         if path.is_file():
             return path
         raise UserError(f"no config file at {path}")
-    if path.suffix == ".jsonl":
+    if path.name.lower().removesuffix(".gz").endswith((".jsonl", ".json", ".csv", ".tsv")):
         raise UserError(f"{source} holds questions, not options: give it as jsonl dataset.path={source}")
     folder = recipes_folder()
     for candidate in (folder / f"{source}.yaml", folder / source / "default.yaml"):

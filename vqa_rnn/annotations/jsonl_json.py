@@ -1,0 +1,83 @@
+"""JSON of the user's own: strict, and with a word on what is wrong where it is not JSON."""
+
+import json
+from typing import Any, NoReturn
+
+from vqa_rnn.annotations.jsonl_line import EXAMPLE
+from vqa_rnn.errors import UserError
+
+_CUT_OFF = ("{", "[", ",", ":")  # how the first line of an object ends that goes on over several
+
+
+class _RefusedError(ValueError):
+    """What Python reads though it is no JSON, or says two things."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _RefusedError(f"{name} is no JSON and no answer: write a number or a text, or leave the question out")
+
+
+def _every_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RefusedError(f"the key '{key}' comes twice")
+        found[key] = value
+    return found
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_every_key_once)
+
+
+def decode_json(text: str, where: str) -> Any:
+    """Decode a JSON value that stands alone.
+
+    Args:
+        text: The value, and blanks around it.
+        where: Its place, for the error message.
+
+    Returns:
+        The value.
+
+    Raises:
+        UserError: It is no JSON, holds NaN or an infinity, or an object in it has a key twice.
+    """
+    try:
+        return DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        stripped = text.strip()
+        if stripped.startswith("{") and stripped.endswith(_CUT_OFF):
+            raise UserError(
+                f"{where}: a JSON object goes on over several lines: write each on one, as jq -c . FILE does, or all of them "
+                "as one array, [{…}, {…}]"
+            ) from None
+        _refuse(error, where, "column {error.colno}")
+
+
+def decode_item(text: str, start: int, where: str) -> tuple[Any, int]:
+    """Decode a JSON value that others come after.
+
+    Args:
+        text: JSON.
+        start: Where the value begins.
+        where: Its place, for the error message.
+
+    Returns:
+        The value, and where it ends.
+
+    Raises:
+        UserError: As ``decode_json``; or the text ends in the middle of the value.
+    """
+    try:
+        return DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and (error.msg.startswith("Unterminated") or not text[error.pos :].strip()):
+            raise UserError(f"{where}: the file ends in the middle of it: copy or write the file again") from None
+        _refuse(error, where, "line {error.lineno} column {error.colno}")
+
+
+def _refuse(error: Exception, where: str, place: str) -> NoReturn:
+    if isinstance(error, _RefusedError):
+        raise UserError(f"{where}: {error}") from None
+    said = f"{error.msg} at {place.format(error=error)}" if isinstance(error, json.JSONDecodeError) else str(error)
+    raise UserError(f"{where}: not a JSON object, such as {EXAMPLE}: {said}") from None
