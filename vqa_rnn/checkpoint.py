@@ -7,7 +7,7 @@
     model.safetensors  the weights to answer with                checkpoints/       the full state, to resume
     metrics.jsonl      deterministic                             timings.jsonl      rates, waiting
     tensorboard/       profile/                                  evaluation/
-    calibration.json   from vqa-rnn calibrate
+    calibration.json   from vqa-rnn calibrate                    loggers.json       ids of MLflow's and W&B's runs
     questions/         encoded, mapped by all processes; gone when training is done
     lock               held by the process that trains
 

@@ -36,6 +36,7 @@ from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.data.vocabulary import build_answers, build_tokenizer
 from vqa_rnn.engines import (
+    Loggers,
     Training,
     build_evaluator,
     build_optimization,
@@ -71,6 +72,7 @@ MAY_CHANGE = (
     "training.features_on",
     "training.checkpoint_minutes",
     "training.keep_checkpoints",
+    "training.loggers",
     "training.profile_steps",
 )
 NUM_EXAMPLES = 3  # questions that a run tells
@@ -98,24 +100,25 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
     """
     if config.run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, before its first product
-    with processes(config.run.device) as device, ExitStack() as stack:
+    with processes(config.run.device) as device, ExitStack() as stack, Loggers(config) as loggers:
         path = run_path(config)
-        checkpoint = on_first(lambda: _prepare(config, device, stack, resume=resume, overwrite=overwrite))
+        checkpoint = on_first(lambda: _prepare(config, device, stack, loggers, resume=resume, overwrite=overwrite))
         run = load_run(path)
         run = dataclasses.replace(run, config=config)
         if not is_first():
             checkpoint = load_checkpoint(run)
         with _log_file(run) if is_first() else ExitStack(), computing_with(run.threads, device):
-            _fit(run, device, checkpoint)
+            _fit(run, device, checkpoint, loggers)
         if is_first():
             shutil.rmtree(run.path / "questions", ignore_errors=True)  # a network disk keeps files that are still mapped
     return run
 
 
 def _prepare(
-    config: Config, device: torch.device, stack: ExitStack, *, resume: bool, overwrite: bool
+    config: Config, device: torch.device, stack: ExitStack, loggers: Loggers, *, resume: bool, overwrite: bool
 ) -> Mapping[str, Any] | None:
     """What the first process does alone: take the run folder, and make in it what all processes need; gives the checkpoint."""
+    loggers.check()
     path = run_path(config)
     resume = resume or _was_restarted(config)
     if not resume:
@@ -170,6 +173,7 @@ def _prepare(
             "compute": store.attributes["compute"],
         }
         stack.callback(lock_run(path).release)
+        loggers.open(resume=False)
         run = create_run(
             config,
             tokenizer,
@@ -187,7 +191,9 @@ def _prepare(
         )
     else:
         stack.callback(lock_run(path).release)
+        loggers.open(resume=True)
         _record_resume(run, config, checkpoint)
+    loggers.save_ids()
     for split, columns in encoded.items():
         save_questions(columns, run.questions_path(split))
     if vectors is not None:
@@ -286,7 +292,7 @@ def _images_of_encoded(run: Run) -> dict[str, Path | None]:
     return {image_id: None for split in _splits(run.config) for image_id in open_questions(run.questions_path(split)).image_ids}
 
 
-def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -> None:
+def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, loggers: Loggers) -> None:
     config = run.config.training
     rank, world_size = launched()
     splits = _splits(run.config)
@@ -360,6 +366,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None) -
         loaders["train"],
         loaders.get("val"),
         device,
+        loggers,
     )
     if rank > 0:
         manual_seed(run.config.run.seed + rank)  # the same weights, another dropout

@@ -223,19 +223,21 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in _without_tags(first["loc"]))
     if first["type"] == "extra_forbidden":
-        section = _section_at(first["loc"][:-1])
+        within = _section_at(first["loc"][:-1])
         parent = ".".join(str(part) for part in _without_tags(first["loc"][:-1]))
         what = f"key in {parent}" if parent else "section"
-        return unknown_name(what, str(first["loc"][-1]), section.model_fields)
+        return unknown_name(what, str(first["loc"][-1]), within.model_fields)
     if first["type"] == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in first["ctx"]["expected_tags"].split(",")]
         return unknown_name(key.removeprefix("model."), str(first["ctx"]["tag"]), tags)
     if first["type"] == "literal_error":
-        section = _section_at(first["loc"][:-1])
-        literal = section.model_fields[str(first["loc"][-1])].annotation
-        members = get_args(literal)  # of the values, or of a union with None
+        in_list = isinstance(first["loc"][-1], int)
+        *section, name = first["loc"][:-1] if in_list else first["loc"]
+        literal = _section_at(section).model_fields[str(name)].annotation
+        members = get_args(literal)[:1] if in_list else get_args(literal)  # of the values, or of a union with None
         values = [value for member in members for value in (get_args(member) or (member,)) if value is not type(None)]
-        return unknown_name(f"value for {key}", str(first["input"]), map(str, values))
+        option = key.removesuffix(f".{first['loc'][-1]}") if in_list else key
+        return unknown_name(f"value for {option}", str(first["input"]), map(str, values))
     if first["type"] in ("tuple_type", "missing", "too_long") and (length := _list_length(first["loc"])) is not None:
         name = key.removesuffix(f".{first['loc'][-1]}") if isinstance(first["loc"][-1], int) else key
         kind = f"a list of {length}" if length else "a list"
@@ -359,9 +361,21 @@ def config_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     Returns:
         Old and new value by dotted key; an option that one of them lacks counts as None there.
     """
-    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    before, after = flat_config(old), flat_config(new)
     keys = dict.fromkeys([*before, *after])
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def flat_config(config: Config) -> dict[str, Any]:
+    """Every option of a config by its dotted key.
+
+    Args:
+        config: The config.
+
+    Returns:
+        Plain values and lists of them, by key.
+    """
+    return _flat(config.model_dump(mode="json"))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -107,6 +107,12 @@ def _in_order(steps: tuple[int, int]) -> tuple[int, int]:
     return steps
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a logger comes twice")
+    return names
+
+
 class TrainingConfig(Section):
     """The optimisation."""
 
@@ -169,6 +175,9 @@ class TrainingConfig(Section):
     """Full states kept, the newest, besides the weights that the run answers with."""
     log_steps: int = Field(50, ge=1)
     """Steps between lines with the training loss in `metrics.jsonl`."""
+    loggers: Annotated[tuple[Literal["tensorboard", "mlflow", "wandb"], ...], AfterValidator(_each_once)] = ("tensorboard",)
+    """Who gets the losses, scores and rates besides the files of the run folder: `tensorboard` writes into its `tensorboard/`;
+    `mlflow` and `wandb` (Weights & Biases) come with `pip install "vqa-rnn[loggers]"`. `[]`: nobody."""
     profile_steps: Annotated[tuple[int, int], AfterValidator(_in_order)] | None = None
     """Record these steps, such as [20, 30], with torch's profiler into the run folder's `profile/`."""
 

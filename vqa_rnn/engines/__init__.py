@@ -15,12 +15,14 @@ from vqa_rnn.engines.distributed import (
 )
 from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator, largest_of_all
 from vqa_rnn.engines.handlers import Training, copy_for_average
+from vqa_rnn.engines.loggers import Loggers
 from vqa_rnn.engines.optimization import build_optimization
 from vqa_rnn.engines.rate import training_rate
 from vqa_rnn.engines.trainer import build_trainer
 
 __all__ = [
     "CollectAnswers",
+    "Loggers",
     "Training",
     "build_evaluator",
     "build_optimization",

@@ -15,6 +15,7 @@ from vqa_rnn.data.loader import Loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.engines.distributed import is_first, largest, on_first
 from vqa_rnn.engines.interruption import Interruption
+from vqa_rnn.engines.loggers import Loggers
 from vqa_rnn.engines.logs import METRICS, TIMINGS, EpochLoss, RunLog, Timer, attach_progress
 from vqa_rnn.engines.optimization import Optimization
 from vqa_rnn.engines.profiling import ProfilerWindow
@@ -47,6 +48,7 @@ class Training:
         train_loader: Loader | DeviceLoader,
         val_loader: Loader | DeviceLoader | None,
         device: torch.device,
+        loggers: Loggers,
     ) -> None:
         """Wire.
 
@@ -61,6 +63,7 @@ class Training:
             train_loader: Training batches.
             val_loader: Validation batches; None as well.
             device: Where to compute.
+            loggers: Open in the first process.
         """
         config = run.config.training
         self.trainer = trainer
@@ -73,7 +76,7 @@ class Training:
         self._train_loader, self._val_loader = train_loader, val_loader
         self._read_every = read_every(device, config.log_steps)
         self._loss = EpochLoss()
-        self._log = RunLog(run)
+        self._log = RunLog(run, loggers)
         self._timer = Timer()
         self._interruption = Interruption()
         self._stop = 0  # the signal that all processes have agreed to obey, as one may hear of it later than another

@@ -1,6 +1,7 @@
-"""What a run writes about itself: deterministic metrics, timings, TensorBoard, a progress bar."""
+"""What a run writes about itself: deterministic metrics, timings, TensorBoard and other loggers, a progress bar."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.engines.distributed import is_first, total
+from vqa_rnn.engines.loggers import Loggers
 from vqa_rnn.files import append_line
 from vqa_rnn.memory import peak_memory
 from vqa_rnn.progress import progress_bar
@@ -22,39 +24,44 @@ METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
 
 
 class RunLog:
-    """``metrics.jsonl``, which depends on the seed alone, ``timings.jsonl``, which does not, and TensorBoard.
+    """``metrics.jsonl``, which depends on the seed alone, ``timings.jsonl``, which does not, and ``training.loggers``.
 
-    Knows how many lines it wrote, so that a resume can take back those that came after the checkpoint. All processes have one,
-    the first one's is written to.
+    Knows how many lines it wrote, so that a resume can take back those that came after the checkpoint. Loggers that nothing can
+    be taken back from are not told again what they were told before. All processes have one, the first one's is written to.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, loggers: Loggers) -> None:
         """Write nothing yet.
 
         Args:
             run: Where to.
+            loggers: Those besides TensorBoard, open.
         """
         self._run = run
         self._writer: SummaryWriter | None = None
         self._num_lines = {METRICS: 0, TIMINGS: 0}
+        self._num_told = {METRICS: 0, TIMINGS: 0}  # how many there were when this training was stopped
+        self._loggers = loggers
 
     def write(self, name: str, line: Mapping[str, Any]) -> None:
         """Add a line.
 
         Args:
             name: ``METRICS`` or ``TIMINGS``.
-            line: Plain values, with the ``step``; numbers go to TensorBoard too.
+            line: Plain values, with the ``step``; numbers go to the loggers too.
 
         Raises:
             UserError: The file cannot be written.
         """
         append_line(self._run.path / name, json.dumps(line))
         self._num_lines[name] += 1
-        if self._writer is None:
-            self._writer = SummaryWriter(str(self._run.path / "tensorboard"), purge_step=line["step"])
-        for key, value in line.items():
-            if key not in ("step", "epoch"):
+        values = {key: value for key, value in line.items() if key not in ("step", "epoch")}
+        if "tensorboard" in self._run.config.training.loggers:
+            if self._writer is None:
+                self._writer = SummaryWriter(str(self._run.path / "tensorboard"), purge_step=line["step"])
+            for key, value in values.items():
                 self._writer.add_scalar(key, value, line["step"])
+        self._loggers.write(values, line["step"], again=self._num_lines[name] <= self._num_told[name])
 
     def close(self) -> None:
         """Finish TensorBoard's file."""
@@ -85,10 +92,9 @@ class RunLog:
         for name, count in self._num_lines.items():
             path = self._run.path / name
             if path.is_file():
-                with path.open("r+b") as file:
-                    for _ in range(count):
-                        file.readline()
-                    file.truncate()
+                lines = path.read_bytes().splitlines(keepends=True)
+                self._num_told[name] = len(lines)
+                os.truncate(path, sum(map(len, lines[:count])))
 
 
 class EpochLoss:

@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import ignite.distributed as idist
@@ -92,6 +93,16 @@ class TrainingState:
         if same:
             _set_random_state(states[rank], self._device)
         return same
+
+
+@contextmanager
+def keep_random_state() -> Iterator[None]:
+    """Leave the global random numbers of the CPU as they are, whatever the block draws."""
+    state = _random_state(torch.device("cpu"))
+    try:
+        yield
+    finally:
+        _set_random_state(state, torch.device("cpu"))
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
