@@ -96,12 +96,12 @@ class _Mlflow:
             self._library.set_tracking_uri(f"sqlite:///{path.parent / 'mlflow.db'}")
         try:
             # nested: also where the caller has an MLflow run open
-            self._library.start_run(run_id=run_id, run_name=path.name, nested=True)
+            run = self._library.start_run(run_id=run_id, run_name=path.name, nested=True)
         except BaseException:
             self._forget_place()
             raise
         self._logger = MLflowLogger()  # of the run that is open
-        self.run_id, self.place = self._logger.active_run.info.run_id, self._library.get_tracking_uri()
+        self.run_id, self.place = run.info.run_id, self._library.get_tracking_uri()
         try:
             if run_id is None:
                 self._logger.log_params(_parameters(config))
