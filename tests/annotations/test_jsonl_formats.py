@@ -140,7 +140,7 @@ TABLES = {
     ),
     "short row": (
         b"image,question,answer\n" + ROW + b"a.png,What\n",
-        ": row 3: 2 cells, where the header has 3 columns: put a text in quotes that holds the character between cells",
+        ": row 3: 2 cells, where the header has 3 columns: put a cell that contains , in quotes",
     ),
     "long row": (b"image,question,answer\na.png,What, then?,cat\n", ": row 2: 4 cells, where the header has 3 columns"),
     "nameless column": (

@@ -13,7 +13,8 @@ from vqa_rnn.annotations.jsonl_line import Line
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
 
-DELIMITERS = ",;\t"
+TAB = "\t"
+DELIMITERS = (",", ";", TAB)
 HEADER = "image,question,answer"
 _LONGEST_HEADER = 10_000  # letters, more than all keys have
 _KEYS = frozenset(Line.model_fields)
@@ -62,7 +63,8 @@ def read_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str,
     if not header:
         return
     names = _check_header(header, f"{path}: row {first}")
-    rows = csv.reader(parts, delimiter=_delimiter(header), strict=True)
+    delimiter = _delimiter(header)
+    rows = csv.reader(parts, delimiter=delimiter, strict=True)
     for number in count(first + 1):
         try:
             cells = next(rows, None)
@@ -72,7 +74,7 @@ def read_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str,
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
-            yield number, _values(names, cells, f"{path}: row {number}")
+            yield number, _values(names, cells, delimiter, f"{path}: row {number}")
 
 
 def _delimiter(header: str) -> str:
@@ -100,11 +102,11 @@ def _check_header(header: str, where: str) -> list[str]:
     return names
 
 
-def _values(names: list[str], cells: list[str], where: str) -> dict[str, Any]:
+def _values(names: list[str], cells: list[str], delimiter: str, where: str) -> dict[str, Any]:
     if len(cells) != len(names):
         raise UserError(
-            f"{where}: {len(cells)} cells, where the header has {len(names)} columns: put a text in quotes that holds the "
-            "character between cells"
+            f"{where}: {len(cells)} cells, where the header has {len(names)} columns: put a cell that contains "
+            f"{'a tab' if delimiter == TAB else delimiter} in quotes"
         )
     values: dict[str, Any] = {}
     for number, (name, cell) in enumerate(zip(names, map(str.strip, cells), strict=True), start=1):
