@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from vqa_rnn.data.loader import outlive_signals
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.detectors.base import DetectorTransform
+from vqa_rnn.features.image_files import read_content
 from vqa_rnn.features.regions import NO_BOXES
 from vqa_rnn.features.transform import Transform
 from vqa_rnn.threads import num_cpus
@@ -71,10 +72,7 @@ class ImageFiles(Dataset[ImageBatch]):
         Raises:
             UserError: It cannot be read.
         """
-        try:
-            return self.paths[row].read_bytes()
-        except OSError as error:
-            raise UserError(f"cannot read the image {self.paths[row]}: {error.strerror}") from error
+        return read_content(self.paths[row])
 
     def decode(self, row: int, content: bytes | None = None) -> tuple[Any, int] | UserError:
         """Read, decode and scale an image.

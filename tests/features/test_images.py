@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.bad_input import chunk
 from vqa_rnn.errors import UserError
 from vqa_rnn.features import images
 from vqa_rnn.features.images import read_image
@@ -121,10 +122,6 @@ def test_the_bytes_of_16_bits_may_come_in_either_order():
     assert np.asarray(read_image(NAME, big, "image"))[0, :, 0].tolist() == [0, 1, 128, 255, 1]
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def test_a_grey_of_16_bits_that_stands_for_transparent_is_white():
     header = struct.pack(">IIBBBBB", 3, 1, 16, 0, 0, 0, 0)
     row = b"\0" + np.array([0, 0x1234, 65535], ">u2").tobytes()
@@ -195,3 +192,27 @@ def test_12_bits_in_a_file_of_16_are_reported_once(caplog: pytest.LogCaptureFixt
     text = record.getMessage()
     assert "scan.tif holds 12 bits or fewer (its largest value is 4095 of 65535) and looks nearly black" in text
     assert "features.intensity=image" in text
+
+
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "I;16B", "F")
+
+
+@pytest.mark.parametrize("intensity", ["full", "image"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_large_image_is_brought_to_rgb_in_strips_to_the_same_pixels(mode: str, intensity, monkeypatch: pytest.MonkeyPatch):
+    values = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
+    if mode in ("I", "I;16", "I;16B", "F"):
+        kinds = {"I": np.int32, "I;16": np.uint16, "I;16B": ">u2", "F": np.float32}
+        image = Image.fromarray((values[:, :, 0] * np.float32(200)).astype(kinds[mode]))
+    elif mode == "P":
+        image = Image.fromarray(values, "RGBA").quantize(8)
+    else:
+        image = Image.fromarray(values, "RGBA").convert(mode)
+    if mode == "F":
+        image = Image.fromarray(np.asarray(image) / 51_000)
+    if mode == "L":
+        image.info["transparency"] = int(values[0, 0, 0])
+    assert image.mode == mode
+    whole = read_image(image, intensity=intensity)
+    monkeypatch.setattr(images, "_PIXELS_AT_ONCE", 15)
+    assert np.array_equal(np.asarray(read_image(image, intensity=intensity)), np.asarray(whole))

@@ -12,6 +12,8 @@ from vqa_rnn.answering.looks import data_url, show_weights, thumbnail
 from vqa_rnn.features.images import ImageSource, read_image
 from vqa_rnn.records import Question
 
+LONGEST_SIDE = 2048  # pixels of a picture
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -68,7 +70,7 @@ class Answer:
 
         Returns:
             The image, then for each look the image as ``show_weights`` draws it; the image alone without maps, or where it is
-            not known where the regions lie; nothing without an image.
+            not known where the regions lie; nothing without an image. No side is longer than ``LONGEST_SIDE``.
 
         Raises:
             UserError: The image cannot be read any more.
@@ -76,6 +78,7 @@ class Answer:
         if self.image is None:
             return []
         image = read_image(self.image, intensity="image")
+        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         if self.maps is None or self.boxes is None:
             return [image]
         return [image, *(show_weights(image, weights, self.boxes) for weights in self.maps)]

@@ -1,17 +1,18 @@
 """Images to upright 8-bit RGB."""
 
-import io
 import logging
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
 from vqa_rnn.config import Intensity
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.image_files import check_size, decoded, identified, opened
 
 log = logging.getLogger("vqa_rnn")
 
@@ -20,18 +21,8 @@ ImageSource = str | Path | bytes | Image.Image | NDArray[Any]
 from 0 to 1."""
 
 CONSTANT = 128
+_PIXELS_AT_ONCE = 2**22  # that are brought to RGB in one piece
 _dim_image_is_new = threading.Lock()  # taken once and never given back: threads that read images warn once in all
-
-# How to undo each EXIF orientation.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_image(
@@ -49,35 +40,23 @@ def read_image(
             quarter or an eighth of its size, at least twice as large as this, in a fraction of the time.
 
     Returns:
-        An RGB image, turned as its EXIF data says, on white where it is transparent.
+        An RGB image, turned as its EXIF data says, on white where it is transparent. Of an animation it is the first image.
 
     Raises:
-        UserError: The file is missing, is no image, is damaged, or has values outside of the range of ``full``; or an array has
-            another shape or dtype than that of an image.
+        UserError: The file is missing, is no image, is too large, is damaged, or has values outside of the range of ``full``;
+            or an array has another shape or dtype than that of an image.
     """
-    path = name_of(source)
+    name = name_of(source)
     if isinstance(source, np.ndarray):
         source = _of_array(source)
     if isinstance(source, Image.Image):
-        return _eight_bit_rgb(_upright(source), intensity, path)
-    if isinstance(source, bytes):
-        content = source
-    try:
-        with Image.open(io.BytesIO(Path(path).read_bytes() if content is None else content)) as image:
-            if smallest_side is not None:
-                image.draft(None, (2 * smallest_side, 2 * smallest_side))  # other formats than JPEG ignore it
-            image.load()
-            return _eight_bit_rgb(_upright(image), intensity, path)
-    except FileNotFoundError:
-        raise UserError(f"no image at {path}") from None
-    except UnidentifiedImageError:
-        raise UserError(f"{path} is not an image that can be read (PNG, JPEG, WebP, …)") from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise UserError(f"the image {path} is too large: it has more than {limit} million pixels; scale it down") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"cannot read the image {path}: {reason}") from error
+        return _eight_bit_rgb(decoded(source, name), intensity, name)
+    with opened(source if content is None else content) as file:
+        image = identified(file, name)
+        check_size(image, name)
+        if smallest_side is not None:
+            image.draft(None, (2 * smallest_side, 2 * smallest_side))  # other formats than JPEG ignore it
+        return _eight_bit_rgb(decoded(image, name), intensity, name)
 
 
 def name_of(source: ImageSource) -> str:
@@ -90,7 +69,7 @@ def name_of(source: ImageSource) -> str:
         Its path; of one without a path, what it is.
     """
     if isinstance(source, str | Path):
-        return str(source)
+        return str(source) or "."
     if isinstance(source, bytes):
         return f"<{len(source):,} bytes>"
     return "<array>" if isinstance(source, np.ndarray) else "<image>"
@@ -114,40 +93,56 @@ def _of_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if channels == (1,) else array)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    # Only the orientation is read: ImageOps.exif_transpose fails on photos with other EXIF entries that are odd.
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if turn is None else image.transpose(turn)
+def _eight_bit_rgb(image: Image.Image, intensity: Intensity, name: str) -> Image.Image:
+    """Bring the pixels to RGB, some rows at a time. What is transparent shows the white page behind it."""
+    has_more_than_8_bits = image.mode.startswith("I") or image.mode == "F"
+    convert = _scaling(image, intensity, name) if has_more_than_8_bits else _strip_to_rgb
+    if image.width * image.height <= _PIXELS_AT_ONCE:
+        return convert(image)
+    rgb = Image.new("RGB", image.size)
+    for box in _strips(image):
+        rgb.paste(convert(image.crop(box)), box)
+    return rgb
 
 
-def _eight_bit_rgb(image: Image.Image, intensity: Intensity, path: str) -> Image.Image:
-    """Bring the pixels to RGB. What is transparent shows the white page behind it."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scale_to_eight_bits(image, intensity, path).convert("RGB")
+def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    rows = max(1, _PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
+
+
+def _strip_to_rgb(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
-def _scale_to_eight_bits(image: Image.Image, intensity: Intensity, path: str) -> Image.Image:
-    """Grey of 16 or 32 bits to grey of 8."""
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UserError(f"the image {path} has pixels that are no numbers (NaN or infinite)")
-    low, high = float(values.min()), float(values.max())
-    if intensity == "image":
-        scaled = (values - low) * (255 / (high - low)) if high > low else np.full_like(values, CONSTANT)
-    else:
-        scaled = values * (255 / _full_range(image.mode, low, high, path))
-    grey = np.rint(scaled).astype(np.uint8)
+def _scaling(image: Image.Image, intensity: Intensity, name: str) -> Callable[[Image.Image], Image.Image]:
+    """From grey of 16 or 32 bits to RGB, by the range of all of the image."""
+    strips = (np.asarray(image.crop(box)) for box in _strips(image))
+    ends = np.array([(strip.min(), strip.max(), np.isfinite(strip).all()) for strip in strips], dtype=np.float64)
+    if not ends[:, 2].all():
+        raise UserError(f"the image {name} has pixels that are no numbers (NaN or infinite)")
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    full_range = None if intensity == "image" else _full_range(image.mode, low, high, name)
     transparent = image.info.get("transparency")  # a grey value of a PNG file
-    if transparent is not None:
-        grey[values == transparent] = 255
-    return Image.fromarray(grey)
+
+    def scale(strip: Image.Image) -> Image.Image:
+        values = np.asarray(strip).astype(np.float64)
+        if full_range is not None:
+            scaled = values * (255 / full_range)
+        else:
+            scaled = (values - low) * (255 / (high - low)) if high > low else np.full_like(values, CONSTANT)
+        grey = np.rint(scaled).astype(np.uint8)
+        if transparent is not None:
+            grey[values == transparent] = 255
+        return Image.fromarray(grey).convert("RGB")
+
+    return scale
 
 
-def _full_range(mode: str, low: float, high: float, path: str) -> float:
+def _full_range(mode: str, low: float, high: float, name: str) -> float:
     """The value that is white, where 0 is black.
 
     Floats go to 1 or to 255. Integers are taken for 16 bits, as Pillow opens some files of 16 bits as 32.
@@ -156,14 +151,14 @@ def _full_range(mode: str, low: float, high: float, path: str) -> float:
     white = next((limit for limit in limits if low >= 0 and high <= limit), None)
     if white is None:
         raise UserError(
-            f"the image {path} has pixels from {low:g} to {high:g}, not {kind}: set features.intensity=image to scale each "
+            f"the image {name} has pixels from {low:g} to {high:g}, not {kind}: set features.intensity=image to scale each "
             "image by its own range"
         )
     if mode != "F" and 0 < high < 4096 and _dim_image_is_new.acquire(blocking=False):
         log.warning(
             "%s holds 12 bits or fewer (its largest value is %d of 65535) and looks nearly black: set features.intensity=image "
             "to scale each image by its own range; other images are not reported",
-            path,
+            name,
             high,
         )
     return white
