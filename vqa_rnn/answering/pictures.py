@@ -1,5 +1,6 @@
 """Answers as a picture file."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
         UserError: An image cannot be read any more, or the file cannot be written.
     """
     answers = [answers] if isinstance(answers, Answer) else list(answers)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of emoji and scripts that the font has not
+        _draw(answers, Path(path))
+
+
+def _draw(answers: Sequence[Answer], path: Path) -> None:
     pictures = [answer.pictures() for answer in answers]
     num_pictures = max(1, *map(len, pictures))
     reads_words = any(answer.word_maps is not None for answer in answers)
@@ -36,13 +43,13 @@ def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
             each.axis("off")
         for picture, each in zip(seen, column[:num_pictures], strict=False):
             each.imshow(picture, interpolation="nearest")
-        column[0].set_title(answer.question, fontsize=11, wrap=True)
+        column[0].set_title(_plain(answer.question), fontsize=11, wrap=True)
         for number, each in enumerate(column[1 : len(seen)]):
             each.set_title(answer.caption_of(number), fontsize=9)
         if answer.word_maps is not None:
             _draw_words(column[-2], answer)
         _draw_bars(column[-1], answer)
-    with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         canvas.print_png(file)
 
 
@@ -51,7 +58,7 @@ def _draw_words(axes: Axes, answer: Answer) -> None:
     assert answer.word_maps is not None
     axes.axis("on")
     axes.imshow(answer.word_maps, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
-    axes.set_xticks(range(len(answer.words)), answer.words, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(answer.words)), [_plain(word) for word in answer.words], rotation=45, ha="right", rotation_mode="anchor")
     looks = len(answer.word_maps)
     axes.set_yticks(range(looks), [str(number) for number in range(1, looks + 1)] if looks > 1 else ["words"])
     axes.set_ylabel("look" if looks > 1 else "", fontsize=8)
@@ -61,8 +68,13 @@ def _draw_words(axes: Axes, answer: Answer) -> None:
 
 def _draw_bars(axes: Axes, answer: Answer) -> None:
     best = answer.answers[:MOST_BARS][::-1]
-    axes.barh([text for text, _ in best], [100 * probability for _, probability in best], color="#4472a8")
+    axes.barh([_plain(text) for text, _ in best], [100 * probability for _, probability in best], color="#4472a8")
     axes.set_xlim(0, 100)
     axes.set_xticks([0, 50, 100], ["0", "50", "100%"])
     axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib does not take for a formula: "Is it $5 or $6?"."""
+    return text.replace("$", r"\$")
