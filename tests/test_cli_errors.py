@@ -283,8 +283,11 @@ USAGE = {
     "question_without_image": (["ask", "runs/open", "--question", "What colour is it?"], ["--image"]),
     "empty_question": ([*ASK, ""], ["the question is empty"]),
     "question_of_a_mark_alone": ([*ASK, " ? "], ["the question is empty"]),
-    "question_with_a_byte_that_is_no_text": ([*ASK, "caf\udce9?"], ["'caf??' is not UTF-8 text"]),
-    "choice_with_a_byte_that_is_no_text": ([*ASK, "What?", "--choice", "a", "--choice", "\udce9"], ["'?' is not UTF-8 text"]),
+    "question_with_a_byte_that_is_no_text": ([*ASK, "caf\udce9?"], ["the question has a byte that is not UTF-8 text (0xE9)"]),
+    "choice_with_a_byte_that_is_no_text": (
+        [*ASK, "What?", "--choice", "a", "--choice", "\udce9"],
+        ["choice number 2 has a byte that is not UTF-8 text (0xE9)"],
+    ),
     "image_of_a_long_name": (["ask", "runs/open", "--image", "a" * 300, "--question", "What?"], ["a" * 300, "too long"]),
     "choices_of_the_same_words": (
         ["ask", "runs/choice", *ASK[2:], "What?", "--choice", "t-shirt", "--choice", "T shirt"],

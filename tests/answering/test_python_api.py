@@ -95,9 +95,11 @@ def test_what_is_no_image_is_refused_and_the_one_before_stays(run: Run, source: 
 
 def test_a_question_comes_alone_or_with_an_image(run: Run):
     session = vqa_rnn.load(run.path)
-    for asked in ((), (picture(run), COLOUR, COLOUR), (picture(run),)):
+    for asked in ((), (picture(run), COLOUR, COLOUR)):
         with pytest.raises(TypeError, match="ask takes a question, or an image and a question"):
             session.ask(*asked)  # type: ignore[call-overload]
+    with pytest.raises(UserError, match="the question is given as PosixPath: give a text"):
+        session.ask(picture(run))  # type: ignore[call-overload]
     assert session.image is None
 
 

@@ -78,7 +78,10 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
     assert "(answers this model cannot give: 'mauve')" in lines
     assert "error: one choice; at least two are needed, in the prompt with commas between them" in lines
     assert lines[-3].startswith("circle ")
-    assert lines[-2:] == ["error: unknown command /jump; /help lists them", "error: the question is empty"]
+    assert lines[-2:] == [
+        "error: unknown command /jump; /help lists them",
+        "error: the question is empty: ask it in words, such as What colour is it?",
+    ]
 
 
 def test_a_picture_of_the_last_answer(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

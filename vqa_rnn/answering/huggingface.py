@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vqa_rnn.answering.answer import Answer
-from vqa_rnn.answering.protocol import About, as_questions, check_choice_texts, check_question, split_asked
+from vqa_rnn.answering.protocol import About, as_questions, check_choice_texts, check_record, split_asked
 from vqa_rnn.answers import fold_answer
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource, read_image
@@ -108,7 +108,7 @@ class HuggingFaceSession:
 
         Raises:
             UserError: There is no image yet or it cannot be read, the question is empty, or the choices do not fit.
-            TypeError: There is no question, or more than an image and a question.
+            TypeError: There is nothing, or more than an image and a question.
         """
         images, question = split_asked(asked)
         for image in images:
@@ -213,7 +213,7 @@ class HuggingFaceSession:
         self.check_dialog()
 
     def _check(self, question: Question) -> None:
-        check_question(question)
+        check_record(question)
         self.check_choices(question.choices)
 
     def _look(self, image: ImageSource) -> Mapping[str, Tensor]:

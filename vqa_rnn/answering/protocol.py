@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vqa_rnn.answering.answer import Answer
+from vqa_rnn.answering.texts import EMPTY, check_characters, check_question
 from vqa_rnn.answers import fold_answer
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource
@@ -129,6 +130,9 @@ def as_questions(
 
     Returns:
         The questions, and the image of each ``image_id``; an image that comes again is one.
+
+    Raises:
+        UserError: A question is no text or asks nothing.
     """
     images: dict[str, ImageSource] = {}
     questions = []
@@ -136,7 +140,13 @@ def as_questions(
         image_id = str(image) if isinstance(image, str | Path) else f"image {id(image)}"
         images[image_id] = image
         questions.append(
-            Question(question_id=str(number), image_id=image_id, question=question, split="test", choices=tuple(choices or ()))
+            Question(
+                question_id=str(number),
+                image_id=image_id,
+                question=check_question(question),
+                split="test",
+                choices=tuple(choices or ()),
+            )
         )
     return questions, images
 
@@ -151,42 +161,40 @@ def split_asked(asked: Sequence[ImageSource]) -> tuple[Sequence[ImageSource], st
         The image, if there is one, and the question.
 
     Raises:
-        TypeError: There is no question, or more than an image and a question.
+        TypeError: There is nothing, or more than an image and a question.
+        UserError: The question is no text or asks nothing.
     """
-    if not 1 <= len(asked) <= 2 or not isinstance(asked[-1], str):
+    if not 1 <= len(asked) <= 2:
         raise TypeError("ask takes a question, or an image and a question")
-    return asked[:-1], asked[-1]
+    return asked[:-1], check_question(asked[-1])
 
 
-def check_question(question: Question) -> None:
-    """See that a question asks something.
+def check_record(question: Question) -> None:
+    """See that a question of a data set asks something.
 
     Args:
         question: The question, with its choices.
 
     Raises:
-        UserError: It is empty, or it or a choice is no text.
+        UserError: It is empty, or it or a choice has a character that no text should hold.
     """
-    for text in (question.question, *question.choices):
-        check_text(text)
+    check_characters(question.question, "the question")
     if is_empty(question.question):
-        raise UserError("the question is empty")
+        raise UserError(EMPTY)
+    check_choice_characters(question.choices)
 
 
-def check_text(text: str) -> None:
-    """See that a text can be written down.
+def check_choice_characters(choices: Sequence[str]) -> None:
+    """See that choices are texts.
 
     Args:
-        text: What a user gave.
+        choices: The candidates.
 
     Raises:
-        UserError: A byte of it, as an argument of a command, was no UTF-8.
+        UserError: One is none: its number, from 1.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        shown = text.encode(errors="replace").decode()
-        raise UserError(f"'{shown}' is not UTF-8 text: a byte of it is no character") from None
+    for number, choice in enumerate(choices, start=1):
+        check_characters(choice, f"choice number {number}")
 
 
 def check_choice_texts(choices: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from vqa_rnn.answering.occlusion import explain
 from vqa_rnn.answering.pictures import draw
 from vqa_rnn.answering.protocol import AnySession
 from vqa_rnn.answering.terminal import print_pictures
-from vqa_rnn.errors import UserError
+from vqa_rnn.errors import UserError, printable
 from vqa_rnn.features.images import ImageSource, name_of
 from vqa_rnn.files import write_text
 from vqa_rnn.records import Round
@@ -148,7 +148,7 @@ def show_answer(answer: Answer, console: Console) -> None:
 
 def _print(console: Console, text: str, style: str = "") -> None:
     """Print a line as it is: nothing in it is markup, and it is broken by the terminal alone."""
-    console.print(Text(text, style), soft_wrap=True)
+    console.print(Text(printable(text), style), soft_wrap=True)
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -15,10 +15,10 @@ from vqa_rnn.answering.protocol import (
     AnySession,
     as_questions,
     check_choice_texts,
-    check_question,
-    check_text,
+    check_record,
     split_asked,
 )
+from vqa_rnn.answering.texts import check_text
 from vqa_rnn.checkpoint import best_validation, load_run
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource
@@ -132,8 +132,7 @@ class Session:
         """
         self.check_dialog()
         self._check_image()
-        check_text(text)
-        self.caption = text.strip() or None
+        self.caption = check_text(text, "the caption").strip() or None
 
     def undo(self) -> Round:
         """Take the last round back.
@@ -170,8 +169,8 @@ class Session:
             UserError: The answer is empty, or there is no round.
         """
         last = self._last_round()
-        if not answer.strip():
-            raise UserError("the answer is empty")
+        if not check_text(answer, "the answer").strip():
+            raise UserError("the answer is empty: give the right one")
         corrected = Round(last.question, answer.strip())
         self.rounds = (*self.rounds[:-1], corrected)
         return corrected
@@ -206,16 +205,16 @@ class Session:
             The answer.
 
         Raises:
-            UserError: There is no image yet or it cannot be read, the question is empty, or the choices or the history do not
-                fit the model.
-            TypeError: There is no question, or more than an image and a question.
+            UserError: There is no image yet or it cannot be read, the question is no text or asks nothing, or the choices or
+                the history do not fit the model.
+            TypeError: There is nothing, or more than an image and a question.
         """
         images, question = split_asked(asked)
         for image in images:
             self.see(image)
         if history is not None:
             self.check_dialog()
-            self.rounds = tuple(Round(*turn) for turn in history)
+            self.rounds = tuple(Round(*(check_text(text, "the history") for text in turn)) for turn in history)
         self._check_image()
         assert self._seen is not None
         record = Question(
@@ -312,7 +311,7 @@ class Session:
 
     def _check(self, question: Question) -> None:
         """See that the model can be asked this."""
-        check_question(question)
+        check_record(question)
         self.check_choices(question.choices)
 
     def _check_image(self) -> None:

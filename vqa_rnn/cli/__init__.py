@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from vqa_rnn import __version__
 from vqa_rnn.cli import compare, datasets, features, generate, gradients, score
 from vqa_rnn.cli.options import Json, check_split, print_json
-from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError
+from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError, printable
 
 app = typer.Typer(
     name="vqa-rnn",
@@ -413,7 +414,8 @@ def export(
 @app.command()
 def ask(
     run: RunArgument,
-    image: Annotated[Path | None, typer.Option(help="The image to look at.")] = None,
+    # what may not be read is refused where it is read, as it is everywhere
+    image: Annotated[Path | None, typer.Option(help="The image to look at.", readable=False)] = None,
     question: Annotated[
         list[str] | None, typer.Option(help="A question, or the option several times for a dialog; without it a prompt opens.")
     ] = None,
@@ -515,6 +517,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_CurrentStderr()], force=True)
     for library in ("ignite", "matplotlib"):
         logging.getLogger(library).setLevel(logging.CRITICAL)  # what they report is reported here
+    warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")  # too large ones are refused, see read_image
     debug = "--debug" in arguments or "VQA_RNN_DEBUG" in os.environ
     try:
         command = typer.main.get_command(app)
@@ -550,6 +553,9 @@ class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def print_error(error: UserError, *, debug: bool = False) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vqa_rnn.errors import UserError
+from vqa_rnn.errors import UserError, printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
@@ -16,7 +16,7 @@ def print_json(value: Any) -> None:
     Args:
         value: Anything ``json.dumps`` takes.
     """
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    typer.echo(printable(json.dumps(value, ensure_ascii=False)))
 
 
 def check_split(split: str | None) -> None:

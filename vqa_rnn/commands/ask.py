@@ -12,6 +12,7 @@ from vqa_rnn.answering.pictures import draw
 from vqa_rnn.answering.protocol import AnySession
 from vqa_rnn.answering.repl import run_repl, show_answer
 from vqa_rnn.answering.session import load
+from vqa_rnn.errors import printable
 
 
 def ask(
@@ -80,7 +81,7 @@ def print_answers(questions: Sequence[str], answers: Sequence[Answer]) -> None:
     console = Console()
     for question, answer in zip(questions, answers, strict=True):
         if len(questions) > 1:
-            console.print(Text(question))
+            console.print(Text(printable(question)))
         show_answer(answer, console)
 
 
