@@ -58,7 +58,9 @@ def _draw_words(axes: Axes, answer: Answer) -> None:
     assert answer.word_maps is not None
     axes.axis("on")
     axes.imshow(answer.word_maps, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
-    axes.set_xticks(range(len(answer.words)), [_plain(word) for word in answer.words], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(answer.words)), [_plain(word) for word in answer.words], rotation=45, ha="right", rotation_mode="anchor"
+    )
     looks = len(answer.word_maps)
     axes.set_yticks(range(looks), [str(number) for number in range(1, looks + 1)] if looks > 1 else ["words"])
     axes.set_ylabel("look" if looks > 1 else "", fontsize=8)

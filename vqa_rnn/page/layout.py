@@ -129,7 +129,7 @@ def _image(**options: Any) -> gr.Image:
             raise gr.Error("give an image and no address: addresses are not opened", print_exception=False)
         return await take_file(path)
 
-    image.async_move_resource_to_block_cache = take_upload
+    image.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign,assignment]
     return image
 
 
