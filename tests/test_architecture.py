@@ -65,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # models and data: for annotations, and for handlers that set a sampler's epoch
     "engines": LEAVES | {"config", "batch", "metrics", "checkpoint", "models", "data"},
     "answering": STAGES | {"data", "models", "metrics", "checkpoint", "huggingface"},
+    "page": {"errors", "records", "features", "benchmarks", "answering"},
     "preprocessing": STAGES | {"annotations", "benchmarks", "datasets", "data"},
 }
 BELOW_ROOF = set(MAY_IMPORT)
@@ -90,6 +91,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "nltk": ("vqa_rnn/metrics/wups.py",),
     "msgspec": ("vqa_rnn/annotations/",),
     "prompt_toolkit": ("vqa_rnn/answering/", "vqa_rnn/commands/"),
+    "gradio": ("vqa_rnn/page/",),
     "matplotlib": ("vqa_rnn/commands/", "vqa_rnn/answering/"),
 }
 WITHOUT_TORCH = (

@@ -1,12 +1,18 @@
-"""A dialog model that knows its pictures and remembers what was said, trained in seconds."""
+"""Models that know their pictures, one of which remembers what was said, trained in seconds; a browser for the web page."""
 
 import json
+import os
 import random
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import COLOURS, configure, draw
+from tests.conftest import COLOURS, configure, draw, train_on_drawn
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
@@ -58,3 +64,81 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
     preprocess(config)
     return train(config)
+
+
+@pytest.fixture(scope="package")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that looks at pictures with attention; they lie in ``images`` of the folder of its data set."""
+    return train_on_drawn(tmp_path_factory.mktemp("drawn"), "training.max_epochs=20", "run.name=drawn")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium without a window. Nothing else in its module may need an event loop: Playwright keeps one running."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("there is no Chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """The page as somebody sees it.
+
+    Attributes:
+        page: Of Playwright.
+        requests: The addresses that it loaded.
+        errors: Of its scripts.
+    """
+
+    def __init__(self, browser: Any, url: str, width: int = 1366, height: int = 768) -> None:
+        self.page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+        self.page.set_default_timeout(30_000)
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self._num_answers = 0
+        self.page.on("requestfinished", self._count)
+        self.page.on("requestfailed", self._count)
+        self.page.goto(url)
+        self.page.get_by_role("button", name="Ask").wait_for()
+
+    @contextmanager
+    def answered(self) -> Iterator[None]:
+        """Wait until the server has answered what is done in the block, and the page shows it."""
+        before, started = self._num_answers, time.monotonic()
+        yield
+        while self._num_answers == before:
+            assert time.monotonic() < started + 30, "the server does not answer"
+            self.page.wait_for_timeout(20)
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+
+    def _count(self, request: Any) -> None:
+        """The stream of answers has ended; it is closed by the server or by the page, whichever is first."""
+        self._num_answers += "/queue/data" in request.url
+
+    def upload(self, path: Path) -> None:
+        """Give an image."""
+        with self.answered():
+            self.page.locator("input[type=file]").first.set_input_files(path)
+
+    def click(self, button: str) -> None:
+        """Click a button that asks the server."""
+        with self.answered():
+            self.page.get_by_role("button", name=button).first.click()
+
+    def ask(self, question: str) -> dict[str, float]:
+        """Ask, and read the answers with their probabilities."""
+        self.page.locator("#question textarea").fill(question)
+        self.click("Ask")
+        texts = self.page.locator(".answer .bars .text").all_inner_texts()
+        values = [each.get_attribute("value") for each in self.page.locator(".answer .bars data").all()]
+        return dict(zip(texts, map(float, values), strict=True))
+
+    def problem(self) -> str:
+        """What is wrong, by the page."""
+        return self.page.locator(".answer .problem").inner_text()

@@ -1,5 +1,6 @@
 """An answer, and how a notebook shows it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
@@ -92,10 +93,20 @@ class Answer:
         assert self.maps is not None
         most = float(self.maps[look].max())
         if self.look == "occlusion":
-            lost = f"-{100 * most:.0f} points without the outlined cell" if most > 0 else "no cell makes a difference"
-            return f"occlusion: {lost}"
+            if most <= 0:
+                return "occlusion: no cell makes a difference"
+            lost = f"-{100 * most:.0f} points" if most >= 0.01 else "less than 1 point is lost"
+            return f"occlusion: {lost} without the outlined cell"
         name = f"look {look + 1}" if len(self.maps) > 1 else "attention"
         return f"{name}: {most:.0%} in the outlined region"
+
+    @property
+    def word_shares(self) -> list[list[tuple[str, float]]]:
+        """For each look the words of the question with their weights, 1 for the largest; empty where words are not weighed."""
+        if self.word_maps is None:
+            return []
+        shares = [(weights / max(float(weights.max()), 1e-12)).tolist() for weights in self.word_maps]
+        return [list(zip(self.words, each, strict=True)) for each in shares]
 
     def to_dict(self) -> dict[str, Any]:
         """The answer without its pictures, for JSON.
@@ -120,13 +131,10 @@ class Answer:
         )
         unsure = "" if self.is_sure else "<p>not sure; the best guesses:</p>"
         shown = "".join(f"<img src='{data_url(thumbnail(picture))}' style='margin-right:6px'>" for picture in self.pictures())
-        read = "".join(f"<p>{self._words_html(weights)}</p>" for weights in ([] if self.word_maps is None else self.word_maps))
+        read = "".join(f"<p>{_words_html(words)}</p>" for words in self.word_shares)
         return f"<div><p><b>{escape(self.question)}</b></p>{shown}{read}{unsure}<table>{bars}</table></div>"
 
-    def _words_html(self, weights: NDArray[np.float32]) -> str:
-        """The words of the question, the darker the more a look read of them."""
-        shares = weights / max(float(weights.max()), 1e-12)
-        return " ".join(
-            f"<span style='background:rgba(68,114,168,{share:.2f})'>{escape(word)}</span>"
-            for word, share in zip(self.words, shares, strict=True)
-        )
+
+def _words_html(words: Sequence[tuple[str, float]]) -> str:
+    """Words, the darker the more a look read of them."""
+    return " ".join(f"<span style='background:rgba(68,114,168,{share:.2f})'>{escape(word)}</span>" for word, share in words)

@@ -4,6 +4,7 @@ Most people would use one of them instead of a recurrent network: they are a cei
 2021, https://arxiv.org/abs/2102.03334) classifies; BLIP (Li et al. 2022, https://arxiv.org/abs/2201.12086) writes.
 """
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -73,8 +74,21 @@ class HuggingFaceSession:
         self._answers = [labels[place] for place in range(len(labels))]
         self._places = {fold_answer(answer): place for place, answer in enumerate(self._answers)}
         self.about = About(f"{HUGGING_FACE}{name}", num_answers=len(self._answers))
+        self._begin()
+
+    def _begin(self) -> None:
         self.image: ImageSource | None = None
         self._seen: Mapping[str, Tensor] = {}
+
+    def another(self) -> "HuggingFaceSession":
+        """Begin another session with the same model.
+
+        Returns:
+            The session, without an image; the model is not loaded again.
+        """
+        other = copy.copy(self)
+        other._begin()
+        return other
 
     def see(self, image: ImageSource) -> None:
         """Look at an image.

@@ -69,6 +69,10 @@ class AnySession(Protocol):
         """Whether the model can only choose among candidates."""
         ...
 
+    def another(self) -> "AnySession":
+        """A session with the same model, without an image; the model is not loaded again."""
+        ...
+
     def see(self, image: ImageSource) -> None:
         """Look at an image; a new dialog begins."""
         ...

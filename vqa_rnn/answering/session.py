@@ -3,6 +3,7 @@
 A dialog model remembers what was said about the image: each question is asked after a caption and the rounds before it.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -72,9 +73,22 @@ class Session:
         """
         self.run = load_run(fetch(path))
         self._answerer = Answerer(self.run, weights)
+        self._begin()
+
+    def _begin(self) -> None:
         self._seen: Seen | None = None if self.sees_images else NOTHING
         self.caption: str | None = None
         self.rounds: tuple[Round, ...] = ()
+
+    def another(self) -> "Session":
+        """Begin another session with the same model, for another image or another user.
+
+        Returns:
+            The session, without an image. It costs no time and no memory, as the model is not loaded again.
+        """
+        other = copy.copy(self)
+        other._begin()
+        return other
 
     @property
     def about(self) -> About:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import compare, datasets, features, generate, gradients, score
+from vqa_rnn.cli import compare, datasets, features, generate, gradients, score, serve
 from vqa_rnn.cli.options import Json, check_split, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError
 
@@ -463,6 +463,9 @@ def ask(
         print_json(found[0] if len(found) == 1 else {"rounds": found})
     else:
         print_answers(questions, answers)
+
+
+app.command()(serve.serve)
 
 
 def _runs_and_overrides(run: Path, more: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -1,0 +1,96 @@
+"""Serving the page."""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import gradio as gr
+
+from vqa_rnn.answering.protocol import AnySession
+from vqa_rnn.errors import UserError
+from vqa_rnn.page.examples import Example
+from vqa_rnn.page.layout import build_page
+
+UPLOADS = "GRADIO_TEMP_DIR"
+PORTS = range(7860, 7960)
+LARGEST_UPLOAD = 20 * 2**20  # bytes
+MOST_VISITORS = 200  # whose image and dialog are kept; those who were away longest begin anew
+
+
+@contextmanager
+def serve_page(
+    session: AnySession, title: str, examples: Sequence[Example], host: str = "127.0.0.1", port: int | None = None
+) -> Iterator[str]:
+    """Serve the page meanwhile, from threads of its own. Uploads are deleted at the end.
+
+    Args:
+        session: The model.
+        title: What to call it.
+        examples: To show.
+        host: The address to listen at.
+        port: By default the first free one from 7860.
+
+    Yields:
+        The address of the page.
+
+    Raises:
+        UserError: The port is taken, or the host is none of this machine.
+    """
+    port = _free_port(host, port)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio calls its own page once
+    with TemporaryDirectory(prefix="vqa-rnn-page-") as uploads, _uploads_in(uploads):
+        page = build_page(session, title, examples)
+        _, url, _ = page.launch(
+            server_name=f"[{host}]" if ":" in host else host,
+            server_port=port,
+            share=False,
+            inbrowser=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            ssr_mode=False,
+            mcp_server=False,
+            pwa=False,
+            enable_monitoring=False,
+            run_history=False,
+            footer_links=["api"],
+            max_file_size=LARGEST_UPLOAD,
+            state_session_capacity=MOST_VISITORS,
+            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            css_paths=Path(__file__).with_name("page.css"),
+        )
+        try:
+            yield url
+        finally:
+            page.close(verbose=False)
+
+
+@contextmanager
+def _uploads_in(folder: str) -> Iterator[None]:
+    """Let Gradio keep uploads in a folder that no other user can read; it asks the environment for it again and again."""
+    before = os.environ.get(UPLOADS)
+    os.environ[UPLOADS] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[UPLOADS]
+        else:
+            os.environ[UPLOADS] = before
+
+
+def _free_port(host: str, port: int | None) -> int:
+    """The port where it is free, or the first free one."""
+    for candidate in PORTS if port is None else (port,):
+        try:
+            with socket.create_server((host, candidate), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+                return candidate
+        except OSError as error:
+            reason = str(error.strerror).partition(" (while")[0].lower()  # what follows names the address again
+            if error.errno != errno.EADDRINUSE:
+                break
+    raise UserError(f"cannot serve at {host}, port {candidate}: {reason}; give another one")

@@ -1,0 +1,102 @@
+"""What the page shows of a visitor's answers, as HTML."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from vqa_rnn.answering.answer import Answer
+from vqa_rnn.answering.looks import SMALL, data_url, thumbnail
+from vqa_rnn.answering.protocol import About
+from vqa_rnn.features.images import read_image
+from vqa_rnn.page.examples import Example
+from vqa_rnn.page.visitor import Visitor
+
+LARGE = 2  # looks that are shown large; of more each is a thumbnail
+
+_templates = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+_templates.filters["percent"] = lambda value: f"{100 * value:.1f}%"
+
+
+def show_about(about: About, title: str) -> str:
+    """The model card.
+
+    Args:
+        about: What the model knows.
+        title: What to call it.
+
+    Returns:
+        HTML.
+    """
+    return _templates.get_template("about.html").render(about=about, title=title)
+
+
+def show_answer(visitor: Visitor, problem: str = "") -> str:
+    """The last answer, and where the model looked.
+
+    Args:
+        visitor: The visitor.
+        problem: What the visitor could put right.
+
+    Returns:
+        HTML.
+    """
+    answer = visitor.answers[-1] if visitor.answers else None
+    looks = [] if answer is None else _looks(answer)
+    if visitor.occlusion is not None:
+        looks += _looks(visitor.occlusion)
+    needs_image = visitor.session.sees_images and visitor.picture is None
+    return _templates.get_template("answer.html").render(problem=problem, answer=answer, looks=looks, needs_image=needs_image)
+
+
+def show_dialog(visitor: Visitor) -> str:
+    """What was said so far.
+
+    Args:
+        visitor: The visitor.
+
+    Returns:
+        HTML; empty where nothing was said.
+    """
+    session = visitor.session
+    return _templates.get_template("dialog.html").render(session=session) if session.caption or session.rounds else ""
+
+
+def show_examples(examples: Sequence[Example]) -> str:
+    """Buttons with a small image and its question each.
+
+    Args:
+        examples: The examples.
+
+    Returns:
+        HTML.
+
+    Raises:
+        UserError: An image cannot be read.
+    """
+    shown = [
+        {"question": example.question, **_as_img(thumbnail(read_image(example.image, intensity="image")))}
+        for example in examples
+    ]
+    return _templates.get_template("examples.html").render(examples=shown)
+
+
+def _looks(answer: Answer) -> list[dict[str, Any]]:
+    """The picture of each look with its caption."""
+    pictures = answer.pictures()[1:]
+    if len(pictures) > LARGE:
+        pictures = [thumbnail(picture) for picture in pictures]
+    return [{"caption": answer.caption_of(look), **_as_img(picture)} for look, picture in enumerate(pictures)]
+
+
+def _as_img(picture: Image.Image) -> dict[str, Any]:
+    """What an ``img`` needs; a small picture is not to be blurred when it is shown larger."""
+    return {"url": data_url(picture), "is_small": max(picture.size) <= SMALL}
