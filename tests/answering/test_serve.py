@@ -26,6 +26,8 @@ from vqa_rnn.page.server import serve_page
 
 COLOUR = "What colour is it?"
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Gradio's own calls of pandas
+
 
 @pytest.fixture(scope="module")
 def url(drawn: Run) -> Iterator[str]:

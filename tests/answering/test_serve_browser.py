@@ -17,6 +17,8 @@ from vqa_rnn.page.server import serve_page
 
 COLOUR = "What colour is it?"
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Gradio's own calls of pandas
+
 
 @pytest.fixture(scope="module")
 def url(drawn: Run) -> Iterator[str]:
@@ -72,7 +74,7 @@ def test_mistakes_are_sentences_and_the_page_goes_on(tab: Tab, drawn: Run, tmp_p
     assert tab.problem().startswith("the question is empty")
     expected = Session(drawn.path).ask(image(drawn, 0), COLOUR)
     assert tab.ask(COLOUR) == pytest.approx(dict(expected.answers), abs=1e-4)
-    tab.click("Clear")
+    tab.click("Remove Image")
     assert tab.page.locator(".answer").inner_text() == "Give an image, then ask a question about it."
     assert tab.page.get_by_text("Error", exact=True).count() == 0
 

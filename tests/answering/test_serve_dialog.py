@@ -15,6 +15,8 @@ from vqa_rnn.page.server import serve_page
 
 COLOUR, SHAPE = "What colour is it?", "Which shape is it?"
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Gradio's own calls of pandas
+
 
 @pytest.fixture(scope="module")
 def url(talker: Run) -> Iterator[str]:
