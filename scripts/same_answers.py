@@ -90,7 +90,7 @@ def by_page(url: str, asked: Asked) -> Found:
     from gradio_client import Client, handle_file
 
     client = Client(url, verbose=False)
-    return [_best(client.predict(handle_file(image), question, "", api_name="/ask")) for image, question in asked]
+    return [_best(client.predict(handle_file(image), question, None, "", None, api_name="/ask")) for image, question in asked]
 
 
 def _best(answer: dict) -> tuple[str, float]:
