@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -88,7 +88,7 @@ class Session:
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._model = load_model(self.run, self._device)
         self._calibration = read_calibration(self.run)
-        self._extractor = _open_extractor(self.run, weights, self._device) if self.sees_images else None
+        self._extractor = open_run_extractor(self.run, weights, self._device) if self.sees_images else None
         self.image: ImageSource | None = None
         self._boxes: NDArray[np.float32] | None = None
         self.caption: str | None = None
@@ -128,6 +128,29 @@ class Session:
         boxes = regions.columns["boxes"][None] if "boxes" in regions.columns else None
         self.image, self._boxes, self._features = image, lie, MemoryFeatures(regions.features[None], boxes)
         self.caption, self.rounds = None, ()
+
+    def regions(self, image: ImageSource | None = None) -> dict[str, NDArray[Any]]:
+        """What the model reads of an image, as arrays: inputs of an exported ``model.onnx``.
+
+        Args:
+            image: As ``see`` takes it; None takes the one that was seen last, or no image where the model reads text alone.
+
+        Returns:
+            ``features`` (1, K, D) float32; ``region_mask`` (1, K) bool; and for a model that reads where regions lie ``boxes``
+            (1, K, 4) float32, x1 y1 x2 y2 as fractions of the image.
+
+        Raises:
+            UserError: The image cannot be read, or there is none.
+        """
+        if image is not None:
+            self.see(image)
+        self._check_image()
+        assert self._features is not None
+        features, _, boxes = self._features.read(np.zeros(1, dtype=np.int64))
+        inputs = {"features": features.astype(np.float32), "region_mask": np.ones(features.shape[:2], dtype=np.bool_)}
+        if self.run.config.model.geometry:
+            inputs["boxes"] = grid_boxes(torch.from_numpy(inputs["features"])).numpy() if boxes is None else boxes
+        return inputs
 
     def set_caption(self, text: str) -> None:
         """Say something about the image; it comes before all rounds, those that were asked included.
@@ -396,8 +419,20 @@ def _check_text(text: str) -> None:
         raise UserError(f"'{shown}' is not UTF-8 text: a byte of it is no character") from None
 
 
-def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extractor | Detector:
-    """The extractor of training, with its weights where they are or where they were moved to."""
+def open_run_extractor(run: Run, weights: str | None, device: torch.device) -> Extractor | Detector:
+    """Open the extractor of a run.
+
+    Args:
+        run: The run, trained on features of a backbone.
+        weights: The backbone's weights, where they lie elsewhere than in training.
+        device: Where to compute.
+
+    Returns:
+        The extractor of training.
+
+    Raises:
+        UserError: The weights are missing, or are others than those of training.
+    """
     # a file of weights does not say how images are scaled and normalised, so all of that is as it was in training
     settled = {name: value for name, value in run.features["transform"].items() if name in PRESET_OPTIONS}
     if run.features["layer"]:
