@@ -1,10 +1,10 @@
-"""Ask the page of ``vqa-rnn serve`` from many clients at once, and see that each gets its answers and that memory does not grow.
+"""Ask the page of ``vqa-rnn serve`` from many clients at once: each must get its answers, and memory must not grow.
 
     python scripts/soak/serve_clients.py RUN [--clients 20] [--requests 500] [--warm-up 100] [--seed 0]
 
-Made-up photographs of different sizes are uploaded, and questions of the run's training are asked about them. Every answer must be
-that of a session of our own, to 1e-4. Prints the server's memory after the warm-up and at the end; leaves with 1 where an answer
-differs, a request fails, or memory grew by more than 5%.
+Made-up photographs of different sizes are uploaded, and questions of the run's training are asked about them. Every answer must
+be that of a session of our own, to 1e-4. Prints the server's memory after the warm-up and at the end; leaves with 1 where an
+answer differs, a request fails, or memory grew by more than 5%.
 """
 
 import vqa_rnn  # before torch is loaded, it settles how threads wait
@@ -65,7 +65,8 @@ def main() -> int:
             code = server.wait()
     growth = after / before - 1
     print(
-        f"{arguments.requests} requests of {arguments.clients} clients, after {arguments.warm_up} to warm up: {len(wrong)} went wrong"
+        f"{arguments.requests} requests of {arguments.clients} clients, after {arguments.warm_up} to warm up: "
+        f"{len(wrong)} went wrong"
     )
     for line in wrong[:10]:
         print(f"  {line}")

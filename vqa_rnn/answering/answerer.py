@@ -89,7 +89,7 @@ class Answerer:
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._model = load_model(run, self._device)
         self._calibration = read_calibration(run)
-        self._extractor = None if features.library == "none" else _open_extractor(run, weights, self._device)
+        self._extractor = None if features.library == "none" else open_run_extractor(run, weights, self._device)
         self.batch_rows = getattr(self._extractor, "batch_rows", 1)
 
     def look(self, images: Sequence[ImageSource]) -> list[Seen]:
@@ -254,8 +254,20 @@ def _memory(seen: Sequence[Seen]) -> MemoryFeatures:
     return MemoryFeatures(padded([each.features for each in seen]), padded(boxes) if boxes else None, num_regions)
 
 
-def _open_extractor(run: Run, weights: str | None, device: torch.device) -> Extractor | Detector:
-    """The extractor of training, with its weights where they are or where they were moved to."""
+def open_run_extractor(run: Run, weights: str | None, device: torch.device) -> Extractor | Detector:
+    """Open the extractor of a run.
+
+    Args:
+        run: The run, trained on features of a backbone.
+        weights: The backbone's weights, where they lie elsewhere than in training.
+        device: Where to compute.
+
+    Returns:
+        The extractor of training.
+
+    Raises:
+        UserError: The weights are missing, or are others than those of training.
+    """
     # a file of weights does not say how images are scaled and normalised, so all of that is as it was in training
     settled = {name: value for name, value in run.features["transform"].items() if name in PRESET_OPTIONS}
     if run.features["layer"]:

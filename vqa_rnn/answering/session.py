@@ -7,6 +7,11 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.answerer import NOTHING, Answerer, Seen
@@ -24,6 +29,7 @@ from vqa_rnn.checkpoint import best_validation, load_run
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource
 from vqa_rnn.huggingface import fetch
+from vqa_rnn.models.model import grid_boxes
 from vqa_rnn.records import Question, Round
 from vqa_rnn.text import same_words
 
@@ -134,6 +140,30 @@ class Session:
         """
         (self._seen,) = self._answerer.look([image])
         self.caption, self.rounds = None, ()
+
+    def regions(self, image: ImageSource | None = None) -> dict[str, NDArray[Any]]:
+        """What the model reads of an image, as arrays: inputs of an exported ``model.onnx``.
+
+        Args:
+            image: As ``see`` takes it; None takes the one that was seen last, or no image where the model reads text alone.
+
+        Returns:
+            ``features`` (1, K, D) float32; ``region_mask`` (1, K) bool; and for a model that reads where regions lie ``boxes``
+            (1, K, 4) float32, x1 y1 x2 y2 as fractions of the image.
+
+        Raises:
+            UserError: The image cannot be read, or there is none.
+        """
+        if image is not None:
+            self.see(image)
+        self._check_image()
+        assert self._seen is not None
+        features = self._seen.features[None].astype(np.float32)
+        inputs = {"features": features, "region_mask": np.ones(features.shape[:2], dtype=np.bool_)}
+        if self.run.config.model.geometry:
+            boxes = self._seen.boxes
+            inputs["boxes"] = grid_boxes(torch.from_numpy(features)).numpy() if boxes is None else boxes[None]
+        return inputs
 
     def set_caption(self, text: str) -> None:
         """Say something about the image; it comes before all rounds, those that were asked included.

@@ -397,14 +397,17 @@ def export(
     push: Annotated[
         str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to this name on the Hugging Face hub.")
     ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also write model.onnx, which answers without torch; its README.md says how.")
+    ] = False,
 ) -> None:
     """Export a trained model to share: weights, config, words, and a model card with the measured figures.
 
-    Example: vqa-rnn export runs/demo demo-model; then vqa-rnn ask demo-model
+    Example: vqa-rnn export runs/demo demo-model --onnx; then vqa-rnn ask demo-model
     """
     from vqa_rnn.commands.export import export
 
-    folder = export(run, output, push)
+    folder = export(run, output, push, onnx=onnx)
     typer.echo(
         f"{folder}: ask it with vqa-rnn ask {folder}; its README.md is the model card"
         + (f"; on the hub as {push}" if push else "")

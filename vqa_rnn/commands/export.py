@@ -1,6 +1,7 @@
 """``vqa-rnn export``: a run as a folder to share, with a model card, in the layout of the Hugging Face hub."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -11,35 +12,43 @@ from typing import Any
 import yaml
 
 from vqa_rnn.checkpoint import Run, best_validation, load_run
+from vqa_rnn.commands.onnx_card import FILE as ONNX
+from vqa_rnn.commands.onnx_file import check_onnx, write_onnx
 from vqa_rnn.config import Config
 from vqa_rnn.config.files import config_yaml
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
+
+log = logging.getLogger("vqa_rnn")
 
 FILES = ("run.json", "tokenizer.json", "answers.json", "model.safetensors")
 CALIBRATION = "calibration.json"
 CARD = "README.md"
 
 
-def export(path: str | Path, output: str | Path, push: str | None = None) -> Path:
+def export(path: str | Path, output: str | Path, push: str | None = None, *, onnx: bool = False) -> Path:
     """Write what answering needs into a new folder, with a model card; ``vqa_rnn.load`` opens it.
 
     Args:
         path: The run folder, trained.
         output: The folder to make.
         push: Also upload it to this name on the Hugging Face hub, ``OWNER/NAME``; a token must be there.
+        onnx: Also write ``model.onnx``, which answers without torch.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: The run is not trained, the folder is there already, cannot be written, or the upload failed.
+        UserError: The run is not trained, the folder is there already, cannot be written, or the upload failed; or the model
+            cannot become ``model.onnx``, or does not answer there as it does in torch: then nothing is written.
     """
     run, output = load_run(path), Path(output)
     if not run.model_path.is_file():
         raise UserError(f"{run.path} has no weights yet: train it first")
     if output.exists():
         raise UserError(f"{output} is there already: delete it, or give another name")
+    if onnx:
+        check_onnx(run)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -47,7 +56,12 @@ def export(path: str | Path, output: str | Path, push: str | None = None) -> Pat
             if name in FILES or (run.path / name).exists():
                 shutil.copyfile(run.path / name, temporary / name)
         write_text(temporary / "config.yaml", config_yaml(_without_own_paths(run.config)))
-        write_text(temporary / CARD, model_card(run))
+        card = model_card(run)
+        if onnx:
+            compared, lines = write_onnx(run, temporary / ONNX)
+            log.info("%s: %s", ONNX, compared)
+            card += "\n".join(lines) + "\n"
+        write_text(temporary / CARD, card)
         os.replace(temporary, output)
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from error

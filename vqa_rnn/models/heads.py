@@ -205,7 +205,8 @@ class ProductScore(nn.Module):
             (N, C) float.
         """
         query_NH = self.project_joint(joint_NJ)
-        if len(vectors_UH) <= FEW_VECTORS * choice_index_NC.shape[1]:  # then every question with every vector costs less
+        is_exporting = torch.compiler.is_exporting()  # for any number of vectors
+        if not is_exporting and len(vectors_UH) <= FEW_VECTORS * choice_index_NC.shape[1]:  # every question with every vector
             return (query_NH @ vectors_UH.T).gather(1, choice_index_NC)
         return (vectors_UH[choice_index_NC] @ query_NH.unsqueeze(2)).squeeze(2)
 

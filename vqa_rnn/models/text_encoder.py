@@ -202,11 +202,11 @@ class TextEncoder(nn.Module):
     def _look_up(self, tokens_NT: Tensor, lengths_N: Tensor) -> tuple[Tensor, Tensor]:
         """(N, T, E) word vectors; and lengths of at least 1."""
         empty = lengths_N == 0
-        if empty.any():
+        if torch.compiler.is_exporting() or empty.any():
             if tokens_NT.shape[1] == 0:
                 tokens_NT = tokens_NT.new_zeros(tokens_NT.shape[0], 1)
-            first = torch.where(beside(empty, tokens_NT), UNKNOWN_ID, tokens_NT[:, 0])
-            tokens_NT = torch.cat([first[:, None], tokens_NT[:, 1:]], dim=1)
+            is_first_T = torch.arange(tokens_NT.shape[1]) == 0
+            tokens_NT = torch.where(beside(empty[:, None] & is_first_T, tokens_NT), UNKNOWN_ID, tokens_NT)
             lengths_N = lengths_N.clamp(min=1)
         if self.training and self.word_dropout:
             dropped = torch.rand(tokens_NT.shape, device=tokens_NT.device) < self.word_dropout

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from vqa_rnn.precision import native_precision
 from vqa_rnn.rnn.cells import CELLS, Cell, Lstm, State
+from vqa_rnn.rnn.padded import run_padded
 
 
 class RecurrentNetwork(nn.Module):
@@ -111,7 +112,7 @@ class RecurrentNetwork(nn.Module):
         return cast(list[list[Cell]], self.layers)
 
     def forward(self, inputs_NTE: Tensor, lengths_N: Tensor | None = None, first: State | None = None) -> tuple[Tensor, State]:
-        """Read sequences. Padding is never computed.
+        """Read sequences. Padding is never computed, but by an exported model.
 
         Args:
             inputs_NTE: (N, T, E) float, padded on the right with anything; N and T at least 1.
@@ -128,6 +129,8 @@ class RecurrentNetwork(nn.Module):
             ValueError: If the first state has another shape, or the lengths do not fit the inputs.
         """
         N, T, _ = inputs_NTE.shape
+        if torch.compiler.is_exporting():
+            return self._read_padded(inputs_NTE, lengths_N, first)
         data_MH, state, order = self._read(inputs_NTE, lengths_N, first)
         if order is None:
             return data_MH.unflatten(0, (T, N)).transpose(0, 1), state
@@ -145,6 +148,8 @@ class RecurrentNetwork(nn.Module):
         Returns:
             The states after each sequence's last element.
         """
+        if torch.compiler.is_exporting():
+            return self._read_padded(inputs_NTE, lengths_N, first)[1]
         return self._read(inputs_NTE, lengths_N, first)[1]
 
     def step(self, inputs_NE: Tensor, before: State) -> tuple[Tensor, State]:
@@ -219,6 +224,26 @@ class RecurrentNetwork(nn.Module):
         by_length = tuple(part[:, order.sequence_N] for part in state)
         data_MH, state = self._run(inputs_NTE.flatten(0, 1).index_select(0, order.element_M), order.sizes, by_length)
         return data_MH, tuple(part[:, order.place_N] for part in state), order
+
+    def _read_padded(self, inputs_NTE: Tensor, lengths_N: Tensor | None, first: State | None) -> tuple[Tensor, State]:
+        """``forward`` of any number of steps, by operators whose order does not depend on the lengths."""
+        N, T, _ = inputs_NTE.shape
+        step_T1 = torch.arange(T)[:, None]
+        lengths_N = torch.full((N,), T) if lengths_N is None else lengths_N
+        exists_TN1 = (step_T1 < lengths_N).unsqueeze(2)
+        reversed_TN1 = torch.where(exists_TN1.squeeze(2), lengths_N - 1 - step_T1, step_T1).unsqueeze(2)
+        data_TNE, state = inputs_NTE.transpose(0, 1), first or self.begin(N)
+        ends: list[State] = []
+        for layer in self._layers():
+            outputs = []
+            for direction, cell in enumerate(layer):
+                begin = tuple(part[len(ends)].clone() for part in state)  # a scan takes no tensors that share memory
+                read_TNE = data_TNE if direction == 0 else data_TNE.gather(0, reversed_TN1.expand_as(data_TNE))
+                output_TNH, end = run_padded(cell, read_TNE, exists_TN1, begin)
+                outputs.append(output_TNH if direction == 0 else output_TNH.gather(0, reversed_TN1.expand_as(output_TNH)))
+                ends.append(end)
+            data_TNE = torch.cat(outputs, dim=2)
+        return data_TNE.transpose(0, 1), tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
 
     def _run(self, data_ME: Tensor, sizes: list[int], first: State) -> tuple[Tensor, State]:
         """Elements in the order of time and, within a step, of ``first``, whose first ``sizes[t]`` go on at step t."""

@@ -67,7 +67,7 @@ class RecurrentAttention(nn.Module):
         regions_NKD, mask_NK = regions_BKD.index_select(0, image_index_N), region_mask_BK[image_index_N]
         first_NA = self.begin(questions.vectors).tanh()
         state = (first_NA, *(torch.zeros_like(first_NA) for _ in range(self.cell.num_states - 1)))
-        maps, chosen_log_p = [], first_NA.new_zeros(len(first_NA))
+        maps, chosen_log_p = [], first_NA.new_zeros(first_NA.shape[0])
         for _ in range(self.num_looks):
             logits_NK = self.score(self.dropout((key_NKA + self.query(state[0]).unsqueeze(1)).tanh())).squeeze(2)
             weights_NK = masked_softmax(logits_NK, mask_NK).to(regions_NKD.dtype)

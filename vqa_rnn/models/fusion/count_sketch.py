@@ -33,7 +33,8 @@ class CompactFusion(nn.Module):
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
         question = self._spectrum(question_NH, self.question_place, self.question_sign)
-        image = pick(self._spectrum(image_MD, self.image_place, self.image_sign), image_index_N)
+        image = self._spectrum(image_MD, self.image_place, self.image_sign)
+        image = torch.view_as_complex(pick(torch.view_as_real(image), image_index_N))  # ONNX picks no complex numbers
         joint_NJ = torch.fft.irfft(question * image, n=self.output_size, dim=1).to(question_NH.dtype)
         return self.dropout(functional.normalize(signed_sqrt(joint_NJ), dim=1))
 

@@ -54,7 +54,7 @@ class Film(nn.Module):
             (N, J) joint vectors.
         """
         grid = self.stem(regions_BKD).index_select(0, image_index_N)
-        exist = region_mask_BK[image_index_N].view(len(image_index_N), 1, *grid.shape[2:])
+        exist = region_mask_BK[image_index_N].view(image_index_N.shape[0], 1, *grid.shape[2:])
         for block, parameters in zip(self.blocks, self.modulate(questions.vectors).chunk(len(self.blocks), dim=1), strict=True):
             change_NA, shift_NA = parameters[:, :, None, None].chunk(2, dim=1)
             grid = block(grid, exist, 1 + change_NA, shift_NA)

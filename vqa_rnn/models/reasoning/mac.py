@@ -79,7 +79,7 @@ class Mac(nn.Module):
         read_direct, read_known = self.read_both.weight.chunk(2, dim=1)
         known_NKA = linear(knowledge_BKA, read_known, self.read_both.bias).index_select(0, image_index_N)
         words_NTA, mask_NK = self.project_words(questions.words), region_mask_BK[image_index_N]
-        control, memory = (first.expand(len(image_index_N), -1) for first in (self.first_control, self.first_memory))
+        control, memory = (first.expand(image_index_N.shape[0], -1) for first in (self.first_control, self.first_memory))
         controls, memories, maps, word_maps = [control], [memory], [], []
         for position in self.position:
             control, weights_NT = self._attend_words(control, position(questions.vectors), words_NTA, questions.mask)

@@ -10,7 +10,8 @@ from vqa_rnn.models.attention.mean import mean_of_regions
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.reasoning.reasoned import Reasoned
 from vqa_rnn.models.text_encoder import EncodedTexts
-from vqa_rnn.rnn import CELLS
+from vqa_rnn.rnn import CELLS, State
+from vqa_rnn.rnn.padded import keep_ended, scan_steps
 
 
 class WordAttention(nn.Module):
@@ -54,14 +55,23 @@ class WordAttention(nn.Module):
         regions_NKD, mask_NK = regions_BKD.index_select(0, image_index_N), region_mask_BK[image_index_N]
         words_NTS = torch.cat([first_BS.index_select(0, image_index_N).unsqueeze(1), questions.words], dim=1)
         exists_NT = torch.cat([torch.ones_like(questions.mask[:, :1]), questions.mask], dim=1)
-        state = tuple(key_NKH.new_zeros(len(key_NKH), self.output_size) for _ in range(self.cell.num_states))
-        maps_NK = torch.zeros_like(mask_NK, dtype=key_NKH.dtype)
-        for word_NS, exists_N in zip(words_NTS.unbind(1), exists_NT.unbind(1), strict=True):
-            logits_NK = self.score((key_NKH + self.query(state[0]).unsqueeze(1)).tanh()).squeeze(2)
+        state = tuple(key_NKH.new_zeros(key_NKH.shape[0], self.output_size) for _ in range(self.cell.num_states))
+
+        def look(before: State, element: tuple[Tensor, ...]) -> tuple[State, Tensor]:
+            word_NS, exists_N1 = element
+            logits_NK = self.score((key_NKH + self.query(before[0]).unsqueeze(1)).tanh()).squeeze(2)
             weights_NK = masked_softmax(logits_NK, mask_NK).to(regions_NKD.dtype)
             glimpse_ND = (weights_NK.unsqueeze(1) @ regions_NKD).squeeze(1)
-            after = self.cell.step(self.cell.project(torch.cat([word_NS, glimpse_ND], dim=1)), state)
-            state = tuple(torch.where(exists_N[:, None], new, old) for new, old in zip(after, state, strict=True))
-            maps_NK = maps_NK + weights_NK * exists_N[:, None]
+            after = self.cell.step(self.cell.project(torch.cat([word_NS, glimpse_ND], dim=1)), before)
+            return keep_ended(after, before, exists_N1), weights_NK * exists_N1
+
+        if torch.compiler.is_exporting():
+            state, maps_TNK = scan_steps(look, state, (words_NTS.transpose(0, 1), exists_NT.t().unsqueeze(2)))
+            maps_NK = maps_TNK.sum(dim=0)
+        else:
+            maps_NK = torch.zeros_like(mask_NK, dtype=key_NKH.dtype)
+            for word_NS, exists_N in zip(words_NTS.unbind(1), exists_NT.unbind(1), strict=True):
+                state, map_NK = look(state, (word_NS, exists_N[:, None]))
+                maps_NK = maps_NK + map_NK
         maps_NK = maps_NK / exists_NT.sum(dim=1, keepdim=True)
         return Reasoned(self.dropout(state[0]), maps_NK.unsqueeze(1))
