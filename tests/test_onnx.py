@@ -121,7 +121,8 @@ def test_a_model_over_a_grid_has_a_fixed_number_of_regions(tmp_path: Path):
     assert names["inputs"]["boxes"].shape == (1, num_regions, 4)
     assert f"there are always {num_regions} regions" in (folder / "README.md").read_text()
     inputs = {each.name: each.shape for each in names["model"].get_inputs()}
-    assert inputs["features"] == ["images", num_regions, run.sizes.feature_size]
+    assert inputs["features"][1:] == [num_regions, run.sizes.feature_size]
+    assert isinstance(inputs["features"][0], str)  # any number of images
     assert inputs["tokens"] == ["questions", "words"]
 
 
