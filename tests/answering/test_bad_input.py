@@ -148,7 +148,7 @@ def test_what_asks_nothing_is_refused_in_the_same_sentence_everywhere(
     assert refusal(session, path, question) == says
     if "\0" not in question:  # which no system lets through
         assert refused_by_the_command(capsys, str(run.path), "--image", str(path), "--question", question) == says
-    if question.strip() and not any("\ud800" <= letter <= "\udfff" for letter in question):
+    if can_be_typed(question):
         assert converse(session, question)[-1] == f"error: {says}"
 
 
@@ -192,12 +192,24 @@ def test_an_odd_question_is_answered_and_nothing_of_it_steers_the_terminal(
     assert [str(each.message) for each in recwarn if "missing from" in str(each.message)] == []
 
 
-def converse(session: Session, *lines: str) -> list[str]:
+def can_be_typed(question: str) -> bool:
+    return bool(question.strip()) and not any("\ud800" <= letter <= "\udfff" for letter in question)
+
+
+def test_the_prompt_of_json_says_the_same(session: Session, tmp_path: Path):
+    asked = {question: says for question, says in BAD_QUESTIONS.values() if can_be_typed(question)}
+    said = converse(session, f"/image {write(tmp_path, PLAIN)}", *asked, COLOUR, as_json=True)
+    *errors, answer = map(json.loads, said)
+    assert errors == [{"error": says} for says in asked.values()]
+    assert answer["question"] == COLOUR
+
+
+def converse(session: Session, *lines: str, as_json: bool = False) -> list[str]:
     """What the prompt says to lines that are typed."""
     output = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-        run_repl(session, Console(file=output, width=100))
+        run_repl(session, Console(file=output, width=100), as_json=as_json)
     assert list(raw_characters(output.getvalue())) == []
     return output.getvalue().splitlines()
 

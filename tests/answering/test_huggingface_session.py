@@ -1,6 +1,7 @@
 """Hugging Face's own models behind a session, with random weights made here: the real ones are downloads."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 import vqa_rnn
+from tests.bad_input import BAD_QUESTIONS, REFUSED, write
 from tests.conftest import draw, train_on_drawn
 from vqa_rnn.answering.huggingface import HuggingFaceSession
 from vqa_rnn.cli import main
@@ -174,8 +176,20 @@ def test_it_keeps_no_dialog_and_needs_an_image(session: HuggingFaceSession) -> N
             refused()
 
 
+def test_what_is_no_picture_and_no_question_is_refused_as_everywhere(session: HuggingFaceSession, tmp_path: Path) -> None:
+    picture = draw(tmp_path / "red.png", "red")
+    for question, says in BAD_QUESTIONS.values():
+        with pytest.raises(UserError, match=re.escape(says)):
+            session.ask(picture, question)
+        with pytest.raises(UserError, match=re.escape(says)):
+            session.ask_many([(picture, "what colour?"), (picture, question)])
+    for name in ("bomb.png", "truncated.jpg", "photo.heic", "empty.png"):
+        with pytest.raises(UserError, match=re.escape(REFUSED[name].says)):
+            session.ask(write(tmp_path / "bad", name), "what colour?")
+
+
 def test_a_long_question_is_cut(session: HuggingFaceSession, tmp_path: Path) -> None:
-    assert session.ask(draw(tmp_path / "red.png", "red"), "what colour " * 5000).answers
+    assert session.ask(draw(tmp_path / "red.png", "red"), "a " * 1000).answers
 
 
 @pytest.mark.parametrize(

@@ -185,19 +185,7 @@ def check_record(question: Question) -> None:
     check_characters(question.question, "the question")
     if is_empty(question.question):
         raise UserError(EMPTY)
-    check_choice_characters(question.choices)
-
-
-def check_choice_characters(choices: Sequence[str]) -> None:
-    """See that choices are texts.
-
-    Args:
-        choices: The candidates.
-
-    Raises:
-        UserError: One is none: its number, from 1.
-    """
-    for number, choice in enumerate(choices, start=1):
+    for number, choice in enumerate(question.choices, start=1):
         check_characters(choice, f"choice number {number}")
 
 
