@@ -1,9 +1,9 @@
-"""Ask the page of ``vqa-rnn serve`` from many clients at once: each must get its answers, and memory must not grow.
+"""Ask the page of ``vqa-rnn serve`` from many clients at once: does each get its answers, and does memory stay as it is?
 
     python scripts/soak/serve_clients.py RUN [--clients 20] [--requests 500] [--warm-up 100] [--seed 0]
 
-Made-up photographs of different sizes are uploaded, and questions of the run's training are asked about them. Every answer must
-be that of a session of our own, to 1e-4. Prints the server's memory after the warm-up and at the end; leaves with 1 where an
+Made-up photographs of different sizes are uploaded and asked about, with questions of the run's training. Every answer must be
+that of a session of our own, to 1e-4. Prints the server's memory after the warm-up and at the end. Leaves with 1 where an
 answer differs, a request fails, or memory grew by more than 5%.
 """
 
@@ -55,7 +55,7 @@ def main() -> int:
         try:
             url = f"http://127.0.0.1:{port}/"
             wait_for(url, server)
-            clients = [Client(url, verbose=False) for _ in range(arguments.clients)]
+            clients = [Client(url, verbose=False, httpx_kwargs={"timeout": 120}) for _ in range(arguments.clients)]
             wrong = ask_all(clients, requests, arguments.warm_up)
             before = memory(server)
             wrong += ask_all(clients, requests, arguments.requests)
@@ -65,8 +65,7 @@ def main() -> int:
             code = server.wait()
     growth = after / before - 1
     print(
-        f"{arguments.requests} requests of {arguments.clients} clients, after {arguments.warm_up} to warm up: "
-        f"{len(wrong)} went wrong"
+        f"{arguments.requests} requests of {arguments.clients} clients after {arguments.warm_up} to warm up: {len(wrong)} wrong"
     )
     for line in wrong[:10]:
         print(f"  {line}")

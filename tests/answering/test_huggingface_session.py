@@ -83,6 +83,16 @@ def session(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Hugging
     return session
 
 
+def test_another_session_has_the_same_model_and_an_image_of_its_own(session: HuggingFaceSession, tmp_path: Path) -> None:
+    red, blue = draw(tmp_path / "red.png", "red"), draw(tmp_path / "blue.png", "blue", "square")
+    expected = session.ask(red, "what colour is the shape?")
+    other = session.another()
+    assert other.image is None
+    assert other._model is session._model
+    assert other.ask(blue, "what colour is the shape?").answers != expected.answers
+    assert session.ask("what colour is the shape?").answers == expected.answers
+
+
 def test_it_is_asked_as_any_session(session: HuggingFaceSession, tmp_path: Path) -> None:
     path = draw(tmp_path / "red.png", "red")
     answer = session.ask(path, "what colour is the shape?")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.answering.bad_files import BAD_FILES, write_bad_file
 from tests.answering.conftest import ABOUT_THE_CAPTION, ABOUT_THE_LAST_ROUND
+from tests.conftest import train_on_drawn
 from vqa_rnn.answering.occlusion import occlude
 from vqa_rnn.answering.session import Session
 from vqa_rnn.checkpoint import Run
@@ -126,6 +127,29 @@ def test_questions_that_cannot_be_asked(session: Session, drawn: Run):
     with pytest.raises(UserError, match="keeps no caption"):
         visitor.ask(COLOUR, caption="a circle")
     assert visitor.answers == []
+
+
+def test_a_model_that_chooses_needs_choices(session: Session, drawn: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Session, "needs_choices", True)
+    visitor = Visitor(session)
+    visitor.see(image(drawn, 0))
+    with pytest.raises(UserError, match="this model chooses among answers: give at least two choices"):
+        visitor.ask(COLOUR)
+    assert len(visitor.ask(COLOUR, choices=["red", "blue"]).answers) == 2
+
+
+def test_a_model_of_text_alone_is_asked_without_an_image(tmp_path: Path):
+    text_alone = ("features.library=none", "model.attention.name=none")
+    run = train_on_drawn(tmp_path, *text_alone, f"features.store={tmp_path}/blanks.h5", "training.max_epochs=1")
+    session = Session(run.path)
+    assert find_examples(session) == []
+    visitor = Visitor(session)
+    assert "Ask a question." in show_answer(visitor)
+    assert visitor.ask(COLOUR).image is None
+    assert not visitor.can_occlude
+    assert "<figure>" not in show_answer(visitor)
+    with pytest.raises(UserError, match="reads text alone"):
+        visitor.see(image(run, 0))
 
 
 def test_what_is_shown_of_an_answer(session: Session, drawn: Run):

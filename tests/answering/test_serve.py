@@ -25,6 +25,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.page.server import serve_page
 
 COLOUR = "What colour is it?"
+PATIENT = {"timeout": 120}  # where the machine is busy
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Gradio's own calls of pandas
 
@@ -37,7 +38,7 @@ def url(drawn: Run) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(url: str) -> Client:
-    return Client(url, verbose=False)
+    return Client(url, verbose=False, httpx_kwargs=PATIENT)
 
 
 def image(run: Run, number: int) -> Path:
@@ -203,7 +204,7 @@ def test_the_command_serves_until_it_is_told_to_stop_and_leaves_no_upload(
                         break
                 except httpx.TransportError:
                     time.sleep(0.1)
-            visitor = Client(f"http://127.0.0.1:{port}/", verbose=False)
+            visitor = Client(f"http://127.0.0.1:{port}/", verbose=False, httpx_kwargs=PATIENT)
             seen["answer"] = ask(visitor, image(drawn, 0), COLOUR)["answers"][0]["answer"]
             seen["uploads"] = [path.name for path in tmp_path.rglob("*.png")]
             seen["modes"] = {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}

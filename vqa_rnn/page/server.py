@@ -16,9 +16,9 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.page.examples import Example
 from vqa_rnn.page.layout import build_page
 
-UPLOADS = "GRADIO_TEMP_DIR"
 PORTS = range(7860, 7960)
 LARGEST_UPLOAD = 20 * 2**20  # bytes
+MOST_COUNTED = 100  # events whose times Gradio keeps, to tell those who wait how long
 MOST_VISITORS = 200  # whose image and dialog are kept; those who were away longest begin anew
 
 
@@ -43,7 +43,10 @@ def serve_page(
     """
     port = _free_port(host, port)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio calls its own page once
-    with TemporaryDirectory(prefix="vqa-rnn-page-") as uploads, _uploads_in(uploads):
+    with (
+        TemporaryDirectory(prefix="vqa-rnn-page-") as uploads,  # which no other user can read
+        _environment(GRADIO_TEMP_DIR=uploads, GRADIO_ANALYTICS_MAX_EVENTS=str(MOST_COUNTED)),
+    ):
         page = build_page(session, title, examples)
         _, url, _ = page.launch(
             server_name=f"[{host}]" if ":" in host else host,
@@ -70,17 +73,18 @@ def serve_page(
 
 
 @contextmanager
-def _uploads_in(folder: str) -> Iterator[None]:
-    """Let Gradio keep uploads in a folder that no other user can read; it asks the environment for it again and again."""
-    before = os.environ.get(UPLOADS)
-    os.environ[UPLOADS] = folder
+def _environment(**values: str) -> Iterator[None]:
+    """Set environment variables meanwhile: Gradio looks some of its options up there, again and again."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ |= values
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[UPLOADS]
-        else:
-            os.environ[UPLOADS] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _free_port(host: str, port: int | None) -> int:
