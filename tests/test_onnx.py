@@ -123,7 +123,7 @@ def test_a_model_over_a_grid_has_a_fixed_number_of_regions(tmp_path: Path):
     inputs = {each.name: each.shape for each in names["model"].get_inputs()}
     assert inputs["features"][1:] == [num_regions, run.sizes.feature_size]
     assert isinstance(inputs["features"][0], str)  # any number of images
-    assert inputs["tokens"] == ["questions", "words"]
+    assert all(isinstance(axis, str) for axis in inputs["tokens"])  # any number of questions and words
 
 
 @needs_onnx
