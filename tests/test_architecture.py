@@ -35,7 +35,7 @@ from vqa_rnn.rnn import CELLS
 ROOT = Path(__file__).parents[1]
 OURS = ("vqa_rnn", "preprocessing")
 
-LEAVES = {"errors", "files", "memory", "progress", "precision", "threads"}
+LEAVES = {"errors", "files", "memory", "progress", "precision", "threads", "dropout"}
 PLAIN = LEAVES | {"config", "records"}
 STAGES = PLAIN | {"batch", "text", "answers", "features", "rnn"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "precision": set(),
     "threads": set(),
+    "dropout": set(),
     "config": LEAVES | {"records"},
     "records": LEAVES,
     "word_vectors": {"errors"},

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vqa_rnn.batch import Batch, beside
 from vqa_rnn.config import HierarchicalHistory, LateFusionHistory, MemoryHistory
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.history import after_facts, dialog_tokens, read_facts, weigh
 from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.rnn import RecurrentNetwork
@@ -28,7 +29,7 @@ class PublishedLateFusion(nn.Module):
     def __init__(self, config: LateFusionHistory, image_size: int, facts: TextEncoder) -> None:
         super().__init__()
         self.facts = facts
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output_size = facts.output_size
         self.join = nn.Linear(2 * self.output_size + image_size, self.output_size)
 
@@ -66,7 +67,7 @@ class PublishedHierarchical(nn.Module):
         self.embed_image = nn.Linear(image_size, config.image_embedding_size)
         self.output_size = facts.output_size
         self.network = RecurrentNetwork(facts.cell, 2 * self.output_size, self.output_size, **facts.start)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, questions: TextEncoder, images_BD: Tensor, batch: Batch) -> Tensor:
         """Join them.
@@ -125,7 +126,7 @@ class PublishedMemory(nn.Module):
         self.query = nn.Linear(size + image_size, size)
         self.project_context = nn.Linear(size, size)
         self.join = nn.Linear(size, size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output_size = size
 
     def forward(self, questions: TextEncoder, images_BD: Tensor, batch: Batch) -> Tensor:

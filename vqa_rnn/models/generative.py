@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from vqa_rnn.batch import Batch, beside
 from vqa_rnn.config import GenerativeHead as GenerativeConfig
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.decoding import Method, State, Step, Written, greedy, join
 from vqa_rnn.models.text_encoder import PADDING_ID, UNKNOWN_ID, TextEncoder
 from vqa_rnn.rnn import RecurrentNetwork
@@ -57,7 +58,7 @@ class GenerativeHead(nn.Module):
         if not self.every_step:
             self.project_joint = nn.Linear(joint_size, self.network.num_states * config.num_layers * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, self.end_id + 1)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.max_tokens = config.max_tokens
 
     def forward(self, joint_NJ: Tensor, regions_BKD: Tensor, batch: Batch) -> Tensor:

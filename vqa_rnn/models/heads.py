@@ -12,6 +12,7 @@ from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
 from vqa_rnn.config import ClassifierHead as ClassifierConfig
 from vqa_rnn.config import MlpChoiceHead as MlpChoiceConfig
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.text_encoder import TextEncoder
 
@@ -34,7 +35,7 @@ class ClassifierHead(nn.Module):
         if hidden is None:
             self.layers = nn.Sequential(nn.Linear(joint_size, num_answers))
         else:
-            layer = (nn.Linear(joint_size, hidden), nn.ReLU(), nn.Dropout(config.dropout))
+            layer = (nn.Linear(joint_size, hidden), nn.ReLU(), Dropout(config.dropout))
             self.layers = nn.Sequential(*layer, nn.Linear(hidden, num_answers))
         self.loss = config.loss
         self.keeps_unknown_answers = config.unknown_answers == "zero_target"
@@ -222,7 +223,7 @@ class MlpScore(nn.Module):
     def __init__(self, config: MlpChoiceConfig, joint_size: int, choice_size: int) -> None:
         super().__init__()
         self.project_joint = nn.Linear(joint_size, choice_size, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(choice_size, 1)
 
     def forward(self, joint_NJ: Tensor, vectors_UH: Tensor, choice_index_NC: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from vqa_rnn.config import HierarchicalHistory as HierarchicalConfig
 from vqa_rnn.config import LateFusionHistory as LateFusionConfig
 from vqa_rnn.config import MemoryHistory as MemoryConfig
 from vqa_rnn.config import NoHistory as NoHistoryConfig
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.rnn import RecurrentNetwork
 
@@ -197,7 +198,7 @@ class _Join(nn.Module):
         self.gate = nn.Linear(size, size)
         self.project = nn.Linear(size, size, bias=False)
         nn.init.eye_(self.project.weight)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, question_NH: Tensor, context_NH: Tensor) -> Tensor:
         return self.dropout(question_NH + self.gate(question_NH).sigmoid() * self.project(context_NH))

@@ -14,6 +14,7 @@ from torch.nn import functional
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
 from vqa_rnn.config import MlpChoiceHead, ModelConfig, NoHistory, Section, TextEncoderOptions
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention import ATTENTIONS, Attended, Policy
 from vqa_rnn.models.attention.mean import mean_of_regions
 from vqa_rnn.models.decoding import Method, Written, greedy
@@ -99,7 +100,7 @@ class VqaModel(nn.Module):
         self.has_geometry = config.geometry
         # of few numbers among many little would be learned: together they are as heavy as the features
         self.geometry_weight = ((1 if config.feature_scaling == "unit" else sizes.feature_size) / GEOMETRY_SIZE) ** 0.5
-        self.feature_dropout = nn.Dropout(config.feature_dropout)
+        self.feature_dropout = Dropout(config.feature_dropout)
         region_size = sizes.feature_size + (GEOMETRY_SIZE if config.geometry else 0)
         published = config.has_published_history
         beside_size = getattr(config.history, "image_embedding_size", 0) if published else 0

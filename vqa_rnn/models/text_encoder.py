@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vqa_rnn.batch import beside
 from vqa_rnn.config import RecurrentTextEncoder, TextEncoderOptions, TransformerTextEncoder
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.transformer import Transformer
 from vqa_rnn.rnn import RecurrentNetwork, State, all_states
@@ -109,7 +110,7 @@ class TextEncoder(nn.Module):
         self.word_size = self.output_size
         self.cell = config.cell
         self.start = config.start()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.pooling = config.pooling
         self.score: nn.Module | None = None
         if config.pooling == "attention":

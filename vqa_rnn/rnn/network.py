@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.precision import native_precision
 from vqa_rnn.rnn.cells import CELLS, Cell, Lstm, State
 from vqa_rnn.rnn.padded import run_padded
@@ -88,7 +89,7 @@ class RecurrentNetwork(nn.Module):
         self.layers = nn.ModuleList(
             nn.ModuleList(CELLS[cell](size, hidden_size) for _ in range(self.num_directions)) for size in sizes
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.first_state: nn.Parameter | None = None
         if first_state == "learned":
             # one long vector, so that weight decay, which is for matrices, leaves it alone

@@ -6,6 +6,7 @@ Shape letters: B images, N questions, K regions, T words, D region size, S word 
 import torch
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention.attended import Attended
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -41,7 +42,7 @@ class BilinearAttention(nn.Module):
         self.project_words = nn.ModuleList(nn.Linear(word_size, hidden_size) for _ in glimpses)
         self.project_regions = nn.ModuleList(nn.Linear(region_size, hidden_size) for _ in glimpses)
         self.project_joint = nn.ModuleList(nn.Linear(hidden_size, word_size) for _ in glimpses)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = self.question_size = word_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:

@@ -5,6 +5,7 @@ Shape letters: B images, N questions, K regions, T words, D region size, S word 
 
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention.attended import Attended
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -28,7 +29,7 @@ class CoAttention(nn.Module):
         self.project_words = nn.Linear(word_size, hidden_size)
         self.score_regions = nn.Linear(hidden_size, 1, bias=False)
         self.score_words = nn.Linear(hidden_size, 1, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size, self.question_size = region_size, word_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:

@@ -5,6 +5,7 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention.attended import Attended
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -26,7 +27,7 @@ class GlimpseAttention(nn.Module):
         self.project_image = nn.Linear(region_size, hidden_size)
         self.project_question = nn.Linear(question_size, hidden_size)
         self.score = nn.Linear(hidden_size, num_glimpses, bias=False)  # a softmax does not see a bias
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size, self.question_size = num_glimpses * region_size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:

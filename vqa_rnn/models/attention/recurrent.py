@@ -6,6 +6,7 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 import torch
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention.attended import Attended, Policy
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -48,7 +49,7 @@ class RecurrentAttention(nn.Module):
         self.query = nn.Linear(hidden_size, hidden_size, bias=False)
         self.score = nn.Linear(hidden_size, 1, bias=False)
         self.baseline = nn.Linear(hidden_size, 1) if hard else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size, self.question_size = hidden_size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:

@@ -6,6 +6,7 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 import torch
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention.attended import Attended
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -42,7 +43,7 @@ class StackedAttention(nn.Module):
         self.key = nn.ModuleList(nn.Linear(size, score_size, bias=False) for _ in looks)
         self.query = nn.ModuleList(nn.Linear(size, score_size) for _ in looks)
         self.score = nn.ModuleList(nn.Linear(score_size, 1) for _ in looks)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size, self.question_size = size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:

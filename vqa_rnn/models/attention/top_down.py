@@ -6,6 +6,7 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm as normalise_weights
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention.attended import Attended
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -31,7 +32,7 @@ class TopDownAttention(nn.Module):
         if weight_norm:
             for layer in (self.project_image, self.project_question, self.score):
                 normalise_weights(layer)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size, self.question_size = region_size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:

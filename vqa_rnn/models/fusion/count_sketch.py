@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.layers import pick, signed_sqrt
 
 
@@ -23,7 +24,7 @@ class CompactFusion(nn.Module):
         for name, size in (("question", question_size), ("image", image_size)):
             self.register_buffer(f"{name}_place", torch.randint(hidden_size, (size,)))
             self.register_buffer(f"{name}_sign", torch.randint(2, (size,)).float() * 2 - 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size
 
     question_place: Tensor

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.layers import pick, signed_sqrt
 
 
@@ -33,7 +34,7 @@ class LowRankFusion(nn.Module):
         self.project_image = nn.Linear(image_size, rank)
         self.project_joint = nn.Linear(rank, hidden_size)
         self.activation = torch.tanh if activation == "tanh" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
@@ -55,7 +56,7 @@ class TuckerFusion(nn.Module):
         self.project_question = nn.Linear(question_size, factor_size)
         self.project_image = nn.Linear(image_size, factor_size)
         self.core = nn.Bilinear(factor_size, factor_size, hidden_size, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
@@ -91,7 +92,7 @@ class MutanFusion(nn.Module):
         self.merge_question = nn.Linear(factor_size, hidden_size * rank)
         self.merge_image = nn.Linear(factor_size, hidden_size * rank)
         self.activation = torch.tanh if activation == "tanh" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
@@ -115,7 +116,7 @@ class FactorisedFusion(nn.Module):
         self.factors = factors
         self.project_question = nn.ModuleList(nn.Linear(question_size, hidden_size * factors) for _ in range(order))
         self.project_image = nn.ModuleList(nn.Linear(image_size, hidden_size * factors) for _ in range(order))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size * order
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
@@ -158,7 +159,7 @@ class BlockFusion(nn.Module):
         self.merge_question = nn.Parameter(torch.empty(pieces, size, rank * size).uniform_(-bound, bound))
         self.merge_image = nn.Parameter(torch.empty(pieces, size, rank * size).uniform_(-bound, bound))
         self.project_joint = nn.Linear(factor_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ Shape letters: N questions, M image vectors, H question vector size, D image vec
 import torch
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.layers import GatedTanh, pick
 
 
@@ -20,7 +21,7 @@ class SumFusion(nn.Module):
             )
         self.project_question = nn.Identity() if hidden_size is None else nn.Linear(question_size, hidden_size)
         self.project_image = nn.Identity() if hidden_size is None else nn.Linear(image_size, hidden_size, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size or question_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
@@ -32,7 +33,7 @@ class ImageFusion(nn.Module):
 
     def __init__(self, question_size: int, image_size: int, *, dropout: float = 0.0) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = image_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
@@ -48,7 +49,7 @@ class ConcatFusion(nn.Module):
     def __init__(self, question_size: int, image_size: int, *, hidden_size: int | None, dropout: float = 0.0) -> None:
         super().__init__()
         self.has_layer = hidden_size is not None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if hidden_size is None:
             self.output_size = question_size + image_size
             return
@@ -81,7 +82,7 @@ class ProductFusion(nn.Module):
             nn.init.normal_(self.project_image.weight, std=image_size**-0.5)
         self.question_activation = torch.relu if activation == "relu" else torch.tanh
         self.image_activation = torch.tanh if activation == "tanh" else torch.relu
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
@@ -101,7 +102,7 @@ class GatedFusion(nn.Module):
         super().__init__()
         self.question_layer = GatedTanh(question_size, hidden_size, weight_norm=weight_norm)
         self.image_layer = GatedTanh(image_size, hidden_size, weight_norm=weight_norm)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size
 
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:

@@ -5,6 +5,7 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.reasoning.reasoned import Reasoned
 from vqa_rnn.models.reasoning.stem import Stem
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -38,7 +39,7 @@ class Film(nn.Module):
         self.modulate = nn.Linear(question_size, num_blocks * 2 * hidden_size)
         self.blocks = nn.ModuleList(_Block(hidden_size, kernel_size) for _ in range(num_blocks))
         self.joint = nn.Conv2d(hidden_size, joint_size, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = joint_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Reasoned:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.layers import Elu, masked_softmax
 from vqa_rnn.models.reasoning.reasoned import Reasoned
 from vqa_rnn.models.reasoning.stem import Stem
@@ -57,7 +58,7 @@ class Mac(nn.Module):
         self.gate = nn.Linear(size, 1) if gate else None
         if self.gate is not None:
             nn.init.ones_(self.gate.bias)  # begins with a memory that stays
-        self.elu, self.dropout = Elu(), nn.Dropout(dropout)
+        self.elu, self.dropout = Elu(), Dropout(dropout)
         self.output_size = size + question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Reasoned:

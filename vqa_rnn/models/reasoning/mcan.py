@@ -6,6 +6,7 @@ Shape letters: B images, N questions, K regions, T words, D region size, S word 
 import torch
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.reasoning.reasoned import Reasoned
 from vqa_rnn.models.text_encoder import EncodedTexts
@@ -44,8 +45,8 @@ class Mcan(nn.Module):
         self.project_regions = nn.Linear(region_size, size)
         self.word_layers = nn.ModuleList(nn.TransformerEncoderLayer(size, num_heads, **options) for _ in layers)  # type: ignore[arg-type]
         self.region_layers = nn.ModuleList(nn.TransformerDecoderLayer(size, num_heads, **options) for _ in layers)  # type: ignore[arg-type]
-        self.score_words = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(size, 1))
-        self.score_regions = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(size, 1))
+        self.score_words = nn.Sequential(nn.Linear(size, size), nn.ReLU(), Dropout(dropout), nn.Linear(size, 1))
+        self.score_regions = nn.Sequential(nn.Linear(size, size), nn.ReLU(), Dropout(dropout), nn.Linear(size, 1))
         self.join_words = nn.Linear(size, joint_size)
         self.join_regions = nn.Linear(size, joint_size)
         self.norm = nn.LayerNorm(joint_size)

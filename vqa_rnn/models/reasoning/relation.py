@@ -5,6 +5,7 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.reasoning.reasoned import Reasoned
 from vqa_rnn.models.text_encoder import EncodedTexts
 
@@ -29,7 +30,7 @@ class RelationNetwork(nn.Module):
         self.question = nn.Linear(question_size, hidden_size, bias=False)
         layers = [layer for _ in range(num_layers - 1) for layer in (nn.Linear(hidden_size, hidden_size), nn.ReLU())]
         self.pair = nn.Sequential(nn.ReLU(), *layers)
-        self.joint = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Dropout(dropout))
+        self.joint = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), Dropout(dropout))
         self.output_size = hidden_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Reasoned:

@@ -6,6 +6,7 @@ Shape letters: B images, N questions, T words, K regions, D region size, S word 
 import torch
 from torch import Tensor, nn
 
+from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention.mean import mean_of_regions
 from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.reasoning.reasoned import Reasoned
@@ -35,7 +36,7 @@ class WordAttention(nn.Module):
         self.key = nn.Linear(region_size, hidden_size)
         self.query = nn.Linear(hidden_size, hidden_size, bias=False)
         self.score = nn.Linear(hidden_size, 1, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = hidden_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Reasoned:
