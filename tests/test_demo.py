@@ -40,7 +40,7 @@ def test_demo(short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     image = easy_vqa.get_test_image_paths()[0]
     assert main(["ask", "runs/demo", "--image", image, "--question", "what color is the shape?", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert set(answer) == {"question", "answers", "is_sure", "unknown_words", "seconds"}
+    assert set(answer) == {"question", "answers", "is_sure", "unknown_words", "unread", "seconds"}
     assert answer["answers"][0]["answer"] == "red"
 
     shutil.copy(image, "some.png")

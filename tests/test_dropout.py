@@ -26,7 +26,8 @@ def test_neighbours_are_independent():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_every_shape_and_dtype(shape: tuple[int, ...], dtype: torch.dtype):
     outputs = Dropout(0.5)(torch.ones(shape, dtype=dtype))
-    assert outputs.shape == shape and outputs.dtype == dtype
+    assert outputs.shape == shape
+    assert outputs.dtype == dtype
     assert set(outputs.flatten().tolist()) <= {0.0, 2.0}
 
 

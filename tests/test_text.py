@@ -105,6 +105,13 @@ def test_long_texts_are_cut():
     assert tokenizer.encode(["a b c d e", "e"]) == [[2, 3, 4], [6]]
 
 
+@pytest.mark.parametrize(
+    ("text", "unread"), [("a b c", ""), ("A b, c?", ""), ("a b c  d e? ", "d e?"), ("", ""), ("é ü x zzz", "zzz")]
+)
+def test_what_is_cut_off_a_text(text: str, unread: str):
+    assert build("a b c d e", max_tokens=3).unread(text) == unread
+
+
 def test_of_a_long_round_the_question_is_cut_and_the_answer_stays():
     tokenizer = build("a b c d e", max_tokens=3)
     rounds = [("a b c d", "e"), ("a b", "c d e"), ("a", "b c d e"), ("a", "b"), ("", "e"), ("?", "!")]

@@ -83,6 +83,8 @@ def test_texts_become_the_transformers_own_tokens(encoder: Path, tmp_path: Path)
             ([2, 4, 10, 11, 3, 13, 14, 3], 0),
         ]
         assert len(one.encode_rounds([("what", "red " * 9)])[0][0]) == 8  # the answer alone is too long
+        assert one.unread("What colour is it?") == ""
+        assert one.unread("what colour is it what colour ") == "colour"
         assert one.unknown_words("Which colour is the shape?") == ["the"]
 
 

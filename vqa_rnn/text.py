@@ -157,6 +157,22 @@ class WordTokenizer:
         offsets = self._tokenizer.encode(text, add_special_tokens=self.has_marks).offsets
         return [text[start:end] for start, end in offsets[: self.max_tokens]] or [text]
 
+    def unread(self, text: str) -> str:
+        """The end of a text that ``encode`` cuts off.
+
+        Args:
+            text: Any text.
+
+        Returns:
+            What comes after the last token that is kept; empty for most texts.
+        """
+        self._tokenizer.enable_truncation(self.max_tokens)
+        try:
+            encoding = self._tokenizer.encode(text, add_special_tokens=self.has_marks)
+        finally:
+            self._tokenizer.no_truncation()
+        return text[max(end for _, end in encoding.offsets) :].strip() if encoding.overflowing else ""
+
     def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[tuple[list[int], int]]:
         """Turn questions with their answers into token ids; where both are too long, the question is cut.
 

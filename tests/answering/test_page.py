@@ -160,9 +160,9 @@ def test_what_is_shown_of_an_answer(session: Session, drawn: Run):
     visitor.ask("What <b>colur</b> is it, zxqv?", choices=["red", "blue", "mauve"])
     shown = show_answer(visitor, "something was wrong")
     assert "What &lt;b&gt;colur&lt;/b&gt; is it, zxqv?" in shown
-    assert "<q>colur</q> (did you mean <q>colour</q>?)" in shown
+    assert "&#39;colur&#39; (did you mean &#39;colour&#39;?)" in shown
     assert "<q>zxqv</q>" in shown
-    assert "Answers this model cannot give: <q>mauve</q>" in shown
+    assert "Answers this model cannot give: &#39;mauve&#39;" in shown
     assert "not sure" not in shown
     assert 'role="alert">something was wrong<' in shown
     words = np.array([[0.1, 0.4]], dtype=np.float32)

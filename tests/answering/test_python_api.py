@@ -190,6 +190,16 @@ def test_unknown_words_have_their_nearest(run: Run):
     assert answer.nearest_words == ("colour", None)
 
 
+def test_the_end_of_a_long_question_is_not_read(run: Run):
+    session = vqa_rnn.load(run.path)
+    assert session.ask(picture(run), "What colour is it?").unread == ""
+    answer = session.ask(f"What colour is it{' now' * run.tokenizer.max_tokens} or then?")
+    assert answer.unread == "now now now now or then?"
+    assert answer.notes[-1] == "the question is too long for this model, which did not read its end: now now now now or then?"
+    assert answer.notes[-1] in answer._repr_html_()
+    assert answer.to_dict()["unread"] == answer.unread
+
+
 def test_a_history_in_place_of_the_rounds(talker: Run):
     session = vqa_rnn.load(talker.path)
     path = Path(talker.config.dataset.path).parent / "images" / "0.png"

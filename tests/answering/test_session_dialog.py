@@ -206,7 +206,7 @@ def test_the_command_asks_a_dialog(talker: Run, capsys: pytest.CaptureFixture[st
     command = ["ask", str(talker.path), "--image", str(picture(talker, 3)), "--caption", "this is dora"]
     assert main([*command, "--question", COLOUR, "--choices", str(file), "--top", "2", "--json"]) == 0
     one = json.loads(capsys.readouterr().out)
-    assert set(one) == {"question", "answers", "is_sure", "unknown_words", "seconds"}
+    assert set(one) == {"question", "answers", "is_sure", "unknown_words", "unread", "seconds"}
     assert (len(one["answers"]), one["answers"][0]["answer"]) == (2, "green")
     several = [*command, "--question", COLOUR, "--question", ABOUT_THE_LAST_ROUND, "--choices", str(file)]
     assert main([*several, "--json"]) == 0

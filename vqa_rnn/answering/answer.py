@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vqa_rnn.answering.looks import data_url, show_weights, thumbnail
+from vqa_rnn.answering.texts import listed
 from vqa_rnn.features.images import ImageSource, read_image
 from vqa_rnn.records import Question
 
 LONGEST_SIDE = 2048  # pixels of a picture
+LONGEST_SHOWN = 60  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Answer:
         nearest_words: For each of them a word of training that is written nearly the same, or None.
         outside_vocabulary: Choices that a classifier cannot give, since no training question had them as its answer.
         seconds: From the question to the answer.
+        unread: The end of the question, where it is longer than the model reads (``text.max_tokens``); else empty.
         is_sure: Whether the best answer is as probable as it must be (``vqa-rnn calibrate``); a run that was not calibrated is
             always sure.
         image: The image, or None where the model reads text alone.
@@ -44,6 +47,7 @@ class Answer:
     nearest_words: tuple[str | None, ...]
     outside_vocabulary: tuple[str, ...]
     seconds: float
+    unread: str = ""
     is_sure: bool = True
     image: ImageSource | None = field(default=None, repr=False, compare=False)
     maps: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
@@ -62,6 +66,21 @@ class Answer:
     def probability(self) -> float:
         """Of the best answer."""
         return self.answers[0][1]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the model could not read or cannot answer, a sentence each; mostly empty."""
+        notes = []
+        if self.unknown_words:
+            known = zip(self.unknown_words, self.nearest_words, strict=True)
+            words = [f"'{word}' (did you mean '{near}'?)" if near else f"'{word}'" for word, near in known]
+            notes.append(f"words that training never met: {listed(words)}")
+        if self.unread:
+            notes.append(f"the question is too long for this model, which did not read its end: {_shortened(self.unread)}")
+        if self.outside_vocabulary:
+            texts = [f"'{text}'" for text in self.outside_vocabulary]
+            notes.append(f"answers this model cannot give: {listed(texts)}")
+        return notes
 
     def __str__(self) -> str:
         return self.best
@@ -116,13 +135,14 @@ class Answer:
 
         Returns:
             ``question``, ``answers`` with an ``answer`` and a ``probability`` each, ``is_sure``, ``unknown_words`` with the
-            nearest known word of each or None, ``seconds``.
+            nearest known word of each or None, ``unread``, ``seconds``.
         """
         return {
             "question": self.question,
             "answers": [{"answer": text, "probability": probability} for text, probability in self.answers],
             "is_sure": self.is_sure,
             "unknown_words": dict(zip(self.unknown_words, self.nearest_words, strict=True)),
+            "unread": self.unread,
             "seconds": self.seconds,
         }
 
@@ -135,7 +155,12 @@ class Answer:
         unsure = "" if self.is_sure else "<p>not sure; the best guesses:</p>"
         shown = "".join(f"<img src='{data_url(thumbnail(picture))}' style='margin-right:6px'>" for picture in self.pictures())
         read = "".join(f"<p>{_words_html(words)}</p>" for words in self.word_shares)
-        return f"<div><p><b>{escape(self.question)}</b></p>{shown}{read}{unsure}<table>{bars}</table></div>"
+        notes = "".join(f"<p>({escape(note)})</p>" for note in self.notes)
+        return f"<div><p><b>{escape(self.question)}</b></p>{shown}{read}{unsure}<table>{bars}</table>{notes}</div>"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN].strip()} …"
 
 
 def _words_html(words: Sequence[tuple[str, float]]) -> str:

@@ -204,6 +204,7 @@ class Answerer:
             nearest_words=tuple(map(self.run.tokenizer.nearest_word, unknown)),
             outside_vocabulary=tuple(outside),
             seconds=seconds,
+            unread=self.run.tokenizer.unread(question.question),
             is_sure=not judged or found[0][1] >= self._calibration.threshold,
             image=seen.image,
             boxes=seen.places,

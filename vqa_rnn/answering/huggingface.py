@@ -241,7 +241,7 @@ class HuggingFaceSession:
 
     def _answer(self, question: Question, image: ImageSource, seen: Mapping[str, Tensor], top: int) -> Answer:
         started = time.perf_counter()
-        tokens = self._tokens(question.question)
+        tokens, unread = self._tokens(question.question)
         with torch.inference_mode():
             answers = (self._write if self._writes else self._classify)(question, tokens, seen)
         outside = () if self._writes else tuple(c for c in question.choices if fold_answer(c) not in self._places)
@@ -252,15 +252,19 @@ class HuggingFaceSession:
             nearest_words=(),
             outside_vocabulary=outside,
             seconds=time.perf_counter() - started,
+            unread=unread,
             image=image,
             record=question,
         )
 
-    def _tokens(self, text: str) -> Any:
-        """A text in the model's word pieces; one that is too long is cut."""
+    def _tokens(self, text: str) -> tuple[Any, str]:
+        """A text in the model's word pieces, and the end that is cut off if it is too long."""
         config = self._model.config
         longest = getattr(config, "text_config", config).max_position_embeddings
-        return self._processor.tokenizer(text, return_tensors="pt", truncation=True, max_length=longest).to(self._device)
+        tokens = self._processor.tokenizer(text, return_tensors="pt", truncation=True, max_length=longest)
+        cut = bool(tokens.encodings[0].overflowing)
+        unread = text[max(end for _, end in tokens.encodings[0].offsets) :].strip() if cut else ""
+        return tokens.to(self._device), unread
 
     def _classify(self, question: Question, tokens: Any, seen: Mapping[str, Tensor]) -> list[tuple[str, float]]:
         """ViLT's answers, each by itself a probability: it was trained with a binary cross-entropy."""

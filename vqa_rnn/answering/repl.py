@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +24,12 @@ from vqa_rnn.answering.occlusion import explain
 from vqa_rnn.answering.pictures import draw
 from vqa_rnn.answering.protocol import AnySession
 from vqa_rnn.answering.terminal import print_pictures
+from vqa_rnn.answering.texts import listed
 from vqa_rnn.errors import UserError, printable
 from vqa_rnn.features.images import ImageSource, name_of
 from vqa_rnn.files import write_text
 from vqa_rnn.records import Round
 
-MOST_LISTED = 8  # texts in one line
 WIDEST = 40  # letters of an answer, so that one long candidate does not push all bars aside
 
 
@@ -134,30 +134,13 @@ def show_answer(answer: Answer, console: Console) -> None:
     for text, probability in answer.answers:
         bar = "█" * round(30 * probability)
         _print(console, f"  {text:<{width}}  {100 * probability:6.2f}%  {bar}")
-    if answer.unknown_words:
-        near = {
-            word: f" (did you mean '{known}'?)"
-            for word, known in zip(answer.unknown_words, answer.nearest_words, strict=False)
-            if known
-        }
-        words = _listed([f"'{word}'{near.get(word, '')}" for word in answer.unknown_words])
-        _print(console, f"  (words that training never met: {words})", style="yellow")
-    if answer.outside_vocabulary:
-        _print(console, f"  (answers this model cannot give: {_quoted(answer.outside_vocabulary)})", style="yellow")
+    for note in answer.notes:
+        _print(console, f"  ({note})", style="yellow")
 
 
 def _print(console: Console, text: str, style: str = "") -> None:
     """Print a line as it is: nothing in it is markup, and it is broken by the terminal alone."""
     console.print(Text(printable(text), style), soft_wrap=True)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = len(texts) - MOST_LISTED
-    return ", ".join(texts[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _quoted(texts: Sequence[str]) -> str:
-    return _listed([f"'{text}'" for text in texts])
 
 
 class _Completer(Completer):
@@ -257,7 +240,7 @@ def _choices(prompt: _Prompt, rest: str) -> None:
         choices = tuple(choice.strip() for choice in rest.split(",") if choice.strip())
         prompt.session.check_choices(choices)
     prompt.choices = choices
-    prompt.say(f"choosing among {_listed(choices)}" if choices else "open answers")
+    prompt.say(f"choosing among {listed(choices)}" if choices else "open answers")
 
 
 def _top(prompt: _Prompt, rest: str) -> None:

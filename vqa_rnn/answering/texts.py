@@ -1,12 +1,14 @@
 """Which questions, and other texts, a model is asked: what is no text is refused in the same sentence everywhere."""
 
 import json
+from collections.abc import Sequence
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import bad_character
 from vqa_rnn.text import split_words
 
 LONGEST = 2000  # characters
+MOST_LISTED = 8  # texts in one line
 _EXAMPLE = "such as What colour is it?"
 EMPTY = f"the question is empty: ask it in words, {_EXAMPLE}"
 
@@ -69,6 +71,19 @@ def check_characters(text: object, what: str) -> str:
     if said:
         raise UserError(f"{what} has {said}")
     return text
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Put texts in one line.
+
+    Args:
+        texts: Any number of them.
+
+    Returns:
+        The first of them, and how many more there are.
+    """
+    more = len(texts) - MOST_LISTED
+    return ", ".join(texts[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_json_object(text: str) -> bool:
