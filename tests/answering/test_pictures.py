@@ -31,6 +31,20 @@ def answer(path: Path, looks: int = 1, **options: object) -> Answer:
     return Answer(**{**values, **options})
 
 
+def test_long_answers_and_questions_stay_in_their_column(tmp_path: Path):
+    path = draw(tmp_path / "red.png", "red")
+    long = answer(path, question="What is it? " * 40, answers=(("a man " * 30, 0.5), ("no", 0.5)))
+    sizes = []
+    for number, shown in enumerate((answer(path), long)):
+        vqa_rnn.draw([shown, answer(path)], tmp_path / f"{number}.png")
+        picture = np.asarray(Image.open(tmp_path / f"{number}.png").convert("L"))
+        sizes.append(picture.shape)
+        red = (picture[:, : picture.shape[1] // 2] < 250).any(axis=0)
+        assert red[2:-2].any()
+        assert not red[:1].any(), "something is cut off at the left"
+    assert sizes[0] == sizes[1]
+
+
 def test_a_pixel_is_as_bright_as_the_model_looked_at_it():
     image = Image.new("RGB", (40, 20), (200, 100, 50))
     shown = np.asarray(show_weights(image, np.array([0.1, 0.4, 0.2, 0.3], dtype=np.float32), GRID)).astype(float)

@@ -1,5 +1,6 @@
 """Answers as a picture file."""
 
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from vqa_rnn.answering.answer import Answer
 from vqa_rnn.files import atomic_path
 
 MOST_BARS = 5
+WIDEST_LABEL = 24  # letters of an answer in one line; it has two
+WIDEST_TITLE = 40  # letters of a question in one line; it has three
+COLUMN_WIDTH, IMAGE_WIDTH = 3.6, 2.8  # inches
 
 
 def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
@@ -34,8 +38,10 @@ def _draw(answers: Sequence[Answer], path: Path) -> None:
     pictures = [answer.pictures() for answer in answers]
     num_pictures = max(1, *map(len, pictures))
     reads_words = any(answer.word_maps is not None for answer in answers)
-    heights = [3.0] * num_pictures + [1.4] * reads_words + [1.3]
-    figure = Figure(figsize=(3.6 * len(answers), sum(heights) + 0.3), layout="constrained")
+    tallest = max((seen[0].height / seen[0].width for seen in pictures if seen), default=1.0)
+    height = IMAGE_WIDTH * min(tallest, 1.2) + 0.2 if any(pictures) else 0.1
+    heights = [height] * num_pictures + [1.4] * reads_words + [1.3]
+    figure = Figure(figsize=(COLUMN_WIDTH * len(answers), sum(heights) + 0.7), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(len(heights), len(answers), squeeze=False, height_ratios=heights)
     for answer, seen, column in zip(answers, pictures, axes.T, strict=True):
@@ -43,7 +49,7 @@ def _draw(answers: Sequence[Answer], path: Path) -> None:
             each.axis("off")
         for picture, each in zip(seen, column[:num_pictures], strict=False):
             each.imshow(picture, interpolation="nearest")
-        column[0].set_title(_plain(answer.question), fontsize=11, wrap=True)
+        column[0].set_title(_plain(_in_lines(answer.question, WIDEST_TITLE, 3)), fontsize=11)
         for number, each in enumerate(column[1 : len(seen)]):
             each.set_title(answer.caption_of(number), fontsize=9)
         if answer.word_maps is not None:
@@ -70,11 +76,17 @@ def _draw_words(axes: Axes, answer: Answer) -> None:
 
 def _draw_bars(axes: Axes, answer: Answer) -> None:
     best = answer.answers[:MOST_BARS][::-1]
-    axes.barh([_plain(text) for text, _ in best], [100 * probability for _, probability in best], color="#4472a8")
+    axes.barh(range(len(best)), [100 * probability for _, probability in best], color="#4472a8")  # texts may come twice
+    labels = [_in_lines(text, WIDEST_LABEL, 2) for text, _ in best]
+    axes.set_yticks(range(len(best)), [_plain(label) for label in labels], fontsize=6 if "\n" in "".join(labels) else 9)
     axes.set_xlim(0, 100)
     axes.set_xticks([0, 50, 100], ["0", "50", "100%"])
-    axes.tick_params(labelsize=9)
+    axes.tick_params(axis="x", labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _in_lines(text: str, width: int, most: int) -> str:
+    return "\n".join(textwrap.wrap(text, width, max_lines=most, placeholder=" …"))
 
 
 def _plain(text: str) -> str:
