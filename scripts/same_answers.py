@@ -102,7 +102,7 @@ def _best(answer: dict) -> tuple[str, float]:
 def _run(command: Sequence[str], lines: str | None = None) -> str:
     done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"{' '.join(command[1:4])} ended with {done.returncode}: {done.stderr.strip()}")
+        raise UserError(f"{' '.join(command[1:4])} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
 
 

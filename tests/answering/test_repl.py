@@ -42,7 +42,8 @@ def converse(
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
     output = io.StringIO()
     colours = {"force_terminal": True, "color_system": "truecolor"} if terminal else {}
-    run_repl(session, Console(file=output, width=100, **colours), as_json=as_json)
+    all_taken = run_repl(session, Console(file=output, width=100, **colours), as_json=as_json)
+    assert all_taken == ("error" not in output.getvalue())
     return output.getvalue()
 
 

@@ -67,7 +67,7 @@ class _Command(NamedTuple):
 
 def run_repl(
     session: AnySession, console: Console, choices: tuple[str, ...] = (), top: int = 5, *, as_json: bool = False
-) -> None:
+) -> bool:
     """Ask and answer until the user leaves. Mistakes are said in one line and nothing is lost.
 
     Args:
@@ -77,29 +77,34 @@ def run_repl(
         top: How many answers to show.
         as_json: Begin as after ``/json``: for each line that is read one JSON object is printed, an answer or an ``error``, and
             nothing for a command that went well.
+
+    Returns:
+        Whether every line was taken; at a terminal always True, where the user saw what was wrong.
     """
     prompt = _Prompt(session, console, choices, top, as_json=as_json)
     if not as_json:
         _banner(prompt)
         _help(prompt, "")
     read = _reader(session)
+    all_taken = True
     while True:
         try:
             line = read(_invitation(session)).strip()
         except EOFError:
-            return
+            return all_taken
         except KeyboardInterrupt:
             continue
         if not line:
             continue
         if line.split()[0] in ("/quit", "/exit") or line.lower() in ("quit", "exit"):
-            return
+            return all_taken
         try:
             if line.startswith("/"):
                 _obey(prompt, line)
             else:
                 _ask(prompt, line)
         except UserError as error:
+            all_taken = sys.stdin.isatty()
             if prompt.as_json:
                 _print(console, json.dumps({"error": str(error)}, ensure_ascii=False))
             else:

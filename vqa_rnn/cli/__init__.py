@@ -442,7 +442,8 @@ def ask(
     """Ask a trained model about an image: a question, several as the rounds of a dialog, or a prompt.
 
     RUN may also be hub:OWNER/NAME, an exported model on the Hugging Face hub, or hf:OWNER/NAME, a ViLT or BLIP model there.
-    With --json and without --question, questions are read from stdin, a line each, and answers are JSON, a line each.
+    With --json and without --question, questions are read from stdin, a line each, and answers are JSON, a line each. If stdin
+    is a file or a pipe, the exit code is 2 when a line was refused.
 
     Example: vqa-rnn ask runs/demo --image photo.png --question "what color is the shape?"
     """
@@ -458,7 +459,8 @@ def ask(
             raise UserError("--picture draws the answer to a question: give --question; at the prompt there is /attention FILE")
         from vqa_rnn.commands.ask import converse
 
-        converse(run, image, choices, top, weights, caption, as_json=json_)
+        if not converse(run, image, choices, top, weights, caption, as_json=json_):
+            raise typer.Exit(2)
         return
     from vqa_rnn.commands.ask import ask, print_answers
 

@@ -56,7 +56,7 @@ def converse(
     caption: str | None = None,
     *,
     as_json: bool = False,
-) -> None:
+) -> bool:
     """Open the prompt.
 
     Args:
@@ -67,8 +67,11 @@ def converse(
         weights: The backbone's weights, where they lie elsewhere than in training.
         caption: A sentence about the image that opens the dialog, for a dialog model.
         as_json: Print a JSON object for each line that is read.
+
+    Returns:
+        Whether every line was taken, as of ``run_repl``.
     """
-    run_repl(_open(path, image, weights, caption), Console(), tuple(choices), top, as_json=as_json)
+    return run_repl(_open(path, image, weights, caption), Console(), tuple(choices), top, as_json=as_json)
 
 
 def print_answers(questions: Sequence[str], answers: Sequence[Answer]) -> None:
