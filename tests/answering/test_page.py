@@ -161,7 +161,7 @@ def test_what_is_shown_of_an_answer(session: Session, drawn: Run):
     shown = show_answer(visitor, "something was wrong")
     assert "What &lt;b&gt;colur&lt;/b&gt; is it, zxqv?" in shown
     assert "&#39;colur&#39; (did you mean &#39;colour&#39;?)" in shown
-    assert "<q>zxqv</q>" in shown
+    assert "&#39;zxqv&#39;" in shown
     assert "Answers this model cannot give: &#39;mauve&#39;" in shown
     assert "not sure" not in shown
     assert 'role="alert">something was wrong<' in shown
