@@ -1,13 +1,14 @@
 """The web page without its server: visitors who keep apart, and what is shown to them."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.answering.bad_files import BAD_FILES, write_bad_file
 from tests.answering.conftest import ABOUT_THE_CAPTION, ABOUT_THE_LAST_ROUND
+from tests.bad_input import REFUSED, write
 from tests.conftest import train_on_drawn
 from vqa_rnn.answering.occlusion import occlude
 from vqa_rnn.answering.session import Session
@@ -99,14 +100,14 @@ def test_a_dialog_goes_back_and_begins_anew(talking: Session, talker: Run):
     assert show_dialog(visitor) == ""
 
 
-@pytest.mark.parametrize("name", BAD_FILES)
+@pytest.mark.parametrize("name", [name for name, refused in REFUSED.items() if refused.has_content])
 def test_a_bad_file_is_refused_without_its_folder_and_the_image_before_is_gone(
     session: Session, drawn: Run, tmp_path: Path, name: str
 ):
     visitor = Visitor(session)
     visitor.see(image(drawn, 0))
-    with pytest.raises(UserError, match=BAD_FILES[name][1]) as refused:
-        visitor.see(write_bad_file(tmp_path, name))
+    with pytest.raises(UserError, match=re.escape(REFUSED[name].says)) as refused:
+        visitor.see(write(tmp_path, name))
     assert str(tmp_path) not in str(refused.value)
     assert visitor.picture is None
     with pytest.raises(UserError, match="there is no image yet"):
