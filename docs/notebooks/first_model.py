@@ -1,14 +1,14 @@
 # %% [markdown]
 # # Your first VQA model
 #
-# From nothing to a model that answers questions about pictures, in a minute on two cores. You
-# will
+# This notebook builds a model that answers questions about pictures, in a minute on two cores.
+# You will
 #
 # 1. draw pictures and write questions about them, in the format for your own data,
 # 2. extract the features of the pictures,
 # 3. train a recurrent network with attention,
-# 4. measure it, and compare it with models that do not see the picture,
-# 5. ask it, and see where it looks.
+# 4. measure it, and compare it with baselines that do not see the right picture,
+# 5. ask it questions, and see where it looks.
 
 # %%
 import json
@@ -26,8 +26,8 @@ num_epochs = 20
 # %% [markdown]
 # ## 1. Pictures and questions
 #
-# Each picture shows two things that differ in shape and colour. So the colours in a picture do
-# not answer "What colour is the square?": the model has to find the square.
+# Each picture shows two objects that differ in shape and colour. So knowing the colours in a
+# picture is not enough to answer "What colour is the square?": the model has to find the square.
 
 # %%
 COLOURS = {
@@ -73,8 +73,8 @@ print(lines[0])
 # ## 2. Features
 #
 # The config is the recipe `jsonl` with a few changes. `preprocess` computes the features of each
-# picture once, with a CNN that was trained on photographs. An early layer of it (`blocks.3`)
-# still tells colours apart. Its grid is averaged down to 4 x 4 regions.
+# picture once, with a CNN that was trained on photographs. The features come from an early layer
+# (`blocks.3`), which still distinguishes colours. Its grid is averaged down to 4 x 4 regions.
 
 # %%
 config = vqa_rnn.load_config(
@@ -94,9 +94,9 @@ vqa_rnn.preprocess(config)
 # %% [markdown]
 # ## 3. Training
 #
-# An LSTM reads the question. Its last state weighs the regions (top-down attention), the weighted
-# mean is multiplied with the question, and a classifier picks the answer. A tenth of the pictures
-# is kept apart for validation. The best epoch is kept.
+# An LSTM encodes the question. Its last state weights the regions (top-down attention). Their
+# weighted mean is multiplied with the question, and a classifier picks the answer. A tenth of the
+# pictures is held out for validation. The model of the best epoch is kept.
 
 # %%
 run = vqa_rnn.train(config, overwrite=True)
@@ -104,8 +104,9 @@ run = vqa_rnn.train(config, overwrite=True)
 # %% [markdown]
 # ## 4. How good is it, and does it look?
 #
-# Beside the accuracy stand the floors: what the most frequent answer scores, and what the same
-# model scores when it is shown other pictures. Only what lies above them comes from looking.
+# `evaluate` returns the accuracy and the floors. A floor is the score of a baseline that does not
+# see the right picture: the most frequent answer, or the same model with pictures shuffled among
+# questions. Only the accuracy above the floors comes from looking at the picture.
 
 # %%
 report = vqa_rnn.evaluate(run.path, "val")
@@ -117,8 +118,8 @@ for name, floor in report["floors"].items():
 # %% [markdown]
 # ## 5. Ask it
 #
-# About a new picture, which training has not seen. The features of the picture are computed once,
-# so the second question is answered in milliseconds.
+# Ask about a new picture that was not used in training. Its features are computed once, so the
+# second question is answered in milliseconds.
 
 # %%
 new_picture = draw_picture(("square", "blue"), ("triangle", "orange"))
@@ -130,8 +131,8 @@ for answer in answers:
     print(answer.question, answer, f"{answer.probability:.1%}")
 
 # %% [markdown]
-# Where did it look? Bright regions have much weight, and the outlined one has most. The picture
-# is the same, but the question leads the look to another place.
+# Where did it look? Bright regions have a large weight, and the outlined one has the largest. The
+# picture is the same, but each question makes the model look at a different place.
 
 # %%
 vqa_rnn.draw(answers, folder / "where.png")
@@ -142,7 +143,7 @@ answers[0]  # in a notebook an answer is shown with its picture
 #
 # ## Next
 #
-# - Change one thing and compare: `"model.question.cell=gru"`, `"model.fusion.name=mutan"`,
-#   `"model.attention.name=stacked"`. [Parts](../parts.md) has all of them.
+# - Change one option and compare: `"model.question.cell=gru"`, `"model.fusion.name=mutan"`,
+#   `"model.attention.name=stacked"`. [Parts](../parts.md) lists all choices.
 # - Use [your own photographs and questions](../own_data.md).
 # - Read [what recurrent cells remember](what_cells_remember.py).

@@ -1,14 +1,13 @@
 # %% [markdown]
 # # What recurrent networks remember
 #
-# A recurrent network reads one element after the other and has only its state to remember them
-# by. How far back does it reach? This notebook measures that in two ways, for several cells of
-# `vqa_rnn.CELLS`:
+# A recurrent network reads a sequence one element at a time, and remembers earlier elements only
+# through its state. How far back does its memory reach? This notebook measures it in two ways, for
+# several cells of `vqa_rnn.CELLS`:
 #
-# 1. **gradients**: how much the last output depends on an input so many steps before, in a
-#    network that has not learned yet;
-# 2. **recall**: whether a network learns to say which symbol came first, after a delay in which
-#    nothing happens.
+# 1. **gradients**: how much the last output depends on an input many steps earlier, in an
+#    untrained network;
+# 2. **recall**: whether a network learns to name the first symbol after a delay of blanks.
 #
 # [Recurrent networks](../recurrent-networks.md) has the theory, and the same measurements for all
 # cells.
@@ -32,8 +31,9 @@ num_steps = 400  # of training
 # %% [markdown]
 # ## A cell, step by step
 #
-# A cell takes a state to the next: `h_t = f(h_{t-1}, x_t)`, with the same weights at every step.
-# The network applies it to all steps. By hand it looks like this, and gives the same:
+# A cell computes the next state from the last one and the input: `h_t = f(h_{t-1}, x_t)`, with the
+# same weights at every step. The network applies the cell to all steps. The loop below does the
+# same by hand, and gives the same output:
 
 # %%
 torch.manual_seed(0)
@@ -49,13 +49,14 @@ torch.testing.assert_close(outputs[:, -1], state[0])
 # %% [markdown]
 # ## 1. Gradients
 #
-# Each step back multiplies the gradient by the recurrent matrix and by the slope of the cell.
-# Over 100 steps that is a product of 100 factors: it vanishes where they are below 1, and
-# explodes where they are above.
+# Each step back multiplies the gradient by the recurrent matrix and by the slope of the
+# activation. Over 100 steps that is a product of 100 factors: it vanishes if they are below 1, and
+# explodes if they are above.
 #
-# Elman's cell, the "vanilla" one, is shown with a recurrent matrix whose singular values are all
-# 0.9, 1 or 1.1. The inputs are tiny, so that the slope of its tanh is 1 and the matrix alone
-# counts. The forget gate of an LSTM is open at the start if its bias is 3, and less open at 1.
+# The Elman cell (the "vanilla" network) is shown with recurrent matrices whose singular values are
+# all 0.9, 1 or 1.1. The inputs are tiny, so that the slope of tanh is 1 and only the matrix
+# matters. The forget gate of an untrained LSTM is almost fully open with a bias of 3, and less
+# open with a bias of 1.
 
 # %%
 SIZE = 64
@@ -113,18 +114,18 @@ draw_lines(norms, list(range(length)), "gradients.png", xlabel="steps back", yla
 # %% [markdown]
 # ![Norm of the gradient over the steps back, for each cell](../images/what_cells_remember_gradients.png)
 #
-# - Elman's cell: with singular values of 0.9 the gradient vanishes, with 1.1 it explodes, and
-#   with 1 it stays.
-# - LSTM: with a forget bias of 1 its gate keeps 0.73 of the cell at each step, and the gradient
-#   shrinks slowly. With a bias of 3 it keeps 0.95, and the gradient does not vanish.
-# - GRU: gates are no cure by themselves. Before training they are half open, and the gradient
-#   vanishes faster than in any other network here.
+# - Elman: with singular values of 0.9 the gradient vanishes, with 1.1 it explodes, and with 1 its
+#   size stays the same.
+# - LSTM: with a forget bias of 1 the gate keeps 0.73 of the cell state at each step, and the
+#   gradient shrinks slowly. With a bias of 3 it keeps 0.95, and the gradient does not vanish.
+# - GRU: gates alone are not a cure. Before training they are half open, and the gradient vanishes
+#   faster than in any other network here.
 #
 # ## 2. Recall
 #
-# One of eight symbols, then blanks: which symbol was it? A network that answers from its last
-# state has to carry the symbol through the delay. Chance is 1 in 8. Matrices start here as they
-# do by default, uniformly.
+# A sequence is one of eight symbols, followed by blanks, and the task is to name the symbol. A
+# network that answers from its last state has to carry the symbol through the delay. Chance is
+# 1 in 8. The recurrent matrices are initialised uniformly, which is the default.
 
 # %%
 NUM_SYMBOLS, BATCH = 8, 64
@@ -168,22 +169,20 @@ for name, accuracies in recalled.items():
 # %% [markdown]
 # ![Accuracy over the training steps, for each cell](../images/what_cells_remember_recall.png)
 #
-# Elman's cell and the LSTM with a forget bias of 1 stay at chance. The LSTM with a bias of 3
-# remembers before it has learned anything, so it learns quickly. The GRU learns quickly too,
-# although its gradients vanish at the start: it can learn to keep its gates open, which Elman's
-# cell cannot, as it has none.
+# The Elman cell and the LSTM with a forget bias of 1 stay at chance. The LSTM with a bias of 3
+# remembers even before training, so it learns quickly. The GRU learns quickly too, although its
+# gradients vanish at the start: it can learn to keep its gates open. The Elman cell has no gates.
 #
-# This is one seed of each. [Recurrent
+# Each curve is one seed. [Recurrent
 # networks](../recurrent-networks.md#what-that-means-for-learning) has three seeds of all cells.
 #
 # ## In a model
 #
-# Questions are short, so every cell learns them; dialogs and long questions are where cells
-# differ ([cells compared](../ablations.md)).
+# On short questions every cell works. Cells differ on dialogs and long questions
+# ([cells compared](../ablations.md)).
 #
-# - `model.question.cell=gru` takes another cell, `model.question.forget_bias=3` opens the forget
-#   gate of an LSTM, and `model.question.recurrent_start=orthogonal` starts from orthogonal
-#   matrices.
-# - `vqa-rnn gradients` draws the first picture for all cells, and `vqa-rnn gradients --run RUN`
+# - `model.question.cell=gru` selects another cell, `model.question.forget_bias=3` opens the forget
+#   gate of an LSTM, and `model.question.recurrent_start=orthogonal` selects orthogonal matrices.
+# - `vqa-rnn gradients` draws the gradient plot for all cells, and `vqa-rnn gradients --run RUN`
 #   for a trained model on its own questions.
-# - `python scripts/recall.py` trains the second task for all cells and several seeds.
+# - `python scripts/recall.py` runs the recall task for all cells and several seeds.
