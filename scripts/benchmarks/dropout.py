@@ -2,7 +2,7 @@
 
     python scripts/benchmarks/dropout.py [--json]
 
-The tensor is (64, 100, 128), on one thread: what MAC drops at each of its steps. The ways take turns, and the best of the rounds
+The tensor is (64, 100, 128), on one thread: what MAC drops at each of its steps. The ways take turns; the best round of each
 counts.
 """
 
