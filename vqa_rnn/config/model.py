@@ -15,28 +15,30 @@ from vqa_rnn.config.text import RecurrentTextEncoder, TextEncoderConfig
 
 
 class ModelConfig(Section):
-    """From features and tokens to scores."""
+    """The network, from features and tokens to scores."""
 
     question: TextEncoderConfig = RecurrentTextEncoder()
-    """How questions and choices are read."""
+    """How questions and choices are encoded."""
     history: History = NoHistory()
-    """How a dialog's history is read."""
+    """How the dialog history is encoded."""
     attention: Attention = NoAttention()
-    """How regions become one image vector."""
+    """How the regions are combined into one image vector."""
     fusion: Fusion = ProductFusion()
-    """How question and image become one joint vector."""
+    """How question and image are combined into one joint vector."""
     reasoning: Reasoning = NoReasoning()
-    """A network that makes the joint vector of words and regions by itself, in place of attention and fusion."""
+    """A network that computes the joint vector from words and regions, in place of attention and fusion."""
     head: Head = ClassifierHead()
-    """How the joint vector becomes an answer. It owns the loss."""
+    """How the answer is predicted from the joint vector, and with which loss."""
     feature_scaling: Literal["standardise", "unit"] = "standardise"
-    """`standardise`: each channel by its mean and deviation over the training images; `unit`: each region to length 1."""
+    """`standardise`: scale each channel by its mean and standard deviation over the training images; `unit`: scale each region
+    to length 1."""
     geometry: bool = False
-    """Add to each region where it lies: its corners and its area. Regions without boxes count as the cells of a square grid."""
+    """Append to each region the corners and the area of its box. Regions without boxes are taken as the cells of a square
+    grid."""
     feature_dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the region features."""
     ablate: Literal["none", "question_only", "image_only", "choices_only"] = "none"
-    """Train without a part: `question_only` sees no image, `image_only` no question, `choices_only` neither."""
+    """Hide inputs from the model: `question_only` hides the image, `image_only` the question, `choices_only` both."""
 
     @field_validator("question", mode="before")
     @classmethod
