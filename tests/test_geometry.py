@@ -33,7 +33,7 @@ def test_the_cells_of_a_grid_need_no_boxes(features: Path):
 @pytest.mark.parametrize("option", ["features.output=pooled", "features.library=none"])
 def test_one_region_without_a_place_is_refused(own_questions: Path, option: str):
     text = refusal(configure, own_questions, option, "model.attention.name=none", GEOMETRY)
-    assert text == f"command line: {option} gives one region an image: set model.geometry=false (given: true)"
+    assert text == f"command line: {option} gives one region per image: set model.geometry=false (given: true)"
 
 
 @pytest.mark.parametrize(("output", "num_regions"), [("boxes", 36), ("grid", 35)])

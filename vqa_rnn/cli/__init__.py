@@ -265,7 +265,7 @@ def evaluate(
         from vqa_rnn.config.files import load_config
 
         if question_only or ceiling:
-            raise UserError(f"{run} is no run: leave out --{'question-only' if question_only else 'ceiling'}")
+            raise UserError(f"{run} is not a run: leave out --{'question-only' if question_only else 'ceiling'}")
         report = evaluate_model(str(run), load_config(str(config), overrides), split)  # type: ignore[arg-type]
         (print_json if json_ else print_evaluation)(report)
         return

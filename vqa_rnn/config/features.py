@@ -104,7 +104,7 @@ class FeaturesConfig(Section):
     @model_validator(mode="after")
     def _boxes_fit(self) -> "FeaturesConfig":
         if self.output == "boxes" and self.resize != "squash":
-            raise ValueError("output=boxes needs resize=squash: a box must lie in the scaled image where it lay before")
+            raise ValueError("output=boxes needs resize=squash: boxes must keep their relative position in the scaled image")
         return self
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ class ClassifierHead(Section):
     def _options_are_used(self) -> "ClassifierHead":
         _check_label_smoothing(self.label_smoothing, self.loss)
         if self.unknown_answers == "zero_target" and self.loss != "sigmoid":
-            raise ValueError("unknown_answers=zero_target needs loss=sigmoid: a softmax says that one of the answers is right")
+            raise ValueError("unknown_answers=zero_target needs loss=sigmoid: a softmax needs a correct answer")
         if self.dropout > 0 and self.hidden_size is None:
             raise ValueError("dropout is for the hidden layer, and hidden_size=null leaves it out: set one of them")
         return self
@@ -42,7 +42,7 @@ def _check_label_smoothing(label_smoothing: float, loss: str) -> None:
 
 def _check_target(target: str, loss: str, choices: str) -> None:
     if target == "relevance" and (loss != "softmax" or choices != "texts"):
-        raise ValueError("target=relevance needs loss=softmax and choices=texts: it is a share for each choice, and of texts")
+        raise ValueError("target=relevance needs loss=softmax and choices=texts")
 
 
 def _check_cell(cell: str | None, choices: str) -> None:

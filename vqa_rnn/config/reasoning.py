@@ -10,7 +10,7 @@ from vqa_rnn.config.text import CellName
 
 def _odd(kernel_size: int) -> int:
     if kernel_size % 2 == 0:
-        raise ValueError("a kernel has an odd size, 1 or 3")
+        raise ValueError("the kernel size must be odd, such as 1 or 3")
     return kernel_size
 
 

@@ -62,7 +62,7 @@ class CosineSchedule(Section):
 
 def _rising(milestones: tuple[float, ...]) -> tuple[float, ...]:
     if any(later <= earlier for earlier, later in itertools.pairwise(milestones)):
-        raise ValueError("each milestone must lie after the one before it")
+        raise ValueError("milestones must be in increasing order")
     return milestones
 
 
@@ -103,13 +103,13 @@ Schedule = Annotated[CosineSchedule | StepSchedule | ExponentialSchedule | Const
 
 def _in_order(steps: tuple[int, int]) -> tuple[int, int]:
     if not 1 <= steps[0] <= steps[1]:
-        raise ValueError("the first step and the last are needed, such as [20, 30]")
+        raise ValueError("give the first and the last step, such as [20, 30]")
     return steps
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
-        raise ValueError("a logger comes twice")
+        raise ValueError("a logger is listed twice")
     return names
 
 
@@ -201,7 +201,7 @@ class TrainingConfig(Section):
         if self.refit is not None and self.refit > self.max_epochs:
             raise ValueError(f"refit={self.refit} is more than max_epochs={self.max_epochs}")
         if self.refit is not None and self.patience is not None:
-            raise ValueError("refit learns from the validation questions, which patience needs: leave one out")
+            raise ValueError("refit trains on the validation questions, which patience needs: leave one out")
         return self
 
     @model_validator(mode="after")

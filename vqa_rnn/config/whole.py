@@ -62,7 +62,7 @@ class Config(Section):
         if self.text.vectors is not None and self.model.question.name == "transformer":
             raise ValueError("text.vectors and model.question.name=transformer both bring word vectors: leave text.vectors out")
         if self.text.vectors is not None and self.training.start_from is not None:
-            raise ValueError("text.vectors and training.start_from both say what word vectors begin with: leave one out")
+            raise ValueError("text.vectors and training.start_from both set the initial word vectors: leave one out")
         return self
 
     @model_validator(mode="after")
@@ -81,14 +81,14 @@ class Config(Section):
         source = "features.output=pooled" if pooled else "features.library=none"
         if self.model.attention.name != "none":
             raise ValueError(
-                f"{source} gives one region an image: there is nothing to attend to; set model.attention.name=none "
+                f"{source} gives one region per image: there is nothing to attend to; set model.attention.name=none "
                 f"(given: {self.model.attention.name})"
             )
         if self.model.reasoning.name != "none":
             raise ValueError(
-                f"{source} gives one region an image: there is nothing to reason about; set model.reasoning.name=none "
+                f"{source} gives one region per image: there is nothing to reason about; set model.reasoning.name=none "
                 f"(given: {self.model.reasoning.name})"
             )
         if self.model.geometry:
-            raise ValueError(f"{source} gives one region an image: set model.geometry=false (given: true)")
+            raise ValueError(f"{source} gives one region per image: set model.geometry=false (given: true)")
         return self
