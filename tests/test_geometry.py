@@ -53,5 +53,5 @@ def test_regions_that_are_no_grid_are_refused(features: Path, output: str, num_r
     assert text.endswith(ADVICE)
     convolves = (*options, "model.attention.name=none", "model.fusion.name=none", "model.reasoning.name=film")
     text = refusal(store_of_config, configure(features, *convolves), {})
-    assert text.startswith(f"model.reasoning.name=film has kernels of 3 x 3, and {path} has no square grid of an image")
+    assert text.startswith(f"model.reasoning.name=film has kernels of 3 x 3, and {path} has no square grid of regions")
     store_of_config(configure(features, *convolves, "model.reasoning.kernel_size=1"), {})

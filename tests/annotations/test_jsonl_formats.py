@@ -216,7 +216,7 @@ ARRAYS = {
     "cut after a comma": (f"[{ITEM}, ", ": item 2: the file ends in the middle of this object"),
     "no comma": (f"[{ITEM}\n{ITEM}]", ": item 1: a comma or ] is needed after it, and not {"),
     "comma at the end": (f"[{ITEM},\n]", f": item 2: not a JSON object, such as {EXAMPLE}: Expecting value at line 2 column 1"),
-    "bracket alone": ("[", ": item 1: the file ends in the middle of it"),
+    "bracket alone": ("[", ": item 1: the file ends in the middle of this object"),
     "not JSON": ("[{'image': 1}]", ": item 1: not a JSON object, such as"),
     "NaN": ('[{"image": NaN}]', ": item 1: NaN is no JSON and no answer: write a number or a text, or leave the question out"),
     "key twice": ('[{"image": 1, "image": 2}]', ": item 1: the key 'image' comes twice"),
