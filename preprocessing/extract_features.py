@@ -98,7 +98,7 @@ def extract_features(
     path = find_store(config, annotations.images, unfinished=True)
     if config.features.library == "imported":
         if check_images:
-            log.warning("%s was imported: it does not say which image files its features are of", path)
+            log.warning("%s was imported: it does not record its image files", path)
         return _report_imported(path, config, image_ids)
     absent = [image_id for image_id in image_ids if not annotations.images[image_id].is_file()] if check_images else []
     finished, lacking = _open_finished(path, config, annotations, image_ids, check_images)
@@ -140,7 +140,7 @@ def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, 
     count = min(max(share.num_parts, begun), -(-len(image_ids) // batch_rows))
     if begun not in (0, count):
         raise UserError(
-            f"there are {begun} parts of {path}, not {count}: run {begun} processes, or one, which goes on with all of them, "
+            f"there are {begun} parts of {path}, not {count}: run {begun} processes, or one, which continues all of them, "
             f"or delete {path.stem}.part-*"
         )
     done: list[ExtractionReport] = []
@@ -254,7 +254,9 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     if begun is not None and not goes_on:
         earlier.append(begun)
     if replaced:
-        log.info("replaced or mended since, and done again: %s%s", ", ".join(replaced[:5]), ", …" if len(replaced) > 5 else "")
+        log.info(
+            "replaced or repaired since, extracted again: %s%s", ", ".join(replaced[:5]), ", …" if len(replaced) > 5 else ""
+        )
     del begun, first  # an LMDB file that is open for reading cannot be opened for writing
     num_regions = extractor.num_regions
     if config.features.output == "boxes":
@@ -325,7 +327,7 @@ def _say_what_stays(store: FeatureStore, config: Config) -> None:
     asked["compile"] = features.compile or None
     for name, value in asked.items():
         if value not in (None, made[name]):
-            log.info("%s was computed with features.%s=%s, and stays so", store.path, name, str(made[name]).lower())
+            log.info("%s was made with features.%s=%s and keeps it", store.path, name, str(made[name]).lower())
 
 
 def _absent_image(annotations: Annotations, absent: list[str]) -> str:
@@ -425,7 +427,7 @@ def _create_writer(
     for store in earlier:
         if store.fingerprint != extractor.fingerprint:
             raise UserError(f"{store.path} was made with other weights: delete it, or set features.store to another path")
-        log.info("taking over the features of %d images from %s", len(store.row_of), store.path)
+        log.info("reusing the features of %d images from %s", len(store.row_of), store.path)
     return create_store(
         path,
         image_ids,

@@ -105,7 +105,8 @@ def _check_alike(sources: Sequence[Source], files: Sequence[Path]) -> None:
         if source.feature_size != first.feature_size or source.region_columns != first.region_columns:
             raise UserError(
                 f"{file} has features of size {source.feature_size} ({', '.join(source.region_columns) or 'no boxes'}), and "
-                f"{files[0]} of size {first.feature_size} ({', '.join(first.region_columns) or 'no boxes'}): import them apart"
+                f"{files[0]} of size {first.feature_size} ({', '.join(first.region_columns) or 'no boxes'}): import them"
+                " separately"
             )
 
 

@@ -179,7 +179,7 @@ REFUSED = {
         partial(save, lambda: Image.new("1", (1, 100_000))), "is a strip of 1 x 100,000 pixels: cut it so that no side is more"
     ),
     "nan.tif": Refused(
-        partial(save, lambda: Image.fromarray(np.full((4, 4), np.nan, np.float32))), "has pixels that are no numbers"
+        partial(save, lambda: Image.fromarray(np.full((4, 4), np.nan, np.float32))), "has pixels that are not finite"
     ),
     "empty.png": Refused(content(b""), "is not an image: it is empty (0 bytes); copy it again"),
     "text.png": Refused(content(b"not a picture"), f"is not an image: it is text; {KINDS}"),

@@ -70,7 +70,7 @@ def test_ask_says_not_sure_below_the_threshold(run: Run, capsys: pytest.CaptureF
 def test_a_target_that_nothing_reaches_is_said(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("vqa_rnn.commands.calibrate.threshold_for", lambda curve, accuracy, num_questions: None)
     assert main(["calibrate", str(run.path)]) == 0
-    assert "No threshold gives answers that are right in 90%" in capsys.readouterr().out
+    assert "No threshold reaches an accuracy of 90%" in capsys.readouterr().out
     assert read_calibration(run).threshold == math.inf
     assert main(["ask", str(run.path), *ASK]) == 0
     assert "not sure" in capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_other_weights_are_not_calibrated(run: Run, capsys: pytest.CaptureFixtur
 
     save_file({name: value + 1 for name, value in load_file(run.model_path).items()}, run.model_path)
     assert read_calibration(run) == Calibration()
-    assert "is of other weights and is not used" in capsys.readouterr().err
+    assert "belongs to other weights and is not used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", '{"temperature": "x", "threshold": null, "weights_sha256": ""}', "{"])

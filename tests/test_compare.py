@@ -113,7 +113,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(case: str, tmp_path: Pat
         words = f"run vqa-rnn evaluate {second} --split test"
     elif case == "trained":
         (second / "model.safetensors").write_text("other weights")
-        words = f"is not what was evaluated: run vqa-rnn evaluate {second} --split test again"
+        words = f"changed since it was evaluated: run vqa-rnn evaluate {second} --split test again"
     elif case == "report":
         (second / "evaluation" / "test.json").write_text("{}")
         words = "of an earlier version"
@@ -161,4 +161,4 @@ def test_a_few_images_have_no_p_and_are_not_called_clear(tmp_path: Path, capsys:
     assert main(["compare", *map(str, paths)]) == 0
     printed = capsys.readouterr().out
     assert "< 0.001" not in printed
-    assert " to " not in printed.replace("differences are to", ""), "no interval either"
+    assert " to " not in printed.replace("differences to", ""), "no interval either"

@@ -45,16 +45,16 @@ def message_of(source: str, *overrides: str) -> str:
         ),
         (
             ["model.head.unknown_answers=zero_target"],
-            "model.head: unknown_answers=zero_target needs loss=sigmoid: a softmax says that one of the answers is right",
+            "model.head: unknown_answers=zero_target needs loss=sigmoid: a softmax needs a correct answer",
         ),
         (
             ["features.output=pooled", "model.attention.name=stacked"],
-            "features.output=pooled gives one region an image: there is nothing to attend to; set model.attention.name=none "
+            "features.output=pooled gives one region per image: there is nothing to attend to; set model.attention.name=none "
             "(given: stacked)",
         ),
         (
             ["features.library=none", "model.attention.name=none", "model.geometry=true"],
-            "features.library=none gives one region an image: set model.geometry=false (given: true)",
+            "features.library=none gives one region per image: set model.geometry=false (given: true)",
         ),
         (
             ["training.batch_size=8", "training.accumulation=9"],
@@ -62,11 +62,11 @@ def message_of(source: str, *overrides: str) -> str:
         ),
         (
             ["training.schedule={name: steps, milestones: [10, 5]}"],
-            "training.schedule.milestones: each milestone must lie after the one before it (given: [10, 5])",
+            "training.schedule.milestones: milestones must be in increasing order (given: [10, 5])",
         ),
         (
             ["training.schedule={name: steps, milestones: [5, 5]}"],
-            "training.schedule.milestones: each milestone must lie after the one before it (given: [5, 5])",
+            "training.schedule.milestones: milestones must be in increasing order (given: [5, 5])",
         ),
         (["features.layers=nope"], "features.layers: a list is needed, as in features.layers=[…], not 'nope'"),
         (["features.mean=1"], "features.mean: a list of 3 is needed, as in features.mean=[…,…,…], not 1"),
@@ -78,18 +78,18 @@ def message_of(source: str, *overrides: str) -> str:
         (["dataset.fold=2"], "dataset: fold=2 needs folds, the number of parts"),
         (
             ["model.attention.name=bilinear", "model.history.name=memory"],
-            "model: attention.name=bilinear reads the words of the question alone, and would not see the history: set "
+            "model: attention.name=bilinear reads only the words of the question and would ignore the history: set "
             "history.name=none, or take another attention",
         ),
         (
             ["model.attention.name=co_attention", "model.question.pooling=attention"],
-            "model: attention.name=co_attention weighs the words by itself, and does not look at what "
-            "question.pooling=attention makes of them: set question.pooling=last",
+            "model: attention.name=co_attention weighs the words by itself and ignores "
+            "question.pooling=attention: set question.pooling=last",
         ),
         (
             ["features.output=pooled", "model.attention.name=none", "model.fusion.name=none", "model.reasoning.name=film"],
-            "features.output=pooled gives one region an image: there is nothing to reason about; set model.reasoning.name=none "
-            "(given: film)",
+            "features.output=pooled gives one region per image: there is nothing to reason about; set "
+            "model.reasoning.name=none (given: film)",
         ),
         (
             ["model.attention.name=top_down", "model.reasoning.name=mac"],
@@ -106,16 +106,16 @@ def message_of(source: str, *overrides: str) -> str:
         ),
         (
             ["model.reasoning={name: film, kernel_size: 2}"],
-            "model.reasoning.kernel_size: a kernel has an odd size, 1 or 3 (given: 2)",
+            "model.reasoning.kernel_size: the kernel size must be odd, such as 1 or 3 (given: 2)",
         ),
         (
             ["model.fusion.name=mcb", "model.ablate=question_only"],
-            "model: fusion.name=mcb has no weights, and multiplies with what ablate=question_only makes zero: take another "
+            "model: fusion.name=mcb has no weights, so that ablate=question_only would make its output zero: use another "
             "fusion",
         ),
         (
             ["model.fusion={name: sum, hidden_size: null}"],
-            "model: fusion.name=sum with hidden_size=null needs attention.name=bilinear, which gives one size",
+            "model: fusion.name=sum with hidden_size=null needs attention.name=bilinear, whose vectors have the same size",
         ),
         (
             ["model.fusion={name: block, factor_size: 10, pieces: 3}"],
@@ -156,7 +156,7 @@ def test_bases_nest_across_folders_and_recipes(tmp_path: Path):
 def test_bases_in_a_circle_are_refused(tmp_path: Path, names: tuple[str, ...]):
     for name, base in zip(names, names[1:] + names[:1], strict=True):
         write(tmp_path / f"{name}.yaml", f"base: {base}.yaml\n")
-    assert "lead back to itself" in message_of(str(tmp_path / "a.yaml"))
+    assert "form a cycle" in message_of(str(tmp_path / "a.yaml"))
 
 
 def test_a_base_twice_without_a_circle_is_fine(tmp_path: Path):

@@ -201,4 +201,4 @@ def test_an_unfinished_store_says_how_much_is_to_do(tmp_path: Path, capsys: pyte
     del writer
     partial = partial_path(tmp_path / f"store{suffix}")
     assert "3; unfinished, 5 are to do" in run(capsys, "info", partial)[0]
-    assert "it is unfinished, 5 images are to do" in run(capsys, "verify", partial)[0]
+    assert "unfinished, 5 images are still to be extracted" in run(capsys, "verify", partial)[0]

@@ -33,7 +33,7 @@ def test_the_cells_of_a_grid_need_no_boxes(features: Path):
 @pytest.mark.parametrize("option", ["features.output=pooled", "features.library=none"])
 def test_one_region_without_a_place_is_refused(own_questions: Path, option: str):
     text = refusal(configure, own_questions, option, "model.attention.name=none", GEOMETRY)
-    assert text == f"command line: {option} gives one region an image: set model.geometry=false (given: true)"
+    assert text == f"command line: {option} gives one region per image: set model.geometry=false (given: true)"
 
 
 @pytest.mark.parametrize(("output", "num_regions"), [("boxes", 36), ("grid", 35)])
@@ -53,5 +53,5 @@ def test_regions_that_are_no_grid_are_refused(features: Path, output: str, num_r
     assert text.endswith(ADVICE)
     convolves = (*options, "model.attention.name=none", "model.fusion.name=none", "model.reasoning.name=film")
     text = refusal(store_of_config, configure(features, *convolves), {})
-    assert text.startswith(f"model.reasoning.name=film has kernels of 3 x 3, and {path} has no square grid of an image")
+    assert text.startswith(f"model.reasoning.name=film has kernels of 3 x 3, and {path} has no square grid of regions")
     store_of_config(configure(features, *convolves, "model.reasoning.kernel_size=1"), {})

@@ -49,7 +49,7 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureF
         (["gradients", "gru", "--singular-value", "0.9"], "add elman"),
         (["gradients", "gru", "--forget-bias", "1"], "add lstm"),
         (["gradients", "--run", str(tmp_path), "--forget-bias", "1"], "leave out cells"),
-        (["gradients", "elman", "--singular-value", "5", "--length", "1000"], "take a shorter --length"),
+        (["gradients", "elman", "--singular-value", "5", "--length", "1000"], "use a shorter --length"),
         (["gradients", "--moved", "dataset.root=x"], "give --run"),
         (["gradients", "--picture", str(tmp_path / "picture")], "name it with a format"),
         (["gradients", "--picture", str(tmp_path / "picture.xyz")], "name it with a format"),

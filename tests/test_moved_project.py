@@ -145,9 +145,7 @@ def test_two_stores_that_cannot_be_told_apart_are_named(project: Path):
     assert config["features"]["store"] == "features/jsonl-one.h5"
     for name in ("one", "two"):
         shutil.rmtree(project.parent / name / "images")
-    with pytest.raises(
-        UserError, match=r"features/jsonl-one\.h5 and features/jsonl-two\.h5 may both be meant: set features\.store"
-    ):
+    with pytest.raises(UserError, match=r"features/jsonl-one\.h5 and features/jsonl-two\.h5 both match: set features\.store"):
         evaluate(run.path, overrides=["features.store=null"])
 
 

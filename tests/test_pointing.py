@@ -41,7 +41,7 @@ def test_pointing_finds_the_box_and_without_features_it_guesses(
     assert blind["metrics"]["accuracy"] <= 0.3
     assert full["floors"]["images_shuffled"]["accuracy"] <= 0.35
     assert main(["ask", "runs/full", "--image", "data/visual7w/images/v7w_1.jpg", "--question", "Which thing is red?"]) == 2
-    assert "looks at given boxes of an image, which cannot be given here" in capsys.readouterr().err
+    assert "needs boxes in the image, which cannot be given here" in capsys.readouterr().err
 
 
 def test_what_pointing_needs_is_said(drawn: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -55,7 +55,7 @@ def test_examples_are_what_they_are_called(runs: tuple[Run, Run], tmp_path: Path
 def test_several_runs_are_compared(runs: tuple[Run, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "two.html"
     assert main(["report", str(runs[0].path), str(runs[1].path), "--split", "val", "--output", str(output)]) == 0
-    assert "it needs no network" in capsys.readouterr().out
+    assert "it works offline" in capsys.readouterr().out
     text = text_of(output.read_text())
     assert "to sees 95% interval" in text
     assert re.search(r"\d+ questions that only sees answers right, and &lt;blind&gt; does not", text)

@@ -90,7 +90,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
         logger.handlers[:] = before
         output = capsys.readouterr()
         assert code == 0, output.err
-        assert all(line.endswith("no choice of their question: wrong") for line in output.err.splitlines())
+        assert all(
+            line.endswith("not among the choices of their question: counted as wrong") for line in output.err.splitlines()
+        )
         return json.loads(output.out) if "--json" in arguments else output.out
 
     return command

@@ -32,7 +32,7 @@ def test_every_setting_is_tried_and_the_config_takes_what_is_recommended(
         assert sum(trial["is_best"] for trial in trials if trial["option"] == option) == 1
     assert not Path("runs").exists()
     assert main(["tune", *arguments]) == 0
-    assert "the fastest of each option" in capsys.readouterr().out
+    assert "the fastest value of each option" in capsys.readouterr().out
 
 
 def test_what_is_noticeably_faster_is_recommended_and_nothing_else(features: Path, monkeypatch: pytest.MonkeyPatch):

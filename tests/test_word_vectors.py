@@ -82,8 +82,8 @@ def test_a_word_in_lower_case_goes_before_one_in_capitals(tmp_path: Path):
         (b"red 1 2 nan\n", "line 1: a word and its 3 numbers are needed"),
         (b"red\n", "line 1: a word and its numbers are needed"),
         (b"", "none of the 8 words"),
-        (b"stone 1 2 3\n", "none of the 8 words of the vocabulary is there"),
-        (b"3000000 300\nred \xff\xfe\x00\x80\n", "is no text: .* not in binary ones"),
+        (b"stone 1 2 3\n", "it has none of the 8 words of the vocabulary"),
+        (b"3000000 300\nred \xff\xfe\x00\x80\n", "is not text: .* not in binary ones"),
     ],
 )
 def test_what_is_no_file_of_vectors_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str):

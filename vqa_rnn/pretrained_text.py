@@ -32,7 +32,7 @@ def read_settings(source: str) -> dict[str, Any]:
         settings = library().AutoConfig.from_pretrained(_place(source), trust_remote_code=False)
     kind = settings.model_type
     if settings.is_encoder_decoder or not hasattr(settings, "vocab_size"):
-        raise UserError(f"model.question.weights={source}: a {kind} is no text encoder: take one such as BERT or MiniLM")
+        raise UserError(f"model.question.weights={source}: a {kind} is not a text encoder: use one such as BERT or MiniLM")
     return settings.to_dict()
 
 

@@ -46,7 +46,7 @@ def read_word_vectors(source: str, words: Sequence[str]) -> WordVectors:
     ids = {word: number for number, word in enumerate(words)}
     found = _of_package(ids) if source == "package" else _of_file(Path(source), ids)
     if not len(found.ids):
-        raise UserError(f"text.vectors={source}: none of the {len(words)} words of the vocabulary is there")
+        raise UserError(f"text.vectors={source}: it has none of the {len(words)} words of the vocabulary")
     return found
 
 
@@ -125,7 +125,7 @@ def _open_text(path: Path) -> Iterator[Iterator[str]]:
         ) from None
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} is no text: GloVe, word2vec and fastText are read in their text formats, not in binary ones"
+            f"{path} is not text: GloVe, word2vec and fastText are read in their text formats, not in binary ones"
         ) from error
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"cannot read the word vectors {path}: {getattr(error, 'strerror', None) or error}") from error

@@ -275,7 +275,7 @@ def test_ten_people_who_agree_are_right_whatever_their_spelling(tmp_path: Path):
 
 ROUND = {"question": "Is it big?", "answer": "no"}
 OVER_SEVERAL_LINES = (
-    "a JSON object goes on over several lines: write each on one, as jq -c . FILE does, or all of them as one array, [{…}, {…}]"
+    "a JSON object spans several lines: write each on one, as jq -c . FILE does, or all of them as one array, [{…}, {…}]"
 )
 
 

@@ -207,20 +207,23 @@ ARRAYS = {
     "wrong item": (json.dumps([PLAIN, {**PLAIN, "split": 3}]), ": item 2: split: a text is needed, not a number"),
     "no object": (json.dumps([PLAIN, "cat"]), f": item 2: a JSON object is needed, such as {EXAMPLE}, and not a text"),
     "arrays": ("[[1]]", ": item 1: a JSON object is needed, such as"),
-    "cut in an item": (f"[{ITEM},\n{ITEM[:30]}", ": item 2: the file ends in the middle of it: copy or write the file again"),
-    "cut in a number": (f'[{ITEM}, {{"image": 3', ": item 2: the file ends in the middle of it"),
+    "cut in an item": (
+        f"[{ITEM},\n{ITEM[:30]}",
+        ": item 2: the file ends in the middle of this object: copy or write the file again",
+    ),
+    "cut in a number": (f'[{ITEM}, {{"image": 3', ": item 2: the file ends in the middle of this object"),
     "cut after an item": (f"[{ITEM}\n", ": item 1: the file ends after it: ] is missing"),
-    "cut after a comma": (f"[{ITEM}, ", ": item 2: the file ends in the middle of it"),
+    "cut after a comma": (f"[{ITEM}, ", ": item 2: the file ends in the middle of this object"),
     "no comma": (f"[{ITEM}\n{ITEM}]", ": item 1: a comma or ] is needed after it, and not {"),
     "comma at the end": (f"[{ITEM},\n]", f": item 2: not a JSON object, such as {EXAMPLE}: Expecting value at line 2 column 1"),
-    "bracket alone": ("[", ": item 1: the file ends in the middle of it"),
+    "bracket alone": ("[", ": item 1: the file ends in the middle of this object"),
     "not JSON": ("[{'image': 1}]", ": item 1: not a JSON object, such as"),
     "NaN": ('[{"image": NaN}]', ": item 1: NaN is no JSON and no answer: write a number or a text, or leave the question out"),
     "key twice": ('[{"image": 1, "image": 2}]', ": item 1: the key 'image' comes twice"),
     "deep": ("[" * 100_000, ": item 1: not a JSON object"),
     "goes on": (
         f"[{ITEM}]\n[{ITEM}]",
-        " goes on after the end of its array: put all questions into one array, or write one a line",
+        " continues after the end of its array: put all questions into one array, or write one a line",
     ),
     "empty array": ("[ ]", " holds no questions, such as {"),
     "half a character": (
@@ -234,10 +237,10 @@ ARRAYS = {
     ),
     "pretty official file": (
         json.dumps({"questions": [PLAIN]}, indent=1),
-        ":1: a JSON object goes on over several lines: write",
+        ":1: a JSON object spans several lines: write",
     ),
-    "one object": (json.dumps(PLAIN, indent=1), ":1: a JSON object goes on over several lines: write each on one, as jq -c ."),
-    "one object begun on a line": ('{ "image": "a.png",\n "question": "q" }', ":1: a JSON object goes on over several lines"),
+    "one object": (json.dumps(PLAIN, indent=1), ":1: a JSON object spans several lines: write each on one, as jq -c ."),
+    "one object begun on a line": ('{ "image": "a.png",\n "question": "q" }', ":1: a JSON object spans several lines"),
     "text": ("not json", f":1: not a JSON object, such as {EXAMPLE}: Expecting value at column 1"),
 }
 

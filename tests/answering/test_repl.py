@@ -90,7 +90,7 @@ def test_a_picture_of_the_last_answer(session: Session, monkeypatch: pytest.Monk
     lines = ["/attention", "/image red.png", "/attention early.png", "What color is it?", "/attention", "/attention a/one"]
     output = converse(session, [*lines, "/attention answer.png"], monkeypatch)
     assert output.count("error: nothing was asked yet") == 2
-    assert output.count("error: pictures are printed in a terminal alone: give a file") == 1
+    assert output.count("error: pictures are printed only in a terminal: give a file") == 1
     assert "words that training never met: 'color' (did you mean 'colour'?)" in output
     assert "  answer.png: the image, where the model looked, the answers" in output
     assert "  a/one.png: " in output
@@ -142,7 +142,7 @@ def test_answers_are_saved(session: Session, monkeypatch: pytest.MonkeyPatch) ->
     lines = ["/save early.jsonl", f"/image {red}", "What colour is it?", "Which shape?", "/save", "/save all.jsonl"]
     output = converse(session, lines, monkeypatch)
     assert output.count("error: ") == 2
-    assert "all.jsonl: 2 answers, a JSON object a line" in output
+    assert "all.jsonl: 2 answers, one JSON object per line" in output
     saved = [json.loads(line) for line in Path("all.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [each["question"] for each in saved] == ["What colour is it?", "Which shape?"]
     assert not Path("early.jsonl").exists()

@@ -215,7 +215,7 @@ def test_a_logger_that_fails_does_not_stop_the_training(
 
     monkeypatch.setattr(loggers._Mlflow, "write", write)
     run = train(configure(features, *RANDOM, "training.loggers=[tensorboard,mlflow]", "run.name=goes_on"))
-    assert said_above(caplog, logging.INFO) == ["MLflow is left out from step 5 on, training goes on: the server is gone"]
+    assert said_above(caplog, logging.INFO) == ["MLflow is switched off from step 5 on, training continues: the server is gone"]
     assert max(step for step, _ in from_tensorboard(run.path)["train_loss"]) == 15
     found, points = from_mlflow(run.path)
     assert [step for step, _ in points["loss"]] == [2, 4]
@@ -229,7 +229,7 @@ def test_what_cannot_begin_is_said_before_the_run_folder_is_made(
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("NETRC", str(features.parent / "no-netrc"))
     config = configure(features, "training.loggers=[wandb]", "run.name=none")
-    with pytest.raises(UserError, match=r"training.loggers=wandb: .* cannot begin: .*[Nn]o API key.* set WANDB_MODE=offline"):
+    with pytest.raises(UserError, match=r"training.loggers=wandb: .* cannot start: .*[Nn]o API key.* set WANDB_MODE=offline"):
         train(config)
     assert not (config.run.folder / "none" / "run.json").exists()
 
@@ -247,7 +247,7 @@ def test_a_server_that_is_gone_stops_a_new_run_alone(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     train(config, resume=True)
     assert "MLflow cannot go on with its run" in caplog.text
-    with pytest.raises(UserError, match=r"training.loggers=mlflow: MLflow cannot begin: .* Is MLFLOW_TRACKING_URI right?"):
+    with pytest.raises(UserError, match=r"training.loggers=mlflow: MLflow cannot start: .* Is MLFLOW_TRACKING_URI right?"):
         train(configure(features, MLFLOW, "run.name=new"))
     assert "secret" not in caplog.text
 

@@ -266,7 +266,7 @@ def test_a_run_does_not_go_on_after_its_questions_were_edited(features: Path, ca
         train(config, resume=True)
     features.unlink()
     train(config, resume=True)  # the encoded questions are in the run folder
-    assert f"{features} is gone: going on with the questions that {config.run.folder}/jsonl holds" in caplog.messages
+    assert f"{features} is gone: continuing with the questions saved in {config.run.folder}/jsonl" in caplog.messages
     assert not (config.run.folder / "jsonl/questions").exists()
 
 
@@ -349,7 +349,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(features: Path, caplog
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
     resumed = train(config, resume=True)
     assert f"{newest} is not a checkpoint, or is damaged; it was not loaded: trying an older one" in caplog.messages
-    assert f"{resumed.path} goes on after step 7" in caplog.messages
+    assert f"{resumed.path} continues after step 7" in caplog.messages
     assert older.name == "step-00000007.pt"
     assert equal(result(resumed.path), result(whole.path))
 

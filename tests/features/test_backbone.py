@@ -319,7 +319,7 @@ def test_patches_that_are_no_square_are_refused(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("vqa_rnn.features.backbones.layers.load_backbone", with_three_prefix_tokens)
     text = refusal(build, layers=("blocks.0",), **options)
-    assert "blocks.0 of test_vit gives 101 tokens; 101 - 3 for class and registers is no square number" in text
+    assert "blocks.0 of test_vit gives 101 tokens; 101 - 3 for class and registers is not a square number" in text
 
 
 @pytest.mark.parametrize("output", ["grid", "pooled"])

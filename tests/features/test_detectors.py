@@ -222,4 +222,4 @@ def test_what_is_no_detector_is_refused(tmp_path: Path):
         tmp_path / "resnet"
     )
     text = refusal(Detector, FeaturesConfig(**{**regions, "library": "transformers"}, backbone=str(tmp_path / "resnet")))
-    assert "a resnet model is no detector" in text
+    assert "a resnet model is not a detector" in text

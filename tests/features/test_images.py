@@ -156,7 +156,7 @@ def test_floats_outside_of_both_are_refused(low: float, high: float):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("intensity", ["full", "image"])
 def test_pixels_that_are_no_numbers_are_refused(value: float, intensity):
-    with pytest.raises(UserError, match=r"scan\.tif has pixels that are no numbers"):
+    with pytest.raises(UserError, match=r"scan\.tif has pixels that are not finite"):
         grey([0, 1, value], np.float32, intensity)
 
 

@@ -323,7 +323,7 @@ def test_the_cells_of_a_grid_lie_row_by_row():
 
 
 def test_regions_that_are_no_square_have_no_grid():
-    with pytest.raises(ValueError, match="8 regions are no square grid"):
+    with pytest.raises(ValueError, match="8 regions do not form a square grid"):
         grid_boxes(torch.zeros(2, 8, 1))
 
 
@@ -404,9 +404,11 @@ def test_what_has_no_layer_must_fit():
         {"hidden_size": 7, "bidirectional": True},
         {"hidden_size": 7, "pooling": "all_states"},
     ):
-        with pytest.raises(ValueError, match=r"attention\.project_question=false needs a question of attention\.hidden_size=7"):
+        with pytest.raises(
+            ValueError, match=r"attention\.project_question=false needs a question vector of attention\.hidden_size=7"
+        ):
             ModelConfig.model_validate({"question": question, "attention": stacked})
     mcan = {"name": "mcan", "hidden_size": 8, "project_words": False}
     ModelConfig.model_validate({"question": {"hidden_size": 4, "bidirectional": True}, "reasoning": mcan})
-    with pytest.raises(ValueError, match=r"reasoning\.project_words=false needs words of reasoning\.hidden_size=8"):
+    with pytest.raises(ValueError, match=r"reasoning\.project_words=false needs word states of reasoning\.hidden_size=8"):
         ModelConfig.model_validate({"question": {"hidden_size": 4}, "reasoning": mcan})

@@ -290,7 +290,7 @@ def test_an_image_without_regions_gives_numbers_and_no_gradient(name: str, input
 @pytest.mark.parametrize("name", ["film", "mac"])
 def test_regions_that_are_no_grid_are_refused_by_a_kernel_of_3(name: str, inputs: Inputs):
     features, mask, questions, index = inputs
-    with pytest.raises(ValueError, match="3 regions are no square grid"):
+    with pytest.raises(ValueError, match="3 regions do not form a square grid"):
         build(name, kernel_size=3)(features[:, :3], mask[:, :3], questions, index)
 
 

@@ -592,4 +592,4 @@ def test_a_finished_store_says_what_it_does_not_change(tmp_path: Path, caplog: p
         extract_features(config_for(tmp_path / "store.h5"), annotations)
         assert not caplog.messages
         extract_features(config_for(tmp_path / "store.h5", compile=True), annotations)
-    assert caplog.messages == [f"{tmp_path / 'store.h5'} was computed with features.compile=false, and stays so"]
+    assert caplog.messages == [f"{tmp_path / 'store.h5'} was made with features.compile=false and keeps it"]

@@ -460,8 +460,8 @@ def test_the_command_says_what_is_next(tmp_path: Path, monkeypatch: pytest.Monke
     ("arguments", "said"),
     [
         (["shapes_dialogs"], "unknown generated data set 'shapes_dialogs': did you mean 'shapes_dialog'?"),
-        (["shapes_dialog", "--folder", "made"], "made is there already: give another --folder, or --overwrite to replace it"),
-        (["shapes_vqa", "--folder", "mine", "--overwrite"], "mine is there and was not generated: give another --folder"),
+        (["shapes_dialog", "--folder", "made"], "made already exists: give another --folder, or --overwrite to replace it"),
+        (["shapes_vqa", "--folder", "mine", "--overwrite"], "mine exists and was not generated: give another --folder"),
         (["shapes_vqa", "--folder", "mine/notes.txt/here"], "cannot write mine/notes.txt/here"),
         (["shapes_vqa", "--folder", "."], "--folder . has no name"),
         (["shapes_vqa", "--images", "0"], "Invalid value for '--images'"),

@@ -175,7 +175,7 @@ def _items(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:
         if mark == "]":
             break
     if place < len(text):
-        raise UserError(f"{path} goes on after the end of its array: put all questions into one array, or write one a line")
+        raise UserError(f"{path} continues after the end of its array: put all questions into one array, or write one a line")
 
 
 def _rows(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:

@@ -48,7 +48,7 @@ def decode_json(text: str, where: str) -> Any:
         stripped = text.strip()
         if stripped.startswith("{") and stripped.endswith(_CUT_OFF):
             raise UserError(
-                f"{where}: a JSON object goes on over several lines: write each on one, as jq -c . FILE does, or all of them "
+                f"{where}: a JSON object spans several lines: write each on one, as jq -c . FILE does, or all of them "
                 "as one array, [{…}, {…}]"
             ) from None
         _refuse(error, where, "column {error.colno}")
@@ -72,7 +72,7 @@ def decode_item(text: str, start: int, where: str) -> tuple[Any, int]:
         return DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError) and (error.msg.startswith("Unterminated") or not text[error.pos :].strip()):
-            raise UserError(f"{where}: the file ends in the middle of it: copy or write the file again") from None
+            raise UserError(f"{where}: the file ends in the middle of this object: copy or write the file again") from None
         _refuse(error, where, "line {error.lineno} column {error.colno}")
 
 

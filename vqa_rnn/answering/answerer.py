@@ -76,13 +76,11 @@ class Answerer:
         """
         features = run.config.features
         if features.output == "boxes":
-            raise UserError(
-                f"{run.path} looks at given boxes of an image, which cannot be given here: use vqa-rnn predict or evaluate"
-            )
+            raise UserError(f"{run.path} needs boxes in the image, which cannot be given here: use vqa-rnn predict or evaluate")
         if features.library == "imported":
             raise UserError(
                 f"{run.path} was trained on features that were imported ({run.features['backbone'].partition('/')[2]}), and "
-                "no backbone here makes the same of another image: use vqa-rnn predict or evaluate"
+                "they cannot be extracted from another image here: use vqa-rnn predict or evaluate"
             )
         self.run = run
         on_gpu = torch.cuda.is_available() and run.config.run.device != "cpu"

@@ -62,6 +62,6 @@ def read_calibration(run: Run) -> Calibration:
     if not found.temperature > 0:
         raise UserError(f"{path} is damaged: the temperature is not above 0; run vqa-rnn calibrate {run.path} again")
     if weights != file_hash(run.model_path):
-        log.warning("%s is of other weights and is not used: run vqa-rnn calibrate %s again", path, run.path)
+        log.warning("%s belongs to other weights and is not used: run vqa-rnn calibrate %s again", path, run.path)
         return Calibration()
     return found

@@ -21,11 +21,9 @@ def read_choices(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise UserError(
-            f"no file of choices at {path}: a line each is needed in it; a choice by itself goes behind --choice"
-        ) from None
+        raise UserError(f"no file of choices at {path}: write one choice per line; for a single choice use --choice") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: choices are read from a text file, one a line") from None
+        raise UserError(f"{path} is not UTF-8 text: choices are read from a text file, one per line") from None
     except OSError as error:
         raise UserError(f"cannot read choices from {path}: {error.strerror or error}") from error
     choices: list[str] = []
@@ -40,5 +38,5 @@ def read_choices(path: Path) -> tuple[str, ...]:
         choices.append(choice)
     if len(choices) < 2:
         found = "one choice" if choices else "no choices"
-        raise UserError(f"{path} has {found}: at least two are needed, one a line")
+        raise UserError(f"{path} has {found}: at least two are needed, one per line")
     return tuple(choices)

@@ -266,7 +266,7 @@ def _attention(prompt: _Prompt, rest: str) -> None:
     elif prompt.console.is_terminal:
         print_pictures(answer, prompt.console)
     else:
-        raise UserError("pictures are printed in a terminal alone: give a file, /attention where.png")
+        raise UserError("pictures are printed only in a terminal: give a file, /attention where.png")
 
 
 def _save(prompt: _Prompt, rest: str) -> None:
@@ -276,7 +276,7 @@ def _save(prompt: _Prompt, rest: str) -> None:
         raise UserError("nothing was asked yet: ask a question first")
     path = _path(rest)
     write_text(path, "".join(f"{_as_json(answer)}\n" for answer in prompt.asked))
-    prompt.say(f"{path}: {len(prompt.asked)} {'answer' if len(prompt.asked) == 1 else 'answers'}, a JSON object a line")
+    prompt.say(f"{path}: {len(prompt.asked)} {'answer' if len(prompt.asked) == 1 else 'answers'}, one JSON object per line")
 
 
 def _json(prompt: _Prompt, rest: str) -> None:
@@ -295,7 +295,7 @@ def _caption(prompt: _Prompt, rest: str) -> None:
     if rest:
         prompt.say(f"caption: {rest}")
     else:
-        prompt.say(f"no caption any more; it was: {before}" if before else "no caption")
+        prompt.say(f"caption removed; it was: {before}" if before else "no caption")
 
 
 def _history(prompt: _Prompt, rest: str) -> None:
@@ -349,7 +349,7 @@ _COMMANDS = {
     "/top": _Command(_top, "N", "show N answers"),
     "/attention": _Command(_attention, "FILE", "draw where the model looked for the last answer; alone: in the terminal"),
     "/json": _Command(_json, "", "answers as JSON, a line each, or as bars again"),
-    "/save": _Command(_save, "FILE", "write all answers so far into a file, a JSON object a line"),
+    "/save": _Command(_save, "FILE", "write all answers so far into a file, one JSON object per line"),
     "/caption": _Command(_caption, "TEXT", "what to know about the image; alone: nothing", for_dialog=True),
     "/history": _Command(_history, "", "what was said so far", for_dialog=True),
     "/correct": _Command(_correct, "ANSWER", "put this in place of the last answer", for_dialog=True),

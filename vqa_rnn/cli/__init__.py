@@ -23,20 +23,21 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Ask questions about images: train and measure visual question answering with recurrent networks.",
-    epilog="Start with [bold]vqa-rnn demo[/bold]. Every option of a config: vqa-rnn train easy_vqa --print-config",
+    help="Visual question answering with recurrent networks: train models, evaluate them, and ask them about images.",
+    epilog="Start with [bold]vqa-rnn demo[/bold]. To see every config option: vqa-rnn train easy_vqa --print-config",
 )
 
 ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or a shipped recipe such as easy_vqa, daquar, jsonl.")
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or a built-in recipe such as easy_vqa, daquar or jsonl.")
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[key=value …]", help="Options that come last: training.max_epochs=5")
+    list[str] | None,
+    typer.Argument(metavar="[key=value …]", help="Options that override the config, such as training.max_epochs=5"),
 ]
 MovedOverrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[key=value …]", help="Where things are now: dataset.root=… (jsonl: dataset.path=…), features.store=…"
+        metavar="[key=value …]", help="New locations of moved files: dataset.root=… (jsonl: dataset.path=…), features.store=…"
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")]
@@ -44,15 +45,15 @@ RunArguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RUN …] [key=value …]",
-        help="More runs of an ensemble; where things are now: dataset.root=… (jsonl: dataset.path=…), features.store=…",
+        help="More runs; new locations of moved files: dataset.root=… (jsonl: dataset.path=…), features.store=…",
     ),
 ]
-Ensemble = Annotated[bool, typer.Option("--ensemble", help="Several runs answer together: the mean of their probabilities.")]
+Ensemble = Annotated[bool, typer.Option("--ensemble", help="Combine several runs: average their probabilities.")]
 Questions = Annotated[
     str | None,
-    typer.Option("--config", metavar="CONFIG", help="Of a model hf:OWNER/NAME: a recipe or config whose data set it answers."),
+    typer.Option("--config", metavar="CONFIG", help="For a model hf:OWNER/NAME: the recipe or config with the data set."),
 ]
-PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every option with its meaning, and do nothing.")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print every option with its meaning, and exit.")]
 
 
 app.add_typer(score.app)
@@ -76,15 +77,15 @@ def options(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Options of every command."""
+    """Options of all commands."""
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the run, the features and the picture go.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Where to write the run, the features and the picture.")] = Path(),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo run.")] = False,
 ) -> None:
-    """The main job from nothing to answers, on a small data set that is installed with the package."""
+    """Preprocess, train, evaluate and ask, on a small data set that is installed with the package."""
     from vqa_rnn.commands.demo import demo
 
     demo(folder, overwrite=overwrite)
@@ -98,12 +99,12 @@ def preprocess(
     check_images: Annotated[
         bool,
         typer.Option(
-            "--check-images", help="Read every image to find those replaced; by default only files newer than the store."
+            "--check-images", help="Check every image for changes; by default only files newer than the store are checked."
         ),
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Extract image features into a store. A stopped job goes on where it was.
+    """Extract image features into a store. Run it again to continue an interrupted job.
 
     Example: vqa-rnn preprocess jsonl dataset.path=my/questions.jsonl
     """
@@ -123,10 +124,10 @@ def train(
     config: ConfigArgument,
     overrides: Overrides = None,
     print_config: PrintConfig = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint of this run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of this name.")] = False,
 ) -> None:
-    """Train a model into runs/NAME, choosing by the validation split.
+    """Train a model and save it in runs/NAME. The best epoch is selected by validation score.
 
     Example: vqa-rnn train easy_vqa model.fusion.name=concat run.name=concat
     """
@@ -138,7 +139,7 @@ def train(
 
     run = train(loaded, resume=resume, overwrite=overwrite)
     if is_first():
-        hint = f"Measure it: vqa-rnn evaluate {run.path}    Ask it: vqa-rnn ask {run.path}"
+        hint = f"Evaluate it: vqa-rnn evaluate {run.path}    Ask it: vqa-rnn ask {run.path}"
         typer.echo(f"{run.path} is trained. {hint}", err=True)
 
 
@@ -146,10 +147,12 @@ def train(
 def tune(
     config: ConfigArgument,
     overrides: Overrides = None,
-    seconds: Annotated[float, typer.Option(help="How long each setting is tried.")] = 3.0,
+    seconds: Annotated[float, typer.Option(help="How long to try each setting.")] = 3.0,
     json_: Json = False,
 ) -> None:
-    """Try precisions, threads, loader processes and images a pass on this machine; show the fastest as options to paste.
+    """Find the fastest precision, threads, loader processes and extraction batch size on this machine.
+
+    Prints commands with the recommended options.
 
     Example: vqa-rnn tune daquar dataset.root=data/daquar
     """
@@ -169,16 +172,17 @@ def split(
     config: ConfigArgument,
     overrides: Overrides = None,
     changing_priors: Annotated[
-        bool, typer.Option("--changing-priors", help="Other answers to a kind of question in test than in train (VQA-CP).")
+        bool,
+        typer.Option("--changing-priors", help="Each type of question has different answers in test than in train (VQA-CP)."),
     ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .jsonl file to write.")] = Path(
         "changing_priors.jsonl"
     ),
-    test_share: Annotated[float, typer.Option(help="Share of the questions that test is to have.")] = 1 / 3,
-    prefix_words: Annotated[int, typer.Option(min=1, help="First words that make a kind of question.")] = 3,
+    test_share: Annotated[float, typer.Option(help="Share of the questions in the test split.")] = 1 / 3,
+    prefix_words: Annotated[int, typer.Option(min=1, help="Number of first words that define the type of a question.")] = 3,
     json_: Json = False,
 ) -> None:
-    """Make a new train and test split in which a kind of question has other answers in test, as in VQA-CP.
+    """Make a new train and test split in which each type of question has different answers in test, as in VQA-CP.
 
     Example: vqa-rnn split daquar --changing-priors --output daquar_cp.jsonl
     """
@@ -193,10 +197,10 @@ def split(
     else:
         priors = report["prior_accuracy"]
         typer.echo(
-            f"{output}: {report['train']:,} train and {report['test']:,} test questions of {report['kinds']:,} kinds; the most "
-            f"frequent answer of a kind in train is right in {100 * priors['train']:.1f}% there and in "
-            f"{100 * priors['test']:.1f}% of test, where {100 * report['known_answers']:.1f}% of the answers are "
-            f"known from train. Next: vqa-rnn preprocess jsonl dataset.path={output}, then train"
+            f"{output}: {report['train']:,} train and {report['test']:,} test questions of {report['kinds']:,} types. The most "
+            f"frequent train answer of each type is right for {100 * priors['train']:.1f}% of train and "
+            f"{100 * priors['test']:.1f}% of test; {100 * report['known_answers']:.1f}% of the test answers occur in train. "
+            f"Next: vqa-rnn preprocess jsonl dataset.path={output}, then train"
         )
 
 
@@ -207,15 +211,15 @@ def sweep(
     over: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=…", help="What to try: a range, key=0.001..0.01, or values, key=a|b|c. Once for each option."
+            metavar="KEY=…", help="What to try: a range, key=0.001..0.01, or values, key=a|b|c. Repeat it for each option."
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Total number of trials, with those already done.")] = 20,
-    folder: Annotated[Path | None, typer.Option(help="Where they lie; by default sweeps/CONFIG.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what is tried.")] = 0,
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trials, including those already done.")] = 20,
+    folder: Annotated[Path | None, typer.Option(help="Where to save the trials; by default sweeps/CONFIG.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Try options and choose by validation accuracy, with Optuna. The same command continues a sweep that was stopped.
+    """Search for the best options by validation accuracy, with Optuna. Run it again to continue an interrupted sweep.
 
     Example: vqa-rnn sweep slake --over training.learning_rate=0.0005..0.005 --over 'model.fusion.name=product|mfb'
     """
@@ -233,20 +237,20 @@ def evaluate(
     run: RunArgument,
     more: RunArguments = None,
     ensemble: Ensemble = False,
-    split: Annotated[str | None, typer.Option(help="train, val or test; by default test where it has answers.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, val or test; by default test if it has answers, else val.")] = None,
     question_only: Annotated[
-        Path | None, typer.Option(help="A run trained with model.ablate=question_only: adds the image gain.")
+        Path | None, typer.Option(help="A run trained with model.ablate=question_only; adds the image gain.")
     ] = None,
     ceiling: Annotated[
         str | None,
-        typer.Option(metavar="hf:NAME", help="A ViLT or BLIP model of Hugging Face that answers the same questions."),
+        typer.Option(metavar="hf:NAME", help="A ViLT or BLIP model of Hugging Face to evaluate on the same questions."),
     ] = None,
     config: Questions = None,
     json_: Json = False,
 ) -> None:
-    """Measure a run: accuracy with a 95% interval by image, by type, and what scores without the image beside it.
+    """Evaluate a run: accuracy with a 95% interval, accuracy by question type, and floors (baselines without the image).
 
-    RUN may be hf:OWNER/NAME, a ViLT or BLIP model of Hugging Face; --config says which data set it answers.
+    RUN may be hf:OWNER/NAME, a ViLT or BLIP model of Hugging Face; it needs --config for the data set.
 
     Example: vqa-rnn evaluate runs/daquar --question-only runs/daquar-blind
     """
@@ -261,7 +265,7 @@ def evaluate(
         from vqa_rnn.config.files import load_config
 
         if question_only or ceiling:
-            raise UserError(f"{run} is no run: leave out --{'question-only' if question_only else 'ceiling'}")
+            raise UserError(f"{run} is not a run: leave out --{'question-only' if question_only else 'ceiling'}")
         report = evaluate_model(str(run), load_config(str(config), overrides), split)  # type: ignore[arg-type]
         (print_json if json_ else print_evaluation)(report)
         return
@@ -285,14 +289,12 @@ def predict(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     output: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="The file to write; of a single run by default evaluation/SPLIT_submission.json in it."
-        ),
+        typer.Option(metavar="FILE", help="The file to write; by default evaluation/SPLIT_submission.json in the run folder."),
     ] = None,
     config: Questions = None,
     json_: Json = False,
 ) -> None:
-    """Answer a split and write the official submission of its benchmark, which `vqa-rnn score` and the servers read.
+    """Answer a split and write the official submission file, for `vqa-rnn score` and evaluation servers.
 
     Example: vqa-rnn predict runs/vqa --split test --output vqa_OpenEnded_mscoco_test2015_results.json
     """
@@ -326,10 +328,8 @@ def predict(
 def calibrate(
     run: RunArgument,
     overrides: MovedOverrides = None,
-    split: Annotated[str, typer.Option(help="Questions that the run was not trained on: val or test.")] = "val",
-    accuracy: Annotated[
-        float, typer.Option(help="What the answers above the threshold must reach; below it ask says not sure.")
-    ] = 0.9,
+    split: Annotated[str, typer.Option(help="val or test; must not be part of the training data.")] = "val",
+    accuracy: Annotated[float, typer.Option(help="Accuracy to reach above the threshold; below it, ask says not sure.")] = 0.9,
     json_: Json = False,
 ) -> None:
     """Calibrate probabilities by temperature scaling, and let `ask` say "not sure".
@@ -354,7 +354,7 @@ def consistency(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     json_: Json = False,
 ) -> None:
-    """Check whether answers are consistent: ask what a run's own answers imply, or repeat questions with reordered choices.
+    """Check whether answers are consistent: ask what a run's own answers imply, or repeat questions with changed choices.
 
     Example: vqa-rnn consistency runs/daquar
     """
@@ -373,12 +373,12 @@ def consistency(
 def report(
     run: RunArgument,
     more: RunArguments = None,
-    split: Annotated[str | None, typer.Option(help="val or test; by default test where it has answers.")] = None,
+    split: Annotated[str | None, typer.Option(help="val or test; by default test if it has answers, else val.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML file to write.")] = Path(
         "report.html"
     ),
 ) -> None:
-    """Write one HTML page about a run or several: figures with intervals and floors, curves, errors, examples with pictures.
+    """Write one HTML page about one or more runs: results with intervals and floors, curves, errors and examples.
 
     Example: vqa-rnn report runs/full runs/blind --split val --output report.html
     """
@@ -387,21 +387,21 @@ def report(
     from vqa_rnn.commands.report import report
 
     which: Any = split  # checked above
-    typer.echo(f"{report(runs, output, which, overrides)}: open it in a browser; it needs no network")
+    typer.echo(f"{report(runs, output, which, overrides)}: open it in a browser; it works offline")
 
 
 @app.command()
 def export(
     run: RunArgument,
-    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to create.")],
     push: Annotated[
-        str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to this name on the Hugging Face hub.")
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload the folder to the Hugging Face hub under this name.")
     ] = None,
     onnx: Annotated[
-        bool, typer.Option("--onnx", help="Also write model.onnx, which answers without torch; its README.md says how.")
+        bool, typer.Option("--onnx", help="Also write model.onnx, which runs without torch; see README.md in the folder.")
     ] = False,
 ) -> None:
-    """Export a trained model to share: weights, config, words, and a model card with the measured figures.
+    """Export a trained model for sharing: weights, config, vocabulary, and a model card with results.
 
     Example: vqa-rnn export runs/demo demo-model --onnx; then vqa-rnn ask demo-model
     """
@@ -420,30 +420,30 @@ def ask(
     # what may not be read is refused where it is read, as it is everywhere
     image: Annotated[Path | None, typer.Option(help="The image to look at.", readable=False)] = None,
     question: Annotated[
-        list[str] | None, typer.Option(help="A question, or the option several times for a dialog; without it a prompt opens.")
+        list[str] | None, typer.Option(help="A question; repeat it for the rounds of a dialog. Without it, a prompt opens.")
     ] = None,
-    caption: Annotated[str | None, typer.Option(help="A sentence that opens the dialog, for a dialog model.")] = None,
-    choice: Annotated[list[str] | None, typer.Option(help="A candidate answer; give the option once for each.")] = None,
+    caption: Annotated[str | None, typer.Option(help="The caption that starts the dialog, for a dialog model.")] = None,
+    choice: Annotated[list[str] | None, typer.Option(help="A candidate answer; repeat it for each candidate.")] = None,
     choices_file: Annotated[
-        Path | None, typer.Option("--choices", metavar="FILE", help="A text file of candidate answers, one a line.")
+        Path | None, typer.Option("--choices", metavar="FILE", help="A text file of candidate answers, one per line.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many answers to show.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Number of answers to show.")] = 5,
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="Where the backbone's weights are now, if they moved since training: a file, or a folder."
+            metavar="PATH", help="New location of the backbone's weights, if they moved since training: a file or a folder."
         ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the answers, and where the model looked, into a PNG file.")
+        Path | None, typer.Option(metavar="FILE", help="Draw the answers and where the model looked to a PNG file.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Ask a trained model about an image: a question, several as the rounds of a dialog, or a prompt.
+    """Ask a trained model about an image: one question, the rounds of a dialog, or a prompt.
 
     RUN may also be hub:OWNER/NAME, an exported model on the Hugging Face hub, or hf:OWNER/NAME, a ViLT or BLIP model there.
-    With --json and without --question, questions are read from stdin, a line each, and answers are JSON, a line each. If stdin
-    is a file or a pipe, the exit code is 2 when a line was refused.
+    With --json and without --question, questions are read from stdin, one per line; each answer is one line of JSON.
+    If stdin is a file or a pipe, the exit code is 2 when a line was refused.
 
     Example: vqa-rnn ask runs/demo --image photo.png --question "what color is the shape?"
     """

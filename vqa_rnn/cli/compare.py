@@ -11,13 +11,14 @@ from vqa_rnn.cli.options import Json, check_split, print_json
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Evaluated run folders; the first is the baseline.")],
     split: Annotated[
-        str | None, typer.Option(help="train, val or test; by default that on which most were evaluated, test before val.")
+        str | None,
+        typer.Option(help="train, val or test; by default the split on which most runs were evaluated, test before val."),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Set runs beside the first: paired differences with 95% intervals by image, and how surprising they would be by chance.
+    """Compare runs with the first one: paired differences with 95% intervals over images, and p-values.
 
-    Runs whose signatures differ, such as other questions or another rule, are refused.
+    Runs with different signatures, such as other questions or another scoring rule, are refused.
 
     Example: vqa-rnn compare runs/daquar runs/daquar-gru
     """

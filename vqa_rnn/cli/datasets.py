@@ -12,18 +12,19 @@ app = typer.Typer(
     name="datasets",
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Official files: where they come from, fetch them, and see what is missing.",
+    help="Official data set files: list, download and check them.",
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `vqa-rnn datasets list` names it, such as vqa2.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `vqa-rnn datasets list`, such as vqa2.")]
 Folder = Annotated[
-    Path | None, typer.Option("--folder", metavar="FOLDER", help="Where the files lie; by default where the recipe looks.")
+    Path | None,
+    typer.Option("--folder", metavar="FOLDER", help="Folder of the files; by default the one that the recipe uses."),
 ]
 
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
-    """The data sets with their sizes, folders and terms, and with --json every address and hash.
+    """List the data sets with their sizes, folders and terms; --json adds every URL and hash.
 
     Example: vqa-rnn datasets list
     """
@@ -39,11 +40,13 @@ def list_(json_: Json = False) -> None:
 def download(
     name: Name,
     folder: Folder = None,
-    images: Annotated[bool, typer.Option("--images", help="Also the images: 20 to 35 GB with COCO, 19 GB for CLEVR.")] = False,
-    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Leave the archives beside what they held.")] = False,
+    images: Annotated[
+        bool, typer.Option("--images", help="Also download the images: 20 to 35 GB for data sets on COCO, 19 GB for CLEVR.")
+    ] = False,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the archives after unpacking.")] = False,
     json_: Json = False,
 ) -> None:
-    """Fetch, verify and unpack the official files. Stopped in the middle? Run it again: it goes on.
+    """Download, verify and unpack the official files. Run it again to continue an interrupted download.
 
     Example: vqa-rnn datasets download vqa2 --images
     """
@@ -53,7 +56,7 @@ def download(
     try:
         outcomes = download(name, folder, images=images, keep_archives=keep_archives)
     except KeyboardInterrupt:
-        typer.echo("what has come is kept: run the same command again to go on", err=True)
+        typer.echo("the downloaded part is kept: run the same command again to continue", err=True)
         raise
     if json_:
         print_json(describe_download(name, folder, outcomes))
@@ -63,7 +66,7 @@ def download(
 
 @app.command()
 def check(name: Name, folder: Folder = None, json_: Json = False) -> None:
-    """What is there, missing or damaged, and where missing files come from. Exit code 2 unless all is there.
+    """Report which files are present, missing or damaged, and where to get them. Exit code 2 unless all are present.
 
     Example: vqa-rnn datasets check visdial --folder /data/visdial
     """

@@ -12,16 +12,18 @@ app = typer.Typer(
     name="features",
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Feature stores: look at one, check it, convert, merge, import published features.",
+    help="Feature stores: show, verify, convert and merge them, and import published features.",
 )
 
-Store = Annotated[Path, typer.Argument(metavar="STORE", help="A feature store: .h5, .lmdb, or .json of several parts.")]
+Store = Annotated[
+    Path, typer.Argument(metavar="STORE", help="A feature store: .h5, .lmdb, or a .json that lists several parts.")
+]
 Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="The new store; .h5 or .lmdb.")]
 
 
 @app.command()
 def info(store: Store, json_: Json = False) -> None:
-    """What a store holds and how it was made.
+    """Show what a store contains and how it was made.
 
     Example: vqa-rnn features info features/demo.h5
     """
@@ -30,7 +32,7 @@ def info(store: Store, json_: Json = False) -> None:
 
 @app.command()
 def verify(store: Store, json_: Json = False) -> None:
-    """Compare every image's features with the hash they were written with. Exit code 2 if one is damaged.
+    """Check the features of every image against their stored hash. Exit code 2 if any are damaged.
 
     Example: vqa-rnn features verify features/demo.h5
     """
@@ -40,7 +42,7 @@ def verify(store: Store, json_: Json = False) -> None:
     if json_:
         print_json(report)
     elif not report["damaged"]:
-        unfinished = f"; it is unfinished, {report['unfinished']:,} images are to do" if report["unfinished"] else ""
+        unfinished = f"; unfinished, {report['unfinished']:,} images are still to be extracted" if report["unfinished"] else ""
         typer.echo(f"{store}: no damage in {report['images']:,} images{unfinished}")
     if report["damaged"]:
         few = ", ".join(report["damaged"][:5]) + (", …" if len(report["damaged"]) > 5 else "")
@@ -52,7 +54,7 @@ def verify(store: Store, json_: Json = False) -> None:
 
 @app.command()
 def convert(store: Store, output: Output, json_: Json = False) -> None:
-    """Write a store in another format. Stopped in the middle? Run it again: it goes on.
+    """Convert a store to another format. Run it again to continue an interrupted conversion.
 
     Example: vqa-rnn features convert features/demo.h5 features/demo.lmdb
     """
@@ -63,13 +65,21 @@ def convert(store: Store, output: Output, json_: Json = False) -> None:
 
 @app.command()
 def merge(
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE …", help="Stores made in the same way, of different images.")],
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE …", help="Stores made with the same settings, with different images.")
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUTPUT", help=".h5 or .lmdb copies; .json only names the parts.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUTPUT",
+            help="The new store; .h5 and .lmdb copy the features, .json only refers to the stores.",
+        ),
     ],
     json_: Json = False,
 ) -> None:
-    """Make one store of several.
+    """Merge several stores into one.
 
     Example: vqa-rnn features merge train.h5 val.h5 --output all.h5
     """
@@ -88,20 +98,20 @@ def import_(
         ),
     ],
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE …", help="Files or folders of that format, joined in one store.")
+        list[Path], typer.Argument(metavar="FILE …", help="Files or folders of that format; they are joined into one store.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUTPUT", help="The new store; .h5 or .lmdb.")],
     ids: Annotated[
-        str, typer.Option(help="as-is: images are called as in the files; coco: by the number at the end of their names.")
+        str, typer.Option(help="Image ids. as-is: as in the files; coco: the number at the end of each name.")
     ] = "as-is",
     dtype: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
-    features_key: Annotated[str | None, typer.Option(help="arrays: the name of the features.", show_default="features")] = None,
-    ids_key: Annotated[str | None, typer.Option(help="arrays: the name of the image ids.", show_default="image_id")] = None,
-    boxes_key: Annotated[str | None, typer.Option(help="arrays: the name of boxes, as fractions of the image.")] = None,
-    ids_file: Annotated[Path | None, typer.Option(help="arrays: image ids, a line each or a JSON list.")] = None,
+    features_key: Annotated[str | None, typer.Option(help="For arrays: key of the features.", show_default="features")] = None,
+    ids_key: Annotated[str | None, typer.Option(help="For arrays: key of the image ids.", show_default="image_id")] = None,
+    boxes_key: Annotated[str | None, typer.Option(help="For arrays: key of the boxes, as fractions of the image.")] = None,
+    ids_file: Annotated[Path | None, typer.Option(help="For arrays: file of image ids, one per line or a JSON list.")] = None,
     json_: Json = False,
 ) -> None:
-    """Write published features into a store, to train with features.library=imported features.store=OUTPUT.
+    """Convert published features to a store. To train on it: features.library=imported features.store=OUTPUT.
 
     Example: vqa-rnn features import bottom-up-tsv trainval_36.tsv --output features/bottom_up.h5
     """

@@ -12,17 +12,20 @@ from vqa_rnn.cli.options import Json, print_json
 def generate(
     name: Annotated[str, typer.Argument(metavar="NAME", help="shapes_dialog or shapes_vqa.")],
     folder: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where it goes; by default data/NAME, where the recipe looks.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write it; by default data/NAME, which the recipe uses.")
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option(min=1, help="Training images, by default 20,000 and 4,000; val and test have a tenth of that each."),
+        typer.Option(
+            min=1,
+            help="Number of training images, by default 20,000 (dialog) or 4,000 (vqa); val and test get a tenth of that each.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was generated there before.")] = False,
     json_: Json = False,
 ) -> None:
-    """Draw scenes and write questions or dialogs about them, in the official file formats of CLEVR and VisDial.
+    """Draw scenes and write questions or dialogs about them, in the file formats of CLEVR and VisDial.
 
     Example: vqa-rnn generate shapes_dialog
     """

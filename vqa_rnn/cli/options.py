@@ -7,7 +7,7 @@ import typer
 
 from vqa_rnn.errors import UserError, printable
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 
 
 def print_json(value: Any) -> None:

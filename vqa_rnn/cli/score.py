@@ -42,12 +42,12 @@ app = typer.Typer(
     cls=_Benchmarks,
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="The official metric over files, to the last digit: no model, no GPU.",
+    help="Score submission files with the official metric of a benchmark; needs no model and no GPU.",
 )
 
 Results = Annotated[Path, typer.Option("--results", metavar="FILE", help="The submission, as `vqa-rnn predict` writes it.")]
 AllowMissing = Annotated[
-    bool, typer.Option("--allow-missing", help="Count questions without an answer as wrong; by default they are an error.")
+    bool, typer.Option("--allow-missing", help="Count missing answers as wrong; by default they are an error.")
 ]
 
 
@@ -58,12 +58,12 @@ def vqa(
     results: Results,
     rule: Annotated[
         Literal["2021", "2015"],
-        typer.Option(help="Which official script: today's, or that of results published before March 2021."),
+        typer.Option(help="Version of the official script: 2021 is the current one; 2015 was used before March 2021."),
     ] = "2021",
     allow_missing: AllowMissing = False,
     json_: Json = False,
 ) -> None:
-    """VQA v1 and v2, open-ended and multiple choice: consensus accuracy, overall and by type.
+    """VQA v1 and v2, open-ended and multiple choice: consensus accuracy, overall and by question type.
 
     Example: vqa-rnn score vqa --questions v2_OpenEnded_mscoco_val2014_questions.json
     --annotations v2_mscoco_val2014_annotations.json --results results.json
@@ -77,11 +77,11 @@ def vqa(
 def visual7w(
     dataset: Annotated[Path, typer.Option(metavar="FILE", help="The official file, telling or pointing.")],
     results: Results,
-    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which questions of the file are scored.")] = "test",
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="The split to score.")] = "test",
     allow_missing: AllowMissing = False,
     json_: Json = False,
 ) -> None:
-    """Visual7W, telling and pointing: accuracy, overall and by type.
+    """Visual7W, telling and pointing: accuracy, overall and by question type.
 
     Example: vqa-rnn score visual7w --dataset dataset_v7w_telling.json --results results.json --split test
     """
@@ -92,9 +92,11 @@ def visual7w(
 
 @app.command()
 def visdial(
-    dialogs: Annotated[Path, typer.Option(metavar="FILE", help="The official dialogs, with the true answers.")],
+    dialogs: Annotated[Path, typer.Option(metavar="FILE", help="The official dialog file, with the true answers.")],
     results: Results,
-    dense: Annotated[Path | None, typer.Option(metavar="FILE", help="Graded relevance; adds NDCG.")] = None,
+    dense: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The official file of graded relevance; adds NDCG.")
+    ] = None,
     allow_missing: AllowMissing = False,
     json_: Json = False,
 ) -> None:
@@ -111,9 +113,11 @@ def visdial(
 @app.command()
 def daquar(
     questions: Annotated[Path, typer.Option(metavar="FILE", help="The official file of questions and answers.")],
-    results: Annotated[Path, typer.Option("--results", metavar="FILE", help="An answer a line, in the questions' order.")],
+    results: Annotated[
+        Path, typer.Option("--results", metavar="FILE", help="One answer per line, in the order of the questions.")
+    ],
     wordnet: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="WordNet 3.0; by default where NLTK keeps its data.")
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of WordNet 3.0; by default in NLTK's data folder.")
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -132,7 +136,7 @@ def benchmark(
     results: Results,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[key=value …]", help="Where the data set lies, and its other options: dataset.root=data/NAME"),
+        typer.Argument(metavar="[key=value …]", help="Options of the data set, such as dataset.root=data/NAME"),
     ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     allow_missing: AllowMissing = False,
@@ -140,7 +144,7 @@ def benchmark(
 ) -> None:
     """TITLE.
 
-    The metrics of `vqa-rnn evaluate`, overall and by type.
+    Same metrics as `vqa-rnn evaluate`, overall and by question type.
 
     Example: vqa-rnn score NAME --results submission.json --split val
     """

@@ -71,7 +71,9 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
     if run.config.model.head.name == "generative":
         raise UserError(f"{path} writes its answers: calibrate is for a classifier or a model that chooses")
     if split in run.config.training.splits:
-        raise UserError(f"{path} learned from the {split} questions: probabilities on them say nothing; give another --split")
+        raise UserError(
+            f"{path} learned from the {split} questions: its probabilities there are not informative; give another --split"
+        )
     annotations = read_annotations(run.config.dataset, [split])
     check_unchanged(run, annotations, split)
     questions = [question for question in annotations.split(split) if question.human_answers]
@@ -86,7 +88,8 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
     check_questions(run.config, questions)
     if run.config.model.head.name == "classifier" and questions[0].choices:
         raise UserError(
-            f"{run.config.dataset.name} gives choices, and {path} is a classifier of open answers: set the task to that"
+            f"{run.config.dataset.name} gives choices, and {path} is a classifier of open answers: calibrate it on "
+            "the open-ended task"
         )
     with processes(run.config.run.device) as device:
         (member,), kept = open_members([run], questions, annotations, split, device)
@@ -100,7 +103,7 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
     num_images = len({question.image_id for question in kept})
     if len(kept) < FEW_QUESTIONS or num_images < FEW_IMAGES:
         log.warning(
-            "the %s split has %d questions about %d images: temperature and threshold are chosen on too few to be believed",
+            "the %s split has %d questions about %d images: too few for a reliable temperature and threshold",
             split,
             len(kept),
             num_images,
@@ -189,8 +192,8 @@ def draw_risk(curve: Sequence[Coverage], sure: Coverage | None, path: Path, titl
         axes.annotate(where, place, (-8, -8), textcoords="offset points", fontsize=9, ha="right", va="top")
     axes.set_xlim(0, 100)
     axes.set_ylim(max(0, 100 * min(point.accuracy for point in curve) - 5), 101)
-    axes.set_xlabel("% of questions answered, the surest first")
-    axes.set_ylabel("% of answers right")
+    axes.set_xlabel("% of questions answered, most confident first")
+    axes.set_ylabel("% of answers correct")
     axes.set_title(title, fontsize=12, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
@@ -214,7 +217,7 @@ def print_calibration(report: dict[str, Any]) -> None:
     table.add_row("expected calibration error", f"{100 * ece['before']:.2f}%", f"{100 * ece['after']:.2f}%")
     table.add_row("negative log-likelihood", f"{nll['before']:.3f}", f"{nll['after']:.3f}")
     console.print(table)
-    table = Table("accuracy of the answers given", "questions answered", "at least so probable")
+    table = Table("accuracy of the answers given", "questions answered", "probability threshold")
     table.columns[1].justify = table.columns[2].justify = "right"
     for level, found in report["coverage"].items():
         shown = ("-", "-") if found is None else (f"{100 * found['coverage']:.1f}%", f"{100 * found['threshold']:.1f}%")
@@ -224,9 +227,7 @@ def print_calibration(report: dict[str, Any]) -> None:
     sure = report["threshold"]
     if sure is None:
         wanted = f"{100 * report['wanted_accuracy']:.0f}%"
-        text = (
-            f'No threshold gives answers that are right in {wanted}: ask will always say "not sure". Give a lower --accuracy.'
-        )
+        text = f'No threshold reaches an accuracy of {wanted}: ask will always say "not sure". Give a lower --accuracy.'
     else:
         text = f'ask says "not sure" below {100 * sure["threshold"]:.1f}%. The curve: {report["picture"]}'
     console.print(text, markup=False, highlight=False, soft_wrap=True)

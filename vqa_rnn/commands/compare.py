@@ -33,7 +33,7 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
             signatures, or other questions.
     """
     if len({path.resolve() for path in paths}) < max(len(paths), 2):
-        raise UserError("compare needs at least two runs, and each once")
+        raise UserError("compare needs at least two different runs")
     for path in paths:
         if not (path / "run.json").is_file():
             raise UserError(f"{path} is not a run folder: it has no run.json")
@@ -100,5 +100,5 @@ def _read(path: Path, split: str) -> tuple[dict[str, Any], list[dict[str, Any]]]
         raise UserError(f"{files[1]} is of an earlier version: run vqa-rnn evaluate {path} --split {split} again")
     weights = path / "model.safetensors"
     if not weights.is_file() or report["weights_sha256"] != file_hash(weights):
-        raise UserError(f"{weights} is not what was evaluated: run vqa-rnn evaluate {path} --split {split} again")
+        raise UserError(f"{weights} changed since it was evaluated: run vqa-rnn evaluate {path} --split {split} again")
     return report, rows

@@ -59,7 +59,7 @@ def consistency(path: Path, split: Split = "val", overrides: Sequence[str] = ())
         raise UserError(f"{run.config.dataset.name} has no questions in its {split} split")
     check_questions(run.config, questions)
     if questions[0].choice_regions:
-        raise UserError(f"{run.config.dataset.name} asks for regions: no other question follows from one")
+        raise UserError(f"{run.config.dataset.name} has regions as answers, which imply no other question")
     if split in run.config.training.splits and split != "train":
         raise UserError(f"{path} learned from the {split} questions (training.refit): give another --split")
     with processes(run.config.run.device) as device:
@@ -202,7 +202,7 @@ def print_consistency(report: Mapping[str, Any]) -> None:
     Args:
         report: Its object.
     """
-    title = f"{report['run']}, {report['split']} split: how often it does not contradict itself"
+    title = f"{report['run']}, {report['split']} split: how often its answers are consistent"
     table = Table("", "consistent", "95%", "where right", "yes or no", "asked", title=escape(title), title_justify="left")
     for column in table.columns:
         column.no_wrap = True

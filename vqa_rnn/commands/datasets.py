@@ -137,7 +137,7 @@ def print_check(report: CheckReport) -> None:
     console.print(table)
     if not report.complete:
         page = DATASETS[report.dataset].page
-        said = f"By hand: what is missing is at {page} and goes into {report.folder} under the names above."
+        said = f"By hand: get the missing files from {page} and put them into {report.folder} under the names above."
         console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 

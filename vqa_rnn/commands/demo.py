@@ -53,11 +53,11 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
     )
     print_extraction(preprocess(config), console)
     say(
-        "Now the model is trained: an LSTM reads the question, the question weighs the regions, both are multiplied, "
-        "and a classifier picks the answer. A tenth of the training images is kept apart to choose the best epoch."
+        "Now the model is trained: an LSTM reads the question, attention weighs the regions by the question, both are "
+        "multiplied, and a classifier picks the answer. A tenth of the training images is held out to select the best epoch."
     )
     run = train(config, overwrite=overwrite)
-    say("The test images, which nothing has looked at so far. Below the model: what scores without seeing the image.")
+    say("Evaluation on the test images, which were not used so far. Below the model: floors, which do not see the image.")
     report = evaluate(run.path)
     print_evaluation(report, console)
     say("Three questions about test images, asked the way you would ask:")

@@ -46,7 +46,7 @@ def export(path: str | Path, output: str | Path, push: str | None = None, *, onn
     if not run.model_path.is_file():
         raise UserError(f"{run.path} has no weights yet: train it first")
     if output.exists():
-        raise UserError(f"{output} is there already: delete it, or give another name")
+        raise UserError(f"{output} already exists: delete it, or give another name")
     if onnx:
         check_onnx(run)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")

@@ -144,7 +144,7 @@ def merge_stores(paths: Sequence[Path], output: Path) -> Path:
     if output.suffix != JOINED:
         return _copy(stores, output)
     if output.exists():
-        raise UserError(f"{output} is there already: delete it, or give another name")
+        raise UserError(f"{output} already exists: delete it, or give another name")
     JoinedStore(output, stores)  # refuses what does not belong together
     write_joined(output, paths)
     return output

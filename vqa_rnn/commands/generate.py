@@ -99,9 +99,9 @@ def _check_free(folder: Path, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / MARK).is_file():
-        raise UserError(f"{folder} is there and was not generated: give another --folder")
+        raise UserError(f"{folder} exists and was not generated: give another --folder")
     if not overwrite:
-        raise UserError(f"{folder} is there already: give another --folder, or --overwrite to replace it")
+        raise UserError(f"{folder} already exists: give another --folder, or --overwrite to replace it")
 
 
 def what_next(report: GenerationReport) -> str:

@@ -77,7 +77,7 @@ def flow_of_cells(
         for label, value in variants.items():
             flow = measure_flow(make_network(cell, SIZE, value, forget_bias, seed, start), inputs, seed)
             if not all(map(math.isfinite, flow.norms)):
-                raise UserError(f"the gradient of {label} outgrows all numbers within {length} steps: take a shorter --length")
+                raise UserError(f"the gradient of {label} overflows within {length} steps: use a shorter --length")
             flows[label] = flow
             if clip is not None and flow.total > clip:
                 flows[f"{label} clipped"] = flow.clipped(clip)
@@ -105,10 +105,10 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
         raise UserError(f"{path} was trained without the question (model.ablate={config.model.ablate})")
     if config.model.question.name != "recurrent":
         raise UserError(
-            f"{path} reads questions with a transformer, which sees all words at once: there is no way back to count"
+            f"{path} reads questions with a transformer, which sees all words at once: there are no steps back to count"
         )
     if config.model.question.bidirectional:
-        raise UserError(f"{path} reads questions in two directions: there is no one end to count from")
+        raise UserError(f"{path} reads questions in two directions: there is no single end to count from")
     annotations = read_annotations(config.dataset, ["val"])
     questions: Sequence[Question] = [q for q in annotations.split("val") if q.human_answers]
     if not questions:

@@ -111,7 +111,7 @@ def open_model(name: str) -> AnySession:
         UserError: It is another name, or there is no such model.
     """
     if not name.startswith(HUGGING_FACE):
-        raise UserError(f"{name} is no model of Hugging Face: give {HUGGING_FACE}OWNER/NAME, or {HUGGING_FACE}FOLDER")
+        raise UserError(f"{name} is not a model of Hugging Face: give {HUGGING_FACE}OWNER/NAME, or {HUGGING_FACE}FOLDER")
     return load(name)
 
 

@@ -76,7 +76,7 @@ def check_output(output: Path) -> None:
         raise UserError(f"--output {output} is a folder: give the name of a file")
     if output.exists() and output.suffix not in SUBMISSIONS:
         raise UserError(
-            f"--output {output} is there already, and is no submission by its name: give another, such as answers.json"
+            f"--output {output} already exists, and its name is not that of a submission: give another, such as answers.json"
         )
 
 

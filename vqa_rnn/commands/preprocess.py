@@ -60,7 +60,7 @@ def _warn_of_shared_images(annotations: Annotations) -> None:
         shared = sorted(images["train"] & images[split])
         if shared:
             log.warning(
-                "%d images, such as %s, have questions in train and in %s: what is measured there was partly learned",
+                "%d images, such as %s, have questions in train and in %s: results there are partly on training images",
                 len(shared),
                 shared[0],
                 split,

@@ -127,14 +127,14 @@ def store_of_config(config: Config, images: Mapping[str, Path | None], run: Run 
     if config.model.geometry and not store.has_boxes and not _is_grid(store):
         count = store.num_regions_max
         raise UserError(
-            f"{store.path} has {count} region{'s' if count > 1 else ''} without boxes, which are no grid of an image: make "
+            f"{store.path} has {count} region{'s' if count > 1 else ''} without boxes, which do not form a grid: make "
             "features with features.output=grid or boxes, or set model.geometry=false"
         )
     kernel_size = getattr(config.model.reasoning, "kernel_size", 1)
     if kernel_size > 1 and not _is_grid(store):
         raise UserError(
             f"model.reasoning.name={config.model.reasoning.name} has kernels of {kernel_size} x {kernel_size}, and "
-            f"{store.path} has no square grid of an image: make features with features.output=grid, or set "
+            f"{store.path} has no square grid of regions: make features with features.output=grid, or set "
             "model.reasoning.kernel_size=1"
         )
     if run is not None and store.fingerprint != run.features["fingerprint"]:

@@ -40,7 +40,7 @@ def split(config: Config, output: Path, test_share: float = 1 / 3, prefix_words:
     if output.suffix != ".jsonl" or output.is_dir():
         raise UserError(f"--output {output}: give the name of a .jsonl file")
     if output.exists():
-        raise UserError(f"{output} is there already: delete it, or give another name")
+        raise UserError(f"{output} already exists: delete it, or give another name")
     annotations = read_annotations(config.dataset, ["train", "val"])
     questions = [question for question in annotations.questions if question.human_answers]
     if any(question.choices or question.choice_regions or question.facts for question in questions):

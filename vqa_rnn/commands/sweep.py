@@ -99,7 +99,7 @@ def parse_span(text: str) -> Span:
     if key and found:
         low, high = (int(each) if re.fullmatch(r"-?\d+", each) else float(each) for each in found.groups())
         if low >= high:
-            raise UserError(f"--over {text}: the range must rise, such as {key}=0.001..0.01")
+            raise UserError(f"--over {text}: the range must increase, such as {key}=0.001..0.01")
         if isinstance(low, int) != isinstance(high, int):
             low, high = float(low), float(high)
         return Span(key, low, high)
@@ -136,7 +136,7 @@ def sweep(
     spans = [parse_span(text) for text in over]
     keys = [span.key for span in spans]
     if not spans or len(set(keys)) < len(keys):
-        raise UserError("give --over key=… for each option that is to be tried, and each once")
+        raise UserError("give --over key=… once for each option to try")
     base = load_config(source, overrides)
     if base.training.refit is not None:
         raise UserError("training.refit validates nothing, and a sweep chooses by validation: leave it out")

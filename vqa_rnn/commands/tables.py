@@ -33,7 +33,9 @@ def print_tuning(trials: Sequence[Trial], config: str) -> None:
         trials: Its trials.
         config: The config with its overrides, as they were given.
     """
-    table = Table("option", "value", "a second", "", title="the fastest of each option on this machine", title_justify="left")
+    table = Table(
+        "option", "value", "per second", "", title="the fastest value of each option on this machine", title_justify="left"
+    )
     table.columns[2].justify = "right"
     for number, trial in enumerate(trials):
         if number and trials[number - 1].option != trial.option:
@@ -50,7 +52,7 @@ def print_tuning(trials: Sequence[Trial], config: str) -> None:
         if found:
             console.print(f"vqa-rnn {command} {config} {found}", markup=False, highlight=False, soft_wrap=True)
     if not any(overrides(trials, command) for command in ("preprocess", "train")):
-        console.print("What the config comes to by itself is as fast as anything tried: no option is needed.")
+        console.print("The config is already as fast as anything tried: no option is needed.")
 
 
 def print_evaluation(report: dict[str, Any], console: Console | None = None) -> None:
@@ -141,7 +143,7 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
     console = console or Console()
     if report.num_done:
         a_second = show_rate(report.num_done / report.seconds)
-        rate = f"{_images(report.num_done)} in {report.seconds:.1f} s, {a_second} a second"
+        rate = f"{_images(report.num_done)} in {report.seconds:.1f} s, {a_second} per second"
     else:
         rate = "nothing left to do"
     if is_part(report.store):
@@ -191,7 +193,9 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
                 ]
             table.add_row(*cells)
         console.print(table)
-    console.print("differences are to the first run; bold where the interval leaves out 0; p is not corrected for many runs")
+    console.print(
+        "differences to the first run; bold where the interval excludes 0; p is not corrected for multiple comparisons"
+    )
     console.print(f"signature {report['signature']}", highlight=False, markup=False, style="dim", soft_wrap=True)
 
 

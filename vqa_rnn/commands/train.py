@@ -124,7 +124,7 @@ def _prepare(
     if not resume:
         check_new_run(config, overwrite=overwrite)
     if config.training.precision == "float16" and device.type != "cuda":
-        raise UserError("training.precision=float16 needs a GPU: a CPU has no recurrent networks in it; take bfloat16")
+        raise UserError("training.precision=float16 needs a GPU: on a CPU it has no recurrent networks; use bfloat16")
     if config.training.precision == "tf32" and device.type != "cuda":
         raise UserError("training.precision=tf32 needs a GPU: take float32, or bfloat16")
     run = _run_to_resume(config) if resume else None
@@ -160,7 +160,7 @@ def _prepare(
         sizes = measure_sizes(config, tokenizer, store, answers)
         precision: str = config.training.precision
         if precision == "bfloat16" and native_precision(device) == "float32":
-            log.warning("training.precision=bfloat16, which this processor has not: float32 would be many times faster")
+            log.warning("training.precision=bfloat16 is not native on this processor: float32 would be many times faster")
         questions_a_part = -(-config.training.batch_size // (config.training.accumulation * launched()[1]))
         products = count_products(config.model, sizes, questions_a_part)
         if precision == "auto":
@@ -228,7 +228,7 @@ def _read_vectors(config: Config, tokenizer: WordTokenizer) -> WordVectors | Non
     missing = [word for number, word in enumerate(words[2:], start=2) if number not in known]
     some = f", such as {', '.join(missing[:5])}," if missing else ""
     log.info(
-        "word vectors of %d of %d words are taken from %s; the other %d%s begin at random",
+        "word vectors of %d of %d words are taken from %s; the other %d%s start at random",
         len(found.ids),
         len(words) - 2,
         config.text.vectors,
@@ -254,7 +254,7 @@ def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequ
     questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in NAMES}
     for split, name in NAMES.items():
         if not questions[split]:
-            raise UserError(f"{config.dataset.name}: there are no {name} questions (two images at least are needed)")
+            raise UserError(f"{config.dataset.name}: there are no {name} questions (at least two images are needed)")
         check_questions(config, questions[split])
         head = config.model.head
         if isinstance(head, ChoiceHead | MlpChoiceHead) and head.target == "relevance":
@@ -372,19 +372,22 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         manual_seed(run.config.run.seed + rank)  # the same weights, another dropout
     training.restore(checkpoint)
     if training.is_done:
-        log.info("%s: all epochs are done, there is nothing to go on with", run.path)
+        log.info("%s: all epochs are done, there is nothing to resume", run.path)
         return
     if reader.name == "transformer":
         texts = [text.tolist() for split in splits for text in _question_texts(data[split])]
         model.question_encoder.hold_states(texts)
         evaluated.question_encoder.share_states(model.question_encoder)
     if checkpoint is not None:
-        log.info("%s goes on after step %d", run.path, trainer.state.iteration)
+        log.info("%s continues after step %d", run.path, trainer.state.iteration)
     elif (run.path / "resumes.jsonl").is_file():
-        log.info("%s has no checkpoint yet: it begins with the first step", run.path)
+        log.info("%s has no checkpoint yet: it starts from the first step", run.path)
     schedule_options = config.schedule
     if schedule_options.name == "steps" and min(schedule_options.milestones, default=math.inf) >= config.max_epochs:
-        log.warning("no milestone of training.schedule lies before training.max_epochs=%d: it never drops", config.max_epochs)
+        log.warning(
+            "no milestone of training.schedule lies before training.max_epochs=%d: the learning rate never drops",
+            config.max_epochs,
+        )
     log.info(
         "%s: %d training and %d validation questions, %s weights, %s on %s%s",
         run.path,
@@ -564,7 +567,7 @@ def _run_to_resume(config: Config) -> Run:
             f"{changed[0]} has changed since {run.path} began: put it back as it was, or train anew with --overwrite"
         )
     if gone:
-        log.warning("%s is gone: going on with the questions that %s holds", gone[0], run.path)
+        log.warning("%s is gone: continuing with the questions saved in %s", gone[0], run.path)
     return run
 
 

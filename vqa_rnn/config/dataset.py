@@ -9,16 +9,16 @@ from vqa_rnn.config.section import Section
 
 
 class DatasetOptions(Section):
-    """What every data set understands."""
+    """Options of every data set."""
 
     validation_fraction: float = Field(0.1, gt=0, lt=1)
-    """Share of the training images kept apart for validation, where the source has no validation split of its own."""
+    """Share of the training images held out for validation if the data set has no validation split."""
     split_seed: int = Field(0, ge=0)
-    """Seed of the split by image, and of the folds."""
+    """Seed of the validation split and of the folds."""
     folds: int | None = Field(None, ge=2)
-    """Cut the training images into this many parts for cross-validation; part `fold` then is the test split."""
+    """Split the training images into this many folds for cross-validation; fold number `fold` becomes the test split."""
     fold: int = Field(0, ge=0)
-    """Which of the `folds` parts is the test split."""
+    """Which of the folds is the test split, counted from 0."""
 
     @property
     def place(self) -> Path | None:
@@ -49,11 +49,11 @@ class DatasetOptions(Section):
 
 
 class EasyVqaDataset(DatasetOptions):
-    """easy-VQA, from the installed `easy-vqa` package: one coloured shape an image."""
+    """easy-VQA, from the installed `easy-vqa` package: one coloured shape per image."""
 
     name: Literal["easy_vqa"] = "easy_vqa"
     multiple_choice: bool = False
-    """Give each question up to four choices of the kind of its answer: 2 yes/no, 3 shapes, 4 colours."""
+    """Give each question choices of the same kind as its answer: 2 for yes/no, 3 shapes or 4 colours."""
 
 
 class DaquarDataset(DatasetOptions):
@@ -65,11 +65,11 @@ class DaquarDataset(DatasetOptions):
     train_file: str = "qa.894.raw.train.txt"
     """The official training questions, inside `root`."""
     test_file: str = "qa.894.raw.test.txt"
-    """The official test questions, inside `root`; needed only where the test split is asked for."""
+    """The official test questions, inside `root`; needed only for the test split."""
     single_word: bool = True
-    """Keep only the questions whose answer is one item, as the literature's single-word results do."""
+    """Keep only the questions whose answer is a single item, as for the single-word results in the literature."""
     multiple_choice: bool = False
-    """Give each question four choices, the decoys drawn so that the text alone says little."""
+    """Give each question four choices. The decoys are drawn so that they are hard to tell apart without the image."""
 
     def with_all_questions(self) -> Self:
         """The official evaluation goes through the file line by line, with the questions that have several answers."""
@@ -77,20 +77,20 @@ class DaquarDataset(DatasetOptions):
 
 
 class VqaDataset(DatasetOptions):
-    """VQA v1 and v2: COCO photographs, ten answers a question (Antol et al. 2015; Goyal et al. 2017)."""
+    """VQA v1 and v2: COCO photographs, ten answers per question (Antol et al. 2015; Goyal et al. 2017)."""
 
     name: Literal["vqa"] = "vqa"
     version: Literal["v1", "v2"] = "v2"
-    """`v1` (2015), or `v2` (2017), whose pairs of images are balanced."""
+    """`v1` (2015), or `v2` (2017), which is balanced by pairs of images."""
     task: Literal["open_ended", "multiple_choice"] = "open_ended"
-    """`multiple_choice`: 18 choices a question, the answer among them; v1 alone has them."""
+    """`multiple_choice`: 18 choices per question, one of them the answer; only in v1."""
     root: Path = Path("data/vqa")
     """Folder with the official question and annotation files, and with `train2014/`, `val2014/` and `test2015/`."""
     test_split: Literal["test2015", "test-dev2015"] = "test2015"
-    """Which official questions are the test split."""
+    """Which official question file is the test split."""
     extra: Path | None = None
-    """Folder with Visual Genome's `question_answers.json` and `image_data.json`: train on its questions about training images
-    too."""
+    """Folder with Visual Genome's `question_answers.json` and `image_data.json`: also train on its questions about the training
+    images."""
 
     @property
     def variant(self) -> dict[str, str]:
@@ -111,11 +111,11 @@ class VqaDataset(DatasetOptions):
 
 
 class Visual7wDataset(DatasetOptions):
-    """Visual7W: COCO photographs, four choices a question (Zhu et al. 2016)."""
+    """Visual7W: COCO photographs, four choices per question (Zhu et al. 2016)."""
 
     name: Literal["visual7w"] = "visual7w"
     task: Literal["telling", "pointing"] = "telling"
-    """`telling`: the choices are texts; `pointing`: they are boxes in the image."""
+    """`telling`: the choices are texts; `pointing`: the choices are boxes in the image."""
     root: Path = Path("data/visual7w")
     """Folder with `dataset_v7w_telling.json` or `dataset_v7w_pointing.json`, and `images/`."""
 
@@ -131,7 +131,7 @@ class Visual7wDataset(DatasetOptions):
 
 
 class VisdialDataset(DatasetOptions):
-    """Visual Dialog: COCO photographs, ten rounds an image, 100 choices a round (Das et al. 2017)."""
+    """Visual Dialog: COCO photographs, ten rounds per image, 100 choices per round (Das et al. 2017)."""
 
     name: Literal["visdial"] = "visdial"
     version: Literal["1.0", "0.9"] = "1.0"
@@ -145,11 +145,12 @@ class VisdialDataset(DatasetOptions):
     test_file: str | None = None
     """Test dialogs, inside `root`; by default `visdial_1.0_test.json`."""
     val_dense_file: str | None = None
-    """Graded relevance of validation rounds; by default `visdial_1.0_val_dense_annotations.json`, where it is there."""
+    """Graded relevance of validation rounds; by default `visdial_1.0_val_dense_annotations.json`, if it exists."""
     test_dense_file: str | None = None
-    """The same of test rounds, which generated dialogs have; by default `visdial_1.0_test_dense_annotations.json`, if there."""
+    """Graded relevance of test rounds, which generated dialogs have; by default `visdial_1.0_test_dense_annotations.json`, if
+    it exists."""
     train_dense_file: str | None = None
-    """Graded relevance of some training rounds; by default none is read."""
+    """Graded relevance of some training rounds; by default no file is read."""
 
     @property
     def variant(self) -> dict[str, str]:
@@ -164,9 +165,9 @@ class ClevrDataset(DatasetOptions):
     root: Path = Path("data/CLEVR_v1.0")
     """Folder with the questions and the images."""
     questions: str = "questions/CLEVR_{split}_questions.json"
-    """Where the questions of a split lie, inside `root`."""
+    """The question file of a split, inside `root`."""
     images: str = "images/{split}"
-    """Where the images of a split lie, inside `root`."""
+    """The image folder of a split, inside `root`."""
 
 
 class ClevrDialogDataset(DatasetOptions):
@@ -176,20 +177,20 @@ class ClevrDialogDataset(DatasetOptions):
     root: Path = Path("data/CLEVR_v1.0")
     """Folder with the dialogs and CLEVR's images."""
     dialogs: str = "clevr_dialog_{split}_raw.json"
-    """Where the dialogs of a split lie, inside `root`."""
+    """The dialog file of a split, inside `root`."""
     images: str = "images/{split}"
-    """Where the images of a split lie, inside `root`."""
+    """The image folder of a split, inside `root`."""
 
 
 class VqaRadDataset(DatasetOptions):
-    """VQA-RAD: radiology images, questions by clinicians, open and closed (Lau et al. 2018)."""
+    """VQA-RAD: radiology images, open and closed questions by clinicians (Lau et al. 2018)."""
 
     name: Literal["vqa_rad"] = "vqa_rad"
     root: Path = Path("data/vqa_rad")
-    """Folder with `trainset.json`, `testset.json` and `images/`, or with the authors' one file and its image folder."""
+    """Folder with `trainset.json`, `testset.json` and `images/`, or with the authors' single file and its image folder."""
     validation_cut: Literal["image", "question"] = "image"
-    """How validation is cut from the training questions. `image`: no image is shared with train; `question`: images may be
-    shared, as with the official test split."""
+    """How validation is split from the training questions. `image`: no image is shared with train; `question`: images may be
+    shared, as in the official test split."""
 
 
 class SlakeDataset(DatasetOptions):
@@ -199,7 +200,7 @@ class SlakeDataset(DatasetOptions):
     root: Path = Path("data/slake")
     """Folder with the official question files and `imgs/`."""
     language: Literal["en", "zh", "both"] = "en"
-    """Which questions are asked."""
+    """Language of the questions."""
 
     @property
     def variant(self) -> dict[str, str]:
@@ -212,7 +213,8 @@ class JsonlDataset(DatasetOptions):
 
     name: Literal["jsonl"] = "jsonl"
     path: Path = Path("questions.jsonl")
-    """The file: `.jsonl`, `.json`, `.csv`, `.tsv`, or one of them with `.gz`. Image paths in it are relative to its folder."""
+    """The question file: `.jsonl`, `.json`, `.csv` or `.tsv`, or one of them with `.gz`. Image paths in it are relative to its
+    folder."""
 
     @property
     def place(self) -> Path:

@@ -18,67 +18,69 @@ REGION_OPTIONS = ("min_regions", "max_regions", "region_score")
 
 
 class FeaturesConfig(Section):
-    """The CNN that turns an image into region features."""
+    """The network that turns an image into region features."""
 
     store: Path | None = None
-    """The file; `.lmdb` makes an LMDB file. By default in `features/`, named after data set, backbone and settings."""
+    """The file with the features; one that ends in `.lmdb` is an LMDB file. By default a file in `features/`, named after data
+    set, backbone and settings."""
     format: Literal["hdf5", "lmdb"] = "hdf5"
-    """`hdf5`: read by mapping, the fastest; `lmdb`: a value an image, only as long as its regions are many."""
+    """`hdf5`: memory-mapped, the fastest; `lmdb`: one value per image, without padding for images with fewer regions."""
     library: Literal["timm", "torchvision", "transformers", "imported", "none"] = "timm"
-    """Where the backbone comes from. `transformers`: Hugging Face's vision models, by name or folder; `imported`: features are
-    in `store`, from `vqa-rnn features import`; `none`: no images are read, each counts as one region of zeros, for text
-    alone."""
+    """Where the backbone comes from. `transformers`: vision models of Hugging Face, by name or folder; `imported`: `store` was
+    written by `vqa-rnn features import`; `none`: for text-only models; no images are read, and each is one region of zeros."""
     backbone: str = "tf_efficientnet_lite0"
-    """Its name there, such as `resnet152` or `openai/clip-vit-base-patch32`; of transformers also a folder."""
+    """Name of the backbone in that library, such as `resnet152` or `openai/clip-vit-base-patch32`; for `transformers` also a
+    folder."""
     weights: str = "package"
-    """`package`: from an installed Python package (the embedded default); `hub`: a download, the library's own choice;
-    `hub:NAME`: those of this name, such as `hub:IMAGENET1K_V1` of torchvision, `hub:tv_in1k` of timm or a revision of
-    transformers; else a file. Of a folder of transformers, `hub` means the weights in it."""
+    """`package`: from an installed Python package (the embedded default); `hub`: download the library's default weights;
+    `hub:NAME`: download these weights, such as `hub:IMAGENET1K_V1` of torchvision, `hub:tv_in1k` of timm or a revision of
+    transformers; anything else is a file. If `backbone` is a folder, `hub` uses the weights in it."""
     layers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of the modules whose output is taken; several are pooled to one grid and joined by channel. By default the last one
-    that gives more than one region."""
+    """Names of the modules whose outputs are used. Several outputs are pooled to one grid and concatenated by channel. By
+    default the last module that gives more than one region."""
     output: Literal["grid", "pooled", "boxes", "regions"] = "grid"
-    """`grid`: a region a grid cell; `pooled`: one, their mean; `boxes`: the whole image, then each box of the data set;
-    `regions`: the whole image, then boxes that a detector proposes: Faster or Mask R-CNN of torchvision, DETR of
-    transformers."""
+    """`grid`: one region per grid cell; `pooled`: one region, the mean of the grid; `boxes`: the whole image and each box of
+    the data set; `regions`: the whole image and the boxes that a detector proposes (Faster or Mask R-CNN of torchvision, DETR
+    of transformers)."""
     min_regions: int = Field(10, ge=0)
-    """`output=regions`: take at least so many, as far as there are proposals. 10 to 100 is the adaptive number of bottom-up
-    attention; 36 here and in `max_regions` is its fixed number."""
+    """With `output=regions`, minimum number of regions, if there are that many proposals. Bottom-up attention uses 10 to 100
+    regions (adaptive), or 36 here and in `max_regions` (fixed)."""
     max_regions: int = Field(100, ge=1)
-    """`output=regions`: take at most so many."""
+    """With `output=regions`, maximum number of regions."""
     region_score: float = Field(0.2, ge=0, le=1)
-    """`output=regions`: of more than the fewest, take those of which the detector is as sure as this."""
+    """With `output=regions`, lowest detector score of the regions beyond `min_regions`."""
     box_method: Literal["roi", "crop"] = "roi"
-    """`roi`: the mean of the grid under a box (RoIAlign); `crop`: each box is cut out, scaled and seen by itself; slower."""
+    """`roi`: average the grid under each box (RoIAlign); `crop`: cut out and scale each box and extract its features
+    separately, which is slower."""
     grid_size: int | None = Field(None, ge=1)
-    """Average the grid down to this many cells a side; by default the grid of the last layer."""
+    """Average the grid down to this many cells per side; by default the grid of the last layer."""
     image_size: int | None = Field(None, ge=16)
-    """Height and width that images are scaled to, in pixels; by default those that the backbone was trained with."""
+    """Height and width that images are scaled to, in pixels; by default the backbone's training size."""
     resize: Literal["squash", "crop", "pad"] = "squash"
-    """`squash`: ignore the shape of the image; `crop`: the middle square; `pad`: the whole image on a grey square."""
+    """`squash`: ignore the aspect ratio; `crop`: use the central square; `pad`: put the whole image on a grey square."""
     interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] | None = None
-    """How images are scaled; by default as the backbone was trained."""
+    """How images are resampled; by default as in the backbone's training."""
     crop_share: float | None = Field(None, gt=0, le=1)
-    """`resize=crop`: how much of the short side is kept, 1 is all of it; by default as the backbone was evaluated."""
+    """With `resize=crop`, the share of the short side that is kept; by default as in the backbone's evaluation."""
     intensity: Intensity = "full"
-    """Images of more than 8 bits. `full`: by the range of the pixels' type; `image`: each by its own darkest and lightest
-    pixel, as medical images need, which use a small part of 16 bits."""
+    """How images with more than 8 bits are converted. `full`: by the full range of the pixel type; `image`: by the darkest and
+    lightest pixel of each image, for medical images that use a small part of 16 bits."""
     mean: tuple[float, float, float] | None = None
     """Channel means for normalisation; by default the backbone's own."""
     std: tuple[Positive, Positive, Positive] | None = None
-    """Channel deviations for normalisation; by default the backbone's own."""
+    """Channel standard deviations for normalisation; by default the backbone's own."""
     dtype: Literal["float16", "float32"] = "float16"
-    """How features are stored."""
+    """Number format of the stored features."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """How the backbone computes. `auto`: bfloat16 where the processor has it and features stay within 1% of float32's, else
-    float32; recorded in the store."""
+    """Precision of the backbone. `auto`: bfloat16 if the processor supports it and the features stay within 1% of float32, else
+    float32. Recorded in the store."""
     batch_rows: int | None = Field(None, ge=1)
-    """Images a forward pass; by default as many as a cache holds, by the image's size and where it is computed."""
+    """Images per forward pass; by default chosen from the image size and the device."""
     compile: bool = False
-    """Compile the backbone, which needs a C++ compiler and some seconds: pays for thousands of images and networks of many
-    small steps, such as EfficientNet-Lite. Recorded in the store."""
+    """Compile the backbone. Needs a C++ compiler and a few seconds; worthwhile for thousands of images and networks with many
+    small layers, such as EfficientNet-Lite. Recorded in the store."""
     skip_damaged: bool = False
-    """Go on past images that cannot be read and list them as failed; by default the first one stops the job."""
+    """Skip images that cannot be read, and list them as failed; by default the first one stops the job."""
 
     @property
     def backbone_name(self) -> str:
@@ -102,7 +104,7 @@ class FeaturesConfig(Section):
     @model_validator(mode="after")
     def _boxes_fit(self) -> "FeaturesConfig":
         if self.output == "boxes" and self.resize != "squash":
-            raise ValueError("output=boxes needs resize=squash: a box must lie in the scaled image where it lay before")
+            raise ValueError("output=boxes needs resize=squash: boxes must keep their relative position in the scaled image")
         return self
 
     @model_validator(mode="after")

@@ -163,7 +163,7 @@ def list_recipes() -> list[str]:
 
 def _load_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
-        raise UserError(f"{path}: its base files lead back to itself")
+        raise UserError(f"{path}: its base files form a cycle")
     try:
         loaded = OmegaConf.load(path)
         values = OmegaConf.to_container(loaded, resolve=True) if len(loaded) else {}
@@ -197,7 +197,7 @@ def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any], where: str) -> dict
     try:
         merged = OmegaConf.merge(OmegaConf.create(kept), OmegaConf.create(dict(over)))
     except (TypeError, OmegaConfBaseException) as error:
-        raise UserError(f"{where}: a section, a list and a value cannot stand for each other: {error}") from error
+        raise UserError(f"{where}: a section, a list and a plain value cannot replace each other: {error}") from error
     return OmegaConf.to_container(merged)  # type: ignore[return-value]
 
 

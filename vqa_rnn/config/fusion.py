@@ -8,72 +8,73 @@ from vqa_rnn.config.section import Section
 
 
 class NoFusion(Section):
-    """A reasoning network makes the joint vector by itself."""
+    """No fusion: a reasoning network or a published history encoder computes the joint vector."""
 
     name: Literal["none"] = "none"
 
 
 class FusionOptions(Section):
-    """What every fusion understands."""
+    """Options of every fusion."""
 
     hidden_size: int = Field(512, ge=1)
     """Size of the joint vector."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the joint vector, or on what is multiplied before it."""
+    """Dropout on the joint vector, or on the factors or products that it is computed from."""
 
 
 class ImageFusion(Section):
-    """The image vector alone, which holds the question: with stacked attention, as published (Yang et al. 2016)."""
+    """The image vector alone. For stacked attention, whose image vector already includes the question (Yang et al. 2016)."""
 
     name: Literal["image"] = "image"
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on it."""
+    """Dropout on the image vector."""
 
 
 class SumFusion(FusionOptions):
-    """Question and image each through one layer, added."""
+    """Question and image each pass through a linear layer and are added."""
 
     name: Literal["sum"] = "sum"
     hidden_size: int | None = Field(512, ge=1)  # type: ignore[assignment]
-    """Size of the joint vector; null adds them as they are, as bilinear attention does."""
+    """Size of the joint vector; null adds the vectors without layers, as published for bilinear attention."""
 
 
 class ConcatFusion(FusionOptions):
-    """Question and image side by side, then one layer."""
+    """Question and image are concatenated, then pass through one layer."""
 
     name: Literal["concat"] = "concat"
     hidden_size: int | None = Field(512, ge=1)  # type: ignore[assignment]
-    """Size of the joint vector; null leaves question and image side by side, without a layer."""
+    """Size of the joint vector; null leaves out the layer."""
 
 
 class ProductFusion(FusionOptions):
-    """Question and image each through one layer, multiplied."""
+    """Question and image each pass through one layer and are multiplied elementwise."""
 
     name: Literal["product"] = "product"
     activation: Literal["modulate", "tanh", "relu"] = "modulate"
-    """`modulate`: tanh of the question times relu of the image, which starts around 1; `tanh` or `relu`: that of both."""
+    """`modulate`: tanh for the question and relu for the image, whose outputs start around 1; `tanh` or `relu`: the same for
+    both."""
 
 
 class GatedFusion(FusionOptions):
-    """Question and image each through a gated tanh layer, multiplied (Teney et al. 2018)."""
+    """Question and image each pass through a gated tanh layer and are multiplied elementwise (Teney et al. 2018)."""
 
     name: Literal["gated"] = "gated"
     weight_norm: bool = False
-    """Learn the direction of each row of weights apart from its length."""
+    """Weight normalisation: learn the direction and the length of each row of weights separately."""
 
 
 class MlbFusion(FusionOptions):
-    """Bilinear of low rank (Kim et al. 2017)."""
+    """Low-rank bilinear pooling (Kim et al. 2017)."""
 
     name: Literal["mlb"] = "mlb"
     rank: int = Field(1200, ge=1)
     """Rank of the tensor."""
     activation: Literal["tanh", "none"] = "tanh"
-    """Of the factors."""
+    """Activation of both factors."""
 
 
 class MutanFusion(FusionOptions):
-    """Bilinear with a Tucker decomposition whose core has low rank (Ben-younes et al. 2017)."""
+    """Bilinear fusion with a Tucker decomposition whose core has low rank (Ben-younes et al. 2017)."""
 
     name: Literal["mutan"] = "mutan"
     factor_size: int = Field(360, ge=1)
@@ -81,7 +82,7 @@ class MutanFusion(FusionOptions):
     rank: int = Field(10, ge=1)
     """Rank of the slices of the core."""
     activation: Literal["tanh", "none"] = "tanh"
-    """Of the projected question and image."""
+    """Activation of the projected question and image."""
 
 
 class MfbFusion(FusionOptions):
@@ -89,17 +90,17 @@ class MfbFusion(FusionOptions):
 
     name: Literal["mfb"] = "mfb"
     factors: int = Field(5, ge=1)
-    """How many products are summed into one number."""
+    """Number of products that are summed into each output."""
 
 
 class MfhFusion(FusionOptions):
-    """Factorised pooling of a higher order (Yu et al. 2018). The joint vector has `order` times `hidden_size` numbers."""
+    """Factorised high-order pooling (Yu et al. 2018). The joint vector has size `order` times `hidden_size`."""
 
     name: Literal["mfh"] = "mfh"
     factors: int = Field(5, ge=1)
-    """How many products are summed into one number."""
+    """Number of products that are summed into each output."""
     order: int = Field(2, ge=1)
-    """How many blocks are cascaded."""
+    """Number of cascaded MFB blocks."""
 
 
 class McbFusion(FusionOptions):
@@ -111,7 +112,7 @@ class McbFusion(FusionOptions):
 
 
 class TuckerFusion(FusionOptions):
-    """Bilinear with a Tucker decomposition whose core is full (Ben-younes et al. 2017)."""
+    """Bilinear fusion with a Tucker decomposition whose core is full (Ben-younes et al. 2017)."""
 
     name: Literal["tucker"] = "tucker"
     factor_size: int = Field(160, ge=1)
@@ -119,17 +120,17 @@ class TuckerFusion(FusionOptions):
 
 
 class BlockFusion(FusionOptions):
-    """Bilinear whose core has blocks on its diagonal (Ben-younes et al. 2019)."""
+    """Bilinear fusion with a block-diagonal core (Ben-younes et al. 2019)."""
 
     name: Literal["block"] = "block"
     factor_size: int = Field(1600, ge=1)
     """Size of the projected question and image."""
     pieces: int = Field(20, ge=1)
-    """How many equal pieces, each with a core of its own."""
+    """Number of equal pieces, each with its own core."""
     rank: int = Field(15, ge=1)
     """Rank of the slices of a core."""
     normalise: bool = True
-    """Power and L2 normalisation of each piece."""
+    """Normalise each piece by signed square root and L2 norm."""
 
     @model_validator(mode="after")
     def _pieces_are_equal(self) -> "BlockFusion":

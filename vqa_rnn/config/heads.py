@@ -13,22 +13,23 @@ class ClassifierHead(Section):
 
     name: Literal["classifier"] = "classifier"
     hidden_size: int | None = Field(512, ge=1)
-    """Size of the layer before the answers; null goes from the joint vector to the answers at once."""
+    """Size of the hidden layer; null leaves it out."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on that layer."""
+    """Dropout on the hidden layer."""
     loss: Literal["softmax", "sigmoid"] = "softmax"
-    """`softmax`: one answer is right, its share given by what people said; `sigmoid`: each is right or not by itself."""
+    """`softmax`: cross-entropy with the answer scores, normalised to sum to 1; `sigmoid`: binary cross-entropy for each
+    answer."""
     unknown_answers: Literal["skip", "zero_target"] = "skip"
-    """Training questions without an answer in the vocabulary. `skip`: they are left out; `zero_target`, for `sigmoid`: no
-    answer is right."""
+    """Training questions whose answers are not in the vocabulary. `skip`: leave them out; `zero_target`, with `sigmoid` only:
+    train on them with no correct answer."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """`softmax`: share of the target spread evenly over all answers."""
+    """With `softmax`, share of the target that is spread evenly over all answers."""
 
     @model_validator(mode="after")
     def _options_are_used(self) -> "ClassifierHead":
         _check_label_smoothing(self.label_smoothing, self.loss)
         if self.unknown_answers == "zero_target" and self.loss != "sigmoid":
-            raise ValueError("unknown_answers=zero_target needs loss=sigmoid: a softmax says that one of the answers is right")
+            raise ValueError("unknown_answers=zero_target needs loss=sigmoid: a softmax needs a correct answer")
         if self.dropout > 0 and self.hidden_size is None:
             raise ValueError("dropout is for the hidden layer, and hidden_size=null leaves it out: set one of them")
         return self
@@ -41,7 +42,7 @@ def _check_label_smoothing(label_smoothing: float, loss: str) -> None:
 
 def _check_target(target: str, loss: str, choices: str) -> None:
     if target == "relevance" and (loss != "softmax" or choices != "texts"):
-        raise ValueError("target=relevance needs loss=softmax and choices=texts: it is a share for each choice, and of texts")
+        raise ValueError("target=relevance needs loss=softmax and choices=texts")
 
 
 def _check_cell(cell: str | None, choices: str) -> None:
@@ -50,23 +51,25 @@ def _check_cell(cell: str | None, choices: str) -> None:
 
 
 class ChoiceHead(Section):
-    """Scores any number of choices by a product with the joint vector."""
+    """Scores any number of choices by their dot product with the joint vector."""
 
     name: Literal["choice"] = "choice"
     choices: Literal["texts", "regions"] = "texts"
-    """`regions`: pointing, each choice is a region of the image."""
+    """`texts`: each choice is a text; `regions`: each choice is a region of the image (pointing)."""
     cell: CellName | None = None
-    """The cell of the network that reads choices, else like the question's; null takes the question's."""
+    """Recurrent cell of the encoder that reads the choices, otherwise like the question encoder; null uses the question
+    encoder's cell."""
     project: bool = True
-    """Pass the joint vector and each choice through a layer first; `false`, as published for dialogs, needs a joint vector of a
-    choice's size."""
+    """Pass the joint vector and each choice through a linear layer first. `false`, as published for dialogs, needs a joint
+    vector and choice vectors of the same size."""
     loss: Literal["softmax", "sigmoid"] = "softmax"
-    """`softmax`: one choice is right; `sigmoid`: each triplet of image, question and choice is right or not by itself."""
+    """`softmax`: cross-entropy over the choices; `sigmoid`: binary cross-entropy for each triplet of image, question and
+    choice."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """`softmax`: share of the target spread evenly over the choices."""
+    """With `softmax`, share of the target that is spread evenly over the choices."""
     target: Literal["truth", "relevance"] = "truth"
-    """`truth`: the correct choice; `relevance`: what people judged, made to sum to 1; then only questions that were judged
-    are trained on, and the best epoch is that of the highest NDCG."""
+    """`truth`: the correct choice; `relevance`: the relevance scores given by people, normalised to sum to 1. `relevance`
+    trains only on questions with such scores and selects the epoch with the highest NDCG."""
 
     @model_validator(mode="after")
     def _target_fits(self) -> "ChoiceHead":
@@ -77,24 +80,26 @@ class ChoiceHead(Section):
 
 
 class MlpChoiceHead(Section):
-    """Scores any number of choices by a layer over the joint vector and the choice (Jabri et al. 2016)."""
+    """Scores any number of choices by an MLP over the joint vector and the choice (Jabri et al. 2016)."""
 
     name: Literal["mlp_choice"] = "mlp_choice"
     choices: Literal["texts", "regions"] = "texts"
-    """`regions`: pointing, each choice is a region of the image."""
+    """`texts`: each choice is a text; `regions`: each choice is a region of the image (pointing)."""
     cell: CellName | None = None
-    """The cell of the network that reads choices, else like the question's; null takes the question's."""
+    """Recurrent cell of the encoder that reads the choices, otherwise like the question encoder; null uses the question
+    encoder's cell."""
     hidden_size: int = Field(1024, ge=1)
-    """Size of the layer."""
+    """Size of the hidden layer."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on that layer."""
+    """Dropout on the hidden layer."""
     loss: Literal["softmax", "sigmoid"] = "sigmoid"
-    """`sigmoid`: each triplet of image, question and choice is right or not by itself; `softmax`: one choice is right."""
+    """`sigmoid`: binary cross-entropy for each triplet of image, question and choice; `softmax`: cross-entropy over the
+    choices."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """`softmax`: share of the target spread evenly over the choices."""
+    """With `softmax`, share of the target that is spread evenly over the choices."""
     target: Literal["truth", "relevance"] = "truth"
-    """`truth`: the correct choice; `relevance`: what people judged, made to sum to 1; then only questions that were judged
-    are trained on, and the best epoch is that of the highest NDCG."""
+    """`truth`: the correct choice; `relevance`: the relevance scores given by people, normalised to sum to 1. `relevance`
+    trains only on questions with such scores and selects the epoch with the highest NDCG."""
 
     @model_validator(mode="after")
     def _target_fits(self) -> "MlpChoiceHead":
@@ -105,15 +110,16 @@ class MlpChoiceHead(Section):
 
 
 class GenerativeHead(RecurrentOptions):
-    """Writes an answer word by word, and scores a choice by how probable it is to be written (Das et al. 2017)."""
+    """Generates an answer word by word, and scores a choice by its log-probability (Das et al. 2017)."""
 
     name: Literal["generative"] = "generative"
     conditioning: Literal["first_state", "every_step"] = "first_state"
-    """Where the joint vector enters: `first_state`, where writing begins; `every_step`, beside each word."""
+    """Where the joint vector enters the decoder. `first_state`: it sets the first state; `every_step`: it is concatenated to
+    each word."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the words that are read, and on the states that words are predicted from."""
+    """Dropout on the decoder's word vectors and on the states that words are predicted from."""
     max_tokens: int = Field(20, ge=1)
-    """Most words of a text that is written."""
+    """Maximum number of words in a generated text."""
 
     @model_validator(mode="after")
     def _first_state_is_used(self) -> "GenerativeHead":

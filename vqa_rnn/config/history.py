@@ -15,54 +15,58 @@ class NoHistory(Section):
 
 
 class LateFusionHistory(Section):
-    """All that was said as one long text."""
+    """The caption and all earlier rounds are read as one long text."""
 
     name: Literal["late_fusion"] = "late_fusion"
     cell: CellName | None = None
-    """The cell of the network that reads it; null takes the question's."""
+    """Recurrent cell of the network that reads the history; null uses the question encoder's cell."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the question once the history is worked in; with `published`, on question, image and history side by side."""
+    """Dropout on the question vector after the history is added; with `published`, on the concatenated question, image and
+    history."""
     published: bool = False
-    """Join question, image and history in one layer, as Das et al. 2017 did, in place of attention and fusion."""
+    """Replace attention and fusion by one layer over question, image and history, as in Das et al. 2017."""
 
 
 class HierarchicalHistory(Section):
-    """A recurrent network over facts, each read by another (HRE)."""
+    """One recurrent network reads each fact (the caption or an earlier round), another reads the sequence of facts (HRE)."""
 
     name: Literal["hierarchical"] = "hierarchical"
     cell: CellName | None = None
-    """The cell of a network of its own for what was said, else like the question's; null has the question's read it."""
+    """Recurrent cell of a separate encoder for the facts, otherwise like the question encoder; null shares the question
+    encoder, or with `published` uses its cell."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the question once the history is worked in; with `published`, on the joint vector."""
+    """Dropout on the question vector after the history is added; with `published`, on the joint vector."""
     published: bool = False
-    """The image beside each word of the question, and a network over the rounds, as Das et al. 2017 had it, in place of
-    attention and fusion."""
+    """Replace attention and fusion as in Das et al. 2017: the image is concatenated to each word of the question, and a
+    recurrent network runs over the rounds."""
     image_embedding_size: int = Field(300, ge=1)
-    """`published`: size of the image beside each word."""
+    """With `published`, size of the image vector that is concatenated to each word."""
 
 
 class HierarchicalAttentionHistory(Section):
-    """The same, and the question weighs what came before (HREA)."""
+    """As `hierarchical`, with attention over the earlier rounds (HREA)."""
 
     name: Literal["hierarchical_attention"] = "hierarchical_attention"
     cell: CellName | None = None
-    """The cell of a network of its own for what was said, else like the question's; null has the question's read it."""
+    """Recurrent cell of a separate encoder for the facts, otherwise like the question encoder; null shares the question
+    encoder."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the question once the history is worked in."""
+    """Dropout on the question vector after the history is added."""
 
 
 class MemoryHistory(Section):
-    """Facts as a memory that the question reads (MN)."""
+    """Memory network: the question attends to the facts, which are the caption and the earlier rounds (MN)."""
 
     name: Literal["memory"] = "memory"
     cell: CellName | None = None
-    """The cell of a network of its own for what was said, else like the question's; null has the question's read it."""
+    """Recurrent cell of a separate encoder for the facts, otherwise like the question encoder; null shares the question
+    encoder, or with `published` uses its cell."""
     num_hops: int = Field(1, ge=1)
-    """How often it is read."""
+    """How many times the memory is read."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the question once the history is worked in; with `published`, on what was read."""
+    """Dropout on the question vector after the history is added; with `published`, on what is read from the memory."""
     published: bool = False
-    """Question and image read the facts by plain products, as in Das et al. 2017, in place of attention and fusion."""
+    """Replace attention and fusion as in Das et al. 2017: question and image attend to the facts by dot products."""
 
     @model_validator(mode="after")
     def _published_reads_once(self) -> "MemoryHistory":

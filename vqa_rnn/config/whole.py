@@ -13,55 +13,56 @@ from vqa_rnn.config.training import TrainingConfig
 
 
 class EvaluationConfig(Section):
-    """How a model is measured."""
+    """How a model is evaluated."""
 
     batch_size: int = Field(1024, ge=1)
-    """Questions a forward pass."""
+    """Questions per forward pass."""
     bootstrap_samples: int = Field(1000, ge=10)
-    """Resamples of the images for 95% intervals."""
+    """Number of bootstrap resamples of the images for the 95% intervals."""
     prefix_words: int = Field(3, ge=1)
-    """Words of the question that the question-prefix floor looks at."""
+    """Number of words that the question-prefix floor looks at."""
 
 
 class RunConfig(Section):
-    """Where a run lives and what makes it repeatable."""
+    """Where a run is saved, and what makes it reproducible."""
 
     name: str | None = None
     """Name of the run folder; by default the name of the config."""
     folder: Path = Path("runs")
-    """Folder that holds the run folders."""
+    """Folder that contains the run folders."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """Seed of the weights, the order of batches and dropout."""
+    """Seed of the initial weights, the order of the batches and dropout."""
     device: str = "auto"
     """`auto`: a GPU if there is one; or `cpu`, `cuda`, `cuda:1`, … Under torchrun or SLURM each process takes its own GPU."""
     deterministic: bool = False
-    """Use deterministic algorithms alone, so that a GPU repeats a run bit for bit; slower. A CPU does so in any case."""
+    """Use only deterministic algorithms, so that a run on a GPU is reproducible bit for bit; slower. Runs on a CPU always
+    are."""
 
 
 class Config(Section):
-    """Everything about a run."""
+    """All options of a run."""
 
     dataset: Dataset = EasyVqaDataset()
-    """Questions and images."""
+    """The data set: questions and images."""
     features: FeaturesConfig = FeaturesConfig()
-    """Images to features."""
+    """How image features are extracted."""
     text: TextConfig = TextConfig()
-    """Words and answers."""
+    """The word vocabulary and the answer vocabulary."""
     model: ModelConfig = ModelConfig()
-    """Features and tokens to scores."""
+    """The network, from features and tokens to scores."""
     training: TrainingConfig = TrainingConfig()
-    """Scores to weights."""
+    """How the model is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()
-    """Weights to figures."""
+    """How the model is evaluated."""
     run: RunConfig = RunConfig()
-    """Where it all lies."""
+    """Where the run is saved, the seed and the device."""
 
     @model_validator(mode="after")
     def _words_have_one_beginning(self) -> "Config":
         if self.text.vectors is not None and self.model.question.name == "transformer":
             raise ValueError("text.vectors and model.question.name=transformer both bring word vectors: leave text.vectors out")
         if self.text.vectors is not None and self.training.start_from is not None:
-            raise ValueError("text.vectors and training.start_from both say what word vectors begin with: leave one out")
+            raise ValueError("text.vectors and training.start_from both set the initial word vectors: leave one out")
         return self
 
     @model_validator(mode="after")
@@ -80,14 +81,14 @@ class Config(Section):
         source = "features.output=pooled" if pooled else "features.library=none"
         if self.model.attention.name != "none":
             raise ValueError(
-                f"{source} gives one region an image: there is nothing to attend to; set model.attention.name=none "
+                f"{source} gives one region per image: there is nothing to attend to; set model.attention.name=none "
                 f"(given: {self.model.attention.name})"
             )
         if self.model.reasoning.name != "none":
             raise ValueError(
-                f"{source} gives one region an image: there is nothing to reason about; set model.reasoning.name=none "
+                f"{source} gives one region per image: there is nothing to reason about; set model.reasoning.name=none "
                 f"(given: {self.model.reasoning.name})"
             )
         if self.model.geometry:
-            raise ValueError(f"{source} gives one region an image: set model.geometry=false (given: true)")
+            raise ValueError(f"{source} gives one region per image: set model.geometry=false (given: true)")
         return self

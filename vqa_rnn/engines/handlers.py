@@ -115,7 +115,7 @@ class Training:
         if checkpoint is None:
             on_first(self._log.cut_back)
         elif not self._state.restore(checkpoint):
-            log.info("another number of processes or another device: the same batches, but not the same dropout")
+            log.info("the number of processes or the device changed: batches stay the same, dropout does not")
 
     @property
     def is_done(self) -> bool:

@@ -209,8 +209,8 @@ class Loggers:
             except Exception as error:  # of a library, a server, a login
                 why = _one_line(error)
                 if name not in ids:
-                    raise UserError(f"training.loggers={name}: {TITLES[name]} cannot begin: {why}. {ADVICE[name]}") from error
-                log.warning("%s cannot go on with its run %s and is left out: %s", TITLES[name], ids[name], why)
+                    raise UserError(f"training.loggers={name}: {TITLES[name]} cannot start: {why}. {ADVICE[name]}") from error
+                log.warning("%s cannot continue its run %s and is switched off: %s", TITLES[name], ids[name], why)
                 continue
             self._loggers[name] = logger
             if name in ids:
@@ -243,7 +243,7 @@ class Loggers:
                     logger.write(values, step)
             except Exception as error:
                 del self._loggers[name]
-                log.warning("%s is left out from step %d on, training goes on: %s", TITLES[name], step, _one_line(error))
+                log.warning("%s is switched off from step %d on, training continues: %s", TITLES[name], step, _one_line(error))
                 _close(name, logger, "failed")
 
     @property
@@ -259,7 +259,7 @@ def _close(name: str, logger: Logger, outcome: Outcome) -> None:
     try:
         logger.close(outcome)
     except Exception as error:
-        log.warning("%s could not end its run: %s", TITLES[name], _one_line(error))
+        log.warning("%s could not close its run: %s", TITLES[name], _one_line(error))
 
 
 def _import(name: str) -> ModuleType:

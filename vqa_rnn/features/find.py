@@ -68,7 +68,7 @@ def find_store(
     most = max(found.values())
     best = [path for path, count in found.items() if count == most]
     if len(best) > 1 and not any(path is not None and path.is_file() for path in images.values()):
-        raise UserError(f"{best[0]} and {best[1]} may both be meant: set features.store to one of them")
+        raise UserError(f"{best[0]} and {best[1]} both match: set features.store to one of them")
     _say(best[0], weights[best[0]])
     return best[0]
 

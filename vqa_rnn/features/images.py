@@ -123,7 +123,7 @@ def _scaling(image: Image.Image, intensity: Intensity, name: str) -> Callable[[I
     strips = (np.asarray(image.crop(box)) for box in _strips(image))
     ends = np.array([(strip.min(), strip.max(), np.isfinite(strip).all()) for strip in strips], dtype=np.float64)
     if not ends[:, 2].all():
-        raise UserError(f"the image {name} has pixels that are no numbers (NaN or infinite)")
+        raise UserError(f"the image {name} has pixels that are not finite (NaN or infinite)")
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     full_range = None if intensity == "image" else _full_range(image.mode, low, high, name)
     transparent = image.info.get("transparency")  # a grey value of a PNG file

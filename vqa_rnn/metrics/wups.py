@@ -126,7 +126,7 @@ def _find(folder: Path | None) -> Traversable:
             return unpacked
         if archive.is_file() and zipfile.is_zipfile(archive):
             return zipfile.Path(archive, "wordnet/")
-    raise UserError(f"WUPS needs WordNet, which is not here: {_HOW_TO_GET_IT}")
+    raise UserError(f"WUPS needs WordNet, which was not found: {_HOW_TO_GET_IT}")
 
 
 def split_answers(line: str) -> list[str]:

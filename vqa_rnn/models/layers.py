@@ -92,11 +92,11 @@ def grid_side(num_regions: int) -> int:
         Its cells in a row.
 
     Raises:
-        ValueError: K is no square number.
+        ValueError: K is not a square number.
     """
     side = math.isqrt(num_regions)
     if side * side != num_regions:
-        raise ValueError(f"{num_regions} regions are no square grid")
+        raise ValueError(f"{num_regions} regions do not form a square grid")
     return side
 
 

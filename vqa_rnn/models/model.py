@@ -353,7 +353,7 @@ def grid_boxes(features_BKD: Tensor) -> Tensor:
         (B, K, 4) x1 y1 x2 y2 as fractions of the image.
 
     Raises:
-        ValueError: K is no square number.
+        ValueError: K is not a square number.
     """
     num_images, num_regions = features_BKD.shape[:2]
     side = grid_side(num_regions)

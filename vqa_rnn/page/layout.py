@@ -231,7 +231,7 @@ class Events:
         """The file of an upload: a client could name any other of this machine."""
         path = Path(str(file.get("path") if isinstance(file, dict) else file)).resolve()
         if not path.is_relative_to(Path(self._parts.image.GRADIO_CACHE).resolve()) or not path.is_file():
-            raise UserError("the image was not uploaded, or so long ago that it was deleted: upload it")
+            raise UserError("the image was not uploaded, or was deleted since: upload it again")
         return path
 
     def _said(self, error: UserError) -> str:

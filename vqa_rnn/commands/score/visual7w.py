@@ -84,7 +84,12 @@ def _check_choices(pairs: Sequence[Visual7wPair[str | int]], answers: Mapping[in
             f"'{answers[outside[0]]}'): are they of another task?"
         )
     if outside:
-        log.warning("%s: %d of %d answers are no choice of their question: wrong", path, len(outside), len(answers))
+        log.warning(
+            "%s: %d of %d answers are not among the choices of their question: counted as wrong",
+            path,
+            len(outside),
+            len(answers),
+        )
 
 
 def _asked(path: Path, split: Split) -> tuple[list[Visual7wPair[str | int]], list[str | int]]:

@@ -216,7 +216,7 @@ class LayerGrids:
         if side == 0 or side * side != patches.shape[1]:
             raise UserError(
                 f"{', '.join(self.names)} of {self._config.backbone} gives {count} tokens; {count} - "
-                f"{num_prefix_tokens} for class and registers is no square number: take another layer"
+                f"{num_prefix_tokens} for class and registers is not a square number: take another layer"
             )
         return patches.transpose(1, 2).unflatten(2, (side, side))
 

@@ -40,7 +40,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
             else:
                 model = AutoModelForObjectDetection.from_config(settings, trust_remote_code=False)
         except ValueError as error:
-            raise UserError(f"features.backbone={backbone}: a {settings.model_type} model is no detector") from error
+            raise UserError(f"features.backbone={backbone}: a {settings.model_type} model is not a detector") from error
     processor = load_processor(backbone, source)
     sides = dict(processor.to_dict()["size"])
     own_size = sides.get("shortest_edge") or sides["height"]
@@ -53,7 +53,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
         found = model(**{key: value.to(device) for key, value in inputs.items()})
         states, logits, boxes = found.last_hidden_state, found.logits[0], found.pred_boxes[0]
         if states is None or states.shape[1] != len(boxes):
-            raise UserError(f"features.backbone={backbone}: a {type(model).__name__} gives no features of its boxes")
+            raise UserError(f"features.backbone={backbone}: a {type(model).__name__} gives no features for its boxes")
         # with a class for nothing at all the classes exclude each other, without it they do not
         scores = logits.softmax(dim=1)[:, :num_labels] if logits.shape[1] > num_labels else logits.sigmoid()
         centre, half = boxes[:, :2], boxes[:, 2:] / 2

@@ -46,7 +46,7 @@ class MmfLmdbSource(Source):
         with self._environment.begin() as transaction:
             content = transaction.get(self._keys[index])
         if content is None:
-            raise UserError(f"{where} is among the keys, and not there")
+            raise UserError(f"{where} is among the keys, but missing")
         item: Any = load_plain(content, where)
         if not isinstance(item, dict) or "features" not in item:
             raise UserError(f"{where} has no features")

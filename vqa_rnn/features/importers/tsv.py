@@ -66,7 +66,7 @@ class TsvSource(Source):
         if not self.names:
             raise UserError(f"{path} is empty")
         if twice:
-            log.warning("%s: %d lines are about an image that came before: the first line of each image counts", path, twice)
+            log.warning("%s: %d lines repeat an image: only the first line of each image is used", path, twice)
         self.num_regions_max = max(counts)
 
     def read(self, index: int) -> Regions:
@@ -102,4 +102,4 @@ class TsvSource(Source):
         try:
             return np.frombuffer(base64.b64decode(fields[name], validate=True), dtype=_DTYPES[name])
         except (binascii.Error, ValueError) as error:
-            raise UserError(f"{self._path} line {number}: {name} is cut off or no base64: {error}") from error
+            raise UserError(f"{self._path} line {number}: {name} is cut off or not base64: {error}") from error

@@ -50,7 +50,7 @@ def fill_store(
     if path.suffix not in SUFFIXES.values():
         raise UserError(f"{path} must end in {' or '.join(SUFFIXES.values())}, which says the format of the store")
     if path.exists():
-        raise UserError(f"{path} is there already: delete it, or give another name")
+        raise UserError(f"{path} already exists: delete it, or give another name")
     with hold(partial_path(path).with_suffix(".lock"), f"another process is writing {path}: wait for it"):
         if partial_path(path).is_file():
             writer = open_writer(path)

@@ -108,7 +108,7 @@ def check_parts(parts: Sequence[FeatureStore]) -> None:
     for part in parts[1:]:
         if first.is_imported and part.is_imported and first.fingerprint != part.fingerprint:
             raise UserError(
-                f"{first.path} and {part.path} were imported apart: import all their files with one vqa-rnn features import"
+                f"{first.path} and {part.path} were imported separately: import all files with one vqa-rnn features import"
             )
         kinds = {
             "fingerprint": (first.fingerprint, part.fingerprint),

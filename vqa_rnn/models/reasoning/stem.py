@@ -44,7 +44,7 @@ class Stem(nn.Module):
             (B, A, side, side) float; (B, A, K, 1) with a kernel of 1.
 
         Raises:
-            ValueError: The kernel needs a grid, and K is no square number.
+            ValueError: The kernel needs a grid, and K is not a square number.
         """
         return self.layers(to_grid(regions_BKD, self.kernel_size))
 
