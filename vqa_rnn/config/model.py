@@ -156,8 +156,8 @@ class ModelConfig(Section):
         vector_size = None if question.pooling == "all_states" else size
         if isinstance(attention, StackedAttention) and not attention.project_question and vector_size != attention.hidden_size:
             raise ValueError(
-                f"attention.project_question=false needs a question vector of attention.hidden_size={attention.hidden_size}, but "
-                f"question.hidden_size={question.hidden_size} gives another size: change one of them, or set "
+                f"attention.project_question=false needs a question vector of attention.hidden_size={attention.hidden_size}, "
+                f"but question.hidden_size={question.hidden_size} gives another size: change one of them, or set "
                 "project_question=true"
             )
         if isinstance(reasoning, Mcan) and not reasoning.project_words and size != reasoning.hidden_size:
