@@ -122,7 +122,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(case: str, tmp_path: Pat
         words = "of an earlier version"
     elif case in ("one", "twice"):
         arguments = arguments[:1] if case == "one" else arguments[:1] * 2
-        words = "at least two runs"
+        words = "at least two different runs"
     elif case == "not a run":
         (second / "run.json").unlink()
         words = "is not a run folder"

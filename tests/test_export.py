@@ -66,7 +66,7 @@ def test_the_card_has_what_was_measured(run: Run, tmp_path: Path, capsys: pytest
 
 def test_what_is_there_or_not_trained_is_refused(run: Run, tmp_path: Path):
     (tmp_path / "there").mkdir()
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         export(run.path, tmp_path / "there")
     with pytest.raises(UserError, match="no run folder at"):
         export(tmp_path / "nowhere", tmp_path / "new")

@@ -169,7 +169,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, capsys: pytest
     assert f"{odd} must end in .h5 or .lmdb, which copy" in run(capsys, "merge", store.path, "-o", odd, code=2)[1]
     assert "no feature store at" in run(capsys, "convert", tmp_path / "gone.h5", output, code=2)[1]
     assert f"{tmp_path} is a folder" in run(capsys, "info", tmp_path, code=2)[1]
-    assert "is there already" in run(capsys, "convert", store.path, store.path, code=2)[1]
+    assert "already exists" in run(capsys, "convert", store.path, store.path, code=2)[1]
     begin(output, ["begun"])
     assert "was begun with other features" in run(capsys, "convert", store.path, output, code=2)[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.partial.h5", "other.h5", "store.h5"]

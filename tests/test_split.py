@@ -76,7 +76,7 @@ def test_a_jsonl_file_is_written_that_trains(
     assert {question.question_type for question in annotations.questions} == {"own"}
     assert sorted(len(question.human_answers) for question in annotations.questions)[-1] == 3
     assert main(arguments) == 2
-    assert "out/cp.jsonl is there already" in capsys.readouterr().err
+    assert "out/cp.jsonl already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_one_line(features: Path, options: tuple[str, ...],
 
 def test_a_network_that_sees_images_is_no_text_encoder(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
-    with pytest.raises(UserError, match="a vit is no text encoder"):
+    with pytest.raises(UserError, match="a vit is not a text encoder"):
         read_settings(str(tmp_path))
 
 

@@ -246,7 +246,7 @@ def test_a_server_that_is_gone_stops_a_new_run_alone(
             train(config)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     train(config, resume=True)
-    assert "MLflow cannot go on with its run" in caplog.text
+    assert "MLflow cannot continue its run" in caplog.text
     with pytest.raises(UserError, match=r"training.loggers=mlflow: MLflow cannot start: .* Is MLFLOW_TRACKING_URI right?"):
         train(configure(features, MLFLOW, "run.name=new"))
     assert "secret" not in caplog.text
