@@ -115,7 +115,7 @@ def test_a_connection_that_stays_cut_says_so_and_the_next_run_goes_on(toy: Toy, 
     said = refuse()
     assert "questions.zip: the connection to" in said
     assert "cut at 1.0 kB of" in said
-    assert "run the same command again to go on" in said
+    assert "run the same command again to continue" in said
     assert toy.listing == HALF
     served.cuts = []
     toy.server.requests.clear()
@@ -463,7 +463,7 @@ def test_an_interrupt_leaves_the_part_and_exit_code_130(toy: Toy, monkeypatch, c
         assert main(DOWNLOAD) == 130
     output = capsys.readouterr()
     assert output.out == ""
-    assert "run the same command again to go on" in output.err
+    assert "run the same command again to continue" in output.err
     assert toy.listing == HALF
     download("toy")
     assert toy.server.requests[-1].range == "bytes=1000-"
