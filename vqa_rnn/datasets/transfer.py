@@ -113,7 +113,7 @@ def fetch(url: str, part: Path) -> None:
     whole = f" of {readable_size(begun.size)}" if begun and begun.size else ""
     raise UserError(
         f"{name}: the connection to {url} was cut at {readable_size(_size(part))}{whole} ({reason}); "
-        "run the same command again to go on from there"
+        "run the same command again to continue"
     )
 
 
@@ -245,7 +245,7 @@ def _write(write: Callable[[], None], part: Path) -> None:
         write()
     except OSError as error:
         said = os.strerror(error.errno) if error.errno else error
-        raise UserError(f"cannot write {part}: {said}; make room and run the same command again to go on") from error
+        raise UserError(f"cannot write {part}: {said}; make room and run the same command again to continue") from error
 
 
 def _note(part: Path) -> Path:
