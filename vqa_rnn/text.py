@@ -166,12 +166,10 @@ class WordTokenizer:
         Returns:
             What comes after the last token that is kept; empty for most texts.
         """
-        self._tokenizer.enable_truncation(self.max_tokens)
-        try:
-            encoding = self._tokenizer.encode(text, add_special_tokens=self.has_marks)
-        finally:
-            self._tokenizer.no_truncation()
-        return text[max(end for _, end in encoding.offsets) :].strip() if encoding.overflowing else ""
+        num_marks = self._tokenizer.num_special_tokens_to_add(is_pair=False) if self.has_marks else 0
+        num_read = max(0, self.max_tokens - num_marks)
+        ends = [0, *(end for _, end in self._tokenizer.encode(text, add_special_tokens=False).offsets)]
+        return text[ends[num_read] :].strip() if len(ends) > num_read + 1 else ""
 
     def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[tuple[list[int], int]]:
         """Turn questions with their answers into token ids; where both are too long, the question is cut.
