@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[1] / "scripts" / "benchmarks"
 SMALL = {
     "cells": ["--batch", "4", "--input", "4", "--hidden", "4", "--rounds", "1"],
     "dialog": ["--dialogs", "20", "--hidden", "8", "--only", "evaluation"],
+    "dropout": ["--rounds", "1"],
     "encode": ["--dialogs", "5"],
     "parts": ["--only", "none", "sum", "film", "--questions", "2", "--rounds", "1"],
     "loader": ["--images", "60", "--workers", "0"],

@@ -1,6 +1,6 @@
 """How long dropout takes on a CPU, against torch's own, forward and backward.
 
-    python scripts/benchmarks/dropout.py [--json]
+    python scripts/benchmarks/dropout.py [--rounds 10] [--json]
 
 The tensor is (64, 100, 128), on one thread: what MAC drops at each of its steps. The ways take turns; the best round of each
 counts.
@@ -15,7 +15,7 @@ from torch import nn
 
 from vqa_rnn.dropout import Dropout
 
-SHAPE, ROUNDS, STEPS = (64, 100, 128), 10, 10
+SHAPE, STEPS = (64, 100, 128), 10
 
 
 def milliseconds(layer: nn.Module, inputs: torch.Tensor) -> float:
@@ -28,6 +28,7 @@ def milliseconds(layer: nn.Module, inputs: torch.Tensor) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -36,7 +37,7 @@ def main() -> None:
         inputs = torch.randn(SHAPE, dtype=dtype, requires_grad=True)
         ways = {"torch": nn.Dropout(0.15), "ours": Dropout(0.15)}
         best = dict.fromkeys(ways, float("inf"))
-        for _ in range(ROUNDS):
+        for _ in range(arguments.rounds):
             for name, layer in ways.items():
                 best[name] = min(best[name], milliseconds(layer, inputs))
         kind = str(dtype).removeprefix("torch.")
