@@ -1,4 +1,4 @@
-# The public names, for ``__init__.py``, which loads each when it is first used, and for type checkers.
+# The public names. ``__init__.py`` imports each on first use; type checkers read this file.
 
 from .answering.answer import Answer
 from .answering.huggingface import HuggingFaceSession

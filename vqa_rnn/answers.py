@@ -1,8 +1,9 @@
-"""Answers: the official normalisation, how an answer is scored, and the answer vocabulary.
+"""Answers: the official normalisation, answer scores and the answer vocabulary.
 
-Training targets and the metric come from one function, ``score_answer``. A question with one human answer is scored by
-comparison; one with several by the official VQA accuracy (Antol et al. 2015, eq. in section 4; the evaluation script of
-2021, whose quirks are kept). ``consensus_score`` knows the rule of before March 2021 too: results published until then used it.
+Training targets (``answer_scores``) and the metric (``score_answer``) follow the same rule. A question with one human answer is
+scored by comparison. A question with several is scored by the official VQA accuracy (Antol et al. 2015, eq. in section 4), as
+the evaluation script of 2021 computes it, quirks included. ``consensus_score`` also has the rule from before March 2021, which
+results published until then used.
 """
 
 import json
@@ -19,18 +20,18 @@ from typing import Literal
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_json, write_json
 
-# Number words, articles, contractions and marks of the official VQA evaluation script
-# (https://github.com/GT-Vision-Lab/VQA, BSD licence): data that must match, quirks included.
+# Number words, articles, contractions and punctuation of the official VQA evaluation script
+# (https://github.com/GT-Vision-Lab/VQA, BSD licence). They must match the script, quirks included.
 _TABLES = json.loads(resources.files("vqa_rnn").joinpath("vqa_normalisation.json").read_text(encoding="utf-8"))
 _CONTRACTIONS: dict[str, str] = _TABLES["contractions"]
 _NUMBER_WORDS: dict[str, str] = _TABLES["number_words"]
 _ARTICLES = frozenset(_TABLES["articles"])
 _MARKS: list[str] = _TABLES["punctuation"]
 _DIGIT_COMMA_DIGIT = re.compile(r"(\d)(,)(\d)")
-_PERIOD = re.compile(r"(?!<=\d)(\.)(?!\d)")  # the official pattern, its mistyped look-behind included
+_PERIOD = re.compile(r"(?!<=\d)(\.)(?!\d)")  # the official pattern, including its mistyped look-behind
 _ANY_MARK = re.compile("[" + re.escape("".join(_MARKS) + ".") + "]")
 _MOST_PERIODS = int(re.UNICODE)  # the script passes this flag as the number of substitutions
-_CACHED = 1 << 18  # distinct texts; the ten answers of a question repeat each other, and so do questions
+_CACHED = 1 << 18  # distinct texts; answers repeat within and across questions
 
 _SENTENCE_ENDS = " .,;:!?…"
 _QUOTES = {('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("„", "“")}
@@ -46,7 +47,7 @@ def normalise_vqa(answer: str) -> str:
         answer: Any text.
 
     Returns:
-        The normalised text; empty if nothing is left ("the").
+        The normalised text; empty if nothing is left, as for ``"the"``.
     """
     words = (_NUMBER_WORDS.get(word, word) for word in _strip_punctuation(answer).lower().split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
@@ -75,13 +76,13 @@ def _flatten_and_normalise(answer: str) -> str:
 
 @dataclass(frozen=True)
 class ConsensusRule:
-    """In which form an official script compares answers.
+    """The text forms in which an official script compares answers.
 
     Attributes:
-        agreed: What people said; whether all said the same is asked of this form, and it is compared if they did.
-        differing: What people said, where they differ.
-        answer_to_agreed: The answer that is scored, where all people said the same.
-        answer_to_differing: The answer that is scored, where they differ.
+        agreed: Form of the human answers that decides whether they all agree; used for the comparison if they do.
+        differing: Form of the human answers if they differ.
+        answer_to_agreed: Form of the scored answer if the human answers agree.
+        answer_to_differing: Form of the scored answer if the human answers differ.
     """
 
     agreed: Callable[[str], str]
@@ -97,7 +98,7 @@ RULES: dict[Rule, ConsensusRule] = {
 
 
 def fold_answer(answer: str) -> str:
-    """Put an answer in Unicode form NFKC and lower case with single spaces: the form in which single answers are compared.
+    """Convert an answer to Unicode form NFKC, lower case and single spaces, the form in which single answers are compared.
 
     Args:
         answer: Any text.
@@ -111,13 +112,13 @@ def fold_answer(answer: str) -> str:
 
 
 def fold_own_answer(answer: str) -> str:
-    """Fold an answer that a user wrote: the marks that end a sentence and the quotes around it go as well.
+    """Fold an answer that a user wrote, and strip surrounding quotes and the punctuation at its end.
 
     Args:
         answer: Any text, such as ``"Red."``.
 
     Returns:
-        The folded text, such as ``red``; ``3.5``, ``-1`` and ``it's`` stay. A text of marks alone stays as it is.
+        The folded text, such as ``red``. ``3.5``, ``-1`` and ``it's`` are kept, and so is a text that is all punctuation.
     """
     folded = fold_answer(answer)
     bare = folded.rstrip(_SENTENCE_ENDS)
@@ -127,15 +128,16 @@ def fold_own_answer(answer: str) -> str:
 
 
 def score_answer(answer: str, human_answers: Sequence[str]) -> float:
-    """Score one answer against what people answered.
+    """Score one answer against the human answers.
 
     Args:
         answer: The answer to score.
-        human_answers: One text: equal after folding scores 1, else 0. Several: the mean over all ways to leave one
-            person out of min(1, matches among the others / 3); texts are normalised unless all people said the same.
+        human_answers: If there is one, the score is 1 if both are equal after folding, else 0. If there are several, it is
+            the mean over all ways to leave one person out of min(1, matches among the others / 3); texts are normalised
+            unless all people gave the same answer.
 
     Returns:
-        A fraction.
+        The score, from 0 to 1.
 
     Raises:
         ValueError: There are no human answers.
@@ -150,22 +152,22 @@ def score_answer(answer: str, human_answers: Sequence[str]) -> float:
 def consensus_score(
     answer: str, human_answers: Sequence[str], rule: Rule = "2021", identities: Sequence[Hashable] | None = None
 ) -> float:
-    """Score one answer by the official VQA accuracy, however many people answered.
+    """Score one answer by the official VQA accuracy, for any number of human answers.
 
-    The mean over people of min(1, matches among the others / 3). Under the rule of 2021 both sides are normalised unless all
-    people said the same; under that of 2015 the answer always is, and what people said, unless all said the same, loses its
-    punctuation alone.
+    The score is the mean over people of min(1, matches among the others / 3). Under the 2021 rule, both sides are normalised
+    unless all people gave the same answer. Under the 2015 rule, the scored answer is always normalised, and the human answers
+    only lose their punctuation, and only if they differ.
 
     Args:
         answer: The answer to score.
-        human_answers: What people answered, at least one text.
-        rule: Which official script.
-        identities: What besides the text tells one person's record from another's: the number and the confidence of the
-            answer. The script takes "the others" for all records unlike this one, so people whose records are equal are left
-            out together. None: no two are equal.
+        human_answers: The human answers, at least one.
+        rule: The official script to follow.
+        identities: For each human answer, what distinguishes its record besides the text: the number and the confidence of
+            the answer. The script defines "the others" as all records that differ from this one, so people with equal
+            records are left out together. None if all records are distinct.
 
     Returns:
-        A fraction.
+        The score, from 0 to 1.
 
     Raises:
         ValueError: There are no human answers.
@@ -182,14 +184,14 @@ def consensus_score(
 
 @lru_cache(maxsize=1 << 10)
 def leave_one_out(matches: int, people: int) -> float:
-    """The mean over people of min(1, matches among the others / 3), in closed form.
+    """Compute the mean over people of min(1, matches among the others / 3), in closed form.
 
     Args:
-        matches: How many people said what is scored.
-        people: How many people there are.
+        matches: Number of people who gave the scored answer.
+        people: Number of people.
 
     Returns:
-        A fraction.
+        The score, from 0 to 1.
     """
     left_out_agrees = matches * min(1.0, (matches - 1) / 3)
     left_out_differs = (people - matches) * min(1.0, matches / 3)
@@ -197,13 +199,13 @@ def leave_one_out(matches: int, people: int) -> float:
 
 
 def answer_scores(human_answers: Sequence[str]) -> dict[str, float]:
-    """Every answer that scores above 0 for a question, in the form in which it does, with its score.
+    """Return all answers that score above 0 for a question, with their scores.
 
     Args:
-        human_answers: What people answered; may be empty.
+        human_answers: The human answers; may be empty.
 
     Returns:
-        Answer to score, in order of first mention.
+        Score by answer, in order of first occurrence. The answers are in the form in which they are compared.
     """
     if len(human_answers) <= 1:
         return {fold_answer(answer): 1.0 for answer in human_answers}
@@ -213,13 +215,13 @@ def answer_scores(human_answers: Sequence[str]) -> dict[str, float]:
 
 
 def most_frequent_answer(human_answers: Sequence[str]) -> str:
-    """The answer that most people gave to a question.
+    """Return the most frequent human answer to a question.
 
     Args:
-        human_answers: What people answered, at least one text.
+        human_answers: The human answers, at least one.
 
     Returns:
-        The answer in the form in which it scores; of several given equally often, the one that was said first.
+        The answer in the form in which it is compared. Of equally frequent answers, the first.
     """
     if len(human_answers) == 1:
         return fold_answer(human_answers[0])
@@ -228,14 +230,14 @@ def most_frequent_answer(human_answers: Sequence[str]) -> str:
 
 
 def _compared(human_answers: Sequence[str], forms: ConsensusRule) -> tuple[list[str], bool]:
-    """Human answers in the form they are compared in, and whether people differ."""
+    """Return the human answers in the form in which they are compared, and whether they differ."""
     humans = list(map(forms.agreed, human_answers))
     differ = len(set(humans)) > 1
     return (list(map(forms.differing, human_answers)) if differ else humans), differ
 
 
 def _leave_equals_out(said: str, humans: list[str], identities: Sequence[Hashable]) -> float:
-    """As ``leave_one_out``, where people whose records are equal are left out together."""
+    """Compute the score of ``leave_one_out`` if people with equal records are left out together."""
     matches, people = humans.count(said), len(humans)
     records = Counter(zip(humans, identities, strict=True))
     left_out_agrees = sum(equal * min(1.0, (matches - equal) / 3) for (human, _), equal in records.items() if human == said)
@@ -244,26 +246,26 @@ def _leave_equals_out(said: str, humans: list[str], identities: Sequence[Hashabl
 
 @lru_cache(maxsize=_CACHED)
 def answer_forms(answer: str) -> tuple[str, ...]:
-    """The forms in which an answer may stand among those that score: as it was said or, where people differ, as VQA has it.
+    """Return the forms in which an answer may occur in an answer vocabulary: folded, or normalised as in VQA.
 
     Args:
         answer: Any text.
 
     Returns:
-        One or two texts; a vocabulary may have either.
+        One or two texts.
     """
     return tuple(dict.fromkeys((fold_answer(answer), _flatten_and_normalise(answer))))
 
 
 class AnswerVocabulary:
-    """The classes of the classifier head, the most frequent first.
+    """The answer classes of the classifier head, the most frequent first.
 
     Attributes:
-        answers: Their texts; class i is ``answers[i]``.
+        answers: The texts of the classes; class i is ``answers[i]``.
     """
 
     def __init__(self, answers: Sequence[str]) -> None:
-        """Number the answers.
+        """Create a vocabulary from its answers.
 
         Args:
             answers: Distinct texts; class i is ``answers[i]``.
@@ -278,18 +280,18 @@ class AnswerVocabulary:
     def build(
         cls, human_answers: Iterable[Sequence[str]], min_count: int = 1, max_answers: int | None = None
     ) -> "AnswerVocabulary":
-        """Keep the answers that most training questions have as their most frequent one.
+        """Count the most frequent human answer of each training question, and keep the most common ones.
 
-        Published systems count so: Antol et al. 2015 for their 1,000 answers, the bottom-up top-down model for those given to
-        nine questions or more.
+        Published systems count in the same way: Antol et al. 2015 for their 1,000 answers, the bottom-up top-down model for
+        answers to at least nine questions.
 
         Args:
             human_answers: The human answers of each training question.
-            min_count: Of so many questions at least an answer must be the most frequent one.
+            min_count: Drop answers that are the most frequent one of fewer questions than this.
             max_answers: Keep at most this many; None keeps all.
 
         Returns:
-            The vocabulary; ties in alphabetical order.
+            The vocabulary. Equally common answers are in alphabetical order.
         """
         counts = Counter(most_frequent_answer(answers) for answers in human_answers if answers)
         kept = [answer for answer, count in counts.items() if count >= min_count]
@@ -297,25 +299,25 @@ class AnswerVocabulary:
         return cls(kept[:max_answers])
 
     def targets(self, human_answers: Sequence[str]) -> dict[int, float]:
-        """The classes that score for a question.
+        """Return the classes that score above 0 for a question.
 
         Args:
-            human_answers: What people answered; may be empty.
+            human_answers: The human answers; may be empty.
 
         Returns:
-            Class to score; empty if no answer is in the vocabulary.
+            Score by class; empty if no answer is in the vocabulary.
         """
         scores = answer_scores(human_answers)
         return {self._ids[answer]: score for answer, score in scores.items() if answer in self._ids}
 
     def class_of(self, answer: str) -> int | None:
-        """The class that stands for an answer.
+        """Return the class of an answer.
 
         Args:
             answer: Any text, such as a choice.
 
         Returns:
-            The class of its first form that has one; None where the vocabulary does not know it.
+            The class of the first of its ``answer_forms`` that is in the vocabulary; None if none is.
         """
         return next((self._ids[form] for form in answer_forms(answer) if form in self._ids), None)
 
@@ -329,7 +331,7 @@ class AnswerVocabulary:
 
     @classmethod
     def load(cls, path: Path) -> "AnswerVocabulary":
-        """Read answers that ``save`` wrote.
+        """Read a vocabulary that ``save`` wrote.
 
         Args:
             path: The file.
@@ -338,7 +340,7 @@ class AnswerVocabulary:
             The vocabulary.
 
         Raises:
-            UserError: The file is missing or is not a list of texts.
+            UserError: The file is missing or is not a JSON list of strings.
         """
         answers = read_json(path, "answer vocabulary")
         if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):

@@ -1,17 +1,18 @@
-"""The run folder: everything that a trained model needs, on its own.
+"""The run folder, which holds everything that a trained model needs.
 
-    run.json           format version, what the features are, sizes, how training computes
-    config.yaml        the resolved config, never changed        resumes.jsonl      what a resume changed
+    run.json           format version, description of the features, sizes, precision, threads
+    config.yaml        the resolved config, never changed        resumes.jsonl      what each resume changed
     environment.json   versions, git state, command, device      log.txt
-    tokenizer.json     words                                     answers.json       classes of the classifier head
-    model.safetensors  the weights to answer with                checkpoints/       the full state, to resume
-    metrics.jsonl      deterministic                             timings.jsonl      rates, waiting
+    tokenizer.json     the vocabulary                            answers.json       classes of the classifier head
+    model.safetensors  the weights used to answer                checkpoints/       full training states, to resume from
+    metrics.jsonl      deterministic values                      timings.jsonl      throughput, waiting times
     tensorboard/       profile/                                  evaluation/
-    calibration.json   from vqa-rnn calibrate                    loggers.json       ids of MLflow's and W&B's runs
-    questions/         encoded, mapped by all processes; gone when training is done
-    lock               held by the process that trains
+    calibration.json   from vqa-rnn calibrate                    loggers.json       ids of the MLflow and W&B runs
+    questions/         encoded questions, memory-mapped by all processes; deleted when training is done
+    lock               held by the training process
 
-Weights are safetensors and checkpoints load with ``weights_only=True``: nothing here unpickles what a user downloads.
+Weights are safetensors files and checkpoints are loaded with ``weights_only=True``: loading a downloaded run executes no code
+from its files.
 """
 
 import json
@@ -46,9 +47,9 @@ from vqa_rnn.text import SubwordTokenizer, WordTokenizer
 
 log = logging.getLogger("vqa_rnn")
 
-FORMAT_VERSION = 4  # 3: texts are split into other words; 4: run.json says how many threads compute
+FORMAT_VERSION = 4  # 3: texts are split into words differently; 4: run.json has the number of threads
 LOCK = "lock"
-# What fine-tuning may do otherwise than the run it starts from: the weights mean the same.
+# Model options that fine-tuning may change: they do not affect the meaning of the weights.
 MAY_DIFFER_FROM_START = ("target", "label_smoothing", "dropout", "word_dropout", "feature_dropout")
 
 
@@ -59,15 +60,15 @@ class Run:
     Attributes:
         path: The folder.
         config: The resolved config.
-        tokenizer: For all texts.
-        answers: The classes of the classifier head; empty for the others.
-        sizes: What the data fixed about the model.
-        features: The extractor's ``description`` with its ``fingerprint`` and how they were computed.
-        precision: How training computes, settled when it began.
-        threads: How many threads its processes on one machine compute with in all, settled when it began.
-        annotations: Hashes of the files that its questions were read from, by ``annotations.unchanged``.
-        launcher: What started the process that made it.
-        examples: Training questions, to show what it can be asked.
+        tokenizer: The tokenizer of all texts.
+        answers: The classes of the classifier head; empty for other heads.
+        sizes: The model sizes that follow from the data.
+        features: The extractor's ``description`` with its ``fingerprint`` and how the features were computed.
+        precision: The precision of training, fixed at its start.
+        threads: Total number of threads of the training processes on one machine, fixed at the start.
+        annotations: Hashes of the annotation files, from ``annotations.unchanged``.
+        launcher: Identifies the launcher of the process that created the run.
+        examples: Training questions, shown to users as examples.
     """
 
     path: Path
@@ -84,16 +85,16 @@ class Run:
 
     @property
     def model_path(self) -> Path:
-        """The weights that it answers with."""
+        """The file of the weights that the run answers with."""
         return self.path / "model.safetensors"
 
     @property
     def checkpoints(self) -> list[Path]:
-        """The states to resume from, the newest first."""
+        """The files of the training states to resume from, the newest first."""
         return sorted((self.path / "checkpoints").glob("step-*.pt"), reverse=True)
 
     def questions_path(self, split: Split) -> Path:
-        """Where training keeps the encoded questions of a split.
+        """Return the file in which training keeps the encoded questions of a split.
 
         Args:
             split: ``train`` or ``val``.
@@ -105,17 +106,17 @@ class Run:
 
 
 def check_new_run(config: Config, *, overwrite: bool) -> Path:
-    """Look whether a run folder may be made, before anything is computed.
+    """Check that a run folder may be created, before anything is computed.
 
     Args:
-        config: Names the folder.
-        overwrite: An existing run may be replaced.
+        config: The config, which names the folder.
+        overwrite: Whether an existing run may be replaced.
 
     Returns:
         The path of the folder.
 
     Raises:
-        UserError: The folder exists and may not be replaced, or is no run folder.
+        UserError: The folder exists and may not be replaced, or is not a run folder.
     """
     path = run_path(config)
     if not path.exists() or _is_new(path):
@@ -128,22 +129,22 @@ def check_new_run(config: Config, *, overwrite: bool) -> Path:
 
 
 def _is_new(path: Path) -> bool:
-    """Whether a process took a folder and was stopped before it had written what comes before ``run.json``."""
+    """Return whether the process that created a folder was stopped before it wrote ``run.json``."""
     names = {inside.name for inside in path.iterdir() if not inside.name.startswith(".")} if path.is_dir() else set()
     return LOCK in names <= {LOCK, "config.yaml", "tokenizer.json", "answers.json", "environment.json"}
 
 
 def lock_run(path: Path) -> FileLock:
-    """Take a run folder for this process alone, until the lock is released or the process ends, however it ends.
+    """Lock a run folder for this process, until the lock is released or the process ends in any way.
 
     Args:
-        path: The folder; it is made if it is missing.
+        path: The folder; created if it does not exist.
 
     Returns:
-        The lock, held.
+        The acquired lock.
 
     Raises:
-        UserError: Another process holds it, or the folder cannot be written.
+        UserError: Another process holds the lock, or the folder cannot be written.
     """
     lock = FileLock(path / LOCK)
     try:
@@ -172,22 +173,22 @@ def create_run(
     start: Run | None = None,
     overwrite: bool,
 ) -> Run:
-    """Make the run folder, complete but for weights.
+    """Create a run folder, complete except for the weights.
 
     Args:
         config: The resolved config.
-        tokenizer: For all texts.
+        tokenizer: The tokenizer of all texts.
         answers: The classes of the classifier head.
-        sizes: What the data fixed about the model.
-        features: The extractor's ``description`` with its ``fingerprint`` and how they were computed.
-        precision: How training computes.
-        threads: How many threads its processes on one machine compute with in all.
-        annotations: Hashes of the files that its questions were read from.
-        device: Where it computes.
-        launcher: What started the process, to tell its own restart from another job.
-        examples: Training questions, to show what it can be asked.
-        start: The run whose weights it begins with.
-        overwrite: Replace an existing run.
+        sizes: The model sizes that follow from the data.
+        features: The extractor's ``description`` with its ``fingerprint`` and how the features were computed.
+        precision: The precision of training.
+        threads: Total number of threads of the training processes on one machine.
+        annotations: Hashes of the annotation files.
+        device: The device of training.
+        launcher: Identifies the launcher of this process, to distinguish its restart from another job.
+        examples: Training questions, shown to users as examples.
+        start: The run whose weights training starts from.
+        overwrite: Whether to replace an existing run.
 
     Returns:
         The run.
@@ -221,12 +222,12 @@ def create_run(
         "threads": threads,
         "examples": list(examples),
     }
-    write_json(path / "run.json", description)  # last: a folder with it is a run folder
+    write_json(path / "run.json", description)  # last: it makes the folder a run folder
     return run
 
 
 def _empty(path: Path) -> None:
-    """Delete what is in a run folder but its lock; ``run.json`` first, so that half a run does not look like one."""
+    """Delete everything in a run folder except its lock; ``run.json`` first, so that a partly deleted run is no run folder."""
     (path / "run.json").unlink(missing_ok=True)
     for inside in path.iterdir() if path.exists() else ():
         if inside.is_dir() and not inside.is_symlink():
@@ -245,7 +246,7 @@ def load_run(path: str | Path) -> Run:
         The run.
 
     Raises:
-        UserError: It is missing, not a run folder, damaged, or of a newer format.
+        UserError: The folder is missing, not a run folder, damaged, or of another format version.
     """
     path = Path(path)
     if not path.is_dir():
@@ -291,38 +292,38 @@ def load_run(path: str | Path) -> Run:
 
 
 def best_validation(path: Path) -> tuple[float, int] | None:
-    """How good a run was on the validation split, while it was trained.
+    """Read the best validation score of a run's training.
 
     Args:
         path: The run folder.
 
     Returns:
-        The best score and its epoch; None where no epoch was measured.
+        The best score and its epoch; None if no epoch was evaluated.
     """
     lines = read_metrics(path)
     return max(((line["val_accuracy"], line["epoch"]) for line in lines if "val_accuracy" in line), default=None)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """What a run logged while it was trained.
+    """Read the metrics that a run logged during training.
 
     Args:
         path: The run folder.
 
     Returns:
-        The lines of ``metrics.jsonl``; none where there is no such file.
+        The lines of ``metrics.jsonl``; empty if the file does not exist.
     """
     return _read_lines(path / "metrics.jsonl")
 
 
 def read_timings(path: Path) -> list[dict[str, Any]]:
-    """How fast a run was trained, and with how much memory.
+    """Read the speed and memory use of a run's training.
 
     Args:
         path: The run folder.
 
     Returns:
-        The lines of ``timings.jsonl``, one an epoch; none where there is no such file.
+        The lines of ``timings.jsonl``, one per epoch; empty if the file does not exist.
     """
     return _read_lines(path / "timings.jsonl")
 
@@ -343,17 +344,17 @@ def save_model(run: Run, model: VqaModel) -> None:
 
 
 def load_model(run: Run, device: torch.device | str = "cpu") -> VqaModel:
-    """Build the run's model with the weights that it answers with.
+    """Build a run's model with the weights that it answers with.
 
     Args:
         run: The run.
-        device: Where it should live.
+        device: The device of the model.
 
     Returns:
         The model in evaluation mode.
 
     Raises:
-        UserError: There are no weights yet, the file is not safetensors, or it does not fit the run's config.
+        UserError: There are no weights yet, the file is not safetensors, or the weights do not fit the run's config.
     """
     model = VqaModel(run.config.model, run.sizes)
     try:
@@ -366,7 +367,7 @@ def load_model(run: Run, device: torch.device | str = "cpu") -> VqaModel:
     if set(weights) != set(expected) or any(weights[name].shape != expected[name].shape for name in weights):
         odd = sorted(set(weights) ^ set(expected)) or [n for n in weights if weights[n].shape != expected[n].shape]
         raise UserError(f"{run.model_path} does not fit {run.path}/config.yaml: {len(odd)} entries differ, such as {odd[0]}")
-    model.load_state_dict(weights, strict=False)  # what is missing is shared with what is there
+    model.load_state_dict(weights, strict=False)  # missing tensors are shared with others
     return model.to(device).eval()
 
 
@@ -376,47 +377,47 @@ def save_checkpoint(run: Run, state: Mapping[str, Any], step: int, keep: int) ->
     Args:
         run: The run.
         state: State by name: tensors and plain values.
-        step: The step after which it was taken.
-        keep: How many states stay, this one included.
+        step: The step after which the state was taken.
+        keep: Number of states to keep, including this one.
 
     Raises:
-        UserError: The file cannot be written; the older states are still there.
+        UserError: The file cannot be written; the older states are kept.
     """
     path = run.path / "checkpoints" / f"step-{step:08d}.pt"
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         try:
             torch.save(state, file)
-        except RuntimeError as error:  # torch wraps what the disk said
+        except RuntimeError as error:  # torch hides the OSError
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
     newest = run.checkpoints
-    place = newest.index(path)  # those of later steps could not be read, or training would have gone on from them
+    place = newest.index(path)  # states of later steps are unreadable, or training would have resumed from them
     for other in newest[:place] + newest[place + keep :]:
         other.unlink()
-    for half_written in path.parent.glob(".step-*.tmp.pt"):  # by a process that was killed
+    for half_written in path.parent.glob(".step-*.tmp.pt"):  # left by a killed process
         half_written.unlink()
 
 
 def load_checkpoint(run: Run) -> dict[str, Any] | None:
-    """Read the newest full training state that can be read.
+    """Read the newest full training state that is readable.
 
     Args:
         run: The run.
 
     Returns:
-        State by name, on the CPU; None if none was saved yet.
+        State by name, on the CPU; None if no state was saved yet.
 
     Raises:
-        UserError: There are states, but each is damaged or holds anything but tensors and plain values.
+        UserError: There are states, but each is damaged or has objects other than tensors and plain values.
     """
     paths = run.checkpoints
     for path in paths:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
+                warnings.simplefilter("ignore")  # torch warns about foreign pickles; the error is enough
                 state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # pickle, zip and runtime errors: all mean that it is not ours
+        except Exception:  # pickle, zip and runtime errors: the file is not one of ours
             state = None
         if isinstance(state, dict) and "model" in state and "trainer" in state:
             return state
@@ -431,7 +432,7 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
 
 
 def _unshared(model: VqaModel) -> dict[str, torch.Tensor]:
-    """The state dict with each tensor once: modules may share a word embedding."""
+    """Return the state dict with each tensor once: modules may share a word embedding."""
     seen: set[int] = set()
     state = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -442,16 +443,16 @@ def _unshared(model: VqaModel) -> dict[str, torch.Tensor]:
 
 
 def open_start(config: Config) -> Run | None:
-    """The run that training begins with, after ``training.start_from``.
+    """Open the run whose weights training starts from (``training.start_from``).
 
     Args:
         config: The config.
 
     Returns:
-        The run; None where training begins with random weights.
+        The run; None if training starts from random weights.
 
     Raises:
-        UserError: It is no run, has no weights, or has another model or other texts than the config says.
+        UserError: It is not a run, has no weights, or its model or text options differ from the config's.
     """
     if config.training.start_from is None:
         return None
@@ -469,15 +470,15 @@ def open_start(config: Config) -> Run | None:
 
 
 def load_start(run: Run, start: Run, model: VqaModel) -> None:
-    """Give a model the weights, and the feature statistics, of the run that it begins with.
+    """Load the weights and the feature statistics that training starts from.
 
     Args:
-        run: The run that begins.
-        start: The run it begins with.
-        model: Of ``run``.
+        run: The new run.
+        start: The run whose weights it starts from.
+        model: The model of ``run``.
 
     Raises:
-        UserError: The weights are damaged, or are not those that ``run`` began with before it was stopped.
+        UserError: The weights are damaged, or have changed since ``run`` was created.
     """
     recorded = read_json(run.path / "environment.json", "environment").get("start_from")
     if recorded != _weights(start):
@@ -489,7 +490,7 @@ def load_start(run: Run, start: Run, model: VqaModel) -> None:
 
 
 def _weights(start: Run | None) -> dict[str, str] | None:
-    """Which weights a run begins with."""
+    """Describe the weights that a run starts from; None for random weights."""
     if start is None:
         return None
     return {"run": str(start.path), "weights_sha256": file_hash(start.model_path)}
@@ -516,7 +517,7 @@ def _environment(device: torch.device) -> dict[str, Any]:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Commit of the checkout that this code runs from, and whether files were changed since; None outside of one."""
+    """Return the commit of the git checkout of this code, and whether tracked files have changed; None outside a checkout."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -524,7 +525,7 @@ def _git_state() -> dict[str, Any] | None:
 
     try:
         if not git("ls-files", Path(__file__).name):
-            return None  # installed into a folder of some other project's checkout
+            return None  # installed in a folder of another project's checkout
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.SubprocessError):
         return None

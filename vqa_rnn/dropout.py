@@ -1,27 +1,27 @@
-"""Dropout that costs a CPU less."""
+"""Dropout that is faster on a CPU."""
 
 import torch
 from torch import Tensor, nn
 
-STEPS = 2**16  # four random numbers come from 64 bits
+STEPS = 2**16  # values of one random number: each int64 that is drawn gives four of 16 bits
 LEAST_INT16, LEAST_INT64 = torch.iinfo(torch.int16).min, torch.iinfo(torch.int64).min
 
 
 class Dropout(nn.Dropout):
-    """Each number becomes 0 with probability p, the others are divided by 1 - p (Srivastava et al. 2014, in training only).
+    """Dropout (Srivastava et al. 2014): in training, set each element to 0 with probability p and divide the others by 1 - p.
 
-    On a CPU it takes about 40% of the time of ``nn.Dropout``, which draws 64 random bits for each number. This one draws 16,
-    so p is rounded to the nearest 1 / 65,536. Elsewhere it is ``nn.Dropout``.
+    On a CPU it takes about 40% of the time of ``nn.Dropout``, which draws 64 random bits for each element. This class draws 16
+    bits, so p is rounded to the nearest 1 / 65,536. On other devices it is the same as ``nn.Dropout``.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Pass numbers through.
+        """Apply dropout.
 
         Args:
             inputs: float, of any shape.
 
         Returns:
-            The same shape.
+            float, of the same shape.
         """
         if not self.training or self.p in (0, 1) or inputs.device.type != "cpu":
             return super().forward(inputs)
@@ -29,14 +29,14 @@ class Dropout(nn.Dropout):
 
 
 def draw_mask(like: Tensor, p: float) -> Tensor:
-    """Draw what dropout multiplies by, on a CPU.
+    """Draw a dropout mask on a CPU.
 
     Args:
-        like: A tensor of the shape and dtype wanted.
+        like: A tensor with the shape and dtype of the mask.
         p: Probability of 0, below 1.
 
     Returns:
-        0 or 1 / (1 - p).
+        The mask, with elements 0 or 1 / (1 - p).
     """
     size = like.numel()
     numbers = torch.empty(-(-size // 4), dtype=torch.int64).random_(LEAST_INT64, None).view(torch.int16)[:size]

@@ -1,30 +1,30 @@
-"""The exceptions that the command line knows, and text that is safe to print."""
+"""The exceptions that the command line handles, and text that is safe to print."""
 
 import re
 import signal
 
-# Control characters but tab and line feed, ends of lines, marks that turn the direction of text, halves of characters.
+# Control characters except tab and line feed, line separators, marks of text direction, lone surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    r"""Replace what would steer a terminal, or cannot be written, by its escape in JSON, such as ``\u001b``.
+    r"""Replace characters that would control a terminal, or cannot be encoded, by JSON escapes such as ``\u001b``.
 
     Args:
-        text: Any text, such as one that a user or a file gave. Of JSON it leaves the meaning.
+        text: Any text, such as user input. The meaning of JSON text does not change.
 
     Returns:
-        Text that a terminal shows as it is; tabs and line feeds stay.
+        Text that is safe to print; tabs and line feeds are kept.
     """
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class UserError(Exception):
-    """Something the user can put right.
+    """An error that the user can fix.
 
-    The message is one line that says what is wrong, where, and what would be right. The command line prints it as
-    ``error: …`` and leaves with exit code 2. Whatever a file or a question holds that the message names, it is one line that a
-    terminal shows as it is.
+    The message is one line that says what is wrong, where, and how to fix it. The command line prints it as ``error: …`` and
+    exits with code 2. ``str`` removes line ends and escapes unprintable characters, which may come from a file or a question
+    that the message quotes.
     """
 
     def __str__(self) -> str:
@@ -32,25 +32,25 @@ class UserError(Exception):
 
 
 class HeldError(UserError):
-    """Another process works on it."""
+    """Another process holds the lock."""
 
 
 class ReportedElsewhere(UserError):  # noqa: N818
-    """Another process of the same job reports it: this one leaves with exit code 2 and without a word."""
+    """An error that another process of the same job reports. This process exits with code 2 and prints nothing."""
 
 
 class Interrupted(Exception):  # noqa: N818  # not an error
-    """Work was stopped by a signal and can be taken up again.
+    """Work was stopped by a signal and can be resumed.
 
     Attributes:
         exit_code: 130 after Ctrl-C, 143 after SIGTERM.
     """
 
     def __init__(self, message: str, number: int) -> None:
-        """Say how to go on.
+        """Set the message and the exit code.
 
         Args:
-            message: One line.
+            message: One line that says how to continue.
             number: The signal.
         """
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written, and guessing what a misspelt name meant."""
+"""Atomic writing of files, locks, and suggestions for misspelt names."""
 
 import difflib
 import hashlib
@@ -16,16 +16,16 @@ from vqa_rnn.errors import HeldError, UserError
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it to ``path`` when the block ends well, delete it otherwise.
+    """Yield a temporary path next to ``path``; rename it to ``path`` if the block succeeds, else delete it.
 
     Args:
-        path: Where the finished file will lie. Its folder is made if it is missing.
+        path: The final path. Its folder is created if it does not exist.
 
     Yields:
         The temporary path to write to, with the same suffix as ``path``.
 
     Raises:
-        UserError: It is a folder, its folder cannot be made or the file cannot be put in place (no permission, disk full).
+        UserError: ``path`` is a folder, its folder cannot be created, or the file cannot be written (no permission, disk full).
     """
     if not path.name or path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder")
@@ -34,11 +34,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # or a machine that stops may leave an empty file under the new name
-        os.chmod(temporary, 0o666 & ~_umask())  # some writers make private files
+            os.fsync(file.fileno())  # otherwise a power cut may leave an empty file under the new name
+        os.chmod(temporary, 0o666 & ~_umask())  # some writers create private files
         os.replace(temporary, path)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else error  # HDF5 says much more
+        why = os.strerror(error.errno) if error.errno else error  # HDF5 messages are long
         raise UserError(f"cannot write {path}: {why}") from error
     finally:
         with suppress(OSError):
@@ -47,17 +47,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def hold(lock: Path, busy: str) -> Iterator[None]:
-    """Keep other processes out while the block runs.
+    """Hold a lock file while the block runs.
 
     Args:
-        lock: A file that stands for what is held; it is removed at the end. Its folder is made if it is missing.
-        busy: What to say to the others.
+        lock: The lock file, deleted at the end. Its folder is created if it does not exist.
+        busy: The error message for other processes.
 
     Yields:
         Nothing.
 
     Raises:
-        HeldError: Another process holds it.
+        HeldError: Another process holds the lock.
         UserError: The file cannot be written.
     """
     held = FileLock(lock)
@@ -77,12 +77,14 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """See that a file that was renamed into a folder keeps its new name after a power cut, where the system can tell.
+    """Flush a folder to disk, so that a file renamed in it keeps its new name after a power cut.
+
+    Nothing happens if the file system does not support this.
 
     Args:
         folder: The folder.
     """
-    with suppress(OSError):  # not every file system opens folders
+    with suppress(OSError):  # not every file system can open folders
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -97,35 +99,35 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text in one piece: readers see the old file or the new one, never half of it.
+    """Write UTF-8 text atomically: readers see either the old file or the complete new one.
 
     Args:
         path: The file to write.
-        text: Its whole content.
+        text: The whole content.
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def file_hash(path: Path) -> str:
-    """Hash what is in a file.
+    """Compute the hash of a file's content.
 
     Args:
         path: The file.
 
     Returns:
-        Its SHA-256, in hexadecimal digits.
+        The SHA-256 in hexadecimal digits.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line of UTF-8 text to a file.
+    """Append a line of UTF-8 text to a file.
 
     Args:
-        path: The file; made if it is missing.
-        line: Without its line end.
+        path: The file; created if it does not exist.
+        line: The line, without line end.
 
     Raises:
         UserError: The file cannot be written (no permission, disk full).
@@ -138,11 +140,11 @@ def append_line(path: Path, line: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON in one piece.
+    """Write a value as indented JSON, atomically.
 
     Args:
         path: The file to write.
-        value: Anything ``json.dumps`` takes.
+        value: Any value that ``json.dumps`` accepts.
     """
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
@@ -174,15 +176,15 @@ _MOST_LISTED = 20
 
 
 def nearest(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The name that may have been meant.
+    """Find the valid name that is most similar to a given name.
 
     Args:
-        name: The name given.
-        valid: The names that exist.
-        cutoff: How alike they must be, from 0 to 1; capitals do not count.
+        name: The given name.
+        valid: The valid names.
+        cutoff: Minimum similarity, from 0 to 1; case is ignored.
 
     Returns:
-        The most alike, or None.
+        The most similar name; None if none is similar enough.
     """
     folded = {other.lower(): other for other in valid}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=cutoff)
@@ -190,16 +192,16 @@ def nearest(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
-    """Say that a name is unknown, with the nearest valid one and the whole list.
+    """Format the error message for an unknown name, with the nearest valid name and the list of valid names.
 
     Args:
         kind: What was named ("fusion", "config key").
-        name: The name given.
-        valid: The names that exist.
+        name: The given name.
+        valid: The valid names.
 
     Returns:
-        One line, such as ``unknown fusion 'prodct': did you mean 'product'? (known: concat, product)``. Of many names only
-        the nearest are listed.
+        One line, such as ``unknown fusion 'prodct': did you mean 'product'? (known: concat, product)``. If there are many valid
+        names, only the nearest are listed.
     """
     names = sorted(valid)
     longer = [known for known in names if len(name) > 3 and name.lower() in known.lower()]

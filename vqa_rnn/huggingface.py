@@ -1,4 +1,4 @@
-"""What backbones and text encoders of Hugging Face's transformers have in common."""
+"""Functions shared by the backbones and the text encoders of Hugging Face transformers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ HUB = "hub"
 
 
 def library() -> Any:
-    """Hugging Face's transformers. It takes most of a second to import, which only those wait for who use it.
+    """Import Hugging Face transformers. The import takes most of a second, so it is delayed until first use.
 
     Returns:
         The module.
@@ -21,28 +21,28 @@ def library() -> Any:
 
 
 def check_source(option: str, name: str, advice: str = "") -> None:
-    """Refuse what can be neither a folder nor a name on the hub, before the hub is asked.
+    """Check that a source is a folder or may be a name on the hub, before it is looked up on the hub.
 
     Args:
-        option: Where it was given, for the message.
+        option: The option that gave the source, for the error message.
         name: A name on the hub, ``NAME`` or ``OWNER/NAME``, or a folder.
-        advice: What else to say, where it is neither.
+        advice: Advice to add to the error message.
 
     Raises:
-        UserError: It is neither.
+        UserError: The source is a path, but there is no such folder.
     """
     if not Path(name).is_dir() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):
         raise UserError(f"{option}={name}: there is no such folder" + (f" ({advice})" if advice else ""))
 
 
 def fetch(path: str | Path) -> Path:
-    """Download a folder from the hub, unless it is on this machine.
+    """Download a folder from the hub; a local folder is returned as it is.
 
     Args:
         path: ``hub:OWNER/NAME``, or the path of a folder.
 
     Returns:
-        The folder; of the hub's, in the library's cache.
+        The folder; if it comes from the hub, a folder in the library's cache.
 
     Raises:
         UserError: The hub has no such folder, or cannot be reached.
@@ -50,16 +50,16 @@ def fetch(path: str | Path) -> Path:
     kind, _, name = str(path).partition(":")
     if kind != HUB:
         return Path(path)
-    hub = import_module("huggingface_hub")  # it takes a second to import
+    hub = import_module("huggingface_hub")  # the import takes a second
     try:
         return Path(hub.snapshot_download(name))
-    except Exception as error:  # of the network, of the hub, of a name that is none
+    except Exception as error:  # network and hub errors, invalid names
         raise UserError(f"cannot get {path}: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let transformers show no bars and no remarks meanwhile.
+    """Silence the progress bars and the warnings of transformers while the block runs.
 
     Yields:
         Nothing.

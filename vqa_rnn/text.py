@@ -1,16 +1,16 @@
-"""Words: from a text to token ids.
+"""Tokenizers: from a text to token ids.
 
-``SubwordTokenizer`` splits as a pretrained transformer does; all else here is of ``WordTokenizer``.
+``SubwordTokenizer`` splits as a pretrained transformer does. Everything else here is about ``WordTokenizer``.
 
-A text is put in Unicode form NFKC and lower case. Its words are what ``_WORD`` finds, and what lies between them is dropped:
+A text is converted to Unicode form NFKC and lower case. Its words are the matches of ``_WORD``; all other text is dropped:
 
 - a number with its sign, decimals and thousands: ``-1``, ``3.5``, ``1,000``, ``2nd``;
 - a run of letters: ``t-shirt`` is ``t``, ``shirt``;
-- what English contracts after an apostrophe, a word of its own: ``it's`` is ``it``, ``'s``;
-- each letter of a script that puts no spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar);
-- a run of symbols that are no punctuation: emoji, currencies.
+- an English contraction after an apostrophe, as a separate word: ``it's`` is ``it``, ``'s``;
+- each letter of a script without spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar);
+- a run of symbols that are neither punctuation nor ASCII: emoji, ``€``.
 
-Id 0 is padding, id 1 the unknown word.
+Id 0 is padding, id 1 is the unknown word.
 """
 
 from collections import Counter
@@ -26,11 +26,11 @@ from vqa_rnn.files import atomic_path, nearest
 PADDING_ID = 0
 UNKNOWN_ID = 1
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
-SIMILAR = 0.75  # how alike two words must be, for ``nearest``
+SIMILAR = 0.75  # minimum similarity of two words, for ``nearest``
 
 
 def split_words(text: str) -> list[str]:
-    """Split a text into words the way every tokenizer here does.
+    """Split a text into words as ``WordTokenizer`` does.
 
     Args:
         text: Any text.
@@ -50,8 +50,8 @@ _NORMALIZER = normalizers.Sequence(
     ]
 )
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}\x{{FFFD}}&&[^{_SPACELESS}]]"  # U+FFFD stands for a letter that could not be read
-_SIGN = r"(?:(?<![^\s(\[{=<>:])[+\-])?"  # where nothing stands before it: 3-4 is 3, 4
+_LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}\x{{FFFD}}&&[^{_SPACELESS}]]"  # U+FFFD stands for an undecodable letter
+_SIGN = r"(?:(?<![^\s(\[{=<>:])[+\-])?"  # a sign only if no word directly precedes it: 3-4 is 3, 4
 _POINT = r"(?:(?<![^\s(\[{=<>:+\-])\.)?"
 _WORD = "|".join(
     (
@@ -66,13 +66,13 @@ _PRE_TOKENIZER = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
 
 
 def same_words(texts: Iterable[str]) -> list[tuple[str, str]]:
-    """Find texts that no tokenizer here can tell apart, such as ``t-shirt`` and ``t shirt``.
+    """Find texts that are the same to ``WordTokenizer``, such as ``t-shirt`` and ``t shirt``.
 
     Args:
         texts: Different texts.
 
     Returns:
-        Each text that has the words of an earlier one, after that one.
+        Pairs of texts with the same words: the first text with these words, and a later one.
     """
     first: dict[tuple[str, ...], str] = {}
     pairs = [(first.setdefault(tuple(split_words(text)), text), text) for text in texts]
@@ -80,39 +80,39 @@ def same_words(texts: Iterable[str]) -> list[tuple[str, str]]:
 
 
 class WordTokenizer:
-    """A vocabulary of whole words.
+    """A tokenizer with a vocabulary of whole words.
 
     Attributes:
-        max_tokens: Longer texts are cut to this many tokens.
-        has_marks: Whether marks of a transformer stand around a text.
+        max_tokens: Longer texts are truncated to this many tokens.
+        has_marks: Whether texts are encoded with the special tokens of a transformer.
     """
 
     has_marks = False
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
-        """Wrap a tokenizer; ``build`` and ``load`` make one.
+        """Wrap a tokenizer. Use ``build`` or ``load`` to create one.
 
         Args:
-            tokenizer: Of the ``tokenizers`` library.
-            max_tokens: Longer texts are cut.
+            tokenizer: A tokenizer of the ``tokenizers`` library.
+            max_tokens: Longer texts are truncated to this many tokens.
         """
         self._tokenizer = tokenizer
         self.max_tokens = max_tokens
 
     @classmethod
     def build(cls, texts: Iterable[str], min_count: int, max_tokens: int) -> "WordTokenizer":
-        """Collect the words of the training texts, the most frequent first, then by the alphabet.
+        """Build a vocabulary of the words in the training texts, the most frequent first, then alphabetically.
 
         Args:
-            texts: Every training text as often as it should count.
-            min_count: Rarer words are left to the unknown word.
-            max_tokens: Longer texts are cut.
+            texts: All training texts, each as often as it should count.
+            min_count: Rarer words are mapped to the unknown word.
+            max_tokens: Longer texts are truncated to this many tokens.
 
         Returns:
             The tokenizer.
         """
         counts: Counter[str] = Counter()
-        for text, times in Counter(texts).items():  # each distinct text is split once: the library's trainer splits them all
+        for text, times in Counter(texts).items():  # splits each distinct text once; the library's trainer splits them all
             for word in split_words(text):
                 counts[word] += times
         words = sorted((word for word, n in counts.items() if n >= min_count), key=lambda word: (-counts[word], word))
@@ -124,47 +124,47 @@ class WordTokenizer:
 
     @property
     def vocabulary_size(self) -> int:
-        """Words, with padding and the unknown word."""
+        """Number of words, including padding and the unknown word."""
         return self._tokenizer.get_vocab_size()
 
     @cached_property
     def words(self) -> list[str]:
-        """Every word by its id, with padding and the unknown word."""
+        """All words in order of their ids, including padding and the unknown word."""
         ids = self._tokenizer.get_vocab()
         return sorted(ids, key=ids.__getitem__)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Turn texts into token ids.
+        """Convert texts to token ids.
 
         Args:
             texts: The texts.
 
         Returns:
-            Ids of each text, at most ``max_tokens``; a text without words is one unknown word.
+            Ids of each text, at most ``max_tokens``; a text without words becomes one unknown word.
         """
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids[: self.max_tokens] or [UNKNOWN_ID] for encoding in encodings]
 
     def pieces(self, text: str) -> list[str]:
-        """Cut a text where ``encode`` cuts it.
+        """Split a text into the parts that ``encode`` converts to tokens.
 
         Args:
             text: Any text.
 
         Returns:
-            The part of the text of each token; empty for a mark that is no part of it.
+            The part of the text for each token; empty for a special token.
         """
         offsets = self._tokenizer.encode(text, add_special_tokens=self.has_marks).offsets
         return [text[start:end] for start, end in offsets[: self.max_tokens]] or [text]
 
     def unread(self, text: str) -> str:
-        """The end of a text that ``encode`` cuts off.
+        """Return the end of a text that ``encode`` truncates.
 
         Args:
             text: Any text.
 
         Returns:
-            What comes after the last token that is kept; empty for most texts.
+            The text after the last token that is kept; empty if nothing is truncated.
         """
         num_marks = self._tokenizer.num_special_tokens_to_add(is_pair=False) if self.has_marks else 0
         num_read = max(0, self.max_tokens - num_marks)
@@ -172,14 +172,14 @@ class WordTokenizer:
         return text[ends[num_read] :].strip() if len(ends) > num_read + 1 else ""
 
     def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[tuple[list[int], int]]:
-        """Turn questions with their answers into token ids; where both are too long, the question is cut.
+        """Convert pairs of a question and its answer to token ids. If a pair is too long, the question is truncated first.
 
         Args:
-            rounds: Question and answer.
+            rounds: Pairs of a question and its answer.
 
         Returns:
-            Ids of each question and then of its answer, at most ``max_tokens``; a round without words is one unknown word. And
-            how many of them are the question's.
+            For each pair, the ids of the question followed by those of the answer, and the number of ids of the question. There
+            are at most ``max_tokens`` ids; a pair without words becomes one unknown word.
         """
         texts = [text for pair in rounds for text in pair]
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
@@ -188,13 +188,13 @@ class WordTokenizer:
         return [((question + answer)[: self.max_tokens] or [UNKNOWN_ID], len(question)) for question, answer in cut]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Turn token ids back into words.
+        """Convert token ids back to words.
 
         Args:
             ids: Token ids, without padding.
 
         Returns:
-            The words with a space between them, but before a contraction: ``it's 3.5``. Other punctuation is lost.
+            The words, separated by spaces except before a contraction: ``it's 3.5``. Other punctuation is lost.
 
         Raises:
             ValueError: An id is not in the vocabulary.
@@ -208,31 +208,31 @@ class WordTokenizer:
         return "".join(words).strip()
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of a text that are not in the vocabulary.
+        """Return the words of a text that are not in the vocabulary.
 
         Args:
             text: Any text.
 
         Returns:
-            The words in order, each once.
+            The words in order, without duplicates.
         """
         return [w for w in dict.fromkeys(split_words(text)) if self._tokenizer.token_to_id(w) is None]
 
     def nearest_word(self, word: str) -> str | None:
-        """A word of the vocabulary that is written nearly the same.
+        """Find the word of the vocabulary with the most similar spelling.
 
         Args:
-            word: Another word.
+            word: A word that is not in the vocabulary.
 
         Returns:
-            The most similar one; None where none is similar.
+            The most similar word; None if none is similar.
         """
-        # of other lengths or another start few are similar, and comparing all takes long
+        # few words with another length or another start are similar, and comparing all words is slow
         candidates = (each for each in self.words[2:] if abs(len(each) - len(word)) <= 2 and set(each[:2]) & set(word[:2]))
         return nearest(word, candidates, cutoff=SIMILAR)
 
     def save(self, path: Path) -> None:
-        """Write the tokenizer as a Hugging Face ``tokenizer.json``; ``max_tokens`` lies in it as its truncation.
+        """Write the tokenizer as a Hugging Face ``tokenizer.json``, with ``max_tokens`` as its truncation.
 
         Args:
             path: The file.
@@ -265,34 +265,34 @@ class WordTokenizer:
 
 
 class SubwordTokenizer(WordTokenizer):
-    """The tokenizer of a pretrained transformer: parts of words, between the marks that the transformer was trained with."""
+    """The tokenizer of a pretrained transformer: subwords, and the special tokens that the transformer was trained with."""
 
     has_marks = True
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Turn texts into token ids.
+        """Convert texts to token ids.
 
         Args:
             texts: The texts.
 
         Returns:
-            Ids of each text with the marks around it, at most ``max_tokens``.
+            Ids of each text with its special tokens, at most ``max_tokens``.
         """
         return self._encode(texts, "longest_first")
 
     def encode_rounds(self, rounds: list[tuple[str, str]]) -> list[tuple[list[int], int]]:
-        """Turn questions with their answers into token ids; where both are too long, the question is cut.
+        """Convert pairs of a question and its answer to token ids. If a pair is too long, the question is truncated first.
 
         Args:
-            rounds: Question and answer.
+            rounds: Pairs of a question and its answer.
 
         Returns:
-            Ids of each question and then of its answer, with the marks of a pair, at most ``max_tokens``. And 0: with marks
-            between them, no first ids are the question alone.
+            For each pair, the ids of the question and the answer with the special tokens of a pair, at most ``max_tokens``, and
+            0, because with special tokens, the ids of the question alone are not a prefix.
         """
         try:
             ids = self._encode(rounds, "only_first")
-        except Exception:  # the library raises bare Exception where an answer alone is too long
+        except Exception:  # the library raises bare Exception if an answer alone is too long
             ids = self._encode(rounds, "longest_first")
         return [(each, 0) for each in ids]
 
@@ -304,13 +304,13 @@ class SubwordTokenizer(WordTokenizer):
             self._tokenizer.no_truncation()
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of a text that are no sequence of the transformer's parts.
+        """Return the words of a text that the transformer's subwords cannot spell.
 
         Args:
             text: Any text.
 
         Returns:
-            The words in order, each once.
+            The words in order, without duplicates.
         """
         words = list(dict.fromkeys(split_words(text)))
         unknown = getattr(self._tokenizer.model, "unk_token", None)
@@ -318,7 +318,7 @@ class SubwordTokenizer(WordTokenizer):
         return [word for word, encoding in zip(words, encodings, strict=True) if unknown and unknown in encoding.tokens]
 
     def nearest_word(self, word: str) -> str | None:
-        """Find no word: the vocabulary has parts of words.
+        """Return None, because the vocabulary has subwords.
 
         Args:
             word: Any word.

@@ -1,4 +1,4 @@
-"""Word vectors that others trained: text files of GloVe, word2vec and fastText, or an installed package."""
+"""Pretrained word vectors: text files of GloVe, word2vec and fastText, or an installed package."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ class WordVectors(NamedTuple):
     """Vectors of some words of a vocabulary.
 
     Attributes:
-        ids: (n,) int64, which.
+        ids: (n,) int64, the words' ids in the vocabulary.
         vectors: (n, E) float32.
     """
 
@@ -33,15 +33,15 @@ def read_word_vectors(source: str, words: Sequence[str]) -> WordVectors:
     """Read the vectors of a vocabulary's words.
 
     Args:
-        source: A text file, a line a word with its numbers, as GloVe has it; the line with two numbers at the top that word2vec
-            and fastText write may be there. It may be compressed, ``.gz`` or ``.zip``. ``package`` is what pip installs.
-        words: (V,) the vocabulary by id, in lower case. A word that the file has in capitals alone is taken from there.
+        source: A text file with one word and its numbers per line, as in GloVe. The first line may have two numbers, as in
+            word2vec and fastText. The file may be compressed (``.gz`` or ``.zip``). ``package`` reads an installed package.
+        words: (V,) the vocabulary in order of ids, in lower case. A word that the file has only with capitals is also found.
 
     Returns:
-        The vectors of the words that are there.
+        The vectors of the words that were found.
 
     Raises:
-        UserError: The file is missing, is of another format, or has none of the words.
+        UserError: The file or the package is missing, the file has another format, or there is none of the words.
     """
     ids = {word: number for number, word in enumerate(words)}
     found = _of_package(ids) if source == "package" else _of_file(Path(source), ids)
@@ -70,13 +70,13 @@ def _of_file(path: Path, ids: dict[str, int]) -> WordVectors:
         for number, line in enumerate(lines, start=1):
             fields = line.rstrip().split(" ")
             if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
-                size = int(fields[1])  # how many words, and how many numbers each has
+                size = int(fields[1])  # the header: number of words, and numbers per word
                 continue
             if size is None:
                 size = len(fields) - 1
             if len(fields) <= size or not size:
                 raise _not_a_line(path, number, size)
-            word = " ".join(fields[:-size])  # a few words of GloVe have spaces in them
+            word = " ".join(fields[:-size])  # a few words of GloVe contain spaces
             place = ids.get(word)
             table = exact
             if place is None:
@@ -106,7 +106,7 @@ def _not_a_line(path: Path, line: int, size: int) -> UserError:
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[Iterator[str]]:
-    """The lines of a file, or of the one file in an archive."""
+    """Open a text file, or the one file in an archive."""
     try:
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:

@@ -1,1 +1,1 @@
-"""Run folder, image and question to an answer."""
+"""Answering a question about an image with the model of a run folder."""

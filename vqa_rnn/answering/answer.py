@@ -1,4 +1,4 @@
-"""An answer, and how a notebook shows it."""
+"""An answer and its display in a notebook."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from vqa_rnn.answering.texts import listed
 from vqa_rnn.features.images import ImageSource, read_image
 from vqa_rnn.records import Question
 
-LONGEST_SIDE = 2048  # pixels of a picture
-LONGEST_SHOWN = 60  # characters
+LONGEST_SIDE = 2048  # of a picture, in pixels
+LONGEST_SHOWN = 60  # of a note, in characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +24,21 @@ class Answer:
 
     Attributes:
         question: The question.
-        answers: Answers with their probabilities, the best first; a text that the model wrote stands alone.
-        unknown_words: Words that the model read and training never met: of the question, what was said before, the choices.
-        nearest_words: For each of them a word of training that is written nearly the same, or None.
-        outside_vocabulary: Choices that a classifier cannot give, since no training question had them as its answer.
-        seconds: From the question to the answer.
-        unread: The end of the question, where it is longer than the model reads (``text.max_tokens``); else empty.
-        is_sure: Whether the best answer is as probable as it must be (``vqa-rnn calibrate``); a run that was not calibrated is
-            always sure.
-        image: The image, or None where the model reads text alone.
-        maps: (looks, K) float32, how much each look of the attention saw of each region; None without attention.
-        boxes: (K, 4) float32 x1 y1 x2 y2 as fractions of the image, where the regions lie; None where that is not known.
-        look: What ``maps`` are: the weights of an attention, or what the answer loses without each region (``occlude``).
-        words: The question as the model reads it, cut into its words.
-        word_maps: (looks, words) float32, how much each look read of each word; None where words are not weighed.
-        record: The question with its choices and what was said before.
+        answers: Answers with their probabilities, the best first; only one if the model generated it.
+        unknown_words: Words in the question, the dialog history or the choices that are not in the model's vocabulary.
+        nearest_words: For each of them, the word of the vocabulary with the most similar spelling, or None.
+        outside_vocabulary: Choices that a classifier cannot give, because they are not in its answer vocabulary.
+        seconds: Time to answer the question, without loading the image; the mean over a batch.
+        unread: The end of the question, if it is longer than the model reads (``text.max_tokens``); else empty.
+        is_sure: Whether the probability of the best answer reaches the threshold of ``vqa-rnn calibrate``. Always True for a
+            run without calibration, and for a classifier that chooses among given choices.
+        image: The image; None if the model uses text only.
+        maps: (looks, K) float32, weight of each region in each look (a step of the attention); None without attention.
+        boxes: (K, 4) float32 x1 y1 x2 y2 as fractions of the image, the positions of the regions; None if unknown.
+        look: What ``maps`` has: attention weights, or the probability lost without each region (``occlude``).
+        words: The question as the model reads it, one part per token.
+        word_maps: (looks, words) float32, weight of each word in each look; None if the model does not weight words.
+        record: The question with its choices and its dialog history.
     """
 
     question: str
@@ -64,12 +64,12 @@ class Answer:
 
     @property
     def probability(self) -> float:
-        """Of the best answer."""
+        """The probability of the best answer."""
         return self.answers[0][1]
 
     @property
     def notes(self) -> list[str]:
-        """What the model could not read or cannot answer, a sentence each; mostly empty."""
+        """Notes about what the model could not read or cannot answer; usually empty."""
         notes = []
         if self.unknown_words:
             known = zip(self.unknown_words, self.nearest_words, strict=True)
@@ -86,14 +86,14 @@ class Answer:
         return self.best
 
     def pictures(self) -> list[Image.Image]:
-        """The image, and where the model looked.
+        """Draw the image and where the model looked.
 
         Returns:
-            The image, then for each look the image as ``show_weights`` draws it; the image alone without maps, or where it is
-            not known where the regions lie; nothing without an image. No side is longer than ``LONGEST_SIDE``.
+            The image, then the picture of each look from ``show_weights``. Only the image if there are no maps or the positions
+            of the regions are unknown; empty without an image. No side is longer than ``LONGEST_SIDE`` pixels.
 
         Raises:
-            UserError: The image cannot be read any more.
+            UserError: The image can no longer be read.
         """
         if self.image is None:
             return []
@@ -104,13 +104,13 @@ class Answer:
         return [image, *(show_weights(image, weights, self.boxes) for weights in self.maps)]
 
     def caption_of(self, look: int) -> str:
-        """What to write above the picture of a look.
+        """Return the caption of the picture of a look.
 
         Args:
             look: 0-based row of ``maps``.
 
         Returns:
-            Which look it is, and what is in the outlined region.
+            The name of the look, and the weight of the outlined region.
         """
         assert self.maps is not None
         most = float(self.maps[look].max())
@@ -124,14 +124,14 @@ class Answer:
 
     @property
     def word_shares(self) -> list[list[tuple[str, float]]]:
-        """For each look the words of the question with their weights, 1 for the largest; empty where words are not weighed."""
+        """For each look, the words of the question with their weights relative to the largest; empty without ``word_maps``."""
         if self.word_maps is None:
             return []
         shares = [(weights / max(float(weights.max()), 1e-12)).tolist() for weights in self.word_maps]
         return [list(zip(self.words, each, strict=True)) for each in shares]
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer without its pictures, for JSON.
+        """Return the answer without its pictures, for JSON.
 
         Returns:
             ``question``, ``answers`` with an ``answer`` and a ``probability`` each, ``is_sure``, ``unknown_words`` with the
@@ -164,5 +164,5 @@ def _shortened(text: str) -> str:
 
 
 def _words_html(words: Sequence[tuple[str, float]]) -> str:
-    """Words, the darker the more a look read of them."""
+    """Return words as HTML, darker for larger weights."""
     return " ".join(f"<span style='background:rgba(68,114,168,{share:.2f})'>{escape(word)}</span>" for word, share in words)

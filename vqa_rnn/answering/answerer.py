@@ -1,4 +1,4 @@
-"""A run that is ready to answer: the extractor, tokenizer, collate and model of training."""
+"""A run that is ready to answer: the extractor, tokenizer, collation and model of training."""
 
 import dataclasses
 import math
@@ -40,10 +40,10 @@ class Seen:
     """An image as a model sees it.
 
     Attributes:
-        image: The image, or None where the model reads text alone.
-        features: (K, D) of its regions.
-        boxes: (K, 4) float32 of its regions, where the extractor says so, for the model to read.
-        places: (K, 4) float32 where the regions lie in the image, to be shown; None where that is not known.
+        image: The image; None if the model uses text only.
+        features: (K, D) features of the regions.
+        boxes: (K, 4) float32 boxes of the regions, an input of the model; None if the extractor gives no boxes.
+        places: (K, 4) float32 positions of the regions in the image, for display; None if unknown.
     """
 
     image: ImageSource | None
@@ -52,15 +52,15 @@ class Seen:
     places: NDArray[np.float32] | None = None
 
 
-NOTHING = Seen(None, np.zeros((1, 1), dtype=np.float32))  # what a model sees that reads text alone
+NOTHING = Seen(None, np.zeros((1, 1), dtype=np.float32))  # the input of a model that uses text only
 
 
 class Answerer:
-    """A run with its model and its extractor. It keeps no image and no dialog.
+    """A run with its model and its extractor. It stores no image and no dialog.
 
     Attributes:
         run: The run folder.
-        batch_rows: Images that the extractor takes at a time.
+        batch_rows: Number of images that the extractor processes at a time.
     """
 
     def __init__(self, run: Run, weights: str | None = None) -> None:
@@ -68,11 +68,11 @@ class Answerer:
 
         Args:
             run: The run.
-            weights: The backbone's weights, where they lie elsewhere than in training.
+            weights: The backbone's weights, if their location differs from training.
 
         Raises:
-            UserError: The run or the backbone's weights are missing, the backbone is not the one of training, or no backbone
-                makes features such as the run was trained on.
+            UserError: The run or the backbone's weights are missing, the backbone is not the one of training, or the features
+                of training cannot be extracted from an image alone.
         """
         features = run.config.features
         if features.output == "boxes":
@@ -94,13 +94,13 @@ class Answerer:
         """Extract the features of images.
 
         Args:
-            images: As ``Session.see`` takes them.
+            images: Images as in ``Session.see``.
 
         Returns:
-            Each as the model sees it.
+            The features of each image.
 
         Raises:
-            UserError: One cannot be read, or the model sees none.
+            UserError: An image cannot be read, or the model uses text only.
         """
         if self._extractor is None:
             raise UserError(f"{self.run.path} reads text alone (features.library=none): leave the image out")
@@ -115,15 +115,15 @@ class Answerer:
         """Answer questions in one batch.
 
         Args:
-            questions: At least one; their ``image_id`` counts only for which of them share an image.
+            questions: At least one, all with choices or all without. Questions with the same ``image_id`` share an image.
             images: The image of each question.
-            top: How many answers to give, at most.
+            top: Maximum number of answers to each question.
 
         Returns:
             The answers, in order.
 
         Raises:
-            UserError: A classifier knows none of the choices.
+            UserError: None of the choices is in the answer vocabulary of a classifier.
         """
         started = time.perf_counter()
         head = self.run.config.model.head.name
@@ -150,7 +150,7 @@ class Answerer:
         ]
 
     def _batch(self, questions: Sequence[Question], images: Sequence[Seen]) -> Batch:
-        """The questions as the model reads them, without the truth; a classifier does not read choices."""
+        """Encode the questions without their true answers; a classifier does not read choices."""
         is_classifier = self.run.config.model.head.name == "classifier"
         without_truth = [
             dataclasses.replace(
@@ -168,7 +168,7 @@ class Answerer:
         return make_batch(encoded, np.arange(len(questions)), features).to(self._device)
 
     def _classes(self, question: Question, p_A: NDArray[np.float32], top: int) -> list[tuple[str, float]]:
-        """The best answers of a classifier, among the choices where there are some."""
+        """Return the best answers of a classifier, among the choices if there are any."""
         answers = self.run.answers
         if not question.choices:
             best = np.argsort(-p_A, kind="stable")[:top]
@@ -177,7 +177,7 @@ class Answerer:
         if all(place is None for place in known.values()):
             raise UserError("none of the choices is an answer that this model knows; ask without choices to see some")
         among = {choice: 0.0 if place is None else float(p_A[place]) for choice, place in known.items()}
-        total = sum(among.values()) or 1.0  # a model may be so sure of another answer that all of these come to 0
+        total = sum(among.values()) or 1.0  # all are 0 if the model is very sure of another answer
         return sorted(((choice, p / total) for choice, p in among.items()), key=lambda pair: -pair[1])
 
     def _wrap(
@@ -193,7 +193,7 @@ class Answerer:
         read = (*question.facts, question.question, *(() if is_classifier else question.choices))
         unknown = tuple(dict.fromkeys(word for text in read for word in self.run.tokenizer.unknown_words(text)))
         outside = [choice for choice in question.choices if is_classifier and self.run.answers.class_of(choice) is None]
-        # a classifier's probabilities among choices are not those that were calibrated
+        # the calibration does not apply to a classifier's probabilities among choices
         judged = not (question.choices and is_classifier)
         return Answer(
             question=question.question,
@@ -213,7 +213,7 @@ class Answerer:
         )
 
     def _places(self, image: ImageSource, regions: Regions) -> NDArray[np.float32] | None:
-        """(K, 4) where the regions of an image lie, where that is known."""
+        """Return the (K, 4) positions of the regions in an image; None if unknown."""
         if "boxes" in regions.columns:
             return regions.columns["boxes"]
         num_regions = len(regions.features)
@@ -223,26 +223,26 @@ class Answerer:
         assert self._extractor is not None
         transform = self._extractor.transform
         if not isinstance(transform, Transform) or transform.resize == "squash":
-            return boxes  # whatever the size of the image, which need not be read again
+            return boxes  # independent of the image size: the image need not be read again
         return transform.in_image(boxes, *read_image(image, intensity=transform.intensity).size)
 
 
 def _choices(question: Question, p_C: NDArray[np.float32], top: int) -> list[tuple[str, float]]:
-    """The choices of a question, the best first; a batch has them in an order of its own."""
+    """Return the choices of a question, the best first; a batch has them in the order of ``choice_order``."""
     order = choice_order(question.question_id, len(question.choices))
     best = np.argsort(-p_C[: len(order)], kind="stable")[:top]
     return [(question.choices[order[place]], float(p_C[place])) for place in best]
 
 
 def _maps(maps: torch.Tensor | None, lengths: Sequence[int]) -> list[NDArray[np.float32] | None]:
-    """(looks, regions or words) of each question, without padding."""
+    """Return the (looks, regions or words) weights of each question, without padding."""
     if maps is None:
         return [None] * len(lengths)
     return [each[:, :length] for each, length in zip(maps.float().cpu().numpy(), lengths, strict=True)]
 
 
 def _memory(seen: Sequence[Seen]) -> MemoryFeatures:
-    """Images side by side, padded to the most regions of one."""
+    """Stack the features of images, padded to the largest number of regions."""
     num_regions = np.array([len(each.features) for each in seen], dtype=np.int32)
     most = int(num_regions.max())
 
@@ -258,16 +258,16 @@ def open_run_extractor(run: Run, weights: str | None, device: torch.device) -> E
 
     Args:
         run: The run, trained on features of a backbone.
-        weights: The backbone's weights, where they lie elsewhere than in training.
-        device: Where to compute.
+        weights: The backbone's weights, if their location differs from training.
+        device: The device of the extractor.
 
     Returns:
         The extractor of training.
 
     Raises:
-        UserError: The weights are missing, or are others than those of training.
+        UserError: The weights are missing, or the features would differ from those of training.
     """
-    # a file of weights does not say how images are scaled and normalised, so all of that is as it was in training
+    # a weights file does not say how images are scaled and normalised, so these options are taken from training
     settled = {name: value for name, value in run.features["transform"].items() if name in PRESET_OPTIONS}
     if run.features["layer"]:
         settled["layers"] = tuple(run.features["layer"])
@@ -277,7 +277,7 @@ def open_run_extractor(run: Run, weights: str | None, device: torch.device) -> E
         is_folder = run.config.features.library == "transformers" and Path(weights).is_dir()
         settled["backbone" if is_folder else "weights"] = weights
     features = run.config.features.model_copy(update=settled)
-    compute = {**run.features["compute"], "compiled": False}  # for one image that would take longer than it saves
+    compute = {**run.features["compute"], "compiled": False}  # for one image, compiling takes longer than it saves
     extractor = open_extractor(features, str(device), compute)
     if extractor.fingerprint != run.features["fingerprint"]:
         differing = [key for key, value in extractor.description.items() if value != run.features.get(key)]

@@ -1,4 +1,4 @@
-"""A run's calibration: the temperature of its probabilities, and below which of them it is not sure."""
+"""Calibration: the temperature of a run's probabilities, and the threshold below which an answer counts as not sure."""
 
 import logging
 import math
@@ -14,11 +14,11 @@ log = logging.getLogger("vqa_rnn")
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What ``vqa-rnn calibrate`` found.
+    """The result of ``vqa-rnn calibrate``.
 
     Attributes:
-        temperature: What logits are divided by.
-        threshold: Answers less probable than this are not sure; 0 where all are sure, infinite where none is.
+        temperature: Divisor of the logits.
+        threshold: Answers with a lower probability count as not sure; 0 if all are sure, infinite if none is.
     """
 
     temperature: float = 1.0
@@ -26,7 +26,7 @@ class Calibration:
 
 
 def calibration_path(run: Run) -> Path:
-    """Where a run keeps it.
+    """Return the calibration file of a run.
 
     Args:
         run: The run.
@@ -44,7 +44,7 @@ def read_calibration(run: Run) -> Calibration:
         run: The run.
 
     Returns:
-        Its calibration; that which changes nothing where it has none, or was trained on since.
+        The calibration. If there is none, or the weights have changed since, temperature 1 and threshold 0.
 
     Raises:
         UserError: The file is damaged.

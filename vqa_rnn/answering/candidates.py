@@ -1,4 +1,4 @@
-"""Candidate answers from a file of the user's own."""
+"""Candidate answers from a user's file."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ from vqa_rnn.errors import UserError
 
 
 def read_choices(path: Path) -> tuple[str, ...]:
-    """Read candidate answers, one a line.
+    """Read candidate answers, one per line.
 
     Args:
-        path: A UTF-8 text file; empty lines are passed over.
+        path: A UTF-8 text file; empty lines are ignored.
 
     Returns:
         At least two answers, in the order of the file.
 
     Raises:
-        UserError: The file is missing or no UTF-8 text, an answer comes twice, or there are fewer than two.
+        UserError: The file is missing or not UTF-8 text, an answer occurs twice, or there are fewer than two answers.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")

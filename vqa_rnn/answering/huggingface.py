@@ -1,7 +1,8 @@
-"""Models for visual question answering of Hugging Face's transformers behind the interface of a session.
+"""The visual question answering models of Hugging Face transformers, with the interface of a session.
 
-Most people would use one of them instead of a recurrent network: they are a ceiling to set beside the floors. ViLT (Kim et al.
-2021, https://arxiv.org/abs/2102.03334) classifies; BLIP (Li et al. 2022, https://arxiv.org/abs/2201.12086) writes.
+Most people would use one of these models instead of a recurrent network. They give an upper reference, as the floors give a
+lower one. ViLT (Kim et al. 2021, https://arxiv.org/abs/2102.03334) is a classifier; BLIP (Li et al. 2022,
+https://arxiv.org/abs/2201.12086) is generative.
 """
 
 import copy
@@ -23,16 +24,16 @@ from vqa_rnn.records import Question, Round
 
 HUGGING_FACE = "hf:"
 BEAM_WIDTH = 5
-LONGEST_ANSWER = 20  # tokens that BLIP writes
+LONGEST_ANSWER = 20  # of BLIP, in tokens
 KINDS = ("vilt", "blip")
 
 
 class HuggingFaceSession:
-    """A model of Hugging Face and the image it is asked about. It keeps no dialog.
+    """A Hugging Face model and the image it is asked about. It has no dialog.
 
     Attributes:
-        about: The model's name, and how many answers it knows.
-        image: The image, or None before the first.
+        about: The name of the model and its number of answers.
+        image: The current image; None before the first.
         caption: None.
         rounds: Empty.
         sees_images: True.
@@ -50,11 +51,11 @@ class HuggingFaceSession:
         """Load a model.
 
         Args:
-            name: On the hub, such as ``dandelin/vilt-b32-finetuned-vqa`` or ``Salesforce/blip-vqa-base``, or a folder. Weights
-                are read as safetensors alone.
+            name: A name on the hub, such as ``dandelin/vilt-b32-finetuned-vqa`` or ``Salesforce/blip-vqa-base``, or a folder.
+                Only safetensors weights are read.
 
         Raises:
-            UserError: There is no such model, or it is not of ``KINDS``.
+            UserError: There is no such model, or its type is not in ``KINDS``.
         """
         transformers = library()
         check_source("hf", name)
@@ -81,23 +82,23 @@ class HuggingFaceSession:
         self._seen: Mapping[str, Tensor] = {}
 
     def another(self) -> "HuggingFaceSession":
-        """Begin another session with the same model.
+        """Create another session with the same model.
 
         Returns:
-            The session, without an image; the model is not loaded again.
+            The session, without an image. The model is shared, not loaded again.
         """
         other = copy.copy(self)
         other._begin()
         return other
 
     def see(self, image: ImageSource) -> None:
-        """Look at an image.
+        """Set the current image.
 
         Args:
-            image: As ``Session.see`` takes it.
+            image: An image as in ``Session.see``.
 
         Raises:
-            UserError: It cannot be read; the image before stays.
+            UserError: It cannot be read; the previous image is kept.
         """
         self._seen = self._look(image)
         self.image = image
@@ -112,17 +113,18 @@ class HuggingFaceSession:
         """Answer a question about an image.
 
         Args:
-            *asked: The question, about the image that was seen last; or an image as ``see`` takes it, and the question.
+            *asked: A question about the current image; or an image, as in ``see``, and a question.
             choices: Candidate answers.
-            history: Refused, as the model keeps no dialog.
-            top: How many answers to give, at most.
+            history: Must be None, as the model has no dialog.
+            top: Maximum number of answers.
 
         Returns:
             The answer.
 
         Raises:
-            UserError: There is no image yet or it cannot be read, the question is empty, or the choices do not fit.
-            TypeError: There is nothing, or more than an image and a question.
+            UserError: There is no image or it cannot be read, the question is empty, the choices are not valid, or there is a
+                history.
+            TypeError: There are no arguments, or more than an image and a question.
         """
         images, question = split_asked(asked)
         for image in images:
@@ -136,18 +138,18 @@ class HuggingFaceSession:
         return self._answer(record, self.image, self._seen, top)
 
     def answer(self, questions: Sequence[Question], images: Mapping[str, ImageSource], top: int = 5) -> list[Answer]:
-        """Answer many questions, one after the other: padding would change what these models say.
+        """Answer many questions, one at a time: padding would change the answers of these models.
 
         Args:
-            questions: The questions, with their choices; captions and histories are not read.
+            questions: The questions with their choices; captions and histories are ignored.
             images: The image of each ``image_id``.
-            top: How many answers to give, at most.
+            top: Maximum number of answers to each question.
 
         Returns:
             The answers, in order.
 
         Raises:
-            UserError: An image is missing or cannot be read, or a question or its choices do not fit the model.
+            UserError: An image is missing or cannot be read, or a question or its choices are not valid.
         """
         for question in questions:
             self._check(question)
@@ -165,34 +167,34 @@ class HuggingFaceSession:
     def ask_many(
         self, asked: Sequence[tuple[ImageSource, str]], choices: Sequence[str] | None = None, top: int = 5
     ) -> list[Answer]:
-        """Answer many questions; the image that is looked at stays.
+        """Answer many questions; the current image is kept.
 
         Args:
-            asked: Images as ``see`` takes them, each with a question.
-            choices: Candidate answers to all of them.
-            top: How many answers to give, at most.
+            asked: Pairs of an image, as in ``see``, and a question.
+            choices: Candidate answers to all questions.
+            top: Maximum number of answers to each question.
 
         Returns:
             The answers, in order.
 
         Raises:
-            UserError: An image cannot be read, or a question or the choices do not fit the model.
+            UserError: An image cannot be read, or a question or the choices are not valid.
         """
         return self.answer(*as_questions(asked, choices), top)
 
     def check_choices(self, choices: Sequence[str]) -> None:
-        """See that choices are two at least, each once.
+        """Check that there are no choices, or at least two different ones.
 
         Args:
-            choices: The candidates; none is fine.
+            choices: The candidate answers; may be empty.
 
         Raises:
-            UserError: There is only one, or one comes twice.
+            UserError: There is only one, or one occurs twice.
         """
         check_choice_texts(choices)
 
     def check_dialog(self) -> NoReturn:
-        """Refuse a dialog.
+        """Raise an error, as the model has no dialog.
 
         Raises:
             UserError: Always.
@@ -200,26 +202,26 @@ class HuggingFaceSession:
         raise UserError(f"{self.about.name} answers every question by itself: it keeps no caption and no rounds")
 
     def set_caption(self, text: str) -> None:
-        """Refused, as ``undo``, ``reset`` and ``correct`` are.
+        """Raise an error, as the model has no dialog.
 
         Args:
-            text: A sentence.
+            text: Unused.
         """
         self.check_dialog()
 
     def undo(self) -> Round:
-        """Refused."""
+        """Raise an error, as the model has no dialog."""
         self.check_dialog()
 
     def reset(self) -> None:
-        """Refused."""
+        """Raise an error, as the model has no dialog."""
         self.check_dialog()
 
     def correct(self, answer: str) -> Round:
-        """Refused.
+        """Raise an error, as the model has no dialog.
 
         Args:
-            answer: What is right.
+            answer: Unused.
 
         Returns:
             Nothing.
@@ -231,7 +233,7 @@ class HuggingFaceSession:
         self.check_choices(question.choices)
 
     def _look(self, image: ImageSource) -> Mapping[str, Tensor]:
-        """The image as the model's own processor makes it; BLIP's vision network reads it once."""
+        """Preprocess an image with the model's own processor; for BLIP, compute the states of the vision network once."""
         picture = read_image(image)
         inputs = self._processor.image_processor(picture, return_tensors="pt").to(self._device)
         if not self._writes:
@@ -258,7 +260,7 @@ class HuggingFaceSession:
         )
 
     def _tokens(self, text: str) -> tuple[Any, str]:
-        """A text in the model's word pieces, and the end that is cut off if it is too long."""
+        """Tokenise a text; also return its end, if it is too long and was truncated."""
         config = self._model.config
         longest = getattr(config, "text_config", config).max_position_embeddings
         tokens = self._processor.tokenizer(text, return_tensors="pt", truncation=True, max_length=longest)
@@ -267,9 +269,9 @@ class HuggingFaceSession:
         return tokens.to(self._device), unread
 
     def _classify(self, question: Question, tokens: Any, seen: Mapping[str, Tensor]) -> list[tuple[str, float]]:
-        """ViLT's answers, each by itself a probability: it was trained with a binary cross-entropy."""
+        """Return ViLT's answers. Without choices, their probabilities do not sum to 1: the loss was binary cross-entropy."""
         with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
-            torch.manual_seed(0)  # it takes the patches in a random order, which changes the last digits
+            torch.manual_seed(0)  # ViLT shuffles the patches, which changes the last digits
             p_A = self._model(**tokens, **seen).logits[0].float().sigmoid().tolist()
         if not question.choices:
             return list(zip(self._answers, p_A, strict=True))
@@ -281,7 +283,7 @@ class HuggingFaceSession:
         return [(choice, p / total) for choice, p in among.items()]
 
     def _write(self, question: Question, tokens: Any, seen: Mapping[str, Tensor]) -> list[tuple[str, float]]:
-        """What BLIP writes, by beam search, or how probable it finds each choice, among them."""
+        """Return BLIP's answer, from a beam search. With choices, return these, with probabilities that sum to 1."""
         states = self._model.text_encoder(**tokens, encoder_hidden_states=seen["states"])[0]
         begin = torch.full((1, 1), self._model.decoder_start_token_id, device=self._device)
         end, padding = self._model.config.text_config.sep_token_id, self._model.config.text_config.pad_token_id
@@ -304,12 +306,12 @@ class HuggingFaceSession:
         return [(text, self._log_p(begin, answer_1T, states).exp().item())]
 
     def _written(self, text: str, end: int) -> Tensor:
-        """(1, T) a text as the decoder writes it: without the word piece that begins a question, with the one that ends."""
+        """Tokenise a text as the decoder writes it, (1, T): without the start token of a question, with the end token."""
         tokens = self._processor.tokenizer(text, add_special_tokens=False)["input_ids"][: LONGEST_ANSWER - 1]
         return torch.tensor([[*tokens, end]], device=self._device)
 
     def _log_p(self, begin: Tensor, answer_1T: Tensor, states: Tensor) -> Tensor:
-        """() the log-probability of an answer."""
+        """Return the log-probability of an answer, ()."""
         before = torch.cat([begin, answer_1T[:, :-1]], dim=1)
         logits = self._model.text_decoder(input_ids=before, encoder_hidden_states=states).logits
         return -functional.cross_entropy(logits[0].float(), answer_1T[0], reduction="sum")

@@ -1,4 +1,4 @@
-"""Pictures of where a model looked, on the image itself."""
+"""Pictures that show on the image where a model looked."""
 
 import base64
 import io
@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-DARKEST = 0.2  # how bright a pixel stays that the model did not look at
-ORANGE = (230, 159, 0)  # tells itself from most images, to colour-blind people too
-WIDEST = 320  # pixels of a thumbnail
-SMALL = 128  # pixels of an image that JPEG would blur
+DARKEST = 0.2  # brightness of a pixel that the model did not look at
+ORANGE = (230, 159, 0)  # stands out from most images, also for colour-blind people
+WIDEST = 320  # of a thumbnail, in pixels
+SMALL = 128  # in pixels: images up to this size would be blurred by JPEG
 
 
 def show_weights(image: Image.Image, weights_K: NDArray[np.float32], boxes_K4: NDArray[np.float32]) -> Image.Image:
-    """Darken an image where a model did not look, and outline the region that it saw most of.
+    """Darken an image where a model did not look, and outline the region with the largest weight.
 
-    A pixel is as bright as the largest weight of a region that it lies in, over the largest of all. Nothing is smoothed: the
-    edges of regions are seen.
+    The brightness of a pixel, from ``DARKEST`` to 1, is linear in the largest weight of the regions that contain it, relative
+    to the largest weight of all regions. Nothing is smoothed, so the edges of regions are visible.
 
     Args:
         image: RGB.
@@ -26,7 +26,7 @@ def show_weights(image: Image.Image, weights_K: NDArray[np.float32], boxes_K4: N
         boxes_K4: (K, 4) x1 y1 x2 y2 as fractions of the image.
 
     Returns:
-        The image, of the same size; as it is where all weights are 0.
+        The image, of the same size; unchanged if all weights are 0.
     """
     if weights_K.max(initial=0) <= 0:
         return image
@@ -45,13 +45,13 @@ def show_weights(image: Image.Image, weights_K: NDArray[np.float32], boxes_K4: N
 
 
 def thumbnail(image: Image.Image) -> Image.Image:
-    """Make an image small enough for a page; one that is small is left as it is.
+    """Shrink an image for display on a page; a small image keeps its size.
 
     Args:
         image: RGB.
 
     Returns:
-        No side longer than ``WIDEST``.
+        A copy with no side longer than ``WIDEST``.
     """
     small = image.copy()
     small.thumbnail((WIDEST, WIDEST))
@@ -59,13 +59,13 @@ def thumbnail(image: Image.Image) -> Image.Image:
 
 
 def side_by_side(images: Sequence[Image.Image]) -> Image.Image:
-    """Join images of one size.
+    """Join images of the same size in a row.
 
     Args:
         images: RGB, at least one.
 
     Returns:
-        All of them in a row, with gaps of white.
+        The joined image, with white gaps.
     """
     width, height = images[0].size
     step = width + max(2, width // 20)
@@ -76,13 +76,13 @@ def side_by_side(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def data_url(image: Image.Image) -> str:
-    """An image as text, for a page that needs no other file.
+    """Encode an image as a data URL, for a page that needs no other files.
 
     Args:
         image: RGB.
 
     Returns:
-        A data URL: of a PNG file where the image is small, as drawings are, else of a JPEG file, a tenth as large.
+        The URL of a PNG file if the image is small, as drawings are, else of a JPEG file, which is a tenth as large.
     """
     kind = "png" if max(image.size) <= SMALL else "jpeg"
     content = io.BytesIO()

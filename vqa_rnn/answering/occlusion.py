@@ -1,4 +1,4 @@
-"""Where a model looks that has no attention: what its answer loses when a part of the image is covered."""
+"""Occlusion maps, for models without attention: how much probability an answer loses if part of the image is covered."""
 
 import dataclasses
 import sys
@@ -11,43 +11,43 @@ from vqa_rnn.answering.protocol import AnySession
 from vqa_rnn.features.images import read_image
 from vqa_rnn.models.model import grid_boxes
 
-WIDEST = 640  # pixels of the copies that are asked about
+WIDEST = 640  # of the copies that are asked about, in pixels
 
 
 def explain(session: AnySession, answer: Answer) -> Answer:
-    """Give an answer a map of where the model looked.
+    """Add an occlusion map to an answer that has no maps.
 
     Args:
-        session: What gave the answer.
+        session: The session that gave the answer.
         answer: The answer.
 
     Returns:
-        The answer as it is where it has maps or no image, else from ``occlude``.
+        The result of ``occlude``; the unchanged answer if it has maps or no image.
 
     Raises:
-        UserError: The image cannot be read any more.
+        UserError: The image can no longer be read.
     """
     return answer if answer.maps is not None or answer.image is None else occlude(session, answer)
 
 
 def occlude(session: AnySession, answer: Answer, side: int = 7) -> Answer:
-    """Cover one cell of the image after the other, and see what the answer loses.
+    """Cover one cell of the image at a time, and measure how much probability the answer loses.
 
-    As in Zeiler and Fergus 2014 (https://arxiv.org/abs/1311.2901, section 4.2), with the mean colour of the image for grey. An
-    answer that the model wrote, and writes otherwise when a cell is covered, loses all of its probability.
+    As in Zeiler and Fergus 2014 (https://arxiv.org/abs/1311.2901, section 4.2), with the mean colour of the image instead of
+    grey. If a generative model writes another answer when a cell is covered, the answer loses all of its probability.
 
     Args:
-        session: What gave the answer.
+        session: The session that gave the answer.
         answer: The answer.
-        side: Cells in each direction.
+        side: Number of cells in each direction.
 
     Returns:
-        The answer with one map: (1, side * side) how much less probable it is with each cell covered; 0 where it is more
+        The answer with one map: (1, side * side) the probability that it loses with each cell covered; 0 if it becomes more
         probable.
 
     Raises:
-        UserError: The image cannot be read any more.
-        ValueError: The answer is about no image.
+        UserError: The image can no longer be read.
+        ValueError: The answer has no image.
     """
     if answer.image is None or answer.record is None:
         raise ValueError("the answer is about no image")

@@ -1,4 +1,4 @@
-"""Answers as a picture file."""
+"""Drawing answers into a picture file."""
 
 import textwrap
 import warnings
@@ -13,24 +13,24 @@ from vqa_rnn.answering.answer import Answer
 from vqa_rnn.files import atomic_path
 
 MOST_BARS = 5
-WIDEST_LABEL = 24  # letters of an answer in one line; it has two
-WIDEST_TITLE = 40  # letters of a question in one line; it has three
+WIDEST_LABEL = 24  # characters of an answer per line, of two lines
+WIDEST_TITLE = 40  # characters of a question per line, of three lines
 COLUMN_WIDTH, IMAGE_WIDTH = 3.6, 2.8  # inches
 
 
 def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
-    """Draw answers: the image under its question, where the model looked, which words it read, and the answers as bars.
+    """Draw answers: the question, the image, where the model looked, the weights of the words, and the answers as bars.
 
     Args:
-        answers: One, or several side by side.
+        answers: One answer, or several, which are drawn side by side.
         path: The PNG file.
 
     Raises:
-        UserError: An image cannot be read any more, or the file cannot be written.
+        UserError: An image can no longer be read, or the file cannot be written.
     """
     answers = [answers] if isinstance(answers, Answer) else list(answers)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of emoji and scripts that the font has not
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # for emoji and scripts that the font lacks
         _draw(answers, Path(path))
 
 
@@ -60,7 +60,7 @@ def _draw(answers: Sequence[Answer], path: Path) -> None:
 
 
 def _draw_words(axes: Axes, answer: Answer) -> None:
-    """How much each look read of each word, a row a look."""
+    """Draw the weight of each word, one row per look."""
     assert answer.word_maps is not None
     axes.axis("on")
     axes.imshow(answer.word_maps, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
@@ -76,7 +76,7 @@ def _draw_words(axes: Axes, answer: Answer) -> None:
 
 def _draw_bars(axes: Axes, answer: Answer) -> None:
     best = answer.answers[:MOST_BARS][::-1]
-    axes.barh(range(len(best)), [100 * probability for _, probability in best], color="#4472a8")  # texts may come twice
+    axes.barh(range(len(best)), [100 * probability for _, probability in best], color="#4472a8")  # labels may be equal
     labels = [_in_lines(text, WIDEST_LABEL, 2) for text, _ in best]
     axes.set_yticks(range(len(best)), [_plain(label) for label in labels], fontsize=6 if "\n" in "".join(labels) else 9)
     axes.set_xlim(0, 100)
@@ -90,5 +90,5 @@ def _in_lines(text: str, width: int, most: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib does not take for a formula: "Is it $5 or $6?"."""
+    """Escape a text that matplotlib would draw as a formula, such as "Is it $5 or $6?"."""
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""What a session can do, whoever made its model: the prompt, the page and the pictures need no more than this."""
+"""The interface of a session, for any kind of model. The prompt, the page and the pictures use only this interface."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from vqa_rnn.records import Question, Round, is_empty
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a model knows, to tell its users.
+    """A description of a model, for its users.
 
     Attributes:
         name: The run folder, or the name of the model.
-        dataset: What it was trained on; empty if that is not known.
-        num_answers: How many answers it knows; 0 where it writes them or chooses among given ones.
-        accuracy: On the validation split; None if that is not known.
-        examples: Questions of its training.
+        dataset: The data set it was trained on; empty if unknown.
+        num_answers: Size of its answer vocabulary; 0 if it writes answers or chooses among given ones.
+        accuracy: Validation accuracy; None if unknown.
+        examples: Some of its training questions.
     """
 
     name: str
@@ -33,49 +33,49 @@ class About:
 
 
 class AnySession(Protocol):
-    """A model, the image it is asked about and, with a dialog model, what was said about it."""
+    """A model, the image it is asked about and, for a dialog model, the dialog about it."""
 
     @property
     def about(self) -> About:
-        """What the model knows."""
+        """A description of the model."""
         ...
 
     @property
     def image(self) -> ImageSource | None:
-        """The image, or None before the first."""
+        """The current image; None before the first."""
         ...
 
     @property
     def caption(self) -> str | None:
-        """The sentence about the image that opens the dialog, or None."""
+        """The caption that opens the dialog, or None."""
         ...
 
     @property
     def rounds(self) -> tuple[Round, ...]:
-        """What was asked about the image and answered, in order; empty where the model is not a dialog model."""
+        """The rounds of the dialog about the image, in order; empty if the model is not a dialog model."""
         ...
 
     @property
     def sees_images(self) -> bool:
-        """Whether the model looks at an image."""
+        """Whether the model uses an image."""
         ...
 
     @property
     def is_dialog(self) -> bool:
-        """Whether the model reads what was said before."""
+        """Whether the model reads the dialog history."""
         ...
 
     @property
     def needs_choices(self) -> bool:
-        """Whether the model can only choose among candidates."""
+        """Whether the model can only choose among given candidates."""
         ...
 
     def another(self) -> "AnySession":
-        """A session with the same model, without an image; the model is not loaded again."""
+        """Create a session with the same model and without an image; the model is shared, not loaded again."""
         ...
 
     def see(self, image: ImageSource) -> None:
-        """Look at an image; a new dialog begins."""
+        """Set the current image and start a new dialog."""
         ...
 
     def ask(
@@ -85,58 +85,58 @@ class AnySession(Protocol):
         history: Sequence[tuple[str, str]] | None = None,
         top: int = 5,
     ) -> Answer:
-        """Answer a question about the image, or about one that is given before it."""
+        """Answer a question about the current image, or about an image given before the question."""
         ...
 
     def answer(self, questions: Sequence[Question], images: Mapping[str, ImageSource], top: int = 5) -> list[Answer]:
-        """Answer many questions at once, each by itself; the image and the dialog stay as they are."""
+        """Answer many independent questions; the current image and the dialog are kept."""
         ...
 
     def ask_many(
         self, asked: Sequence[tuple[ImageSource, str]], choices: Sequence[str] | None = None, top: int = 5
     ) -> list[Answer]:
-        """Answer many questions at once, each with its image."""
+        """Answer many independent questions, each with its image."""
         ...
 
     def check_choices(self, choices: Sequence[str]) -> None:
-        """See that the model can choose among answers."""
+        """Check that the model can choose among these answers."""
         ...
 
     def check_dialog(self) -> None:
-        """See that the model keeps a dialog."""
+        """Check that the model is a dialog model."""
         ...
 
     def set_caption(self, text: str) -> None:
-        """Say something about the image, before all rounds."""
+        """Set the caption of the image, which precedes all rounds."""
         ...
 
     def undo(self) -> Round:
-        """Take the last round back."""
+        """Remove the last round and return it."""
         ...
 
     def reset(self) -> None:
-        """Forget all rounds."""
+        """Remove all rounds."""
         ...
 
     def correct(self, answer: str) -> Round:
-        """Put another answer in place of the last one."""
+        """Replace the answer of the last round and return the round."""
         ...
 
 
 def as_questions(
     asked: Sequence[tuple[ImageSource, str]], choices: Sequence[str] | None = None
 ) -> tuple[list[Question], dict[str, ImageSource]]:
-    """Bring pairs of an image and a question into the form of ``AnySession.answer``.
+    """Convert pairs of an image and a question to the arguments of ``AnySession.answer``.
 
     Args:
         asked: The pairs.
-        choices: Candidate answers to all of them.
+        choices: Candidate answers to all questions.
 
     Returns:
-        The questions, and the image of each ``image_id``; an image that comes again is one.
+        The questions, and the image of each ``image_id``. A repeated image has one id.
 
     Raises:
-        UserError: A question is no text or asks nothing.
+        UserError: A question is not a string, is empty, or is otherwise refused by ``check_question``.
     """
     images: dict[str, ImageSource] = {}
     questions = []
@@ -156,17 +156,17 @@ def as_questions(
 
 
 def split_asked(asked: Sequence[ImageSource]) -> tuple[Sequence[ImageSource], str]:
-    """Tell what ``AnySession.ask`` was given.
+    """Split the arguments of ``AnySession.ask`` into image and question.
 
     Args:
-        asked: Its positional arguments.
+        asked: The positional arguments.
 
     Returns:
-        The image, if there is one, and the question.
+        The image (a sequence of one or none) and the question.
 
     Raises:
-        TypeError: There is nothing, or more than an image and a question.
-        UserError: The question is no text or asks nothing.
+        TypeError: There are no arguments, or more than an image and a question.
+        UserError: The question is not a string, is empty, or is otherwise refused by ``check_question``.
     """
     if not 1 <= len(asked) <= 2:
         raise TypeError("ask takes a question, or an image and a question")
@@ -174,13 +174,13 @@ def split_asked(asked: Sequence[ImageSource]) -> tuple[Sequence[ImageSource], st
 
 
 def check_record(question: Question) -> None:
-    """See that a question of a data set asks something.
+    """Check the texts of a question and its choices.
 
     Args:
         question: The question, with its choices.
 
     Raises:
-        UserError: It is empty, or it or a choice has a character that no text should hold.
+        UserError: The question is empty, or it or a choice has a character that is not allowed.
     """
     check_characters(question.question, "the question")
     if is_empty(question.question):
@@ -190,13 +190,13 @@ def check_record(question: Question) -> None:
 
 
 def check_choice_texts(choices: Sequence[str]) -> None:
-    """See that choices are none, or two at least, each once.
+    """Check that there are no choices, or at least two different ones.
 
     Args:
-        choices: The candidates.
+        choices: The candidate answers.
 
     Raises:
-        UserError: There is only one, or one comes twice.
+        UserError: There is only one, or one occurs twice.
     """
     if len(choices) == 1:
         raise UserError("one choice; at least two are needed, in the prompt with commas between them")

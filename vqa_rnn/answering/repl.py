@@ -1,4 +1,4 @@
-"""Questions and answers at a prompt; with a dialog model, a dialog."""
+"""A prompt for questions and answers; with a dialog model, for a dialog."""
 
 import io
 import json
@@ -30,12 +30,12 @@ from vqa_rnn.features.images import ImageSource, name_of
 from vqa_rnn.files import write_text
 from vqa_rnn.records import Round
 
-WIDEST = 40  # letters of an answer, so that one long candidate does not push all bars aside
+WIDEST = 40  # characters of an answer, so that one long candidate does not shift all bars
 
 
 @dataclass(slots=True)
 class _Prompt:
-    """What the prompt keeps from line to line."""
+    """The state of the prompt."""
 
     session: AnySession
     console: Console
@@ -50,13 +50,13 @@ class _Prompt:
 
 
 class _Command(NamedTuple):
-    """A line that begins with a stroke.
+    """A command of the prompt: a line that starts with a slash.
 
     Attributes:
-        run: Takes what follows the name.
-        takes: What follows it, for the help; empty if nothing does.
-        does: What it is for.
-        for_dialog: It needs a dialog model.
+        run: The function, called with the text after the name.
+        takes: The argument, as the help shows it; empty if there is none.
+        does: What the command does, as the help shows it.
+        for_dialog: Whether it needs a dialog model.
     """
 
     run: Callable[[_Prompt, str], None]
@@ -68,18 +68,17 @@ class _Command(NamedTuple):
 def run_repl(
     session: AnySession, console: Console, choices: tuple[str, ...] = (), top: int = 5, *, as_json: bool = False
 ) -> bool:
-    """Ask and answer until the user leaves. Mistakes are said in one line and nothing is lost.
+    """Run the prompt until the user leaves. An error is printed in one line, and the prompt continues.
 
     Args:
-        session: With or without an image.
-        console: Where answers go.
-        choices: To begin with.
-        top: How many answers to show.
-        as_json: Begin as after ``/json``: for each line that is read one JSON object is printed, an answer or an ``error``, and
-            nothing for a command that went well.
+        session: The session, with or without an image.
+        console: The console to print to.
+        choices: The initial choices.
+        top: Number of answers to show.
+        as_json: Start as after ``/json``: print one JSON object for each question or failed command, an answer or an ``error``.
 
     Returns:
-        Whether every line was taken; at a terminal always True, where the user saw what was wrong.
+        Whether every line was accepted; always True at a terminal, where the user saw the errors.
     """
     prompt = _Prompt(session, console, choices, top, as_json=as_json)
     if not as_json:
@@ -112,7 +111,7 @@ def run_repl(
 
 
 def _banner(prompt: _Prompt) -> None:
-    """What the model knows."""
+    """Print the description of the model."""
     about = prompt.session.about
     knows = [f"trained on {about.dataset}"] if about.dataset else []
     if about.num_answers:
@@ -127,11 +126,11 @@ def _banner(prompt: _Prompt) -> None:
 
 
 def show_answer(answer: Answer, console: Console) -> None:
-    """Print answers with their probabilities as bars, and what the model could not know.
+    """Print answers with their probabilities as bars, and the notes.
 
     Args:
         answer: The answer.
-        console: Where to.
+        console: The console to print to.
     """
     if not answer.is_sure:
         _print(console, "  not sure; the best guesses:", style="yellow")
@@ -144,12 +143,12 @@ def show_answer(answer: Answer, console: Console) -> None:
 
 
 def _print(console: Console, text: str, style: str = "") -> None:
-    """Print a line as it is: nothing in it is markup, and it is broken by the terminal alone."""
+    """Print text without markup, with unprintable characters escaped; only the terminal wraps long lines."""
     console.print(Text(printable(text), style), soft_wrap=True)
 
 
 class _Completer(Completer):
-    """Commands, and after those that take a file its path."""
+    """Completion of commands, and of paths after commands that take a file."""
 
     def __init__(self, session: AnySession) -> None:
         self._names = [name for name, command in _COMMANDS.items() if session.is_dialog or not command.for_dialog]
@@ -165,7 +164,7 @@ class _Completer(Completer):
 
 
 def _past_lines() -> History:
-    """What was typed in earlier sessions, or nothing where no file can be kept."""
+    """Return the lines typed in earlier sessions; an empty history if no file can be written."""
     try:
         folder = platformdirs.user_state_path("vqa-rnn", ensure_exists=True)
         (folder / "asked").touch()
@@ -175,19 +174,19 @@ def _past_lines() -> History:
 
 
 def _reader(session: AnySession) -> Callable[[str], str]:
-    """A prompt with editing, completion and history at a terminal; plain lines from a pipe."""
+    """Return a function that reads a line: with editing, completion and history at a terminal, plainly from a pipe."""
     if sys.stdin.isatty():
         terminal: PromptSession[str] = PromptSession(
             history=_past_lines(), completer=_Completer(session), complete_while_typing=False
         )
         return lambda invitation: terminal.prompt(invitation)
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")  # a byte that is no text becomes an unknown word, and ends nothing
+        sys.stdin.reconfigure(errors="replace")  # undecodable bytes become unknown words instead of an error
     return lambda invitation: input()
 
 
 def _invitation(session: AnySession) -> str:
-    """The image and, in a dialog, which round comes next."""
+    """Return the text of the prompt: the image and, in a dialog, the number of the next round."""
     image = _shown_name(session.image) if session.image is not None else "no image" if session.sees_images else "text alone"
     return f"{image}, round {len(session.rounds) + 1}> " if session.is_dialog else f"{image}> "
 
@@ -331,7 +330,7 @@ def _correct(prompt: _Prompt, rest: str) -> None:
 
 
 def _path(text: str) -> Path:
-    """A path as people type it: bare, with blanks in it, or as a shell wants it."""
+    """Parse a path as users type it: plain, with spaces, or quoted as for a shell."""
     try:
         parts = shlex.split(text)
     except ValueError:
@@ -339,7 +338,7 @@ def _path(text: str) -> Path:
     try:
         path = Path(text) if Path(text).exists() or len(parts) != 1 else Path(parts[0])
         return path.expanduser()
-    except (OSError, RuntimeError):  # a name too long for a file; the home of a stranger
+    except (OSError, RuntimeError):  # a name that is too long; the home folder of an unknown user
         return Path(text)
 
 

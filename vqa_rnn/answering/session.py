@@ -1,6 +1,6 @@
-"""Asking a trained model: one image at a time, or many questions at once.
+"""Sessions: asking a trained model about one image at a time, or many questions at once.
 
-A dialog model remembers what was said about the image: each question is asked after a caption and the rounds before it.
+With a dialog model, the session keeps the dialog about the image: a question is asked with the caption and the earlier rounds.
 """
 
 import copy
@@ -37,12 +37,12 @@ MOST_QUESTIONS = 64  # in one batch
 
 
 def load(path: str | Path, weights: str | None = None) -> AnySession:
-    """Open a trained model to ask it.
+    """Open a trained model to ask it questions.
 
     Args:
-        path: The run folder, or an exported one; ``hub:OWNER/NAME``, an exported one on the Hugging Face hub; or
-            ``hf:OWNER/NAME``, a model for visual question answering of Hugging Face, such as ViLT or BLIP.
-        weights: The backbone's weights, where they lie elsewhere than in training.
+        path: A run folder or an exported one; ``hub:OWNER/NAME``, an exported run folder on the Hugging Face hub; or
+            ``hf:OWNER/NAME``, a visual question answering model of Hugging Face, such as ViLT or BLIP.
+        weights: The backbone's weights, if their location differs from training.
 
     Returns:
         The session.
@@ -58,21 +58,21 @@ def load(path: str | Path, weights: str | None = None) -> AnySession:
 
 
 class Session:
-    """A trained model, the image it is asked about and, with a dialog model, what was said about it.
+    """A trained model, the image it is asked about and, for a dialog model, the dialog about it.
 
     Attributes:
         run: The run folder.
-        image: The image, or None before the first.
-        caption: The sentence about the image that opens the dialog, or None.
-        rounds: What was asked about the image and answered, in order; empty where the model is not a dialog model.
+        image: The current image; None before the first.
+        caption: The caption that opens the dialog, or None.
+        rounds: The rounds of the dialog about the image, in order; empty if the model is not a dialog model.
     """
 
     def __init__(self, path: str | Path, weights: str | None = None) -> None:
         """Open a run.
 
         Args:
-            path: The run folder, or an exported one; ``hub:OWNER/NAME`` on the Hugging Face hub.
-            weights: The backbone's weights, where they lie elsewhere than in training.
+            path: A run folder or an exported one; ``hub:OWNER/NAME`` on the Hugging Face hub.
+            weights: The backbone's weights, if their location differs from training.
 
         Raises:
             UserError: The run or the backbone's weights are missing, or the backbone is not the one of training.
@@ -87,10 +87,10 @@ class Session:
         self.rounds: tuple[Round, ...] = ()
 
     def another(self) -> "Session":
-        """Begin another session with the same model, for another image or another user.
+        """Create another session with the same model, for another image or another user.
 
         Returns:
-            The session, without an image. It costs no time and no memory, as the model is not loaded again.
+            The session, without an image. It takes no time and no memory, as the model is shared.
         """
         other = copy.copy(self)
         other._begin()
@@ -98,7 +98,7 @@ class Session:
 
     @property
     def about(self) -> About:
-        """What the model knows, to tell its users."""
+        """A description of the model, for its users."""
         best = best_validation(self.run.path)
         return About(
             name=str(self.run.path),
@@ -110,46 +110,47 @@ class Session:
 
     @property
     def image(self) -> ImageSource | None:
-        """The image, or None before the first."""
+        """The current image; None before the first."""
         return None if self._seen is None else self._seen.image
 
     @property
     def sees_images(self) -> bool:
-        """Whether the model looks at an image; one of ``features.library=none`` reads text alone and needs none."""
+        """Whether the model uses an image. A model with ``features.library=none`` uses text only."""
         return self.run.config.features.library != "none"
 
     @property
     def is_dialog(self) -> bool:
-        """Whether the model reads what was said before, so that a question can be about it."""
+        """Whether the model reads the dialog history, so that a question can refer to it."""
         return self.run.config.model.history.name != "none"
 
     @property
     def needs_choices(self) -> bool:
-        """Whether the model can only choose among candidates, and has no answers of its own."""
+        """Whether the model can only choose among given candidates."""
         return self.run.config.model.head.name not in ("classifier", "generative")
 
     def see(self, image: ImageSource) -> None:
-        """Look at an image; its features are kept until the next, and a new dialog begins, without a caption.
+        """Set the current image, extract its features, and start a new dialog without a caption.
 
         Args:
-            image: A file's path, its bytes, an image of Pillow, or an array: (height, width) or (height, width, 3 or 4), of
-                uint8 or of floats from 0 to 1.
+            image: The path of a file, its bytes, a Pillow image, or an array: (height, width) or (height, width, 3 or 4), uint8
+                or float from 0 to 1.
 
         Raises:
-            UserError: It cannot be read, or the model sees none; the image before stays, and its dialog.
+            UserError: It cannot be read, or the model uses text only. The previous image and its dialog are kept.
         """
         (self._seen,) = self._answerer.look([image])
         self.caption, self.rounds = None, ()
 
     def regions(self, image: ImageSource | None = None) -> dict[str, NDArray[Any]]:
-        """What the model reads of an image, as arrays: inputs of an exported ``model.onnx``.
+        """Return the inputs of the model for an image as arrays, as an exported ``model.onnx`` takes them.
 
         Args:
-            image: As ``see`` takes it; None takes the one that was seen last, or no image where the model reads text alone.
+            image: An image as in ``see``, which becomes the current image. None uses the current image, or no image if the
+                model uses text only.
 
         Returns:
-            ``features`` (1, K, D) float32; ``region_mask`` (1, K) bool; and for a model that reads where regions lie ``boxes``
-            (1, K, 4) float32, x1 y1 x2 y2 as fractions of the image.
+            ``features`` (1, K, D) float32; ``region_mask`` (1, K) bool; and, if the model uses the positions of regions,
+            ``boxes`` (1, K, 4) float32, x1 y1 x2 y2 as fractions of the image.
 
         Raises:
             UserError: The image cannot be read, or there is none.
@@ -166,33 +167,33 @@ class Session:
         return inputs
 
     def set_caption(self, text: str) -> None:
-        """Say something about the image; it comes before all rounds, those that were asked included.
+        """Set the caption of the image. It precedes all rounds, including those already asked.
 
         Args:
-            text: A sentence; an empty one takes the caption away.
+            text: A sentence; an empty text removes the caption.
 
         Raises:
-            UserError: The model is not a dialog model, or there is no image yet.
+            UserError: The model is not a dialog model, there is no image yet, or the text is refused by ``check_text``.
         """
         self.check_dialog()
         self._check_image()
         self.caption = check_text(text, "the caption").strip() or None
 
     def undo(self) -> Round:
-        """Take the last round back.
+        """Remove the last round.
 
         Returns:
-            The round.
+            The removed round.
 
         Raises:
-            UserError: There is none.
+            UserError: The model is not a dialog model, or there is no round.
         """
         last = self._last_round()
         self.rounds = self.rounds[:-1]
         return last
 
     def reset(self) -> None:
-        """Forget all rounds; image and caption stay.
+        """Remove all rounds; the image and the caption are kept.
 
         Raises:
             UserError: The model is not a dialog model.
@@ -201,16 +202,16 @@ class Session:
         self.rounds = ()
 
     def correct(self, answer: str) -> Round:
-        """Put another answer in place of the last one, so that what is asked next builds on it.
+        """Replace the answer of the last round, so that later questions build on it.
 
         Args:
-            answer: What is right.
+            answer: The right answer.
 
         Returns:
-            The round as it stands now.
+            The corrected round.
 
         Raises:
-            UserError: The answer is empty, or there is no round.
+            UserError: The model is not a dialog model, there is no round, or the answer is empty or refused by ``check_text``.
         """
         last = self._last_round()
         if not check_text(answer, "the answer").strip():
@@ -220,10 +221,10 @@ class Session:
         return corrected
 
     def check_dialog(self) -> None:
-        """See that the model keeps a dialog.
+        """Check that the model is a dialog model.
 
         Raises:
-            UserError: It does not.
+            UserError: It is not.
         """
         if not self.is_dialog:
             raise UserError(
@@ -237,21 +238,21 @@ class Session:
         history: Sequence[tuple[str, str]] | None = None,
         top: int = 5,
     ) -> Answer:
-        """Answer a question about an image. A dialog model keeps question and best answer as a round.
+        """Answer a question about an image. With a dialog model, the question and the best answer become a new round.
 
         Args:
-            *asked: The question, about the image that was seen last; or an image as ``see`` takes it, and the question.
-            choices: Candidate answers; needed by a model with a choice head. Without them a generative head writes its answer.
-            history: For a dialog model, earlier questions with their answers, in place of the rounds so far.
-            top: How many answers to give, at most.
+            *asked: A question about the current image; or an image, as in ``see``, and a question.
+            choices: Candidate answers; required with a choice head. Without them, a generative head writes its answer.
+            history: For a dialog model: earlier questions with their answers, which replace the rounds so far.
+            top: Maximum number of answers.
 
         Returns:
             The answer.
 
         Raises:
-            UserError: There is no image yet or it cannot be read, the question is no text or asks nothing, or the choices or
+            UserError: There is no image or it cannot be read, the question is refused by ``check_question``, or the choices or
                 the history do not fit the model.
-            TypeError: There is nothing, or more than an image and a question.
+            TypeError: There are no arguments, or more than an image and a question.
         """
         images, question = split_asked(asked)
         for image in images:
@@ -277,13 +278,13 @@ class Session:
         return answer
 
     def answer(self, questions: Sequence[Question], images: Mapping[str, ImageSource], top: int = 5) -> list[Answer]:
-        """Answer many questions at once, each by itself; the image that is looked at and its dialog stay as they are.
+        """Answer many independent questions; the current image and its dialog are kept.
 
         Args:
-            questions: The questions, with their choices, captions and histories; their answers are not read. Those about one
-                image are best side by side.
-            images: The image of each ``image_id``, as ``see`` takes it; not read where the model sees none.
-            top: How many answers to give, at most.
+            questions: The questions with their choices, captions and histories; their true answers are ignored. Questions about
+                the same image should be adjacent, or its features are extracted again.
+            images: The image of each ``image_id``, as in ``see``; ignored if the model uses text only.
+            top: Maximum number of answers to each question.
 
         Returns:
             The answers, in order.
@@ -306,12 +307,12 @@ class Session:
     def ask_many(
         self, asked: Sequence[tuple[ImageSource, str]], choices: Sequence[str] | None = None, top: int = 5
     ) -> list[Answer]:
-        """Answer many questions at once, each by itself; the image that is looked at and its dialog stay as they are.
+        """Answer many independent questions; the current image and its dialog are kept.
 
         Args:
-            asked: Images as ``see`` takes them, each with a question. Those about one image are best side by side.
-            choices: Candidate answers to all of them.
-            top: How many answers to give, at most.
+            asked: Pairs of an image, as in ``see``, and a question. Questions about the same image should be adjacent.
+            choices: Candidate answers to all questions.
+            top: Maximum number of answers to each question.
 
         Returns:
             The answers, in order.
@@ -322,7 +323,7 @@ class Session:
         return self.answer(*as_questions(asked, choices), top)
 
     def _batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
-        """Consecutive questions, all of them with choices or none, about as many images as the extractor takes at once."""
+        """Yield batches of consecutive questions: all or none have choices, and one pass of the extractor fits their images."""
         batch: list[Question] = []
         for _, group in groupby(questions, key=lambda question: bool(question.choices)):
             for question in group:
@@ -335,13 +336,13 @@ class Session:
             batch = []
 
     def check_choices(self, choices: Sequence[str]) -> None:
-        """See that the model can choose among answers.
+        """Check that the model can choose among these answers.
 
         Args:
-            choices: The candidates.
+            choices: The candidate answers.
 
         Raises:
-            UserError: The model needs some, there is only one, or one comes twice.
+            UserError: The model needs choices and there are none, there is only one, or two are the same to the model.
         """
         if self.needs_choices and not choices:
             raise UserError(
@@ -349,12 +350,12 @@ class Session:
                 "/choices yes, no or /choices @FILE"
             )
         check_choice_texts(choices)
-        if self.run.config.model.head.name != "classifier":  # which does not read them
+        if self.run.config.model.head.name != "classifier":  # a classifier does not read them
             for one, other in same_words(choices):
                 raise UserError(f"the choices '{one}' and '{other}' are the same words to a model: write them differently")
 
     def _check(self, question: Question) -> None:
-        """See that the model can be asked this."""
+        """Check that the model can answer a question."""
         check_record(question)
         self.check_choices(question.choices)
 

@@ -12,21 +12,22 @@ CELLS = 30  # columns of one picture
 
 
 def print_pictures(answer: Answer, console: Console) -> None:
-    """Print the image of an answer and where the model looked, as Sixel or Kitty graphics where the terminal has them.
+    """Print the image of an answer and where the model looked. Nothing is printed if the answer has no image.
 
-    Elsewhere two pixels are one half block.
+    The pictures are Sixel or Kitty graphics if the terminal supports them. Otherwise, each character shows two pixels as half
+    blocks.
 
     Args:
         answer: The answer.
         console: A terminal.
 
     Raises:
-        UserError: The image cannot be read any more.
+        UserError: The image can no longer be read.
     """
     pictures = answer.pictures()
     if not pictures:
         return
-    renderable = import_module("textual_image.renderable")  # it asks the terminal what it can draw
+    renderable = import_module("textual_image.renderable")  # the import asks the terminal what it can draw
     width = min(CELLS * len(pictures), console.width - 2)
     console.print(renderable.Image(side_by_side(pictures), width=width, height="auto"))
     captions = ["the image", *(answer.caption_of(look) for look in range(len(pictures) - 1))]

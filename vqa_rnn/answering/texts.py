@@ -1,4 +1,4 @@
-"""Which questions, and other texts, a model is asked: what is no text is refused in the same sentence everywhere."""
+"""Checks of questions and other texts, with the same error messages everywhere."""
 
 import json
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ from vqa_rnn.records import bad_character
 from vqa_rnn.text import split_words
 
 LONGEST = 2000  # characters
-MOST_LISTED = 8  # texts in one line
+MOST_LISTED = 8  # number of texts in one line
 _EXAMPLE = "such as What colour is it?"
 EMPTY = f"the question is empty: ask it in words, {_EXAMPLE}"
 
 
 def check_question(question: object) -> str:
-    """See that a question asks something.
+    """Check that a question is not empty.
 
     Args:
-        question: As it was given.
+        question: The question, of any type.
 
     Returns:
         The question.
 
     Raises:
-        UserError: It is no text, as of ``check_text``; it has no words, or is an object of JSON.
+        UserError: It is refused by ``check_text``, has no words, or is a JSON object.
     """
     text = check_text(question, "the question")
     if not split_words(text):
@@ -34,17 +34,17 @@ def check_question(question: object) -> str:
 
 
 def check_text(text: object, what: str) -> str:
-    """See that a text can be read.
+    """Check that a text is valid and not too long.
 
     Args:
-        text: As it was given.
+        text: The text, of any type.
         what: What it is, for the error message ("the caption").
 
     Returns:
         The text.
 
     Raises:
-        UserError: As of ``check_characters``; or it is longer than a model can make use of.
+        UserError: It is refused by ``check_characters``, or has more than ``LONGEST`` characters.
     """
     checked = check_characters(text, what)
     if len(checked) > LONGEST:
@@ -53,17 +53,17 @@ def check_text(text: object, what: str) -> str:
 
 
 def check_characters(text: object, what: str) -> str:
-    """See that a text is one.
+    """Check that a text is a string without invalid characters.
 
     Args:
-        text: As it was given.
+        text: The text, of any type.
         what: What it is, for the error message.
 
     Returns:
         The text.
 
     Raises:
-        UserError: It is no text, or has a character that no text should hold.
+        UserError: It is not a string, or has a character that ``bad_character`` finds.
     """
     if not isinstance(text, str):
         raise UserError(f"{what} is given as {type(text).__name__}: give a text")
@@ -74,13 +74,13 @@ def check_characters(text: object, what: str) -> str:
 
 
 def listed(texts: Sequence[str]) -> str:
-    """Put texts in one line.
+    """Join texts in one line.
 
     Args:
-        texts: Any number of them.
+        texts: Any number of texts.
 
     Returns:
-        The first of them, and how many more there are.
+        The first ``MOST_LISTED`` texts, and the number of the others.
     """
     more = len(texts) - MOST_LISTED
     return ", ".join(texts[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Images to begin with, of the data set that a run was trained on."""
+"""Example images for the page, from the data set that a run was trained on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ class Example:
     """An image with a question about it.
 
     Attributes:
-        image: The file.
+        image: The image file.
         question: The question.
         choices: Candidate answers.
         caption: A sentence about the image, for a dialog model.
@@ -31,14 +31,14 @@ class Example:
 
 
 def find_examples(session: AnySession) -> list[Example]:
-    """Choose questions of the validation split.
+    """Choose example questions from the validation split.
 
     Args:
-        session: The model.
+        session: The session with the model.
 
     Returns:
-        Questions about different images, spread over the split; none where the data set is not at hand, or the model sees no
-        images.
+        Questions about different images, spread over the split. Empty if the data set is not available, if the model uses text
+        only, or if it is a Hugging Face model.
     """
     if not isinstance(session, Session) or not session.sees_images:
         return []
@@ -53,7 +53,7 @@ def find_examples(session: AnySession) -> list[Example]:
     some = list(by_image.values())[:: max(1, len(by_image) // NUM_EXAMPLES)][:NUM_EXAMPLES]
     examples = []
     for number, questions in enumerate(some):
-        question = questions[number % len(questions)]  # not of one kind alone, where each image has the same kinds in a row
+        question = questions[number % len(questions)]  # for variety, as each image may have the same kinds in the same order
         path = annotations.images[question.image_id]
         try:
             read_image(path, intensity="image")

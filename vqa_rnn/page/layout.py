@@ -1,4 +1,4 @@
-"""The page: what it is made of, and what happens when somebody does something."""
+"""The layout and the events of the page."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -15,22 +15,22 @@ from vqa_rnn.page.visitor import Visitor
 
 log = logging.getLogger("vqa_rnn")
 
-KEPT_SECONDS = 3600  # an image and a dialog, after they were last used
-UPLOAD_SECONDS = 600  # the file of an upload
-MOST_WAITING = 200  # questions
+KEPT_SECONDS = 3600  # that an image and a dialog are kept after their last use
+UPLOAD_SECONDS = 600  # that the file of an upload is kept
+MOST_WAITING = 200  # number of waiting questions
 
-# on a phone the answer is below the question
+# on a phone, the answer is below the question
 SHOW_ANSWER = "() => innerWidth < 768 && document.getElementById('answer').scrollIntoView({behavior: 'smooth'})"
 CHOOSE_EXAMPLE = """
 element.querySelectorAll('button').forEach((button, number) =>
   button.addEventListener('click', () => trigger('click', {number: number})))
 """
 
-Changes = dict[Any, Any]  # new values of parts
+Changes = dict[Any, Any]  # new values of components
 
 
 class Parts(NamedTuple):
-    """What an event may change; ``visitor`` is seen by nobody."""
+    """The components that an event may change. ``visitor`` is not displayed."""
 
     visitor: gr.State
     image: gr.Image
@@ -45,12 +45,12 @@ class Parts(NamedTuple):
 
 
 def build_page(session: AnySession, title: str, examples: Sequence[Example]) -> gr.Blocks:
-    """Put the page together.
+    """Build the page.
 
     Args:
-        session: The model; every visitor gets another session with it.
-        title: What to call it.
-        examples: To show.
+        session: A session with the model. Each visitor gets a new session with the same model.
+        title: The title of the page.
+        examples: The examples to show.
 
     Returns:
         The page, not served yet.
@@ -58,7 +58,7 @@ def build_page(session: AnySession, title: str, examples: Sequence[Example]) -> 
     Raises:
         UserError: The image of an example cannot be read.
     """
-    # the model is asked by one thread, in the order of coming
+    # a single thread asks the model, in order of arrival
     one_at_a_time: dict[str, Any] = {"preprocess": False, "concurrency_id": "model", "concurrency_limit": 1}
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(60, UPLOAD_SECONDS), fill_width=True) as page:
         gr.HTML(show_about(session.about, title))
@@ -71,7 +71,7 @@ def build_page(session: AnySession, title: str, examples: Sequence[Example]) -> 
             "show_progress": "minimal",
             "show_progress_on": parts.answer,
         }
-        parts.image.upload(events.look, [parts.visitor, parts.image], **listen)  # from the camera and the clipboard, too
+        parts.image.upload(events.look, [parts.visitor, parts.image], **listen)  # also from the camera and the clipboard
         parts.image.clear(events.forget, [parts.visitor], **listen)
         texts = [parts.question, parts.choices, parts.caption]
         asked = parts.question.submit(events.reply, [parts.visitor, *texts], **listen)
@@ -89,7 +89,7 @@ def build_page(session: AnySession, title: str, examples: Sequence[Example]) -> 
 
 
 def _lay_out(session: AnySession) -> Parts:
-    """What is asked on the left, the answer on the right; one below the other on a phone."""
+    """Create the components: the question on the left, the answer on the right; on a phone, the answer is below."""
     visitor = gr.State(time_to_live=KEPT_SECONDS)
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -120,7 +120,7 @@ def _lay_out(session: AnySession) -> Parts:
 
 
 def _image(**options: Any) -> gr.Image:
-    """Gradio's image, for uploads alone: Gradio itself would fetch any address that a client names."""
+    """Create an image component that only accepts uploads: Gradio's own would fetch any URL that a client sends."""
     image = gr.Image(**options)
     take_file = image.async_move_resource_to_block_cache
 
@@ -134,19 +134,20 @@ def _image(**options: Any) -> gr.Image:
 
 
 class Events:
-    """What happens when a visitor does something. What they could put right is a sentence on the page.
+    """The event handlers of the page. An error that the visitor can fix is shown on the page.
 
-    Every event takes the visitor, None for a new one, and gives what is shown now.
+    Each handler takes the visitor, None for a new one, and returns the new values of the components. The exception is
+    ``answer``, the endpoint for scripts.
     """
 
     def __init__(self, session: AnySession, title: str, examples: Sequence[Example], parts: Parts) -> None:
-        """Set the page up.
+        """Set the model, the examples and the components.
 
         Args:
-            session: The model.
-            title: What to call it.
-            examples: As they are shown.
-            parts: What an event may change.
+            session: A session with the model.
+            title: The title of the page.
+            examples: The examples, in the order in which they are shown.
+            parts: The components that an event may change.
         """
         self._session = session
         self._title = title
@@ -154,7 +155,7 @@ class Events:
         self._parts = parts
 
     def look(self, visitor: Visitor | None, file: dict[str, Any]) -> Changes:
-        """Another image was given; ``file`` is the upload as Gradio describes it."""
+        """Handle a new image; ``file`` is Gradio's description of the upload."""
 
         def act(visitor: Visitor) -> Changes:
             visitor.see(self._uploaded(file))
@@ -163,11 +164,11 @@ class Events:
         return self._after(visitor, act)
 
     def forget(self, visitor: Visitor | None) -> Changes:
-        """The image was taken away."""
+        """Handle the removal of the image."""
         return self._after(visitor, Visitor.forget) | {self._parts.caption: ""}
 
     def reply(self, visitor: Visitor | None, question: str, choices: str, caption: str) -> Changes:
-        """A question was asked."""
+        """Handle a question."""
 
         def act(visitor: Visitor) -> Changes:
             visitor.ask(question, [choice.strip() for choice in choices.split(",") if choice.strip()], caption)
@@ -176,7 +177,7 @@ class Events:
         return self._after(visitor, act)
 
     def choose(self, visitor: Visitor | None, chosen: gr.EventData) -> Changes:
-        """An example was chosen."""
+        """Handle the choice of an example."""
 
         def act(visitor: Visitor) -> Changes:
             example = self._examples[chosen.number]
@@ -192,19 +193,19 @@ class Events:
         return self._after(visitor, act)
 
     def undo(self, visitor: Visitor | None) -> Changes:
-        """The last question is taken back."""
+        """Remove the last round."""
         return self._after(visitor, Visitor.undo)
 
     def reset(self, visitor: Visitor | None) -> Changes:
-        """All questions are taken back."""
+        """Remove all rounds."""
         return self._after(visitor, Visitor.reset)
 
     def occlude(self, visitor: Visitor | None) -> Changes:
-        """An occlusion map is wanted."""
+        """Compute an occlusion map."""
         return self._after(visitor, Visitor.occlude)
 
     def _after(self, visitor: Visitor | None, act: Callable[[Visitor], Changes | None]) -> Changes:
-        """Let the visitor act, and show what came of it or what was wrong."""
+        """Run an action of the visitor, and return what to show: its result or the error."""
         visitor = visitor or Visitor(self._session)
         changes: Changes = {}
         problem = ""
@@ -228,14 +229,14 @@ class Events:
         }
 
     def _uploaded(self, file: Any) -> Path:
-        """The file of an upload: a client could name any other of this machine."""
+        """Return the file of an upload. Other files are refused: a client could name any file of this machine."""
         path = Path(str(file.get("path") if isinstance(file, dict) else file)).resolve()
         if not path.is_relative_to(Path(self._parts.image.GRADIO_CACHE).resolve()) or not path.is_file():
             raise UserError("the image was not uploaded, or was deleted since: upload it again")
         return path
 
     def _said(self, error: UserError) -> str:
-        """What was wrong, without the folder of the run."""
+        """Return the message of an error, with the title instead of the run folder."""
         return str(error).replace(self._session.about.name, self._title)
 
     def answer(
@@ -246,20 +247,20 @@ class Events:
         caption: str = "",
         history: list[list[str]] | None = None,
     ) -> dict[str, Any]:
-        """Ask one question by itself: the endpoint ``/ask`` for scripts.
+        """Answer one independent question: the endpoint ``/ask`` for scripts.
 
         Args:
             image: An uploaded file.
             question: The question.
             choices: Candidate answers.
-            caption: For a dialog model, a sentence about the image.
-            history: For a dialog model, earlier questions with their answers.
+            caption: For a dialog model: a sentence about the image.
+            history: For a dialog model: earlier questions with their answers.
 
         Returns:
             The answer as JSON.
 
         Raises:
-            Error: What was wrong, for the client to show.
+            Error: The request is not valid; the client shows the message.
         """
         visitor = Visitor(self._session)
         try:
@@ -276,7 +277,7 @@ class Events:
 
 
 def _check_texts(texts: Any, advice: str, length: int | None = None) -> None:
-    """Refuse what a script sent that is no list of texts."""
+    """Check that a value from a script is None or a list of strings."""
     is_list = isinstance(texts, list | None) and all(isinstance(text, str) for text in texts or ())
     if not is_list or (length is not None and len(texts or ()) != length):
         raise UserError(advice)

@@ -1,4 +1,4 @@
-"""Serving the page."""
+"""The server of the page."""
 
 import errno
 import logging
@@ -18,33 +18,33 @@ from vqa_rnn.page.layout import build_page
 
 PORTS = range(7860, 7960)
 LARGEST_UPLOAD = 20 * 2**20  # bytes
-MOST_COUNTED = 100  # events whose times Gradio keeps, to tell those who wait how long
-MOST_VISITORS = 200  # whose image and dialog are kept; those who were away longest begin anew
+MOST_COUNTED = 100  # events whose durations Gradio keeps, to estimate waiting times
+MOST_VISITORS = 200  # whose image and dialog are kept; those inactive the longest start anew
 
 
 @contextmanager
 def serve_page(
     session: AnySession, title: str, examples: Sequence[Example], host: str = "127.0.0.1", port: int | None = None
 ) -> Iterator[str]:
-    """Serve the page meanwhile, from threads of its own. Uploads are deleted at the end.
+    """Serve the page from background threads while the block runs. Uploads are deleted at the end.
 
     Args:
-        session: The model.
-        title: What to call it.
-        examples: To show.
-        host: The address to listen at.
-        port: By default the first free one from 7860.
+        session: A session with the model.
+        title: The title of the page.
+        examples: The examples to show.
+        host: The address to listen on.
+        port: The port; defaults to the first free one of ``PORTS``.
 
     Yields:
-        The address of the page.
+        The URL of the page.
 
     Raises:
-        UserError: The port is taken, or the host is none of this machine.
+        UserError: The port is not free, or the host is not an address of this machine.
     """
     port = _free_port(host, port)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio calls its own page once
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio requests its own page once
     with (
-        TemporaryDirectory(prefix="vqa-rnn-page-") as uploads,  # which no other user can read
+        TemporaryDirectory(prefix="vqa-rnn-page-") as uploads,  # readable only by this user
         _environment(GRADIO_TEMP_DIR=uploads, GRADIO_ANALYTICS_MAX_EVENTS=str(MOST_COUNTED)),
     ):
         page = build_page(session, title, examples)
@@ -74,7 +74,7 @@ def serve_page(
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """Set environment variables meanwhile: Gradio looks some of its options up there, again and again."""
+    """Set environment variables while the block runs: Gradio reads some options from them repeatedly."""
     before = {name: os.environ.get(name) for name in values}
     os.environ |= values
     try:
@@ -88,13 +88,13 @@ def _environment(**values: str) -> Iterator[None]:
 
 
 def _free_port(host: str, port: int | None) -> int:
-    """The port where it is free, or the first free one."""
+    """Return the port if it is free; without a port, the first free one of ``PORTS``."""
     for candidate in PORTS if port is None else (port,):
         try:
             with socket.create_server((host, candidate), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
                 return candidate
         except OSError as error:
-            reason = str(error.strerror).partition(" (while")[0].lower()  # what follows names the address again
+            reason = str(error.strerror).partition(" (while")[0].lower()  # the rest repeats the address
             if error.errno != errno.EADDRINUSE:
                 break
     raise UserError(f"cannot serve at {host}, port {candidate}: {reason}; give another one")

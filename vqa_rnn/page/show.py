@@ -1,4 +1,4 @@
-"""What the page shows of a visitor's answers, as HTML."""
+"""The HTML of the page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from vqa_rnn.features.images import read_image
 from vqa_rnn.page.examples import Example
 from vqa_rnn.page.visitor import Visitor
 
-LARGE = 2  # looks that are shown large; of more each is a thumbnail
+LARGE = 2  # number of looks that are shown large; if there are more, all are thumbnails
 
 _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -27,11 +27,11 @@ _templates.filters["percent"] = lambda value: f"{100 * value:.1f}%"
 
 
 def show_about(about: About, title: str) -> str:
-    """The model card.
+    """Render the description of the model.
 
     Args:
-        about: What the model knows.
-        title: What to call it.
+        about: The description.
+        title: The title of the page.
 
     Returns:
         HTML.
@@ -40,11 +40,11 @@ def show_about(about: About, title: str) -> str:
 
 
 def show_answer(visitor: Visitor, problem: str = "") -> str:
-    """The last answer, and where the model looked.
+    """Render the last answer and where the model looked.
 
     Args:
         visitor: The visitor.
-        problem: What the visitor could put right.
+        problem: An error message to show; may be empty.
 
     Returns:
         HTML.
@@ -58,20 +58,20 @@ def show_answer(visitor: Visitor, problem: str = "") -> str:
 
 
 def show_dialog(visitor: Visitor) -> str:
-    """What was said so far.
+    """Render the dialog so far.
 
     Args:
         visitor: The visitor.
 
     Returns:
-        HTML; empty where nothing was said.
+        HTML; empty if there is no caption and no round.
     """
     session = visitor.session
     return _templates.get_template("dialog.html").render(session=session) if session.caption or session.rounds else ""
 
 
 def show_examples(examples: Sequence[Example]) -> str:
-    """Buttons with a small image and its question each.
+    """Render a button for each example, with a small image and the question.
 
     Args:
         examples: The examples.
@@ -90,7 +90,7 @@ def show_examples(examples: Sequence[Example]) -> str:
 
 
 def _looks(answer: Answer) -> list[dict[str, Any]]:
-    """The picture of each look with its caption."""
+    """Return the caption and the ``img`` values of each look."""
     pictures = answer.pictures()[1:]
     if len(pictures) > LARGE:
         pictures = [thumbnail(picture) for picture in pictures]
@@ -98,5 +98,5 @@ def _looks(answer: Answer) -> list[dict[str, Any]]:
 
 
 def _as_img(picture: Image.Image) -> dict[str, Any]:
-    """What an ``img`` needs; a small picture is not to be blurred when it is shown larger."""
+    """Return the values for an ``img``; ``is_small`` keeps the browser from blurring a small picture."""
     return {"url": data_url(picture), "is_small": max(picture.size) <= SMALL}

@@ -1,4 +1,4 @@
-"""What one visitor of the page has: an image and what was said about it. The loaded model belongs to all of them."""
+"""The state of one visitor of the page: an image and the dialog about it. All visitors share the loaded model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,25 +13,25 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import read_image
 
 MOST_PIXELS = 50_000_000
-MOST_LETTERS = 100_000  # of a question with its choices and what was said before
+MOST_LETTERS = 100_000  # of a question with its choices, caption and history
 
 
 class Visitor:
     """One visitor.
 
     Attributes:
-        session: With the visitor's image and dialog.
-        answers: To the rounds of the dialog; without a dialog model the last one alone. Their image is a small copy, as the
+        session: The session with the visitor's image and dialog.
+        answers: The answers of the dialog; without a dialog model, only the last answer. Their image is a small copy, as the
             upload is deleted.
-        picture: The small copy; None before the first image.
-        occlusion: The last answer with an occlusion map, once that was asked for.
+        picture: The small copy; None if there is no image.
+        occlusion: The last answer with an occlusion map; None until the map is requested.
     """
 
     def __init__(self, session: AnySession) -> None:
-        """Begin without an image.
+        """Create a visitor without an image.
 
         Args:
-            session: Any session with the model; the visitor gets another one.
+            session: Any session with the model; the visitor gets a new one.
         """
         self.session = session.another()
         self.answers: list[Answer] = []
@@ -40,22 +40,22 @@ class Visitor:
 
     @property
     def has_image(self) -> bool:
-        """Whether there is an image to be asked about."""
+        """Whether there is an image."""
         return self.picture is not None
 
     @property
     def can_occlude(self) -> bool:
-        """Whether there is an answer about an image, and no occlusion map of it yet."""
+        """Whether there is an answer about an image without an occlusion map."""
         return bool(self.answers) and self.has_image and self.occlusion is None
 
     def see(self, path: Path) -> None:
-        """Look at an image; a new dialog begins.
+        """Set the image and start a new dialog.
 
         Args:
-            path: The file. It is not needed any more afterwards.
+            path: The image file. It may be deleted afterwards.
 
         Raises:
-            UserError: It is too large or cannot be read; then there is no image any more.
+            UserError: It is too large or cannot be read. The previous image is removed all the same.
         """
         self.forget()
         try:
@@ -68,7 +68,7 @@ class Visitor:
         self.picture = picture
 
     def forget(self) -> None:
-        """Forget the image and what was said about it."""
+        """Remove the image and the dialog."""
         self.session = self.session.another()
         self.answers, self.occlusion, self.picture = [], None, None
 
@@ -79,13 +79,13 @@ class Visitor:
         caption: str = "",
         history: Sequence[tuple[str, str]] | None = None,
     ) -> Answer:
-        """Ask about the image. With a dialog model this is the next round.
+        """Ask a question about the image. With a dialog model, it becomes the next round.
 
         Args:
             question: The question.
             choices: Candidate answers.
-            caption: For a dialog model, a sentence about the image.
-            history: For a dialog model, earlier questions with their answers, in place of the rounds so far.
+            caption: For a dialog model: a sentence about the image.
+            history: For a dialog model: earlier questions with their answers, which replace the rounds so far.
 
         Returns:
             The answer.
@@ -110,26 +110,26 @@ class Visitor:
         return answer
 
     def occlude(self) -> None:
-        """Find out what the last answer loses without each part of the image.
+        """Compute the occlusion map of the last answer.
 
         Raises:
-            UserError: Nothing was asked about an image yet.
+            UserError: There is no answer about an image yet.
         """
         if not self.answers or not self.has_image:
             raise UserError("nothing was asked about an image yet: ask a question first")
         self.occlusion = occlude(self.session, self.answers[-1])
 
     def undo(self) -> None:
-        """Take the last round back.
+        """Remove the last round.
 
         Raises:
-            UserError: There is none.
+            UserError: The model is not a dialog model, or there is no round.
         """
         self.session.undo()
         self.answers, self.occlusion = self.answers[:-1], None
 
     def reset(self) -> None:
-        """Forget all rounds; image and caption stay.
+        """Remove all rounds; the image and the caption are kept.
 
         Raises:
             UserError: The model is not a dialog model.
@@ -139,12 +139,12 @@ class Visitor:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse an image that would take too much memory, before its pixels are read."""
+    """Refuse an image that would take too much memory, before its pixels are decoded."""
     try:
         with Image.open(path) as image:
             width, height = image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return  # read_image says what is wrong
+        return  # read_image reports the error
     if width * height > MOST_PIXELS:
         raise UserError(
             f"the image {path.name} is too large: it has {width:,} x {height:,} pixels, and at most {MOST_PIXELS // 10**6} "
