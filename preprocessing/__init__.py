@@ -1,1 +1,1 @@
-"""Offline jobs: what is done once before training."""
+"""Offline jobs that run once before training."""

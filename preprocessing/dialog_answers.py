@@ -1,12 +1,12 @@
-"""What is ever said in a generated dialog: a few hundred answers, their relevance, and the choices of a round.
+"""Answers of generated dialogs: a few hundred texts, their relevance, and the choices of a round.
 
-Of 100 choices one is right:
+One of 100 choices is right:
 
-- All values of a kind of answer are there in one wording, or none of them; *yes* and *no* are there once each. So what the
-  choices look like does not tell what is asked.
-- Left out are kinds of which a value would be right too: numbers, where the question is "is anything red".
-- A description ("a small red star") that is true of the scene is a choice only where a description is asked for, and then
-  not if it is true of the thing asked about.
+- For each kind of answer, the choices contain all values in one wording, or none of them; *yes* and *no* occur once each. The
+  choices therefore do not reveal what is asked.
+- Kinds that have another right value are left out: numbers, for example, if the question is "is anything red".
+- A description ("a small red star") that is true of the scene is a choice only if a description is asked for. It is then left
+  out if it is true of the thing that is asked about, unless it is the answer.
 """
 
 import random
@@ -37,13 +37,13 @@ WORDINGS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 class Check(NamedTuple):
-    """A kind of question that is answered by yes or no.
+    """A kind of yes/no question.
 
     Attributes:
-        yes: What is said if it is so.
-        no: What is said if not.
+        yes: The positive answer.
+        no: The negative answer.
         covers: Kinds of answers that might be right too.
-        weight: About how often it is asked.
+        weight: Its approximate relative frequency.
     """
 
     yes: str
@@ -77,13 +77,13 @@ CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One of the few hundred things that are ever said.
+    """One of the few hundred answers.
 
     Attributes:
-        text: What is said.
+        text: Its text.
         kind: ``colour``, ``shape``, ``size``, ``place``, ``count``, ``check`` or ``description``.
-        wording: Which wording of its kind; of a check, which check.
-        claims: What it says, as names with values.
+        wording: Index of the wording of its kind; for a check, the name of the check.
+        claims: What it states, as pairs of name and value.
     """
 
     text: str
@@ -93,7 +93,7 @@ class Answer:
 
 
 def _answers() -> dict[tuple[str, int | str], dict[Any, Answer]]:
-    """All answers, by kind and wording, then by value."""
+    """Return all answers, by kind and wording, then by value."""
     table: dict[tuple[str, int | str], dict[Any, Answer]] = {}
     values: dict[str, Sequence[Any]] = {**ATTRIBUTES, "place": PLACES, "count": range(MOST_THINGS + 1)}
     for kind in _SAME_IN_ALL:
@@ -134,19 +134,19 @@ def relevance(answer: Answer, truth: Answer) -> float:
         truth: The true answer.
 
     Returns:
-        Of all that the two say, the share that both say: 1 for the truth; 0.5 for a small red star instead of a small red
-        circle, 1/3 for it instead of red, 0 for yes instead of no.
+        The share of the claims of the two answers that both make, rounded to three digits: 1 for the truth, 0.5 for a small red
+        star instead of a small red circle, 1/3 for a small red star instead of red, 0 for yes instead of no.
     """
     return round(len(answer.claims & truth.claims) / len(answer.claims | truth.claims), 3)
 
 
 def draw_choices(truth: Answer, scene: Scene, generator: random.Random) -> tuple[Answer, ...]:
-    """Draw the truth among decoys none of which is right.
+    """Draw the choices of a question: the true answer and wrong answers (decoys).
 
     Args:
         truth: The true answer.
-        scene: What is asked about.
-        generator: Of all that is drawn.
+        scene: The scene that is asked about.
+        generator: Generator for all random draws.
 
     Returns:
         ``NUM_CHOICES`` different answers, in random order.
@@ -174,11 +174,14 @@ def draw_choices(truth: Answer, scene: Scene, generator: random.Random) -> tuple
 
 
 def _draw_check(generator: random.Random, kind: str) -> str:
-    """A question answered by yes or no that might have been asked instead, such that what it leaves out is not ``kind``."""
+    """Draw a yes/no question that could have been asked instead, whose answers become choices.
+
+    The kinds that it leaves out must not include ``kind``; for a description they must include shapes.
+    """
     names = [name for name, check in CHECKS.items() if _leaves(check, kind)]
     (name,) = generator.choices(names, weights=[CHECKS[name].weight for name in names])
     return name
 
 
 def _leaves(check: Check, kind: str) -> bool:
-    return "shape" in check.covers if kind == "description" else kind not in check.covers  # "a star" describes a small red star
+    return "shape" in check.covers if kind == "description" else kind not in check.covers  # "a star" fits a small red star

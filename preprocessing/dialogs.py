@@ -1,20 +1,20 @@
-"""Made-up dialogs about drawn scenes, whose later questions need the earlier ones.
+"""Generated dialogs about drawn scenes, whose later questions need the earlier rounds.
 
-What is meant:
+What the words refer to:
 
-- *it* is the thing that the caption opens with, until a round picks out another by its own description ("what size is the
-  blue square", "what is at the top left"); then it is that one. Once a round has picked out another thing by way of the
-  history ("the other one"), *it* is not said until a thing is described anew. *That colour* is its colour.
-- *the other one* is the caption's second thing, said while *it* is the first and no other thing was talked of.
-- *the thing you were told of first*, *second*: the caption's.
-- *the star we talked about*: the only star of several in the picture that was talked of.
-- *them*: what the last "how many … are there" counted. After other questions about several things it is not said.
+- *it* is the first thing of the caption, until a round describes another thing ("what size is the blue square", "what is at the
+  top left"); then it is that thing. After a round has referred to another thing through the history ("the other one"), *it* is
+  not used until a thing is described again. *That colour* is the colour of *it*.
+- *the other one* is the second thing of the caption. It is used only while *it* is the first and no other thing was mentioned.
+- *the thing you were told of first* and *second* are the things of the caption.
+- *the star we talked about* is the only star that was mentioned, if the picture has several.
+- *them* are the things that the last "how many … are there" counted. After other questions about several things it is not used.
 
-A question **needs history** if, for the same picture and question, what it asks about could be something else and the answer
-would be another. All questions that refer back do, and no others. Its **distance** is the number of rounds since the thing or
-things were introduced; the caption is round 0.
+A question **needs history** if, for the same picture and question, it could be about something else and then have another
+answer. All questions that refer back need history, and no others. The **distance** of a question is the number of rounds since
+the thing or things that it is about were introduced; the caption is round 0.
 
-Answers are a function of question, referent and scene; ``dialog_answers`` has them and what else is offered.
+An answer is a function of question, referent and scene. ``dialog_answers`` has the answers and the other choices.
 """
 
 import random
@@ -44,7 +44,7 @@ from preprocessing.scenes import (
 
 NUM_ROUNDS = 10
 
-_ASKED_OF_A_THING = {"colour": 4, "shape": 4, "size": 2, "place": 1}  # how readily: colour and shape are given away more often
+_ASKED_OF_A_THING = {"colour": 4, "shape": 4, "size": 2, "place": 1}  # weights: colour and shape are revealed more often
 _SIDES = {"left": "left of", "right": "right of", "above": "above", "below": "below"}
 
 
@@ -53,11 +53,11 @@ class Turn:
     """One round.
 
     Attributes:
-        question: Without a question mark, as in VisDial.
-        answer: The truth.
-        choices: ``NUM_CHOICES`` different answers with the truth among them, in random order.
-        needs_history: Whether picture and question leave open what is asked about, and thereby the answer.
-        coreference_distance: Rounds since what is asked about was introduced; 0 if the question itself says it.
+        question: The question without a question mark, as in VisDial.
+        answer: The true answer.
+        choices: ``NUM_CHOICES`` different answers including the true one, in random order.
+        needs_history: Whether the picture and the question alone leave the referent, and with it the answer, open.
+        coreference_distance: Number of rounds since the referent was introduced; 0 if the question itself describes it.
     """
 
     question: str
@@ -72,9 +72,9 @@ class SceneDialog:
     """A dialog about a scene.
 
     Attributes:
-        caption: Names one thing or two.
+        caption: Describes one or two things.
         turns: ``NUM_ROUNDS`` rounds.
-        graded: 0-based round whose choices have graded relevance.
+        graded: 0-based index of the round whose choices have graded relevance.
     """
 
     caption: str
@@ -87,44 +87,44 @@ class SceneDialog:
 
 @dataclass(slots=True)
 class _Talk:
-    """A dialog while it is made up."""
+    """State of a dialog while it is generated."""
 
     scene: Scene
     generator: random.Random
     first: Thing
     second: Thing | None
-    may_change: bool  # whether rounds pick out further things by a description
+    may_change: bool  # whether rounds may describe further things
     it: Thing | None
     it_since: int = 0
-    them: Values | None = None  # what was counted
+    them: Values | None = None  # description of what was counted
     them_since: int = 0
-    number: int = 0  # of the round, from 1
-    named: dict[Thing, int] = field(default_factory=dict)  # things talked of, with the round
-    told: dict[Thing, set[str]] = field(default_factory=dict)  # their attributes that the text gives away
+    number: int = 0  # number of the current round, from 1
+    named: dict[Thing, int] = field(default_factory=dict)  # mentioned things, with the round of the first mention
+    told: dict[Thing, set[str]] = field(default_factory=dict)  # attributes of each that the text reveals
     asked: set[Hashable] = field(default_factory=set)
 
     def name(self, thing: Thing, attributes: Iterable[str]) -> None:
-        """A thing is talked of, and this is said of it."""
+        """Record that a thing was mentioned and which of its attributes were revealed."""
         self.named.setdefault(thing, self.number)
         self.told.setdefault(thing, set()).update(attributes)
 
     def pick_out(self, thing: Thing, attributes: Iterable[str]) -> None:
-        """A description picks a thing out: from now on it is *it*."""
+        """Record that a thing was described: from now on it is *it*."""
         self.name(thing, attributes)
         self.it, self.it_since = thing, self.number
 
     def point_at(self, thing: Thing) -> None:
-        """The history picks a thing out: if it is another than *it*, a person could not tell any more which *it* is."""
+        """Record a reference through the history. If it is to another thing, *it* would be ambiguous and is not used."""
         if thing is not self.it:
             self.it = None
 
     def count(self, values: Values | None) -> None:
-        """Several things are talked of: from now on they are *them*, or with None nothing is."""
+        """Record a question about several things: from now on they are *them*. With None, *them* is not used."""
         self.them, self.them_since = values, self.number
 
 
 class _Reference(NamedTuple):
-    """Words that point at a thing by way of the history."""
+    """Words that refer to a thing through the history."""
 
     words: str
     thing: Thing
@@ -133,17 +133,17 @@ class _Reference(NamedTuple):
 
 
 def _nothing() -> None:
-    """What a question changes that picks out nothing."""
+    """Do nothing: the update for questions that refer to no thing."""
 
 
 class _Asked(NamedTuple):
-    """A question, its true answer, and the answers that it would have if it were about something else."""
+    """A question, its true answer, and its answers if it were about something else."""
 
     question: str
     answer: Answer
-    then: Callable[[], None] = _nothing  # what it changes once it is asked
+    then: Callable[[], None] = _nothing  # updates the dialog once it is asked
     otherwise: Sequence[Answer | None] = ()
-    since: int | None = None  # the round that introduced what it is about; None if the question says it
+    since: int | None = None  # the round that introduced its referent; None if the question describes it
     about: Thing | None = None
 
 
@@ -151,19 +151,19 @@ class _Query(NamedTuple):
     """A question about a thing that is still to be named."""
 
     question: str  # with {} for the thing
-    answer: Callable[[Thing], Answer | None]  # None where it cannot be asked of a thing
-    attributes: tuple[str, ...] = ()  # what the answer gives away
-    landmark: tuple[Thing, tuple[str, ...]] | None = None  # what the question describes besides, and by which attributes
+    answer: Callable[[Thing], Answer | None]  # None if it cannot be asked about the thing
+    attributes: tuple[str, ...] = ()  # attributes that the answer reveals
+    landmark: tuple[Thing, tuple[str, ...]] | None = None  # another thing that the question describes, by these attributes
 
 
 def make_dialog(scene: Scene) -> SceneDialog:
-    """Make up a dialog.
+    """Generate a dialog.
 
     Args:
-        scene: What it is about.
+        scene: The scene that it is about.
 
     Returns:
-        The dialog; it depends on the scene alone.
+        The dialog; it depends only on the scene.
     """
     generator = random.Random(f"dialog about {scene.key}")
     talk, caption = _open(scene, generator)
@@ -194,7 +194,7 @@ def _open(scene: Scene, generator: random.Random) -> tuple[_Talk, str]:
 
 
 def _describe(talk: _Talk, thing: Thing) -> tuple[str, tuple[str, ...]]:
-    """Find few words that are true of one thing of the scene alone, and the attributes that they say."""
+    """Return a short description that fits only this thing of the scene, and the attributes that it uses."""
     sets = [("colour",), ("shape",), ("colour", "shape"), ("size", "shape"), ("size", "colour"), tuple(ATTRIBUTES)]
     fitting = [chosen for chosen in sets if len(matching(talk.scene.things, values_of(thing, chosen))) == 1]
     weights = [(0, 12, 2, 0)[len(chosen)] for chosen in fitting]
@@ -203,7 +203,7 @@ def _describe(talk: _Talk, thing: Thing) -> tuple[str, tuple[str, ...]]:
 
 
 def _next(talk: _Talk) -> _Asked:
-    """Ask something new: in half the rounds by way of the history."""
+    """Ask a new question, which refers back in about half of the rounds."""
     table = _BACKWARD if talk.generator.random() < _backward_share(talk.number) else _FORWARD
     for i in range(200):
         makers = table if i < 12 else _BACKWARD | _FORWARD
@@ -233,7 +233,7 @@ def _ask_about_it(talk: _Talk) -> _Asked | None:
 
 
 def _ask_about_told(talk: _Talk) -> _Asked | None:
-    """The caption's things, by their order in it."""
+    """Ask about a thing of the caption, by its order there."""
     things = [talk.first] + ([talk.second] if talk.second else [])
     i = talk.generator.randrange(len(things))
     words = f"the thing you were told of {('first', 'second')[i]}"
@@ -241,7 +241,7 @@ def _ask_about_told(talk: _Talk) -> _Asked | None:
 
 
 def _ask_about_other(talk: _Talk) -> _Asked | None:
-    """The caption's second thing, while nothing else was talked of."""
+    """Ask about the second thing of the caption, if no other thing was mentioned."""
     if talk.second is None or talk.it is not talk.first or len(talk.named) > 2:
         return None
     if talk.generator.random() < 0.3:
@@ -250,7 +250,7 @@ def _ask_about_other(talk: _Talk) -> _Asked | None:
 
 
 def _ask_about_named(talk: _Talk) -> _Asked | None:
-    """The only one of its shape that was talked of, if the picture has several."""
+    """Ask about the only mentioned thing of its shape, if the picture has several."""
     thing = talk.generator.choice(list(talk.named))
     alike = matching(talk.scene.things, values_of(thing, ("shape",)))
     if "shape" not in talk.told[thing] or len(alike) == 1 or sum(other in talk.named for other in alike) > 1:
@@ -267,7 +267,7 @@ def _ask_about_them(talk: _Talk) -> _Asked | None:
     if talk.generator.random() < 0.25:
         size = talk.generator.choice(them).size
         if "size" in dict(talk.them) or (any(thing.size != size for thing in them) and talk.generator.random() < 0.7):
-            return None  # no is the truth far more often
+            return None  # the answer would be no far more often
 
         def are_all(group: Sequence[Thing]) -> Answer:
             return ANSWERS["check", "all of size"][all(thing.size == size for thing in group)]
@@ -312,7 +312,7 @@ def _ask_by(talk: _Talk, reference: _Reference) -> _Asked | None:
 
 
 def _attribute(talk: _Talk, thing: Thing, said: Collection[str] = ()) -> _Query | None:
-    """Ask for an attribute that the text does not give away, be it what was told before or what is said now."""
+    """Ask for an attribute that neither the earlier text nor the question itself reveals."""
     unknown = [attribute for attribute in _ASKED_OF_A_THING if attribute not in {*said, *talk.told.get(thing, ())}]
     if not unknown:
         return None
@@ -322,7 +322,7 @@ def _attribute(talk: _Talk, thing: Thing, said: Collection[str] = ()) -> _Query 
 
 
 def _is_of_value(talk: _Talk, thing: Thing) -> _Query | None:
-    """Ask whether it has a colour or shape that it or another thing has."""
+    """Ask whether the thing has a given colour or shape: its own, or that of another thing."""
     attribute = talk.generator.choice(("colour", "shape"))
     own = getattr(thing, attribute)
     others = sorted({getattr(other, attribute) for other in talk.scene.things} - {own})
@@ -366,7 +366,7 @@ def _another(talk: _Talk, thing: Thing) -> _Query | None:
 
 
 def _is_beside_named(talk: _Talk, thing: Thing) -> _Query | None:
-    """Ask on which side of another thing it lies, described in the question."""
+    """Ask whether the thing lies on one side of another thing, which the question describes."""
     other = talk.generator.choice(talk.scene.things)
     direction = talk.generator.choice(list(DIRECTIONS))
     if other is thing or not is_clear(thing, other, direction):
@@ -395,7 +395,7 @@ def _side(thing: Thing, other: Thing, direction: str) -> Answer | None:
 
 
 def _neighbour(talk: _Talk, thing: Thing) -> _Query | None:
-    """Ask for the colour or shape of the only thing on one side of it."""
+    """Ask for the colour or shape of the only other thing on one side of the thing."""
     direction = talk.generator.choice(list(DIRECTIONS))
     attribute, i = talk.generator.choice(("colour", "shape")), talk.generator.randrange(2)
 
@@ -413,7 +413,7 @@ def _neighbour(talk: _Talk, thing: Thing) -> _Query | None:
 
 
 def _ask_described(talk: _Talk) -> _Asked | None:
-    """Ask for an attribute of a thing that the question describes, which makes it *it*."""
+    """Ask for an attribute of a thing that the question describes. The thing becomes *it*."""
     thing = talk.generator.choice(talk.scene.things)
     if not talk.may_change or thing is talk.it:
         return None
@@ -427,7 +427,7 @@ def _ask_described(talk: _Talk) -> _Asked | None:
 
 
 def _ask_corner(talk: _Talk) -> _Asked | None:
-    """Ask what lies in a quarter of the picture that has one thing, which makes it *it*."""
+    """Ask what lies in a quarter of the picture that contains a single thing. The thing becomes *it*."""
     place = talk.generator.choice(PLACES)
     there = [thing for thing in talk.scene.things if thing.place == place]
     if not talk.may_change or len(there) != 1 or there[0] is talk.it:
@@ -507,5 +507,8 @@ _FORWARD: dict[str, tuple[Maker, float]] = {
 
 
 def _backward_share(number: int) -> float:
-    """Late rounds refer back more often, for the sake of long distances; some for want of anything to refer to do not."""
+    """Return the probability that a round first tries to refer back. It rises with the round, for longer distances.
+
+    If that fails, for example because there is nothing to refer to, the round asks a question of either kind.
+    """
     return 0.38 + 0.045 * number

@@ -1,4 +1,4 @@
-"""Images to a feature store: resumable, in the fastest way found on this machine, with a bar that shows the true rate."""
+"""Extraction of image features into a feature store. It can be interrupted and continued, and shows a progress bar."""
 
 import logging
 import time
@@ -38,15 +38,15 @@ ALONE = Share(0, 1)
 
 @dataclass(frozen=True, slots=True)
 class ExtractionReport:
-    """What a job did.
+    """The result of an extraction.
 
     Attributes:
-        store: The finished store.
-        num_images: Images in it, with those that were skipped.
-        num_done: Images done by this job; the others were done before.
-        failed: Reason by image id, for images skipped by this job.
-        seconds: Time from the first image read to the last row written.
-        replaced: Images whose files were replaced or mended since they were done, and which were done again.
+        store: The finished store, or a part of it while other parts are missing.
+        num_images: Number of images in the store, including skipped ones.
+        num_done: Number of images extracted by this job; the others were extracted before.
+        failed: Reason by image id, for skipped images.
+        seconds: Time from reading the first image to writing the last row.
+        replaced: Ids of images whose files were replaced or repaired, and which were extracted again.
     """
 
     store: Path
@@ -66,31 +66,31 @@ def extract_features(
     *,
     check_images: bool = False,
 ) -> ExtractionReport:
-    """Make the feature store of a config, or finish the one that was begun.
+    """Make the feature store of a config, or continue an unfinished one.
 
-    Rows are done in fixed ranges of ``features.batch_rows``, so a store made in several goes equals one made in one go
-    byte for byte. An unfinished store settles how to compute.
+    Rows are extracted in fixed ranges of ``features.batch_rows``, so a store made in several runs is byte for byte the same as
+    one made in a single run. An existing store determines how to compute.
 
-    Several processes make a part of it each, and then those that nobody works on, as a process died or has not begun. Whoever
-    finishes the last part joins them. A process alone goes on with parts that were begun.
+    Each of several processes makes its own part of the store, and then the parts that no process works on, because it died or
+    has not started. The process that finishes the last part joins them. A single process continues the parts of several.
 
     Args:
-        config: Its ``features`` section says how.
-        annotations: Whose images.
-        device: Where the backbone runs.
-        share: Which of several processes this is.
-        num_workers: Processes that decode images beside a GPU; by default one for each processor.
-        check_images: Read every image file to see whether it is still the one that its features are of. By default only those
-            that were written since the store was.
+        config: The config; its ``features`` section has the settings.
+        annotations: The annotations, with the paths of the images.
+        device: The device of the backbone.
+        share: The part of this process, if there are several processes.
+        num_workers: Number of processes that decode images if a GPU is used; by default one per processor.
+        check_images: Read every image file to check that its features are up to date. By default only files that were changed
+            after the store are read.
 
     Returns:
-        What was done. A finished store is left alone; one that lacks images is made anew with its rows taken over, but for
-        those of images that were replaced or mended since.
+        The report. A finished store is not changed. If it lacks images, a new store is made, which reuses the existing rows
+        except those of images that were replaced or repaired.
 
     Raises:
-        UserError: An image cannot be read (and ``features.skip_damaged`` is off), a store made with other settings or
-            for other images is in the way, another process makes this one, the disk has not the space, or ``features.store`` is
-            a list of parts that is not there or lacks images.
+        UserError: An image cannot be read (and ``features.skip_damaged`` is off), a store made with other settings or for other
+            images is in the way, another process makes this store, there is not enough disk space, or ``features.store`` is a
+            list of parts that does not exist or lacks images.
     """
     image_ids = sorted(annotations.images)
     if not image_ids:
@@ -110,7 +110,7 @@ def extract_features(
     made = path
     if made.suffix == JOINED:
         path = made.with_suffix(SUFFIXES[config.features.format])
-        if config.features.store == made:  # whoever trains from the list would go on reading the old features
+        if config.features.store == made:  # a training from the list would keep the old features
             found = f"lacks {len(lacking)} of {len(image_ids)} images, or they were replaced" if finished else "is not there"
             raise UserError(
                 f"{made} names the parts of a store and {found}: set features.store={path} to make one of all images"
@@ -128,14 +128,14 @@ def extract_features(
 
 
 def _extract_alone(job: "_Job", path: Path, image_ids: Sequence[str], made: Path) -> ExtractionReport:
-    """Make a store, or a part of one, while others are kept out; ``made`` is a finished one to start from."""
+    """Make a store, or a part of one, under a lock. ``made`` is the path of a finished store whose rows are reused."""
     busy = f"another process is making {path}: wait for it, or set features.store to another path"
     with hold(partial_path(path).with_suffix(".lock"), busy):
         return _extract(job, path, list(image_ids), made)
 
 
 def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, begun: int) -> ExtractionReport:
-    """Make this process's part of a store, then those that no other works on, and join them if all are there."""
+    """Make this process's part of a store, then the parts that no other process works on. Join them if all are finished."""
     batch_rows = job.open_extractor(None).batch_rows
     count = min(max(share.num_parts, begun), -(-len(image_ids) // batch_rows))
     if begun not in (0, count):
@@ -164,7 +164,7 @@ def _extract_parts(job: "_Job", path: Path, image_ids: list[str], share: Share, 
 
 
 class _Job:
-    """What is to be done, and the extractor, which is loaded once."""
+    """The arguments of an extraction, and its extractor, which is loaded once."""
 
     def __init__(self, config: Config, annotations: Annotations, device: str, num_workers: int, check_images: bool) -> None:
         self.config, self.annotations, self.device = config, annotations, device
@@ -172,7 +172,7 @@ class _Job:
         self._extractors: list[Extractor | Detector] = []
 
     def open_extractor(self, compute: Mapping[str, Any] | None) -> Extractor | Detector:
-        """The extractor that computes in a way that is known, or as the config says."""
+        """Return an extractor that computes as in ``compute``; with None, a loaded one, or a new one as the config says."""
         for extractor in self._extractors:
             if compute is None or extractor.compute == compute:
                 return extractor
@@ -185,7 +185,7 @@ class _Job:
 def _open_finished(
     path: Path, config: Config, annotations: Annotations, image_ids: list[str], check_images: bool
 ) -> tuple[FeatureStore | None, list[str]]:
-    """The finished store, and which images it lacks: new ones, and those that were replaced or mended since."""
+    """Return the finished store, and the images that it lacks: new ones, and those that were replaced or repaired."""
     if not path.is_file():
         return None, image_ids
     store = open_store(path)
@@ -204,7 +204,7 @@ def _open_finished(
 
 
 def _was_replaced(store: FeatureStore, image_id: str, image: Path, made: float | None) -> bool:
-    """Whether an image file holds something else than what the store's row was made of; only read if touched since a time."""
+    """Return whether an image file differs from the one in the store. It is read only if it changed after the time ``made``."""
     if not image.is_file() or (made is not None and _touched(image) <= made):
         return False
     row = store.row_of.get(image_id)
@@ -212,14 +212,14 @@ def _was_replaced(store: FeatureStore, image_id: str, image: Path, made: float |
 
 
 def _touched(image: Path) -> float:
-    """When a file was written, or put where it is: the later of the two."""
+    """Return the time when a file was written or put in its place, whichever is later."""
     times = image.stat()
     return max(times.st_mtime, times.st_ctime)
 
 
 def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> ExtractionReport:
     config, annotations = job.config, job.annotations
-    # once more, as another process may have made it before this one's turn
+    # checked again, because another process may have finished it in the meantime
     finished, lacking = _open_finished(path if path.is_file() else made, config, annotations, image_ids, job.check_images)
     if finished is not None and not lacking:
         return _report_finished(finished, config, image_ids)
@@ -233,7 +233,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
     earlier = [finished] if finished is not None else []
     replaced = sorted(set(lacking).intersection(finished.image_ids)) if finished is not None else []
     begun = open_store(partial_path(path)) if partial_path(path).is_file() else None
-    first = begun or finished  # which settles how to compute
+    first = begun or finished  # determines how to compute
     extractor = job.open_extractor(first.attributes["compute"] if first else None)
     if first is not None:
         _say_what_stays(first, config)
@@ -286,7 +286,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
         written: Future[None] | None = None
 
         def keep(batch: ImageBatch, finish: Callable[[], list[Regions]]) -> None:
-            """Check and write what a batch gave, while the next is computed."""
+            """Check and write the features of a batch, while the next one is computed."""
             nonlocal written, num_done
             found = finish()
             for row, regions in zip(batch.good, found, strict=True):
@@ -311,7 +311,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
                 raise UserError(f"{error}; or set features.skip_damaged=true to leave its questions out") from error
             failed |= {image_ids[row]: str(error) for row, error in batch.failed.items()}
             in_flight.append((batch, extractor.begin(batch.images) if batch.good else list))
-            keep_all_but(1 if on_gpu else 0)  # a GPU computes one batch while the next is brought to it
+            keep_all_but(1 if on_gpu else 0)  # a GPU computes one batch while the next is copied to it
         keep_all_but(0)
         if written is not None:
             written.result()
@@ -320,7 +320,7 @@ def _extract(job: _Job, path: Path, image_ids: list[str], made: Path) -> Extract
 
 
 def _say_what_stays(store: FeatureStore, config: Config) -> None:
-    """Say so where a store was computed in another way than the config asks for: it does not change."""
+    """Log how a store was computed, if the config asks for something else. The store does not change."""
     compute, features = store.attributes["compute"], config.features
     made = {"precision": compute["precision"], "batch_rows": compute["batch_rows"], "compile": bool(compute.get("compiled"))}
     asked = {"precision": None if features.precision == "auto" else features.precision, "batch_rows": features.batch_rows}
@@ -331,7 +331,7 @@ def _say_what_stays(store: FeatureStore, config: Config) -> None:
 
 
 def _absent_image(annotations: Annotations, absent: list[str]) -> str:
-    """What to say of images that are not there: which, who names it, and what else there is."""
+    """Return the error message for missing images: the first of them, where it is named, and a file of a similar name."""
     path = annotations.images[absent[0]]
     more = f" (and {len(absent) - 1} more are missing)" if len(absent) > 1 else ""
     asked = [question.question_id for question in annotations.questions if question.image_id == absent[0]]
@@ -355,7 +355,7 @@ def _write(writer: StoreWriter, batch: ImageBatch, found: list[Regions]) -> None
 
 @contextmanager
 def _commit_at_the_end(writer: StoreWriter) -> Iterator[None]:
-    """What was written stays, however the block ends."""
+    """Commit the written rows, however the block ends."""
     try:
         yield
     finally:
@@ -363,7 +363,7 @@ def _commit_at_the_end(writer: StoreWriter) -> Iterator[None]:
 
 
 def _report_imported(path: Path, config: Config, image_ids: list[str]) -> ExtractionReport:
-    """See that imported features are those of the data set's images."""
+    """Check that imported features are those of the data set's images, and report."""
     store = open_store(path)
     check_store(store, config.features)
     lacking = [image_id for image_id in image_ids if image_id not in store.row_of]
@@ -390,7 +390,7 @@ def _report_finished(store: FeatureStore, config: Config, image_ids: list[str]) 
 
 
 def _write_blanks(path: Path, config: Config, image_ids: list[str]) -> ExtractionReport:
-    """A store in which each image is one region of zeros: a model that reads text alone goes the same way as any other."""
+    """Write a store with one region of zeros per image, so that text-only models need no special case."""
     features = config.features
     settings = ("resize", "output", "grid_size", "intensity", *PRESET_OPTIONS, *REGION_OPTIONS)
     transform = {name: getattr(features, name) for name in settings}
@@ -423,7 +423,7 @@ def _create_writer(
     earlier: list[FeatureStore],
     num_regions: int,
 ) -> StoreWriter:
-    """A new store with the rows of those made earlier."""
+    """Create a store with the rows of earlier ones."""
     for store in earlier:
         if store.fingerprint != extractor.fingerprint:
             raise UserError(f"{store.path} was made with other weights: delete it, or set features.store to another path")

@@ -1,4 +1,4 @@
-"""Published features to a feature store: streaming, resumable, with a bar."""
+"""Import of published features into a feature store. It can be interrupted and continued, and shows a progress bar."""
 
 import hashlib
 import json
@@ -23,23 +23,23 @@ FILES_SKETCHED, PLACES_SKETCHED, BYTES_SKETCHED = 64, 256, 4096
 def import_features(
     sources: Sequence[Source], files: Sequence[Path], kind: str, output: Path, *, ids: Ids = "as-is", dtype: str = "float16"
 ) -> Path:
-    """Write published features into a store. A job that was stopped goes on where it was.
+    """Write published features into a store. An interrupted import is continued.
 
     Args:
-        sources: Opened files; an image that is in several counts once, as in the first.
-        files: Their paths, of which the names are recorded.
-        kind: The format, as in ``SOURCES``.
-        output: The store; its suffix says the format.
-        ids: How images are called in it. ``as-is``: as in the source; ``coco``: by the number at the end, without zeros
-            (``COCO_val2014_000000000042`` is 42), as the readers of VQA and VisDial call them.
+        sources: The opened files. If an image is in several of them, the first is used.
+        files: Their paths; the file names are recorded.
+        kind: The format, a key of ``SOURCES``.
+        output: The store; its suffix determines the format.
+        ids: The image ids of the store. ``as-is``: the names in the source; ``coco``: the number at the end of the name,
+            without leading zeros (``COCO_val2014_000000000042`` is 42), as in the readers of VQA and VisDial.
         dtype: ``float16`` or ``float32``.
 
     Returns:
         ``output``.
 
     Raises:
-        UserError: There is a store already, or an unfinished one of other files; a source is not as its format says, a name has
-            no number, sizes differ, or a value is too large for ``dtype``.
+        UserError: The store already exists, or an unfinished one of other files is in the way; a source does not follow its
+            format, a name has no number, sizes differ, or a value is not finite or too large for ``dtype``.
     """
     _check_alike(sources, files)
     places: dict[str, tuple[Source, int]] = {}
@@ -82,9 +82,9 @@ def import_features(
 
 
 def _sketch(path: Path) -> str:
-    """Tell files of one name from each other: a hash of their sizes, and of some of their content, as all of it may be 25 GB.
+    """Hash the size and a part of the content of a file, to tell files of the same name apart. A file may have 25 GB.
 
-    Of a folder, of the names and sizes of its files and some content of a few.
+    For a folder, hash the names and sizes of its files, and a part of the content of some of them.
     """
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
@@ -120,7 +120,7 @@ def _image_id(name: str, ids: Ids) -> str:
 
 
 def _unfit(image_id: str, features: NDArray[Any], dtype: np.dtype) -> str:
-    """Say why features cannot be stored."""
+    """Return the error message for features that cannot be stored."""
     if np.isfinite(features).all():
         return f"image {image_id} has a value that is too large for {dtype}: import with --dtype float32"
     return f"the features of image {image_id} hold NaN or infinity: correct its file, or leave the image out of it"

@@ -1,4 +1,4 @@
-"""Images read, decoded and scaled ahead of the backbone that wants them: in threads between its passes, or in processes."""
+"""Reading, decoding and scaling of images ahead of the backbone: in threads between its passes, or in processes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -21,18 +21,18 @@ from vqa_rnn.features.regions import NO_BOXES
 from vqa_rnn.features.transform import Transform
 from vqa_rnn.threads import num_cpus
 
-IMAGES_AT_ONCE = 32  # decoded before a backbone that needs the same cores goes on
-IMAGES_A_PROCESS = 16  # that a loader process decodes in one piece
+IMAGES_AT_ONCE = 32  # decoded at a time, before a backbone on the same cores continues
+IMAGES_A_PROCESS = 16  # decoded at a time by a loader process
 
 
 class ImageBatch(NamedTuple):
-    """Images of some rows, as far as they could be read.
+    """Images of some rows of a store.
 
     Attributes:
         good: The rows whose images could be read.
-        hashes: XXH64 of the file of each.
-        failed: What was wrong with the others, by row.
-        images: Of the good ones, as the transform packs them; None if there are none.
+        hashes: xxh64 of the image file of each of these rows.
+        failed: The errors of the other rows, by row.
+        images: The images of the good rows, as packed by the transform; None if there are none.
     """
 
     good: list[int]
@@ -43,13 +43,13 @@ class ImageBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImageFiles(Dataset[ImageBatch]):
-    """The image files of the rows of a store; indexed by rows, gives their images.
+    """The image files of the rows of a store. The index is a sequence of rows, and the item is the batch of their images.
 
     Attributes:
-        paths: Of each row.
-        transform: From a file to what the backbone takes.
-        boxes: (n, 4) of the rows that have some.
-        mirrored: The rows of images that are shown as a mirror does.
+        paths: The image file of each row.
+        transform: Reads an image file for the backbone.
+        boxes: (n, 4) boxes by row, for rows with boxes.
+        mirrored: The rows whose images are flipped left to right.
     """
 
     paths: Sequence[Path]
@@ -61,16 +61,16 @@ class ImageFiles(Dataset[ImageBatch]):
         return self.pack(rows, [self.decode(row) for row in rows])
 
     def fetch(self, row: int) -> bytes:
-        """Read a file.
+        """Read an image file.
 
         Args:
-            row: Whose.
+            row: The row of the image.
 
         Returns:
-            Its content.
+            The bytes of the file.
 
         Raises:
-            UserError: It cannot be read.
+            UserError: The file cannot be read.
         """
         return read_content(self.paths[row])
 
@@ -78,11 +78,11 @@ class ImageFiles(Dataset[ImageBatch]):
         """Read, decode and scale an image.
 
         Args:
-            row: Whose.
-            content: Of its file, if it was read before.
+            row: The row of the image.
+            content: The bytes of its file, if it was read before.
 
         Returns:
-            The image and the hash of its file, or what is wrong with it.
+            The image and the hash of its file, or the error if it cannot be read.
         """
         try:
             content = self.fetch(row) if content is None else content
@@ -93,14 +93,14 @@ class ImageFiles(Dataset[ImageBatch]):
         return image, xxhash.xxh64_intdigest(content)
 
     def pack(self, rows: Sequence[int], results: Sequence[tuple[Any, int] | BaseException]) -> ImageBatch:
-        """Put the images of some rows together.
+        """Make a batch from the images of some rows. Errors other than ``UserError`` are raised again.
 
         Args:
             rows: The rows.
-            results: What ``decode`` gave or raised for each.
+            results: What ``decode`` returned or raised for each row.
 
         Returns:
-            The batch. What was raised is raised again.
+            The batch.
         """
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, UserError):
@@ -112,11 +112,11 @@ class ImageFiles(Dataset[ImageBatch]):
         return ImageBatch(list(found), [source_hash for _, source_hash in found.values()], failed, packed)
 
     def join(self, parts: Sequence[ImageBatch], *, pin_memory: bool) -> ImageBatch:
-        """Put the parts of a batch together.
+        """Concatenate the parts of a batch.
 
         Args:
             parts: At least one.
-            pin_memory: Put pixels where a GPU can fetch them by itself.
+            pin_memory: Put pixels into pinned memory, from which a GPU copies asynchronously.
 
         Returns:
             The batch.
@@ -131,9 +131,9 @@ class ImageFiles(Dataset[ImageBatch]):
 
 
 def read_between(files: ImageFiles, batches: Sequence[Sequence[int]]) -> Iterator[ImageBatch]:
-    """Read and decode batches for a backbone that needs every core.
+    """Read and decode batches for a backbone that uses all cores.
 
-    While it works the next files are read and no more; then they are decoded on all cores at once.
+    While the backbone runs, the next files are only read. Between its passes they are decoded on all cores.
 
     Args:
         files: The image files.
@@ -145,7 +145,7 @@ def read_between(files: ImageFiles, batches: Sequence[Sequence[int]]) -> Iterato
     contents: dict[int, bytes] = {}
 
     def read(row: int) -> None:
-        with suppress(UserError):  # decode says so
+        with suppress(UserError):  # ``decode`` reports it
             contents[row] = files.fetch(row)
 
     def decode(row: int) -> Any:
@@ -170,15 +170,15 @@ def read_between(files: ImageFiles, batches: Sequence[Sequence[int]]) -> Iterato
 def read_beside(
     files: ImageFiles, batches: Sequence[Sequence[int]], num_workers: int, *, pin_memory: bool
 ) -> Iterator[ImageBatch]:
-    """Read and decode batches in processes of their own, while a backbone computes on a GPU.
+    """Read and decode batches in separate processes, while a backbone computes on a GPU.
 
-    Threads would share Python's lock with it: on 16 cores they left it waiting for more than half of the time.
+    Threads would compete with the backbone for the GIL: on 16 cores it then waited for more than half of the time.
 
     Args:
         files: The image files.
         batches: The rows of each batch.
-        num_workers: How many processes.
-        pin_memory: Put pixels where a GPU can fetch them by itself.
+        num_workers: Number of processes.
+        pin_memory: Put pixels into pinned memory, from which a GPU copies asynchronously.
 
     Yields:
         The images of each batch.
@@ -198,7 +198,7 @@ def read_beside(
 
 
 def _one_ahead(batches: Iterator[ImageBatch]) -> Iterator[ImageBatch]:
-    """Let a thread put the next batch together while the last is used."""
+    """Prepare the next batch in a thread while the current one is used."""
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, batches, None)
         while (batch := following.result()) is not None:
@@ -211,7 +211,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start(pool: ThreadPoolExecutor, rows: Sequence[int], work: Callable[[int], Any]) -> tuple[list[Any], list[Future[None]]]:
-    """Let threads take one row after the other; a task a row would cost more than to decode a small image."""
+    """Start threads that take one row after the other. A task per row would cost more than decoding a small image."""
     results: list[Any] = [None] * len(rows)
     places = iter(range(len(rows)))
 
@@ -219,7 +219,7 @@ def _start(pool: ThreadPoolExecutor, rows: Sequence[int], work: Callable[[int], 
         for place in places:
             try:
                 results[place] = work(rows[place])
-            except BaseException as error:  # ``pack`` raises it when it comes to this row, with those before it done
+            except BaseException as error:  # ``pack`` raises it at this row, after the batches before it
                 results[place] = error
 
     return results, [pool.submit(take) for _ in range(min(num_cpus(), len(rows)))]

@@ -1,14 +1,14 @@
-"""Drawn scenes: three to six flat things of clear shape, colour and size on a shaded ground.
+"""Drawn scenes: three to six flat things of clear shape, colour and size on a shaded background.
 
-A thing lies near the middle of one of 4 x 4 cells of 24 pixels, at most 3 pixels off, so that
+A thing lies near the middle of one of 4 x 4 cells of 24 pixels, at most 3 pixels off. Therefore
 
-- large neighbours may overlap a little, and all stay mostly visible;
-- two things lie either clearly beside each other or clearly not: no relation hangs on a few pixels;
-- a feature grid of 4 x 4 has one thing at most in each cell.
+- large neighbours may overlap a little, but all things stay mostly visible;
+- two things are either clearly beside each other or clearly not: no relation depends on a few pixels;
+- a 4 x 4 feature grid has at most one thing in each cell.
 
-The ground is lighter at the top and warmer on the left, so that what a cell shows also tells where it is.
+The background is lighter at the top and warmer on the left, so that the content of a cell also shows its position.
 
-A scene depends on the seed, its split and its number alone.
+A scene depends only on the seed, its split and its number.
 """
 
 import math
@@ -55,7 +55,7 @@ _CELLS = 4
 _CELL = SIDE // _CELLS
 _JITTER = 3
 _BORDER = 11
-_FINER = 4  # shapes are drawn so many times larger and then reduced: smooth edges
+_FINER = 4  # shapes are drawn this many times larger and then reduced, for smooth edges
 _NOISE = 6
 _EDGE = (45, 45, 45)
 
@@ -68,9 +68,9 @@ class Thing:
         shape: One of ``SHAPES``.
         colour: One of ``COLOURS``.
         size: One of ``SIZES``.
-        x: Its middle, in pixels from the left.
-        y: Its middle, in pixels from the top.
-        radius: From the middle to the edge, in pixels.
+        x: Centre, in pixels from the left.
+        y: Centre, in pixels from the top.
+        radius: Distance from the centre to the edge, in pixels.
     """
 
     shape: str
@@ -82,17 +82,17 @@ class Thing:
 
     @property
     def place(self) -> str:
-        """The quarter of the picture that it lies in, such as ``top left``."""
+        """The quarter of the picture that its centre lies in, such as ``top left``."""
         return f"{'top' if self.y < SIDE / 2 else 'bottom'} {'left' if self.x < SIDE / 2 else 'right'}"
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Some things, no two of the same shape, colour and size.
+    """Several things, no two of the same shape, colour and size.
 
     Attributes:
-        key: What the scene depends on: seed, split and number.
-        things: From the hindmost to the foremost.
+        key: Seed, split and number, which determine the scene.
+        things: The things, from back to front.
     """
 
     key: str
@@ -100,16 +100,16 @@ class Scene:
 
 
 def sample_scene(seed: int, split: str, number: int, pairs: Sequence[Pair] = PAIRS) -> Scene:
-    """Make up a scene.
+    """Generate a scene.
 
     Args:
-        seed: Of the data set.
-        split: Its part of the data set.
-        number: Its number there.
-        pairs: The colours and shapes that may come together.
+        seed: Seed of the data set.
+        split: Split of the scene.
+        number: Number of the scene in its split.
+        pairs: The pairs of colour and shape that may occur.
 
     Returns:
-        Three to six things; every kind is as likely as any other.
+        A scene of three to six things. All combinations of size, colour and shape are equally likely.
     """
     key = f"{seed}/{split}/{number}"
     generator = random.Random(f"things of {key}")
@@ -147,14 +147,14 @@ def draw_scene(scene: Scene) -> Image.Image:
 
 
 def matching(things: Iterable[Thing], values: Values) -> list[Thing]:
-    """The things that a description is true of.
+    """Return the things that a description is true of.
 
     Args:
-        things: Those looked at.
-        values: What the description says.
+        things: The things to choose from.
+        values: The description.
 
     Returns:
-        Those of them, in order.
+        The matching things, in the same order.
     """
     return [thing for thing in things if all(getattr(thing, attribute) == value for attribute, value in values)]
 
@@ -164,10 +164,10 @@ def values_of(thing: Thing, attributes: Collection[str]) -> Values:
 
     Args:
         thing: The thing.
-        attributes: What is said of it.
+        attributes: The attributes to describe.
 
     Returns:
-        Those attributes with its values.
+        These attributes with their values.
     """
     return tuple((attribute, getattr(thing, attribute)) for attribute in ATTRIBUTES if attribute in attributes)
 
@@ -176,11 +176,11 @@ def noun_phrase(values: Values, *, plural: bool = False) -> str:
     """Put a description into words.
 
     Args:
-        values: What it says.
-        plural: Of several things.
+        values: The description.
+        plural: Use the plural.
 
     Returns:
-        Such as ``small red star`` or ``red things``, without an article.
+        A phrase without an article, such as ``small red star`` or ``red things``.
     """
     said = dict(values)
     noun = said.get("shape", "thing")
@@ -190,7 +190,7 @@ def noun_phrase(values: Values, *, plural: bool = False) -> str:
 
 
 def is_beside(thing: Thing, other: Thing, direction: str) -> bool:
-    """Whether a thing lies on one side of another, by a clear margin.
+    """Return whether a thing lies on one side of another, by at least ``MARGIN``.
 
     Args:
         thing: The thing.
@@ -205,27 +205,27 @@ def is_beside(thing: Thing, other: Thing, direction: str) -> bool:
 
 
 def is_clear(thing: Thing, other: Thing, direction: str) -> bool:
-    """Whether it can be said without doubt on which side a thing lies.
+    """Return whether it is clear on which of two opposite sides of another thing a thing lies.
 
     Args:
         thing: The thing.
         other: The other.
-        direction: One side of ``other``; its opposite is the other possibility.
+        direction: One side of ``other``; the second one is its opposite.
 
     Returns:
-        True if the thing lies on the one side or on the other.
+        True if the thing lies on one of the two sides, by at least ``MARGIN``.
     """
     return is_beside(thing, other, direction) or is_beside(thing, other, OPPOSITES[direction])
 
 
 def describe_scene(scene: Scene) -> list[dict[str, Any]]:
-    """A scene as plain values for a JSON file.
+    """Convert a scene to plain values for a JSON file.
 
     Args:
         scene: The scene.
 
     Returns:
-        For each thing its shape, colour, size and the pixel of its middle.
+        The shape, colour, size and centre pixel of each thing.
     """
     return [
         {"shape": thing.shape, "color": thing.colour, "size": thing.size, "pixel_coords": [thing.x, thing.y]}
@@ -234,13 +234,13 @@ def describe_scene(scene: Scene) -> list[dict[str, Any]]:
 
 
 def _somewhere_in(place: int, generator: random.Random) -> int:
-    """A pixel near the middle of a row or column of cells; at the border not so near it that much of a thing is cut off."""
+    """Draw a pixel near the middle of a row or column of cells, not so close to the border that much of a thing is cut off."""
     pixel = _CELL * place + _CELL // 2 + generator.randint(-_JITTER, _JITTER)
     return min(max(pixel, _BORDER), SIDE - 1 - _BORDER)
 
 
 def _ground(generator: random.Random) -> NDArray[np.uint8]:
-    """Lighter at the top, warmer on the left; how light it is on the whole differs from picture to picture."""
+    """Return a background that is lighter at the top and warmer on the left. Its mean brightness is random."""
     light = generator.randint(120, 150)
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1) - 0.5
     shades = [light - 50 * y - 40 * x, light - 50 * y, light - 50 * y + 40 * x]
@@ -251,7 +251,7 @@ Outline = list[tuple[float, float]]
 
 
 def _ring(radii: Sequence[float], turn: float = 0.0) -> Outline:
-    """Corners at even angles around the middle, the first at the top."""
+    """Return corners at equal angles around the centre. The first is at the top, plus ``turn`` radians clockwise."""
     angles = [2 * math.pi * i / len(radii) + turn for i in range(len(radii))]
     return [(radius * math.sin(angle), -radius * math.cos(angle)) for radius, angle in zip(radii, angles, strict=True)]
 

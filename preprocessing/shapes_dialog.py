@@ -1,15 +1,15 @@
-"""``shapes_dialog``: dialogs about drawn scenes whose later questions need the earlier ones, in the file format of VisDial 1.0.
+"""``shapes_dialog``: dialogs about drawn scenes whose later questions need earlier rounds, in the file format of VisDial 1.0.
 
     FOLDER/visdial_1.0_{train,val,test}.json                    answers in all splits; each round also has ``needs_history`` and
                                                                 ``coreference_distance``
-    FOLDER/visdial_1.0_{val,test}_dense_annotations.json        graded relevance of one round a dialog
-    FOLDER/visdial_1.0_train_dense_sample.json                  the same of every tenth training dialog
-    FOLDER/visdial_1.0_test_withheld.json                       test as the official file is: dialogs stop at the asked round
+    FOLDER/visdial_1.0_{val,test}_dense_annotations.json        graded relevance of one round per dialog
+    FOLDER/visdial_1.0_train_dense_sample.json                  the same for every tenth training dialog
+    FOLDER/visdial_1.0_test_withheld.json                       test as in the official file: dialogs end at the asked round
     FOLDER/scenes_{train,val,test}.json                         the things of each image
-    FOLDER/answers.txt                                          all that is ever answered: candidates for vqa-rnn ask --choices
+    FOLDER/answers.txt                                          all possible answers, for vqa-rnn ask --choices
     FOLDER/train2014/, VisualDialog_val2018/, VisualDialog_test2018/
 
-``dialogs`` says what is asked and meant, ``dialog_answers`` what is answered.
+``dialogs`` generates the questions; ``dialog_answers`` has the answers.
 """
 
 import json
@@ -42,8 +42,8 @@ def write_shapes_dialog(folder: Path, images: Mapping[Split, int], seed: int) ->
 
     Args:
         folder: An empty folder.
-        images: How many each split has; an image has one dialog.
-        seed: Everything depends on it.
+        images: Number of images of each split; each image has one dialog.
+        seed: Seed of all random draws.
 
     Returns:
         Numbers of images and rounds by split: ``train_images``, ``train_rounds``, ….
@@ -79,7 +79,7 @@ def _write_split(folder: Path, split: Split, dialogs: Mapping[int, SceneDialog])
 
 
 def _write_relevance(path: Path, split: Split, dialogs: Mapping[int, SceneDialog]) -> None:
-    """Write the relevance of each dialog's graded round, under the key that its split has in the official files."""
+    """Write the relevance of each dialog's graded round, under the key that the official files use for the split."""
     key = "relevance" if split == "train" else "gt_relevance"
     dense = []
     for image_id, dialog in dialogs.items():
@@ -90,7 +90,7 @@ def _write_relevance(path: Path, split: Split, dialogs: Mapping[int, SceneDialog
 
 
 def _write_dialogs(path: Path, split: Split, dialogs: Mapping[int, SceneDialog], *, withheld: bool) -> None:
-    """Write dialogs whole, or up to their graded round and without its answer."""
+    """Write complete dialogs, or with ``withheld`` only up to their graded round, without its answer."""
     questions = sorted({turn.question for dialog in dialogs.values() for turn in dialog.turns})
     question_places = {text: place for place, text in enumerate(questions)}
     records = []

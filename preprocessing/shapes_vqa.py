@@ -3,13 +3,14 @@
     FOLDER/questions/CLEVR_SPLIT_questions.json   with programs, answers in all splits, and ``relational`` beside each question
     FOLDER/scenes/CLEVR_SPLIT_scenes.json         the things of each image
     FOLDER/images/SPLIT/CLEVR_SPLIT_000000.png
-    FOLDER/compositional/…                        the same once more: some colours and shapes come together in test alone
+    FOLDER/compositional/…                        a second set, in which some pairs of colour and shape occur only in test
 
-A question is a program, as in CLEVR; running it gives the answer. Several questions of one form are made up at a time; an
-answer is chosen evenly among theirs and then a question that has it, so that no form of question has a likely answer.
+A question is a program, as in CLEVR; running it gives the answer. Several questions of one form are generated at a time. One of
+their answers is drawn, high counts with a higher weight, and then a question with that answer, so that no form of question has
+a likely answer.
 
-In ``compositional`` the ten pairs ``HELD_OUT`` of a colour and a shape are missing from the images and questions of train and
-val, and test shows nothing but them; each of its colours and each of its shapes is met in training.
+In ``compositional``, the ten pairs of colour and shape in ``HELD_OUT`` do not occur in the images and questions of train and
+val, and test contains only them. Each colour and each shape occurs in training.
 """
 
 import json
@@ -60,8 +61,8 @@ class SceneQuestion:
     Attributes:
         question: Its text.
         answer: One word.
-        program: CLEVR's: each step a ``function`` with ``value_inputs`` over the results of earlier steps, ``inputs``.
-        relational: Whether it goes from one thing to others by where they lie.
+        program: As in CLEVR: each step is a ``function`` of ``value_inputs`` and of the results of earlier steps, ``inputs``.
+        relational: Whether the program goes from one thing to others by their position.
     """
 
     question: str
@@ -71,12 +72,12 @@ class SceneQuestion:
 
 
 class Pick(NamedTuple):
-    """A description that picks out things, by their attributes and maybe by where they lie.
+    """A description of things by their attributes, and optionally by their position.
 
     Attributes:
-        values: What they are.
-        direction: On which side of the anchor they lie, or None.
-        anchor: What the anchor is; exactly one thing of the scene.
+        values: The attributes of the things.
+        direction: The side of the anchor on which they lie, or None.
+        anchor: The attributes of the anchor, which must match exactly one thing of the scene.
     """
 
     values: Values
@@ -85,12 +86,12 @@ class Pick(NamedTuple):
 
 
 class Form(NamedTuple):
-    """What a pick talks about, before its values are drawn.
+    """The form of a pick, before its values are drawn.
 
     Attributes:
-        attributes: Attributes of the things.
+        attributes: Names of the attributes of the things.
         direction: As in ``Pick``.
-        anchor: Attributes of the anchor.
+        anchor: Names of the attributes of the anchor.
     """
 
     attributes: tuple[str, ...]
@@ -99,15 +100,15 @@ class Form(NamedTuple):
 
 
 def select(scene: Scene, pick: Pick) -> list[Thing] | None:
-    """Find the things that a pick means.
+    """Return the things that a pick describes.
 
     Args:
         scene: The scene.
         pick: The pick.
 
     Returns:
-        Those things, maybe none; None where it cannot be said: there is not exactly one anchor, or a thing of that kind lies
-        on neither side of it.
+        The things, possibly an empty list; None if the pick is unclear: there is not exactly one anchor, or a thing with these
+        attributes lies on neither side of it.
     """
     found = matching(scene.things, pick.values)
     if pick.direction is None:
@@ -122,15 +123,15 @@ def select(scene: Scene, pick: Pick) -> list[Thing] | None:
 
 
 def ask_about_scene(scene: Scene, count: int = QUESTIONS_AN_IMAGE, pairs: Sequence[Pair] = PAIRS) -> list[SceneQuestion]:
-    """Make up questions about a scene.
+    """Generate questions about a scene.
 
     Args:
         scene: The scene.
-        count: How many.
-        pairs: Colours and shapes that may be named together.
+        count: Number of questions.
+        pairs: The pairs of colour and shape that may be named together.
 
     Returns:
-        As many different questions.
+        ``count`` different questions.
     """
     generator = random.Random(f"questions about {scene.key}")
     asked: dict[str, SceneQuestion] = {}
@@ -139,8 +140,8 @@ def ask_about_scene(scene: Scene, count: int = QUESTIONS_AN_IMAGE, pairs: Sequen
         draw = KINDS[kind][0](generator)
         found = [question for _ in range(_TRIES) if (question := draw(scene, pairs)) and question.question not in asked]
         answers = sorted({question.answer for question in found})
-        if len(answers) > 1 or (answers and kind == "query attribute"):  # yes or no, but not where the scene leaves no doubt
-            weights = [1 + int(answer) if answer.isdigit() else 1 for answer in answers]  # high counts are found more seldom
+        if len(answers) > 1 or (answers and kind == "query attribute"):  # not if all questions have the same yes, no or count
+            weights = [1 + int(answer) if answer.isdigit() else 1 for answer in answers]  # high counts are rarer
             (answer,) = generator.choices(answers, weights)
             question = generator.choice([question for question in found if question.answer == answer])
             asked[question.question] = question
@@ -168,7 +169,7 @@ def _count(generator: random.Random) -> Draw:
 def _about_picked(
     generator: random.Random, form: Form, function: str, say: Callable[[Pick, Sequence[Thing]], tuple[str, str]]
 ) -> Draw:
-    """Questions about all things that a pick means; ``say`` gives text and answer, ``function`` is the last step."""
+    """Return a ``Draw`` for questions about all things of a pick: ``say`` gives text and answer, ``function`` the last step."""
 
     def draw(scene: Scene, pairs: Sequence[Pair]) -> SceneQuestion | None:
         pick = _fill(generator, scene, form, pairs)
@@ -261,7 +262,7 @@ KINDS: dict[str, tuple[Callable[[random.Random], Draw], int]] = {
 
 
 def _draw_form(generator: random.Random, but: str = "", *, bare: bool = False) -> Form:
-    """Draw a form, relational more often than not; ``bare``: things next to an anchor may be just things."""
+    """Draw a form, which is relational with probability 0.6. With ``bare``, things beside an anchor may have no attributes."""
     attributes = [attribute for attribute in ATTRIBUTES if attribute != but]
     chosen = tuple(generator.sample(attributes, generator.choice((1, 2))))
     if generator.random() < 0.4:
@@ -273,7 +274,7 @@ def _draw_form(generator: random.Random, but: str = "", *, bare: bool = False) -
 
 
 def _fill(generator: random.Random, scene: Scene, form: Form, pairs: Sequence[Pair]) -> Pick:
-    """Draw the values of a form, in half the cases those of a thing that is there."""
+    """Draw the values of a form: in half of the cases those of a thing in the scene, else of a random one."""
     anchor = values_of(generator.choice(scene.things), form.anchor)
     if generator.random() < 0.5:
         return Pick(values_of(generator.choice(scene.things), form.attributes), form.direction, anchor)
@@ -294,7 +295,7 @@ def _step(program: list[dict[str, Any]], function: str, inputs: list[int], value
 
 
 def _chain(pick: Pick, program: list[dict[str, Any]] | None = None) -> tuple[list[dict[str, Any]], int]:
-    """Write the steps that pick things out; give the place of the last."""
+    """Append the steps that select the things of a pick. Return the program and the index of the last step."""
     program = [] if program is None else program
     last = _step(program, "scene", [])
     if pick.direction is not None:
@@ -318,8 +319,8 @@ def write_shapes_vqa(folder: Path, images: Mapping[Split, int], seed: int) -> di
 
     Args:
         folder: An empty folder.
-        images: How many each split has.
-        seed: Everything depends on it.
+        images: Number of images of each split.
+        seed: Seed of all random draws.
 
     Returns:
         Numbers of images and questions by split: ``train_images``, …, ``compositional_test_questions``.

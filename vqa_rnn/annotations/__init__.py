@@ -1,1 +1,1 @@
-"""One reader a benchmark: official files to questions. No tensors, no tokenising."""
+"""Readers that turn official files into questions, one per benchmark. No tensors, no tokenising."""

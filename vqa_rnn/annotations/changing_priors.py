@@ -1,7 +1,7 @@
-"""A split in which the answers to a kind of question are others in test than in train.
+"""Split in which the answers to each kind of question differ between train and test.
 
-After VQA-CP (Agrawal et al. 2018, https://arxiv.org/abs/1712.00377, section 3): a model that answers by what was frequent in
-training, and does not look, is wrong there.
+After VQA-CP (Agrawal et al. 2018, https://arxiv.org/abs/1712.00377, section 3): a model that gives frequent training answers
+without using the image is wrong on the test split.
 """
 
 import re
@@ -15,7 +15,7 @@ import xxhash
 from vqa_rnn.answers import fold_answer, most_frequent_answer
 from vqa_rnn.records import Question
 
-# Words that are no concept: they are in every second question.
+# Very frequent words, which are not concepts.
 _STOP_WORDS = """
 a an and any are as at be been being by can could did do does for from had has have he her his how i if in into is it
 its many me much my of on or our she should some than that the their them there these they this those to was we were
@@ -25,30 +25,31 @@ STOP_WORDS = frozenset(_STOP_WORDS.split())
 
 
 def kind_of(question: Question, prefix_words: int) -> str:
-    """The kind of a question: its first words.
+    """Return the kind of a question: its first words.
 
     Args:
         question: The question.
-        prefix_words: How many words.
+        prefix_words: Number of words.
 
     Returns:
-        The words, folded.
+        The words in lower case, separated by spaces.
     """
     return " ".join(_words(question.question)[:prefix_words])
 
 
 def split_by_priors(questions: Sequence[Question], test_share: float, prefix_words: int) -> tuple[Question, ...]:
-    """Cut questions into train and test so that no kind of question has an answer on both sides.
+    """Split questions into train and test so that no kind of question has the same answer in both.
 
-    Questions of one kind and one answer are a group. As in the paper, groups go to test one after the other; whenever test has
-    concepts (words of a question or its answer) that train lacks, the group that has most of them goes to train. It ends when
-    test has its share; the rest is train. Differs: a kind is the first words of a question, where VQA brings kinds of its own;
-    groups come in the order of a hash, so that the split is always the same.
+    Questions of the same kind with the same answer form a group. As in the paper, groups are assigned to test one after the
+    other. Whenever test has concepts (words of a question or its answer) that train lacks, the group with the most of them is
+    assigned to train. When test has its share, all other groups are assigned to train. Deviations: a kind is given by the first
+    words of a question, while VQA has its own question types; groups are ordered by a hash, so that the split is always the
+    same.
 
     Args:
         questions: Questions with answers.
-        test_share: Share of the questions that test is to have.
-        prefix_words: Words that make a kind.
+        test_share: Share of the questions that are assigned to test.
+        prefix_words: Number of words that define a kind.
 
     Returns:
         The same questions in the same order, each in ``train`` or ``test``.
@@ -65,16 +66,16 @@ def split_by_priors(questions: Sequence[Question], test_share: float, prefix_wor
 
 
 def _assign(concepts: Sequence[Set[str]], sizes: np.ndarray, wanted: float) -> list[bool]:
-    """Which groups go to test."""
+    """Return for each group whether it is assigned to test."""
     groups_of: dict[str, list[int]] = defaultdict(list)
     for group, words in enumerate(concepts):
         for word in words:
             groups_of[word].append(group)
     free = np.ones(len(concepts), dtype=bool)
     in_test = [False] * len(concepts)
-    covers = np.zeros(len(concepts), dtype=np.int64)  # how many of the uncovered concepts each group has
-    covered: set[str] = set()  # by train
-    uncovered: set[str] = set()  # in test, and not in train
+    covers = np.zeros(len(concepts), dtype=np.int64)  # number of uncovered concepts in each group
+    covered: set[str] = set()  # concepts in train
+    uncovered: set[str] = set()  # concepts in test, but not in train
     num_test = 0
     for group in range(len(concepts)):
         if num_test >= wanted:

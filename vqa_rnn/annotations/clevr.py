@@ -3,8 +3,8 @@
     questions/CLEVR_SPLIT_questions.json   {"questions": [{"question_index", "image_filename", "question", "answer", …}, …]}
     images/SPLIT/CLEVR_SPLIT_000000.png
 
-Test questions come without answers. Indices start anew in each split, so ids carry the split: ``val/17``. Generated sets may
-add ``relational`` (true or false) to a question: whether it picks things out by how they stand to others.
+Test questions have no answers. Indices are unique only within a split, so ids contain the split: ``val/17``. A question of a
+generated data set may have ``relational`` (true or false): whether it identifies objects by their relation to others.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from vqa_rnn.config import ClevrDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Question, Split, is_empty
 
-# The last step of a question's program says what is asked for. Names of the question types as in the paper's figure 3.
+# Question types by the last step of the program, named as in figure 3 of the paper.
 _TYPES = {
     "exist": "exist",
     "count": "count",
@@ -37,7 +37,7 @@ _TYPES = {
 
 class _Function(msgspec.Struct, gc=False):
     type: str | None = None
-    function: str | None = None  # the released files' name for it
+    function: str | None = None  # the name of this key in the released files
 
 
 class _Question(msgspec.Struct, gc=False):
@@ -57,15 +57,15 @@ def read_clevr(dataset: ClevrDataset, splits: Sequence[Split]) -> Annotations:
     """Read the official question files.
 
     Args:
-        dataset: Where they lie.
-        splits: The splits wanted. A missing test file leaves ``test`` empty.
+        dataset: Options of the data set.
+        splits: The splits to read. If the test file is missing, ``test`` is empty.
 
     Returns:
-        The questions, their ``question_type`` ``exist``, ``count``, ``compare integer``, ``query attribute`` or ``compare
-        attribute`` where the file has programs.
+        The questions. If the file has programs, ``question_type`` is ``exist``, ``count``, ``compare integer``,
+        ``query attribute`` or ``compare attribute``.
 
     Raises:
-        UserError: A file is missing or wrong: file, record and key.
+        UserError: A file is missing or invalid. The message names the file, the record and the key.
     """
     questions: list[Question] = []
     images: dict[str, Path] = {}

@@ -5,19 +5,20 @@
                                      "graph": {"history": [{"dependence"}, …]}}, …]}, …]
     images/SPLIT/CLEVR_SPLIT_000000.png
 
-Ids carry the split, and places in the file: dialog ``val/17-4`` is the fifth about image 17, question ``val/17-4-0`` its first.
+Ids contain the split and 0-based indices: dialog ``val/17-4`` is the fifth about image 17, question ``val/17-4-0`` its first.
 
-Test dialogs stop at the round that is asked: its answer is withheld, earlier rounds are facts, and there is no ``graph``.
+Test dialogs end at the asked round. Its answer is withheld, earlier rounds are history, and there is no ``graph``.
 
-**Co-reference** is the authors' own annotation. ``graph.history`` has an entry for the caption and then one a round; a round's
-``dependence`` is the 0-based round that it depends on, -1 for the caption, or null. That is the round before for "it", "them"
-or "And colour?" (templates that end in ``-imm``, ``-imm2``, ``-group``). For "the earlier red thing" (``-early``) it is the
-last round that told that this thing is red; a later one that spoke of the thing without telling so does not count. So
+**Co-reference** is annotated by the authors. ``graph.history`` has an entry for the caption and then one per round. The
+``dependence`` of a round is the 0-based round that it depends on, -1 for the caption, or null. For "it", "them" or "And
+colour?" (templates that end in ``-imm``, ``-imm2``, ``-group``) this is the previous round. For "the earlier red thing"
+(``-early``) it is the last round that mentioned that this thing is red; a later round about the thing that did not mention it
+does not count. Therefore:
 
-- ``coreference_distance`` is ``round_index`` - ``dependence``: 1 for the round before, ``round_index`` + 1 for the caption,
-  0 for null;
-- ``needs_history`` is true where it is not null, and for ``count-other`` and ``exist-other`` ("Are there other things?"): these
-  ask for all that was not spoken of, so they need the whole history and have distance 0.
+- ``coreference_distance`` is ``round_index`` - ``dependence``: 1 for the previous round, ``round_index`` + 1 for the caption,
+  0 for null.
+- ``needs_history`` is true if ``dependence`` is not null, and for ``count-other`` and ``exist-other`` ("Are there other
+  things?"). These ask about everything that was not mentioned, so they need the whole history and have distance 0.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ from vqa_rnn.records import Annotations, Question, Round, Split, is_empty
 WHAT = "CLEVR dialogs"
 _ABOUT_THE_REST = {"count-other", "exist-other"}
 _ANSWER_TYPES = {"count": "number", "exist": "yes/no", "seek": "attribute"}
-# How a template refers to what came before; the rest of its name is the kind of question.
+# Suffixes of a template for the kind of reference; the rest of the name is the question type.
 _REFERENCES = ("-imm", "-imm2", "-early")
 
 
@@ -68,16 +69,16 @@ def read_clevr_dialog(dataset: ClevrDialogDataset, splits: Sequence[Split]) -> A
     """Read the official files.
 
     Args:
-        dataset: Where they lie.
-        splits: The splits wanted. A missing test file leaves ``test`` empty.
+        dataset: Options of the data set.
+        splits: The splits to read. If the test file is missing, ``test`` is empty.
 
     Returns:
-        The questions of all asked rounds. Rounds of a dialog share its ``dialog_id``, caption and history. Where the file has
-        templates, ``question_type`` is such as ``seek-attr``, ``count-obj-rel`` or ``exist-other``, and ``answer_type``
+        The questions of all asked rounds. Rounds of a dialog share its ``dialog_id``, caption and history. If the file has
+        templates, ``question_type`` is for example ``seek-attr``, ``count-obj-rel`` or ``exist-other``, and ``answer_type`` is
         ``attribute``, ``number`` or ``yes/no``.
 
     Raises:
-        UserError: A file is missing or wrong: file, record and key.
+        UserError: A file is missing or invalid. The message names the file, the record and the key.
     """
     questions: list[Question] = []
     images: dict[str, Path] = {}
@@ -99,7 +100,7 @@ def read_clevr_dialog(dataset: ClevrDialogDataset, splits: Sequence[Split]) -> A
 
 
 def _checked_images(path: Path, *, withheld: bool) -> Iterator[_Image]:
-    """Decode a file image by image: of the graphs, most of its bytes, only little is kept."""
+    """Decode and check a file image by image, because it is large and most of it, the graphs, is not kept."""
     raws = read_official(path, list[msgspec.Raw], WHAT)
     if not raws:
         raise UserError(f"{path} is empty: a list of images with image_index, image_filename and dialogs is needed")
@@ -118,7 +119,7 @@ def _checked_images(path: Path, *, withheld: bool) -> Iterator[_Image]:
 
 
 def _fault(dialog: _Dialog, withheld: bool) -> str | None:
-    """What is wrong with a dialog."""
+    """Return what is wrong with a dialog, or None."""
     last = len(dialog.dialog) - 1
     for i, turn in enumerate(dialog.dialog):
         if is_empty(turn.question):
@@ -138,7 +139,7 @@ def _fault(dialog: _Dialog, withheld: bool) -> str | None:
 
 
 def _questions(dialog: _Dialog, dialog_id: str, image_id: str, split: Split) -> Iterator[Question]:
-    """The asked rounds: all of them, or the last alone where its answer is withheld."""
+    """Yield the asked rounds: all rounds, or only the last if its answer is withheld."""
     first_asked = len(dialog.dialog) - 1 if dialog.dialog[-1].answer is None else 0
     rounds: list[Round] = []
     for i, turn in enumerate(dialog.dialog):
@@ -165,7 +166,7 @@ def _questions(dialog: _Dialog, dialog_id: str, image_id: str, split: Split) -> 
 
 
 def _coreference(dialog: _Dialog, round_index: int) -> tuple[bool | None, int | None]:
-    """Whether a round needs what came before, and how many rounds back lies what it refers to; None where it is not said."""
+    """Return ``needs_history`` and ``coreference_distance`` of a round; None if the file does not have them."""
     dependence = msgspec.UNSET if dialog.graph is None else dialog.graph.history[round_index + 1].dependence
     if dependence is msgspec.UNSET:
         return None, None
@@ -175,7 +176,7 @@ def _coreference(dialog: _Dialog, round_index: int) -> tuple[bool | None, int | 
 
 
 def _question_type(template: str | None) -> str | None:
-    """A template's name without how it refers to what came before: ``seek-attr-rel`` of ``seek-attr-rel-early``."""
+    """Return a template without the suffix for the kind of reference: ``seek-attr-rel`` for ``seek-attr-rel-early``."""
     if not template:
         return None
     reference = next((ending for ending in _REFERENCES if template.endswith(ending)), "")

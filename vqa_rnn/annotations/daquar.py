@@ -3,8 +3,8 @@
     qa.894.raw.train.txt   a question line, an answer line, …; several answers are separated by ", "
     images/image3.png      or .jpg
 
-The image is the last ``imageN`` of the question line. Every mention goes, with its preposition and article, so that an
-image number never becomes a word.
+The image is the last ``imageN`` in the question line. All mentions of images are removed with their preposition and article, so
+that image numbers do not become words.
 """
 
 import re
@@ -26,14 +26,14 @@ def read_daquar(dataset: DaquarDataset, splits: Sequence[Split]) -> Annotations:
     """Read the official question files.
 
     Args:
-        dataset: Where they lie, and whether to keep single answers only or to add choices.
-        splits: The splits wanted; there is no validation split. A missing test file leaves ``test`` empty.
+        dataset: Options of the data set: whether to keep only questions with a single answer, and whether to add choices.
+        splits: The splits to read. There is no validation split. If the test file is missing, ``test`` is empty.
 
     Returns:
-        The questions, their ``question_type`` ``how many``, ``what colour`` or ``other``. Several answers stay one text.
+        The questions. ``question_type`` is ``how many``, ``what colour`` or ``other``. Several answers are kept as one text.
 
     Raises:
-        UserError: The folder or the training file is missing, or a line is wrong.
+        UserError: The folder or the training file is missing, or a line is invalid.
     """
     if not dataset.root.is_dir():
         raise UserError(
@@ -62,7 +62,7 @@ def _has_one_answer(question: Question) -> bool:
 
 
 def _with_choices(questions: list[Question]) -> list[Question]:
-    """Questions with one answer have the same choices whether those with several are there or not."""
+    """Add choices. They are the same for questions with one answer, whether or not questions with several are included."""
     alone = list(filter(_has_one_answer, questions))
     drawn = draw_choices(alone)
     if len(alone) < len(questions):
@@ -76,19 +76,19 @@ def _read_file(path: Path, split: Split) -> list[Question]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a question file as it is.
+    """Read the lines of a question file.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        A question line, an answer line, and so on; as many of the one as of the other.
+        Question lines and answer lines in turn, the same number of each.
 
     Raises:
         UserError: The file is missing, cannot be read, or has a question line without an answer line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # and not splitlines: a form feed ends no line
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines, which also splits at form feeds
     except FileNotFoundError:
         raise UserError(f"no DAQUAR question file at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -101,15 +101,15 @@ def read_lines(path: Path) -> list[str]:
 
 
 def parse_lines(lines: Sequence[str], path: Path, split: Split) -> list[Question]:
-    """Turn a question file's lines into questions.
+    """Parse the lines of a question file.
 
     Args:
-        lines: What ``read_lines`` gave.
-        path: The file, for the error message.
-        split: Whose questions they are.
+        lines: Result of ``read_lines``.
+        path: Path of the file, for the error message.
+        split: Split of the questions.
 
     Returns:
-        A question a pair of lines.
+        One question per pair of lines.
 
     Raises:
         UserError: A question names no image or is empty, or an answer is empty.
@@ -139,10 +139,10 @@ def parse_lines(lines: Sequence[str], path: Path, split: Split) -> list[Question
 
 
 def strip_mentions(line: str) -> str:
-    """Take every mention of an image out of a question line.
+    """Remove all mentions of images from a question line.
 
     Args:
-        line: Such as "what is left of the bed in the image3 ?".
+        line: A line such as "what is left of the bed in the image3 ?".
 
     Returns:
         The question, such as "what is left of the bed ?".

@@ -1,15 +1,16 @@
-"""Drawing wrong answers that sound right, so that multiple choice needs the image.
+"""Drawing of plausible wrong answers, so that multiple choice needs the image.
 
-Decoys drawn at random are found out by the text alone: "how many" with one number among four answers. So each question's decoys
-are drawn from the answers that other questions like it got about **other images**:
+Random decoys can be recognised from the text alone, for example if only one of four answers to "how many" is a number. The
+decoys of a question are therefore drawn from the answers to similar questions about **other images**:
 
     p(a) = mean over the powers k of  sum over questions j of the same type about other images of
-           sim(q, j)^k [answer of j is a], made to sum to 1
+           sim(q, j)^k [answer of j is a], normalised for each k so that the sum over a is 1
 
-``sim`` is the cosine of idf-weighted words, word pairs and first three words; a low power looks at the topic, a high one at
-near copies of the question. Three distinct answers are drawn with weights ``p^SHARPNESS``, never one that is given for the same
-image: it might be right as well. A sharpness above 1 makes up for the truth being left out, which would otherwise show as
-the likeliest of the four. Both were set so that text-only models come close to chance.
+``sim`` is the cosine similarity of idf-weighted words, word pairs and first three words. A low power favours questions on the
+same topic, a high power near copies of the question. Three distinct answers are drawn with weights ``p^SHARPNESS``. Answers
+that are given for the same image are excluded, because they might be right as well; they are used only if fewer than three
+others exist. Because the true answer is not drawn, it would stand out as the most likely of the four; a sharpness above 1
+compensates for this. The powers and the sharpness were chosen so that text-only models are close to chance.
 """
 
 import itertools
@@ -31,17 +32,17 @@ SHARPNESS = 1.35
 
 
 def draw_choices(questions: Sequence[Question]) -> list[Question]:
-    """Give every question four choices: its answer and three decoys.
+    """Add four choices to every question: its answer and three decoys.
 
     Args:
         questions: Questions with one answer each.
 
     Returns:
-        The same questions with ``choices``, the answer first, and ``correct_choice`` 0. A draw depends on the question's id and
-        on all the questions, and on nothing else.
+        The same questions with ``choices``, the answer first, and ``correct_choice`` 0. The draw depends only on the id of the
+        question and on the set of questions.
 
     Raises:
-        UserError: There are too few different answers.
+        UserError: There are fewer than four distinct answers.
     """
     answers = [fold_answer(question.human_answers[0]) for question in questions]
     vocabulary = sorted(set(answers))
@@ -52,7 +53,7 @@ def draw_choices(questions: Sequence[Question]) -> list[Question]:
     given = np.zeros((image.max() + 1, len(vocabulary)), dtype=bool)  # answers given for an image
     given[image, answer_id] = True
     drawn = []
-    block = 512  # rows at a time: the similarities of all pairs would not fit for a large benchmark
+    block = 512  # rows at a time: the similarities of all pairs of a large benchmark would not fit in memory
     vectors = _text_vectors(questions)
     _, kind = np.unique([question.question_type or "" for question in questions], return_inverse=True)
     for start in range(0, len(questions), block):
@@ -63,7 +64,7 @@ def draw_choices(questions: Sequence[Question]) -> list[Question]:
         log_weights = np.where(given[image[rows]], -np.inf, SHARPNESS * np.log(weights + 1e-12))
         for question, log_weight in zip(questions[rows], log_weights, strict=True):
             generator = np.random.default_rng(xxhash.xxh64_intdigest(question.question_id.encode()))
-            # The largest of log-weights with Gumbel noise are a draw without replacement.
+            # The largest log-weights plus Gumbel noise are a sample without replacement.
             order = np.argsort(-(log_weight + generator.gumbel(size=len(vocabulary))))
             choices = (question.human_answers[0], *(vocabulary[i] for i in order[:NUM_DECOYS]))
             drawn.append(replace(question, choices=choices, correct_choice=0))
@@ -71,7 +72,7 @@ def draw_choices(questions: Sequence[Question]) -> list[Question]:
 
 
 def _text_vectors(questions: Sequence[Question]) -> NDArray[np.float32]:
-    """(questions, grams) idf-weighted, each of length 1."""
+    """Return (questions, grams) float32 vectors, weighted by idf and normalised to length 1."""
     grams = [_grams(question.question) for question in questions]
     frequency = Counter(gram for row in grams for gram in row)
     column = {gram: i for i, gram in enumerate(frequency)}
@@ -88,7 +89,7 @@ def _grams(text: str) -> set[str]:
 
 
 def _share_of_answers(weights: NDArray[np.floating], answer_id: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Sum each row's weights by answer, and make the sums 1."""
+    """Sum the weights of each row by answer, and normalise each row to sum to 1."""
     num_answers = int(answer_id.max()) + 1
     totals = np.stack([np.bincount(answer_id, weights=row, minlength=num_answers) for row in weights])
     return totals / np.maximum(totals.sum(axis=1, keepdims=True), 1e-12)

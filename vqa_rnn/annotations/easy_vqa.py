@@ -3,7 +3,7 @@
     data/train/questions.json   [[question, answer, image number], …]     data/train/images/NUMBER.png
     data/test/…                 the same
 
-Image numbers repeat across the splits, so ids carry the split: ``train/432``.
+Image numbers are unique only within a split, so ids contain the split: ``train/432``.
 """
 
 import json
@@ -28,12 +28,12 @@ def read_easy_vqa(dataset: EasyVqaDataset, splits: Sequence[Split]) -> Annotatio
     """Read easy-VQA.
 
     Args:
-        dataset: With ``multiple_choice``, each question gets up to four distinct answers of its kind, the others drawn
-            at random with the question's id as seed.
-        splits: The splits wanted; there is no validation split.
+        dataset: Options of the data set. With ``multiple_choice``, each question gets up to four distinct choices of the same
+            kind: the true answer first, then decoys drawn at random with the question id as seed.
+        splits: The splits to read. There is no validation split.
 
     Returns:
-        The questions, their ``answer_type`` one of ``yes/no``, ``shape`` and ``colour``.
+        The questions. ``answer_type`` is ``yes/no``, ``shape`` or ``colour``.
 
     Raises:
         UserError: The package is not installed.

@@ -1,7 +1,7 @@
-"""Questions whose answers follow from an answer: "What colour is the ball?" - "red" implies "Is the ball red?" - "yes".
+"""Questions implied by an answer: "What colour is the ball?" - "red" implies "Is the ball red?" - "yes".
 
-After Ribeiro et al. 2019, "Are Red Roses Red?" (https://aclanthology.org/P19-1621). Their implications come from a parser;
-these come from the few patterns below: they are grammatical, and fewer questions have some.
+After Ribeiro et al. 2019, "Are Red Roses Red?" (https://aclanthology.org/P19-1621). Their implications are made by a parser.
+These are made from the few patterns below: they are grammatical, but fewer questions have implications.
 """
 
 import re
@@ -16,13 +16,13 @@ _YES_NO = ("yes", "no")
 
 
 class Implied(NamedTuple):
-    """A question that follows from an answer.
+    """A question that is implied by an answer.
 
     Attributes:
-        question: The question.
-        answer: ``yes`` or ``no``, what follows.
-        kind: ``equivalent`` says the same again; ``necessary``: it could not be so otherwise; ``exclusive``: another answer to
-            the same question, which cannot be right as well.
+        question: The text of the question.
+        answer: The implied answer, ``yes`` or ``no``.
+        kind: ``equivalent``: it restates the answer; ``necessary``: it must hold if the answer is right; ``exclusive``: it
+            states another answer to the same question, which cannot be right as well.
     """
 
     question: str
@@ -31,15 +31,15 @@ class Implied(NamedTuple):
 
 
 def implied_questions(question: str, answer: str, other: str | None = None) -> list[Implied]:
-    """What follows from an answer to a question.
+    """Return the questions that are implied by an answer.
 
     Args:
         question: The question.
         answer: The answer that was given.
-        other: Another answer of the same kind, which cannot be right as well; None where none is known.
+        other: Another answer of the same kind, which cannot be right as well; None if none is known.
 
     Returns:
-        The questions; none where no pattern fits or the answer is yes or no.
+        The implied questions; empty if no pattern matches, or the answer is empty, yes or no.
     """
     text, said = " ".join(question.strip().rstrip("?").split()), answer.strip().lower()
     if not said or said in _YES_NO:

@@ -1,7 +1,7 @@
-"""Reading official JSON files: only the keys that are needed, checked while they are read.
+"""Decoding of official JSON files. Only the keys that are needed are read, and they are validated.
 
-A benchmark's reader states its file as ``msgspec`` structures. What does not fit is refused with the file, the record and the
-key.
+Each reader describes its files by ``msgspec`` structures. The error message for invalid content names the file, the record and
+the key.
 """
 
 import re
@@ -18,18 +18,18 @@ _MISSING = re.compile(r"^Object missing required field `(?P<key>[^`]*)`$")
 
 
 def read_official(path: Path, kind: type[T], what: str) -> T:
-    """Read a JSON file of a known shape.
+    """Read a JSON file of a known structure.
 
     Args:
-        path: The file.
-        kind: The ``msgspec`` type of its whole content; keys that it does not name are passed over.
-        what: What the file is, for the error message ("VQA question file").
+        path: Path of the file.
+        kind: The ``msgspec`` type of the whole content. Keys that it does not have are ignored.
+        what: Kind of file, for the error message ("VQA question file").
 
     Returns:
         The content.
 
     Raises:
-        UserError: The file is missing, cannot be read, is no JSON, is cut off, or a record does not fit ``kind``.
+        UserError: The file is missing, cannot be read, is not JSON, is truncated, or does not match ``kind``.
     """
     try:
         content = path.read_bytes()
@@ -41,19 +41,19 @@ def read_official(path: Path, kind: type[T], what: str) -> T:
 
 
 def decode_official(content: bytes | msgspec.Raw, kind: type[T], where: str, inside: str = "") -> T:
-    """Decode JSON of a known shape.
+    """Decode JSON of a known structure.
 
     Args:
-        content: UTF-8 JSON; a ``msgspec.Raw`` is a part of a file that was read before.
-        kind: Its ``msgspec`` type.
-        where: What is read and where it lies, for the error message.
-        inside: The place of a ``Raw`` in its file, such as ``data.dialogs[3]``.
+        content: UTF-8 JSON. A ``msgspec.Raw`` is a part of a file that was read before.
+        kind: The ``msgspec`` type of the content.
+        where: Kind and path of the file, for the error message.
+        inside: Place of a ``Raw`` in the file, such as ``data.dialogs[3]``.
 
     Returns:
         The content.
 
     Raises:
-        UserError: It is no JSON, is cut off, or a record does not fit ``kind``.
+        UserError: The content is not JSON, is truncated, or does not match ``kind``.
     """
     try:
         return msgspec.json.decode(content, type=kind)
@@ -65,7 +65,7 @@ def decode_official(content: bytes | msgspec.Raw, kind: type[T], where: str, ins
 
 
 def _explain(message: str, inside: str) -> str:
-    """Say msgspec's error as ``record: key …``."""
+    """Format an error message of msgspec as ``record: key …``."""
     found = _PLACE.match(message)
     said, place = (found["message"], found["place"].removeprefix("$").removeprefix(".")) if found else (message, "")
     place = ".".join(part for part in (inside, place) if part)

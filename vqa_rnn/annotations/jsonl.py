@@ -1,23 +1,24 @@
-"""Your own images and questions: JSON lines, a JSON array or a CSV table (``jsonl_file``), with these keys.
+"""Reader of your own images and questions: JSON lines, a JSON array or a CSV table (``jsonl_file``), with these keys.
 
 image          path of the image, relative to the file               required
 question       text                                                  required
-answer         text or number                                        this or `answers`, but for the test split
-answers        what several people answered, a list of texts or of VQA's objects; scored by the VQA consensus
-choices        candidate answers, a list of texts with the answer among them
-question_type  your own kind of question, and
-answer_type    your own kind of answer: the figures are broken down by them
-question_id    unique text or number                                 by default image and question
-caption        a sentence about the image that opens a dialog
+answer         text or number                                        this or `answers` is required, except in the test split
+answers        answers of several people, a list of texts or of VQA's objects; scored by the VQA consensus
+choices        candidate answers, a list of texts that includes the answer
+question_type  your own type of question; results are broken down by it
+answer_type    your own type of answer; results are broken down by it
+question_id    unique text or number                                 defaults to image and question
+caption        a sentence about the image at the start of a dialog
 history        earlier rounds, a list of {"question": …, "answer": …}
-split          train, val (or validation, valid, dev) or test        by default train
+split          train, val (or validation, valid, dev) or test        defaults to train
 
-true and false are answers too: yes and no, as VQA's people said it.
+The answers true and false are read as yes and no, as in VQA.
 
-However its path is spelled, an image is one image: its id is where the file lies, symbolic links followed, relative to the
-question file's folder. Answers are compared by ``fold_own_answer``: capitals, the form of Unicode and the marks around an
-answer do not count. Under the consensus an answer counts in full when three *other* people gave it: where two people answer and
-agree the best that any answer can score is 1/3, where three do 2/3, and 1 from four on.
+Different paths to one file, including symbolic links, are one image. Its id is its path relative to the folder of the question
+file; a path without symbolic links is preferred. Answers are compared after ``fold_own_answer``, which ignores case, the
+Unicode form, and quotes and punctuation around an answer. Under the VQA consensus, an answer gets the full score if three
+*other* people gave it. If all people agree, the best possible score is therefore 1/3 for two people, 2/3 for three, and 1 for
+four or more.
 """
 
 import os
@@ -32,21 +33,22 @@ from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Annotations, Question, Round, Split
 
-_ID_LENGTH = 80  # characters of a question in its id
+_ID_LENGTH = 80  # number of characters of a question in its id
 
 
 def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
     """Read the user's own questions.
 
     Args:
-        dataset: Where the file lies.
-        splits: The splits wanted; questions of others are checked and left out.
+        dataset: Options of the data set, with the path of the file.
+        splits: The splits to return. Questions of other splits are only checked.
 
     Returns:
         The questions.
 
     Raises:
-        UserError: The file is missing or of another format, or a question is wrong: file, place, key and what is expected.
+        UserError: The file is missing or has another format, or a question is invalid. The message names the file, the place,
+            the key and what is expected.
     """
     path = dataset.path
     prefix, records = read_records(path)
@@ -68,10 +70,11 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
 
 
 def _image_ids(path: Path, spellings: set[str]) -> dict[str, str]:
-    """Each spelling's image. Spellings of one file are one image, called by the one without links, or the first.
+    """Return the image id of each spelling of a path. Spellings of the same file get the same id.
 
-    An id is relative to the question file's folder and does not look where links lead, as it has to outlast a move of the
-    folder. A file outside of it that is spelled absolutely keeps its absolute path.
+    An id is a path relative to the folder of the question file. Symbolic links in it are not resolved, so that it stays valid
+    if the folder is moved. An absolute path of a file outside the folder is kept. Of several spellings, a relative path comes
+    first, then a path without symbolic links, then alphabetical order.
     """
     folder, real_folder = Path(os.path.normpath(path.parent.absolute())), Path(os.path.realpath(path.parent))
     real = {spelling: os.path.realpath(path.parent / spelling) for spelling in spellings}
@@ -90,14 +93,14 @@ def _image_ids(path: Path, spellings: set[str]) -> dict[str, str]:
     for place, each in names.items():
         ranked = [(Path(name).is_absolute(), str(real_folder / name) != place, name) for name in each]
         chosen[place] = min(ranked)[-1]
-    twice = {name for name, count in Counter(chosen.values()).items() if count > 1}  # a/../x.jpg, where a is a link
+    twice = {name for name, count in Counter(chosen.values()).items() if count > 1}  # a/../x.jpg, where a is a symbolic link
     return {spelling: place if chosen[place] in twice else chosen[place] for spelling, place in real.items()}
 
 
 def _question_ids(prefix: str, lines: Sequence[tuple[int, Line]], image_ids: dict[str, str]) -> list[str]:
-    """Ids of the lines: what is given, else image and question, numbered where a question comes again.
+    """Return the id of each line: the given id, or image and question, with a number if the question is repeated.
 
-    They do not depend on the order of lines or the format, as the order of a question's choices is drawn by its id.
+    Ids do not depend on the order of the lines or on the format, because they determine the order of the choices.
     """
     ids = [line.question_id or "" for _, line in lines]
     alike: dict[str, list[int]] = defaultdict(list)
@@ -143,6 +146,6 @@ def _question(line: Line, question_id: str, image_id: str) -> Question:
 
 
 def _consensus_form(answer: str) -> str:
-    """VQA's normal form, also where all people agree: its own rule then compares letter by letter."""
+    """Normalise an answer as VQA does, even if all people agree: VQA's own rule then compares without normalising."""
     folded = fold_own_answer(answer)
     return normalise_vqa(folded) or folded

@@ -1,11 +1,12 @@
-"""A file of the user's own questions, whichever format it has: one record after the other, and where each stands.
+"""Reader of a file of the user's own questions, in one of three formats. A record is located as in the last column.
 
-JSON lines   an object a line                              ``FILE:LINE``
+JSON lines   one object per line                           ``FILE:LINE``
 JSON array   ``[{…}, {…}]``                                ``FILE: item N``
 table        CSV with a header, see ``jsonl_table``        ``FILE: row N``, where the header is row 1
 
-What the file holds tells which it is, and not its name. Each may be compressed by gzip; the name then ends in ``.gz``. Lines
-and rows are read one at a time; an array is read as a whole.
+The format is detected from the content. A file that is neither JSON nor starts with a valid header is read as a table if its
+suffix is ``.csv`` or ``.tsv``, otherwise as JSON lines. Each format may be compressed by gzip; the name then ends in ``.gz``.
+Lines and rows are read one at a time, an array as a whole.
 """
 
 import gzip
@@ -23,13 +24,13 @@ from vqa_rnn.errors import UserError
 
 T = TypeVar("T")
 LONGEST_LINE = 16 * 2**20  # bytes
-LARGEST_ARRAY = 256 * 2**20  # bytes, unpacked
-_START = 4096  # bytes that tell the format
+LARGEST_ARRAY = 256 * 2**20  # bytes, uncompressed
+_START = 4096  # bytes that are read to detect the format
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON_BLANKS = re.compile(r"[ \t\n\r]*")
 _GZIP = b"\x1f\x8b"
 _UTF_16 = "UTF-16 text: save it as UTF-8, in a spreadsheet as CSV UTF-8"
-_FOREIGN = {  # how files begin that are something else
+_FOREIGN = {  # first bytes of files in other formats
     b"\xff\xfe": _UTF_16,
     b"\xfe\xff": _UTF_16,
     b"PK\x03\x04": "a spreadsheet (.xlsx) or a zip archive: save the sheet as CSV UTF-8, or unpack the archive",
@@ -42,11 +43,11 @@ _FOREIGN = {  # how files begin that are something else
 
 
 class Records(NamedTuple):
-    """What a file holds.
+    """Records of a file.
 
     Attributes:
-        prefix: Before a record's number it makes the place of the record: ``q.jsonl:`` of ``q.jsonl:7``.
-        values: The number and the value of each record, in order. Taking the next may raise a ``UserError``.
+        prefix: The place of a record without its number: ``q.jsonl:`` for ``q.jsonl:7``.
+        values: Number and value of each record, in order. The iterator may raise a ``UserError``.
     """
 
     prefix: str
@@ -57,13 +58,13 @@ def read_records(path: Path) -> Records:
     """Open a file of questions.
 
     Args:
-        path: JSON lines, a JSON array or a table; plain or compressed by gzip.
+        path: Path of JSON lines, a JSON array or a table; plain or compressed by gzip.
 
     Returns:
-        Its records, which are read as they are taken.
+        The records, which are read lazily.
 
     Raises:
-        UserError: The file is missing, cannot be read, or is something else.
+        UserError: The file is missing, cannot be read, or has another format.
     """
     if path.is_dir():
         raise UserError(f"dataset.path={path} is a folder: give the path of the file of questions in it")
@@ -80,7 +81,7 @@ def _is_named_as_table(path: Path) -> bool:
 
 
 def _start_of(path: Path) -> bytes:
-    """How the text of a file begins, unpacked."""
+    """Return the first bytes of a file, uncompressed. Files in other formats are refused."""
 
     def begin(_: Path, file: BinaryIO) -> Iterator[bytes]:
         start = file.read(_START)
@@ -98,7 +99,7 @@ def _start_of(path: Path) -> bytes:
 
 
 def _read(path: Path, read: Callable[[Path, BinaryIO], Iterator[T]]) -> Iterator[T]:
-    """Open a file, unpack it if it is compressed, and say what goes wrong with either."""
+    """Open a file, decompress it if needed, and read it. Errors are raised as ``UserError``."""
     try:
         with path.open("rb") as file:
             is_gzip = file.read(len(_GZIP)) == _GZIP
@@ -135,7 +136,7 @@ def _objects(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:
 
 
 def _check_first(path: Path, value: Any) -> None:
-    """Tell a question from an object that holds the list of all, as official files have it."""
+    """Refuse an object that contains the list of all questions, as in official files."""
     if not isinstance(value, dict) or value.keys() & Line.model_fields.keys():
         return
     for key, inner in value.items():
@@ -195,7 +196,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, str]]:
 
 
 def _decode(path: Path, content: bytes, number: int) -> str:
-    """Bytes to text; ``number`` is that of their first line."""
+    """Decode UTF-8 text that starts at line ``number``."""
     if number == 1:
         content = content.removeprefix(_BYTE_ORDER_MARK)
     try:

@@ -1,4 +1,4 @@
-"""JSON of the user's own: strict, and with a word on what is wrong where it is not JSON."""
+"""Strict JSON decoding of the user's own files, with error messages that explain what is wrong."""
 
 import json
 from typing import Any, NoReturn
@@ -6,11 +6,11 @@ from typing import Any, NoReturn
 from vqa_rnn.annotations.jsonl_line import EXAMPLE
 from vqa_rnn.errors import UserError
 
-_CUT_OFF = ("{", "[", ",", ":")  # how the first line of an object ends that goes on over several
+_CUT_OFF = ("{", "[", ",", ":")  # ends of the first line of an object that spans several lines
 
 
 class _RefusedError(ValueError):
-    """What Python reads though it is no JSON, or says two things."""
+    """Content that Python decodes although it is not valid JSON or has a duplicate key."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -30,17 +30,17 @@ DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_e
 
 
 def decode_json(text: str, where: str) -> Any:
-    """Decode a JSON value that stands alone.
+    """Decode a single JSON value.
 
     Args:
-        text: The value, and blanks around it.
+        text: The value, with optional white space around it.
         where: Its place, for the error message.
 
     Returns:
         The value.
 
     Raises:
-        UserError: It is no JSON, holds NaN or an infinity, or an object in it has a key twice.
+        UserError: The text is not JSON, contains NaN or an infinity, or has an object with a duplicate key.
     """
     try:
         return DECODER.decode(text)
@@ -55,18 +55,18 @@ def decode_json(text: str, where: str) -> Any:
 
 
 def decode_item(text: str, start: int, where: str) -> tuple[Any, int]:
-    """Decode a JSON value that others come after.
+    """Decode a JSON value that is followed by more text.
 
     Args:
-        text: JSON.
-        start: Where the value begins.
+        text: JSON text.
+        start: Index of the start of the value.
         where: Its place, for the error message.
 
     Returns:
-        The value, and where it ends.
+        The value, and the index of its end.
 
     Raises:
-        UserError: As ``decode_json``; or the text ends in the middle of the value.
+        UserError: As for ``decode_json``, or the text ends in the middle of the value.
     """
     try:
         return DECODER.raw_decode(text, start)

@@ -1,4 +1,4 @@
-"""One of the user's own questions: which keys it may have, and what is said where it is wrong."""
+"""Validation of one of the user's own questions: its keys and the error messages."""
 
 import json
 import math
@@ -26,10 +26,10 @@ from vqa_rnn.records import SPLITS, Split, bad_character, is_empty
 from vqa_rnn.text import same_words
 
 EXAMPLE = '{"image": "photos/kitchen.jpg", "question": "What is on the table?", "answer": "a bowl"}'
-_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, of Linux and macOS
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, limits of Linux
 _SPLITS_ELSEWHERE = {"validation": "val", "valid": "val", "dev": "val"}
 _SPLITS_MEANT = {"training": "train", "testing": "test"}
-_VQA_KEYS = ("answer", "answer_confidence", "answer_id")  # of one person's answer in VQA's annotation files
+_VQA_KEYS = ("answer", "answer_confidence", "answer_id")  # keys of one person's answer in VQA's annotation files
 _URL = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -38,7 +38,7 @@ def _wrong(message: str) -> PydanticCustomError:
 
 
 def _as_text(value: Any) -> Any:
-    """Numbers as people write them: 1.0 is 1."""
+    """Convert a number to text as people write it: 1.0 becomes 1. Booleans and invalid characters are refused."""
     if isinstance(value, bool):
         raise _wrong(f"a text is needed, not {json.dumps(value)}")
     if isinstance(value, int):
@@ -63,7 +63,7 @@ def _one_answer(value: Any) -> Any:
 
 
 def _without_confidence(value: Any) -> Any:
-    """The answer of one person, as VQA's annotation files have it, is the text alone."""
+    """Return the text of one person's answer, which is an object in VQA's annotation files."""
     if not isinstance(value, dict):
         return value
     for key in value:
@@ -163,17 +163,18 @@ def _check_choices(choices: list[str], answer: str | None, answers: list[str] | 
 
 
 def check_line(value: Any, where: str) -> Line:
-    """Check a question.
+    """Validate a question.
 
     Args:
-        value: As JSON has it.
+        value: The decoded JSON value.
         where: Its place, for the error message.
 
     Returns:
         The question.
 
     Raises:
-        UserError: It is no object, or a key is missing, unknown or wrong: which, and what would be right.
+        UserError: The value is not an object, or a key is missing, unknown or invalid. The message names the key and what is
+            expected.
     """
     if not isinstance(value, dict):
         raise UserError(f"{where}: a JSON object is needed, such as {EXAMPLE}, and not {_kind(value)}")
@@ -181,7 +182,7 @@ def check_line(value: Any, where: str) -> Line:
         return Line.model_validate(value)
     except ValidationError as error:
         errors = error.errors()
-        # a misspelt key is missing as well
+        # a misspelt key is also reported as missing: name the misspelt one
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         raise UserError(f"{where}: {_explain(first)}") from None
 

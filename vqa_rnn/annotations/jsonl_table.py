@@ -1,4 +1,4 @@
-"""A table of the user's own questions: CSV with a header, as spreadsheets and pandas write it."""
+"""Reader of a table of the user's own questions: CSV with a header, as written by spreadsheets and pandas."""
 
 import csv
 import io
@@ -16,10 +16,10 @@ from vqa_rnn.files import unknown_name
 TAB = "\t"
 DELIMITERS = (",", ";", TAB)
 HEADER = "image,question,answer"
-_LONGEST_HEADER = 10_000  # letters, more than all keys have
+_LONGEST_HEADER = 10_000  # characters, more than all keys have
 _KEYS = frozenset(Line.model_fields)
 _REQUIRED = ("image", "question")
-_LISTS = {  # columns whose cells are JSON, and what such a cell looks like
+_LISTS = {  # columns whose cells are JSON, with an example
     "answers": '["red", "dark red"]',
     "choices": '["red", "blue"]',
     "history": '[{"question": "Is it big?", "answer": "no"}]',
@@ -32,10 +32,10 @@ _WHAT_CSV_SAYS = {
 
 
 def is_header(line: str) -> bool:
-    """Whether a line names the columns that each table needs.
+    """Check whether a line names the columns that every table needs.
 
     Args:
-        line: The first of a file.
+        line: First line of a file.
 
     Returns:
         True if it does.
@@ -47,18 +47,18 @@ def read_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str,
     """Read a table row by row.
 
     Args:
-        path: The file, for error messages.
-        lines: Its text, with the ends of the lines.
+        path: Path of the file, for error messages.
+        lines: Its text, with line ends.
 
     Yields:
-        The number of a row, where the header is row 1, and its cells by column, as an object of JSON would hold them. Empty
-        cells and rows are left out.
+        The number of a row, where the header is row 1, and its cells by column, as in a JSON object. Empty cells and rows are
+        skipped.
 
     Raises:
-        UserError: The header is missing or names a column that is unknown or comes twice, a row has another length, or a cell
-            is not what its column needs: which row.
+        UserError: The header is missing or has an unknown or duplicate column, a row has another length, or a cell is invalid.
+            The message names the row.
     """
-    parts = (part for line in lines for part in io.StringIO(line, newline=""))  # a lone carriage return ends a line as well
+    parts = (part for line in lines for part in io.StringIO(line, newline=""))  # a lone carriage return also ends a line
     first, header = next(((number, part) for number, part in enumerate(parts, start=1) if part.strip()), (0, ""))
     if not header:
         return
@@ -78,7 +78,7 @@ def read_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str,
 
 
 def _delimiter(header: str) -> str:
-    """What stands between columns: under it most of them have names that are known."""
+    """Return the delimiter that gives the most known column names."""
     return max(DELIMITERS, key=lambda delimiter: len(_KEYS & set(_names(header, delimiter))))
 
 

@@ -1,21 +1,21 @@
-"""What the readers of medical questions share."""
+"""Functions shared by the readers of medical questions."""
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import Split
 
 
 def answer_type(said: str, where: str) -> str:
-    """Whether an answer is one of a few that the question names.
+    """Return the answer type: ``closed`` if the question limits the answer to a few options, otherwise ``open``.
 
     Args:
-        said: The file's ``answer_type``; capitals and blanks around it do not count.
+        said: The ``answer_type`` in the file. Case and surrounding white space are ignored.
         where: File and record, for the error message.
 
     Returns:
         ``open`` or ``closed``.
 
     Raises:
-        UserError: It is neither.
+        UserError: The type is neither of them.
     """
     kind = said.strip().lower()
     if kind not in ("open", "closed"):
@@ -24,18 +24,18 @@ def answer_type(said: str, where: str) -> str:
 
 
 def human_answers(said: str | int | float | None, split: Split, where: str) -> tuple[str, ...]:
-    """What is known of an answer.
+    """Return the human answers of a question.
 
     Args:
-        said: The file's ``answer``; blanks around it do not count.
-        split: Of the question; answers of ``test`` may be withheld.
+        said: The ``answer`` in the file. Surrounding white space is removed.
+        split: Split of the question. Answers of ``test`` may be withheld.
         where: File and record, for the error message.
 
     Returns:
-        The answer as a text, or nothing.
+        The answer as a text; empty if it is withheld.
 
     Raises:
-        UserError: It is missing or empty, and not of ``test``.
+        UserError: The answer is missing or empty, and the split is not ``test``.
     """
     answer = "" if said is None else str(said).strip()
     if not answer and split != "test":

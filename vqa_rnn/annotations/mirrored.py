@@ -1,37 +1,39 @@
-"""Mirrored images: the same questions about each image as a mirror shows it, with left and right exchanged in every text."""
+"""Mirrored images: the same questions about the mirror image of each image, with left and right swapped in every text."""
 
 import re
 from dataclasses import replace
 
 from vqa_rnn.records import Annotations, Question, Round
 
-MIRRORED = " (mirrored)"  # at the end of an image's id
+MIRRORED = " (mirrored)"  # suffix of the id of a mirror image
 _SIDES = re.compile(r"\b(left|right)((?:most|hand|ward|wards|side)?)\b|[左右]", re.IGNORECASE)
 _OTHER = {"left": "right", "right": "left", "左": "右", "右": "左"}
 
 
 def is_mirrored(image_id: str) -> bool:
-    """Whether an image is the mirror image of another.
+    """Check whether an image is the mirror image of another one.
 
     Args:
-        image_id: Its id.
+        image_id: Id of the image.
 
     Returns:
-        Whether the id says so.
+        True if the id ends in ``MIRRORED``.
     """
     return image_id.endswith(MIRRORED)
 
 
 def exchange_sides(text: str) -> str:
-    """Exchange left and right in a text.
+    """Swap left and right in a text.
 
-    ``right`` for "correct" and ``left`` for "remaining" are exchanged too: no rule of words tells them apart.
+    ``right`` in the sense of "correct" and ``left`` in the sense of "remaining" are swapped too, because no rule on words can
+    tell them apart.
 
     Args:
-        text: English or Chinese.
+        text: English or Chinese text.
 
     Returns:
-        The text, its capitals as they were: ``leftmost`` is ``rightmost``, 左 is 右; ``bright`` and ``leftover`` stay.
+        The text with its capitals kept. ``leftmost`` becomes ``rightmost`` and 左 becomes 右; ``bright`` and ``leftover`` are
+        unchanged.
     """
     return _SIDES.sub(_other_side, text)
 
@@ -47,14 +49,15 @@ def _other_side(match: re.Match[str]) -> str:
 
 
 def with_mirrored(annotations: Annotations, splits: tuple[str, ...]) -> Annotations:
-    """Add the mirror image of every image of some splits, with its questions, behind all others and in the same order.
+    """Add the mirror images of all images of some splits, and their questions.
 
     Args:
-        annotations: As they were read.
-        splits: Of these questions.
+        annotations: The annotations to extend.
+        splits: Splits whose images are mirrored.
 
     Returns:
-        The annotations; a mirror image has the file of its image.
+        The extended annotations. The new questions come after all others, in the same order. A mirror image has the file and
+        the boxes of its image, which are mirrored when features are extracted.
     """
     mirrored = [_mirror(question) for question in annotations.questions if question.split in splits]
     names = {question.image_id: question.image_id.removesuffix(MIRRORED) for question in mirrored}

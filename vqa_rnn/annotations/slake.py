@@ -40,15 +40,15 @@ def read_slake(dataset: SlakeDataset, splits: Sequence[Split]) -> Annotations:
     """Read the official question files.
 
     Args:
-        dataset: Where they lie, and the languages.
-        splits: The splits wanted. A missing test file leaves ``test`` empty.
+        dataset: Options of the data set, with the language.
+        splits: The splits to read. If the test file is missing, ``test`` is empty.
 
     Returns:
-        The questions of these languages, their ``answer_type`` ``open`` or ``closed``, their ``question_type`` the file's
-        ``content_type``.
+        The questions in the language. ``answer_type`` is ``open`` or ``closed``, and ``question_type`` is the ``content_type``
+        of the file.
 
     Raises:
-        UserError: A file is missing or wrong, or has no question in the language.
+        UserError: A file is missing or invalid, or has no question in the language.
     """
     languages = LANGUAGES if dataset.language == "both" else (dataset.language,)
     questions: list[Question] = []

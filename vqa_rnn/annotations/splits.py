@@ -1,6 +1,6 @@
-"""Cutting splits by image: all questions of an image fall on one side.
+"""Cutting of splits by image: all questions of an image are in the same split.
 
-Images are put in an order fixed by a hash of their id, so that a split depends on the seed and the set of images alone.
+Images are ordered by a hash of their id, so that a split depends only on the seed and the set of images.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,16 +16,17 @@ from vqa_rnn.records import Question
 def carve_validation(
     questions: Sequence[Question], fraction: float, seed: int, *, by_question: bool = False
 ) -> tuple[Question, ...]:
-    """Turn a share of the training images, at least one and not all, into the validation split.
+    """Move a share of the training images, at least one and not all, to the validation split.
 
     Args:
-        questions: Questions of any splits; those of other splits pass through.
+        questions: Questions of any splits. Only training questions are moved.
         fraction: Share of the training images.
-        seed: Another seed gives another split.
-        by_question: Turn a share of the training questions, whatever their images.
+        seed: Seed of the split.
+        by_question: Whether to move a share of the training questions, regardless of their images.
 
     Returns:
-        The same questions in the same order, some moved to ``val``. Fewer than two training images are left as they are.
+        The same questions in the same order, some of them moved to ``val``. With fewer than two training images (or questions,
+        with ``by_question``) none is moved.
     """
     key = attrgetter("question_id" if by_question else "image_id")
     names = _hashed_order(questions, seed, key)
@@ -39,16 +40,16 @@ def carve_validation(
 
 
 def cut_folds(questions: Sequence[Question], folds: int, fold: int, seed: int) -> tuple[Question, ...]:
-    """Turn one of several equal parts of the training images into the test split.
+    """Move one of several equal parts of the training images to the test split.
 
     Args:
-        questions: Training questions.
+        questions: The training questions.
         folds: Number of parts.
-        fold: Which part is the test split, 0-based.
-        seed: Another seed gives other parts.
+        fold: 0-based index of the part that becomes the test split.
+        seed: Seed of the parts.
 
     Returns:
-        The same questions in the same order, some moved to ``test``.
+        The same questions in the same order, some of them moved to ``test``.
 
     Raises:
         UserError: There are fewer images than folds.

@@ -1,4 +1,4 @@
-"""Telling whether the files that questions were read from are still the same, without reading the questions again."""
+"""Detection of changes in annotation files by their hashes, without reading the questions again."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,28 +9,28 @@ from vqa_rnn.files import file_hash
 
 
 def hash_files(dataset: Dataset, files: Sequence[Path]) -> dict[str, str]:
-    """Hash annotation files, under names that outlast a move of the data set.
+    """Hash annotation files, by names that stay valid if the data set is moved.
 
     Args:
-        dataset: The data set's options.
+        dataset: Options of the data set.
         files: ``Annotations.files``.
 
     Returns:
-        SHA-256 of each file's bytes by its path relative to ``dataset.place``.
+        SHA-256 hash of each file, by its path relative to ``dataset.place``.
     """
     place = dataset.place or Path()
     return {Path(os.path.relpath(file, place)).as_posix(): file_hash(file) for file in files}
 
 
 def changed_files(dataset: Dataset, hashes: Mapping[str, str]) -> tuple[list[Path], list[Path]]:
-    """Compare annotation files with what they were.
+    """Compare annotation files with earlier hashes.
 
     Args:
-        dataset: The data set's options; it may lie elsewhere now.
-        hashes: From ``hash_files``.
+        dataset: Options of the data set, which may have been moved.
+        hashes: Result of ``hash_files``.
 
     Returns:
-        Files that hold something else now, and files that are gone.
+        The files whose content has changed, and the files that are missing.
     """
     place = dataset.place or Path()
     paths = {place / name: digest for name, digest in hashes.items()}

@@ -1,4 +1,4 @@
-"""Visual Dialog 0.9 and 1.0 (Das et al. 2017, https://arxiv.org/abs/1611.08669): ten questions in a row about a photograph.
+"""Visual Dialog 0.9 and 1.0 (Das et al. 2017, https://arxiv.org/abs/1611.08669): ten rounds of questions about a photograph.
 
     visdial_1.0_val.json                     {"split", "data": {"questions": [text], "answers": [text], "dialogs": [
                                                {"image_id", "caption", "dialog": [
@@ -6,12 +6,13 @@
     visdial_1.0_val_dense_annotations.json   [{"image_id", "round_id", "gt_relevance": [100 numbers]}, …]
     train2014/COCO_train2014_000000378466.jpg, val2014/, VisualDialog_val2018/, VisualDialog_test2018/
 
-Questions and answers are places in the two lists of texts. Generated sets may add to a round ``needs_history`` (true or
-false) and ``coreference_distance`` (how many rounds back lies what it refers to, 0 for none). Traps:
+Questions and answers are indices into the two lists of texts. A round of a generated data set may have ``needs_history`` (true
+or false) and ``coreference_distance`` (number of rounds back to what the question refers to, 0 for none). Pitfalls:
 
 - ``gt_index`` counts from 0, ``round_id`` from 1.
-- Relevance is called ``gt_relevance`` for val rounds and ``relevance`` for training rounds.
-- Test dialogs stop at the asked round: only it has ``answer_options``, and its answer is withheld. Earlier rounds are facts.
+- Relevance is called ``gt_relevance`` for validation rounds and ``relevance`` for training rounds.
+- Test dialogs end at the asked round. Only this round has ``answer_options``, and its answer is withheld. Earlier rounds are
+  history.
 - Training images of 1.0 come from both COCO folders.
 """
 
@@ -38,7 +39,7 @@ Dense = Mapping[tuple[int, int], tuple[float, ...]]
 
 
 class DialogRound(msgspec.Struct):
-    """One round of a file: places in its lists of texts, and the 0-based place of the truth among the options."""
+    """One round of a dialog: indices into the lists of texts, and the 0-based position of the true answer among the options."""
 
     question: _Place
     answer: _Place | None = None
@@ -63,7 +64,7 @@ class _Data(msgspec.Struct):
 
 
 class DialogFile(msgspec.Struct):
-    """A file whose dialogs are decoded one by one: all training options at once would be 123 million integer objects."""
+    """A dialog file. Dialogs are decoded one by one, because all training options would be 123 million integer objects."""
 
     data: _Data
     split: str = ""
@@ -86,14 +87,14 @@ def read_visdial(dataset: VisdialDataset, splits: Sequence[Split]) -> Annotation
     """Read the official files.
 
     Args:
-        dataset: Where they lie, and which release.
-        splits: The splits wanted. A missing test file leaves ``test`` empty.
+        dataset: Options of the data set, with the release.
+        splits: The splits to read. If the test file is missing, ``test`` is empty.
 
     Returns:
         The questions of all asked rounds. Rounds of a dialog share its ``dialog_id``, caption and history.
 
     Raises:
-        UserError: A file is missing or wrong: file, record and key.
+        UserError: A file is missing or invalid. The message names the file, the record and the key.
     """
     questions: list[Question] = []
     images: dict[str, Path] = {}
@@ -123,22 +124,23 @@ def read_visdial(dataset: VisdialDataset, splits: Sequence[Split]) -> Annotation
 
 
 def checked_dialogs(file: DialogFile, path: Path, *, withheld: bool) -> Iterator[Dialog]:
-    """Decode the dialogs of a file one after the other.
+    """Decode and check the dialogs of a file one by one.
 
     Args:
-        file: The file.
-        path: Where it lies, for the error message.
-        withheld: Rounds before the last need not be asked, and the answer to the last may be withheld, as in the test file.
+        file: The dialog file.
+        path: Path of the file, for the error message.
+        withheld: Whether rounds before the last may have no options, and the answer of the last may be withheld, as in the
+            test file.
 
     Yields:
-        Dialogs that hold together: every place exists, the option at ``gt_index`` is the answer, no option comes twice, all
-        rounds have equally many, every image comes once.
+        The dialogs. Every index exists, the option at ``gt_index`` is the answer, the options of a round are distinct, all
+        asked rounds have the same number of options, and each image has one dialog.
 
     Raises:
-        UserError: A dialog does not: file, record and key.
+        UserError: A dialog is invalid. The message names the file, the record and the key.
     """
     seen: dict[int, int] = {}
-    num_options = 0  # of each round that is asked
+    num_options = 0  # of each asked round
     for number, raw in enumerate(file.data.dialogs):
         record = f"data.dialogs[{number}]"
         dialog = decode_official(raw, Dialog, f"{WHAT} {path}", inside=record)
@@ -166,7 +168,7 @@ def _missing_key(turn: DialogRound, withheld: bool, *, last: bool) -> str | None
 
 
 def _fault(turn: DialogRound, data: _Data, num_options: int) -> str | None:
-    """What is wrong with the places of a round."""
+    """Return what is wrong with the indices of a round, or None."""
     if turn.question >= len(data.questions):
         return f".question: {turn.question}, but there are {len(data.questions)} questions, counted from 0"
     answers = f"but there are {len(data.answers)} answers, counted from 0"
@@ -198,13 +200,13 @@ def _fault(turn: DialogRound, data: _Data, num_options: int) -> str | None:
 
 
 def count_options(dialog: Dialog) -> list[int]:
-    """How many options each round has.
+    """Return the number of options of each round.
 
     Args:
         dialog: A dialog.
 
     Returns:
-        A number a round, 0 for one that is not asked.
+        One number per round, 0 for a round that is not asked.
     """
     return [len(turn.answer_options or ()) for turn in dialog.dialog]
 
@@ -232,7 +234,7 @@ def _questions(dialog: Dialog, data: _Data, split: Split, dense: Dense) -> Itera
                 needs_history=turn.needs_history,
                 coreference_distance=turn.coreference_distance,
             )
-        if answer is not None:  # only the last round's may be withheld
+        if answer is not None:  # only that of the last round may be withheld
             rounds.append(Round(text, answer))
 
 
@@ -240,13 +242,13 @@ def read_dense(path: Path) -> Dense:
     """Read graded relevance.
 
     Args:
-        path: The file, of val or of training rounds.
+        path: Path of the file, for validation or training rounds.
 
     Returns:
-        Relevance of each option, by image and 0-based round. ``check_dense`` holds it against the dialogs.
+        Relevance of each option, by image and 0-based round. ``check_dense`` checks it against the dialogs.
 
     Raises:
-        UserError: The file is missing or wrong, or judges a round twice: file, record and key.
+        UserError: The file is missing or invalid, or has a round twice. The message names the file, the record and the key.
     """
     records = read_official(path, list[_DenseRecord], "VisDial dense annotations")
     if not records:
@@ -266,15 +268,16 @@ def read_dense(path: Path) -> Dense:
 
 
 def check_dense(dense: Dense, num_options: Mapping[int, Sequence[int]], path: Path) -> None:
-    """Hold relevance against the dialogs that it judges.
+    """Check graded relevance against the dialogs.
 
     Args:
-        dense: All of a file.
-        num_options: For each image how many options each round has, 0 for one that is not asked.
-        path: The file, for the error message.
+        dense: Relevance of all rounds of a file.
+        num_options: Number of options of each round by image, 0 for a round that is not asked.
+        path: Path of the file, for the error message.
 
     Raises:
-        UserError: An image is unknown, a round is not asked, or the number of relevances is another than that of options.
+        UserError: An image is unknown, a round does not exist or is not asked, or the number of relevances differs from that of
+            the options.
     """
     for number, ((image_id, round_index), relevance) in enumerate(dense.items()):
         rounds = num_options.get(image_id)
@@ -298,20 +301,20 @@ def read_ranks(path: Path) -> tuple[list[tuple[int, int]], list[list[int]]]:
     """Read a submission.
 
     Args:
-        path: A list of ``{"image_id", "round_id", "ranks"}``.
+        path: Path of a file with a list of ``{"image_id", "round_id", "ranks"}``.
 
     Returns:
-        For each record its image with the 1-based round, and the rank of each option.
+        The image and 1-based round of each record, and the ranks of the options of each record.
 
     Raises:
-        UserError: The file is missing or wrong: file, record and key.
+        UserError: The file is missing or invalid. The message names the file, the record and the key.
     """
     records = read_official(path, list[_Ranks], "VisDial ranks")
     return [(record.image_id, record.round_id) for record in records], [record.ranks for record in records]
 
 
 def _dialog_path(dataset: VisdialDataset, split: Split) -> Path | None:
-    """The dialogs of a split, None if the release or the user has none."""
+    """Return the dialog file of a split; None if the release has none or the test file is missing."""
     named = {"train": dataset.train_file, "val": dataset.val_file, "test": dataset.test_file}[split]
     if split == "test" and dataset.version == "0.9":
         if named:
@@ -329,7 +332,7 @@ def _dialog_path(dataset: VisdialDataset, split: Split) -> Path | None:
 
 
 def _dense_path(dataset: VisdialDataset, split: Split) -> Path | None:
-    """Graded relevance of a split, None if there is none."""
+    """Return the file with the graded relevance of a split; None if there is none."""
     named = {"train": dataset.train_dense_file, "val": dataset.val_dense_file, "test": dataset.test_dense_file}[split]
     if named:
         if dataset.version == "0.9":

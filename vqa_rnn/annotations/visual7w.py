@@ -1,11 +1,11 @@
-"""Visual7W (Zhu et al. 2016, https://arxiv.org/abs/1511.03416): seven kinds of question, four choices each.
+"""Visual7W (Zhu et al. 2016, https://arxiv.org/abs/1511.03416): seven types of question, with four choices each.
 
     dataset_v7w_telling.json    what, where, when, who, why, how: the choices are texts
     dataset_v7w_pointing.json   which: the choices are boxes in the image
     images/v7w_1.jpg
 
-One file holds all splits: the split belongs to the image. ``multiple_choices`` are the decoys, *without* the answer (in VQA v1
-they are with it).
+One file contains all splits; the split is a property of the image. ``multiple_choices`` are the decoys, *without* the answer
+(in VQA v1 they include it).
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ class Visual7wPair(msgspec.Struct, Generic[Choice], frozen=True, gc=False):
 
     Attributes:
         qa_id: Unique in the file.
-        image_id: The image asked about.
-        question: The text.
-        type: Which of the seven words it opens with.
-        multiple_choices: The decoys; texts, or ids of boxes.
-        answer: The true choice; None where it is withheld.
+        image_id: Id of the image.
+        question: Text of the question.
+        type: The question word, one of seven.
+        multiple_choices: The decoys; texts or box ids.
+        answer: The true choice; None if it is withheld.
     """
 
     qa_id: Id
@@ -54,8 +54,8 @@ class Visual7wImage(msgspec.Struct, Generic[Choice], frozen=True, gc=False):
     Attributes:
         image_id: Unique in the file.
         split: ``train``, ``val`` or ``test``.
-        qa_pairs: Its questions.
-        filename: Its name in ``images/``; by default ``v7w_{image_id}.jpg``.
+        qa_pairs: Questions about the image.
+        filename: File name in ``images/``; defaults to ``v7w_{image_id}.jpg``.
     """
 
     image_id: Id
@@ -69,11 +69,11 @@ class Visual7wBox(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         box_id: Unique in the file.
-        image_id: The image.
+        image_id: Id of the image.
         x: Left edge.
         y: Upper edge.
-        width: To the right.
-        height: Downwards.
+        width: Width of the box.
+        height: Height of the box.
     """
 
     box_id: Id
@@ -89,7 +89,7 @@ class Visual7wFile(msgspec.Struct, Generic[Choice], frozen=True):
 
     Attributes:
         images: All images of all splits.
-        boxes: All boxes; only pointing needs them.
+        boxes: All boxes, which only the pointing task needs.
     """
 
     images: list[Visual7wImage[Choice]]
@@ -100,7 +100,7 @@ class Visual7wCandidate(msgspec.Struct, frozen=True, gc=False):
     """One guess of a submission.
 
     Attributes:
-        answer: A text, or the id of a box.
+        answer: A text or a box id.
     """
 
     answer: str | Id
@@ -110,8 +110,8 @@ class Visual7wResult(msgspec.Struct, frozen=True, gc=False):
     """One record of a submission.
 
     Attributes:
-        qa_id: The question.
-        candidates: Guesses, the best first.
+        qa_id: Id of the question.
+        candidates: Guesses, best first.
     """
 
     qa_id: Id
@@ -122,14 +122,15 @@ def read_visual7w_file(path: Path, kind: type[Visual7wFile[Choice]]) -> Visual7w
     """Read the official file.
 
     Args:
-        path: The file.
+        path: Path of the file.
         kind: ``Visual7wFile[str]`` for telling, ``Visual7wFile[int]`` for pointing, ``Visual7wFile[str | int]`` for either.
 
     Returns:
-        Its content.
+        The content of the file.
 
     Raises:
-        UserError: It is missing or wrong, has no questions, or an image or a question comes twice or contradicts the other.
+        UserError: The file is missing or invalid, has no questions, has a duplicate image or question, or has a question whose
+            ``image_id`` is not that of its image.
     """
     content = read_official(path, kind, _WHAT)
     where = f"{_WHAT} {path}"
@@ -161,15 +162,16 @@ def read_visual7w(dataset: Visual7wDataset, splits: Sequence[Split]) -> Annotati
     """Read the official file of one task.
 
     Args:
-        dataset: Which task, and where its file lies.
-        splits: The splits wanted. Answers may be withheld in the test split alone.
+        dataset: Options of the data set, with the task.
+        splits: The splits to read. Answers may be withheld only in the test split.
 
     Returns:
-        The questions, the true choice first and then the decoys, as the file has them; ``question_type`` is the file's
-        ``type``. Pointing: ``choice_regions`` count the boxes that the image's questions name, in the order of their ids.
+        The questions. The first choice is the true one, followed by the decoys in the order of the file. ``question_type`` is
+        the ``type`` of the file. For pointing, ``choice_regions`` number the boxes that are choices of a question about the
+        image, from 1 in the order of their ids.
 
     Raises:
-        UserError: The file is missing or wrong, or a box is unknown, of another image, or of no size.
+        UserError: The file is missing or invalid, or a box is unknown, belongs to another image, or is empty.
     """
     path = dataset.root / f"dataset_v7w_{dataset.task}.json"
     if not path.is_file():
@@ -190,7 +192,7 @@ def read_visual7w(dataset: Visual7wDataset, splits: Sequence[Split]) -> Annotati
 
 
 def _wanted(content: Visual7wFile[Choice], splits: Sequence[Split]) -> list[tuple[str, Visual7wImage[Choice]]]:
-    """The images of some splits that have questions, with their places in the file."""
+    """Return the images of some splits that have questions, with their places in the file."""
     images = enumerate(content.images)
     return [(f"images[{number}]", image) for number, image in images if image.split in splits and image.qa_pairs]
 
@@ -207,7 +209,7 @@ def _tell(images: Sequence[tuple[str, Visual7wImage[str]]], where: str) -> list[
 def _point(
     images: Sequence[tuple[str, Visual7wImage[int]]], boxes: Mapping[int, Visual7wBox], where: str
 ) -> tuple[list[Question], dict[str, NDArray[np.float32]]]:
-    """Questions about regions, and the boxes these regions are."""
+    """Return the pointing questions, and the boxes of each image as (n, 4) float32 x1 y1 x2 y2 in pixels."""
     questions = []
     corners = {}
     for place, image in images:
@@ -227,7 +229,7 @@ def _point(
 
 
 def _choices(pair: Visual7wPair[Choice], split: str, where: str) -> list[tuple[str, Choice]]:
-    """The choices with their keys: the answer, unless it is withheld, and the decoys."""
+    """Return the choices with their keys: the answer, unless it is withheld, and the decoys."""
     if not pair.multiple_choices:
         raise UserError(f"{where}.multiple_choices: the list is empty; the decoys are needed")
     if pair.answer is None and split != "test":
@@ -260,7 +262,7 @@ def _question(
 
 
 def _index(boxes: Sequence[Visual7wBox], where: str) -> dict[int, Visual7wBox]:
-    """Boxes by id; the same box may be listed twice."""
+    """Return the boxes by id. A box may be listed more than once if all entries are equal."""
     if not boxes:
         raise UserError(f"{where}: boxes: the list is missing or empty; pointing needs the boxes")
     by_id: dict[int, Visual7wBox] = {}

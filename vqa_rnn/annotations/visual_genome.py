@@ -3,8 +3,8 @@
     question_answers.json   [{"id": image, "qas": [{"qa_id", "image_id", "question", "answer", …}, …]}, …]
     image_data.json         [{"image_id", "coco_id": number or null, …}, …]
 
-About half of its images are COCO's. Teney et al. 2018 (https://arxiv.org/abs/1708.02711, section 3.8) train on questions about
-those that are training images of VQA and whose answers VQA's training questions have too.
+About half of its images are from COCO. Teney et al. 2018 (https://arxiv.org/abs/1708.02711, section 3.8) also train on its
+questions about training images of VQA, if the answer occurs in VQA's training questions.
 """
 
 from collections.abc import Collection
@@ -22,9 +22,9 @@ class QuestionAnswer(msgspec.Struct, frozen=True, gc=False):
     """A question with its answer.
 
     Attributes:
-        qa_id: Its number.
-        question: The text.
-        answer: The text.
+        qa_id: Number of the question.
+        question: Text of the question.
+        answer: Text of the answer.
     """
 
     qa_id: int
@@ -36,8 +36,8 @@ class ImageQuestions(msgspec.Struct, frozen=True):
     """The questions about an image.
 
     Attributes:
-        id: Visual Genome's number of the image.
-        qas: The questions.
+        id: Number of the image in Visual Genome.
+        qas: Questions about the image.
     """
 
     id: int
@@ -48,53 +48,54 @@ class ImageData(msgspec.Struct, frozen=True, gc=False):
     """An image.
 
     Attributes:
-        image_id: Visual Genome's number.
-        coco_id: COCO's number; None where it is not COCO's.
+        image_id: Number of the image in Visual Genome.
+        coco_id: Number of the image in COCO; None if it is not from COCO.
     """
 
     image_id: int
     coco_id: int | None = None
 
 
-PREFIX = "visual_genome/"  # of a question's id
+PREFIX = "visual_genome/"  # of question ids
 
 
 def is_extra(question: Question) -> bool:
-    """Whether a question is Visual Genome's.
+    """Check whether a question is from Visual Genome.
 
     Args:
         question: The question.
 
     Returns:
-        Whether its id says so.
+        True if its id starts with ``PREFIX``.
     """
     return question.question_id.startswith(PREFIX)
 
 
 def extra_files(folder: Path) -> tuple[Path, Path]:
-    """The files that are read.
+    """Return the paths of the files that are read.
 
     Args:
-        folder: Where they lie.
+        folder: Folder with the files.
 
     Returns:
-        Questions and images.
+        Paths of the question file and the image file.
     """
     return folder / "question_answers.json", folder / "image_data.json"
 
 
 def read_extra_questions(folder: Path, train: Collection[Question]) -> list[Question]:
-    """Read the questions that may be trained on.
+    """Read the extra training questions.
 
     Args:
-        folder: Where the two files lie.
-        train: VQA's training questions.
+        folder: Folder with the two files.
+        train: Training questions of VQA.
 
     Returns:
-        Questions about the same images, of the training split, whose answer is the main answer of a question of ``train``.
+        Questions of the training split, about images of ``train``, whose answer is the most frequent answer to a question of
+        ``train``.
 
     Raises:
-        UserError: A file is missing or wrong, or no question can be used.
+        UserError: A file is missing or invalid, or no question can be used.
     """
     question_file, image_file = extra_files(folder)
     images = {question.image_id for question in train}

@@ -4,8 +4,8 @@
     v2_OpenEnded_mscoco_val2014_questions.json     v2_mscoco_val2014_annotations.json     val2014/…
     v2_OpenEnded_mscoco_test2015_questions.json    answers are withheld                   test2015/…
 
-In v1 names have no ``v2_``; ``MultipleChoice`` stands beside ``OpenEnded``: there ``multiple_choices`` holds 18 texts, *with*
-the answer among them. The questions of ``test-dev2015`` are about images of ``test2015``.
+In v1 the names have no ``v2_``, and each ``OpenEnded`` file has a ``MultipleChoice`` counterpart, in which
+``multiple_choices`` are 18 texts *including* the answer. The questions of ``test-dev2015`` are about images of ``test2015``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from vqa_rnn.files import unknown_name
 from vqa_rnn.records import SPLITS, Annotations, Question, Split
 
 Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-ImageId = Annotated[int, msgspec.Meta(ge=0, le=10**12 - 1)]  # twelve digits in the file's name
+ImageId = Annotated[int, msgspec.Meta(ge=0, le=10**12 - 1)]  # the file name has twelve digits
 
 IMAGE_FOLDERS = {"train2014": "train2014", "val2014": "val2014", "test2015": "test2015", "test-dev2015": "test2015"}
 _TASKS = {"open_ended": "OpenEnded", "multiple_choice": "MultipleChoice"}
@@ -34,9 +34,9 @@ class VqaQuestion(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         question_id: Unique in the data set.
-        image_id: The number of the COCO image.
-        question: The text.
-        multiple_choices: The choices, with the answer among them; empty in open-ended files.
+        image_id: Number of the COCO image.
+        question: Text of the question.
+        multiple_choices: The choices, including the answer; empty in open-ended files.
     """
 
     question_id: Id
@@ -49,8 +49,8 @@ class VqaQuestions(msgspec.Struct, frozen=True):
     """A question file.
 
     Attributes:
-        questions: Its records.
-        data_subtype: Which images it asks about, such as ``val2014``.
+        questions: Records of the file.
+        data_subtype: Set of images that the questions are about, such as ``val2014``.
     """
 
     questions: list[VqaQuestion]
@@ -58,12 +58,12 @@ class VqaQuestions(msgspec.Struct, frozen=True):
 
 
 class VqaAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What one person answered.
+    """The answer of one person.
 
     Attributes:
-        answer: The text.
+        answer: Text of the answer.
         answer_id: 1 to 10 in the official files.
-        answer_confidence: ``yes``, ``maybe`` or ``no`` there.
+        answer_confidence: ``yes``, ``maybe`` or ``no`` in the official files.
     """
 
     answer: str
@@ -75,12 +75,12 @@ class VqaAnnotation(msgspec.Struct, frozen=True, gc=False):
     """One record of an annotation file.
 
     Attributes:
-        question_id: The question.
-        image_id: Its image.
-        question_type: Its first words.
+        question_id: Id of the question.
+        image_id: Number of its image.
+        question_type: First words of the question.
         answer_type: ``yes/no``, ``number`` or ``other``.
-        multiple_choice_answer: The answer most people gave.
-        answers: What people answered, ten of them in the official files.
+        multiple_choice_answer: The most frequent answer.
+        answers: The human answers, ten in the official files.
     """
 
     question_id: Id
@@ -88,14 +88,14 @@ class VqaAnnotation(msgspec.Struct, frozen=True, gc=False):
     question_type: str
     answer_type: str
     multiple_choice_answer: str
-    answers: tuple[VqaAnswer, ...]  # the garbage collector passes over tuples of such records, not over lists
+    answers: tuple[VqaAnswer, ...]  # tuples of such records, unlike lists, cost the garbage collector nothing
 
 
 class VqaAnnotations(msgspec.Struct, frozen=True):
     """An annotation file.
 
     Attributes:
-        annotations: Its records.
+        annotations: Records of the file.
     """
 
     annotations: list[VqaAnnotation]
@@ -105,8 +105,8 @@ class VqaResult(msgspec.Struct, frozen=True, gc=False):
     """One record of a submission.
 
     Attributes:
-        question_id: The question.
-        answer: What was answered.
+        question_id: Id of the question.
+        answer: The predicted answer.
     """
 
     question_id: Id
@@ -117,13 +117,13 @@ def read_question_file(path: Path) -> VqaQuestions:
     """Read an official question file.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        Its content.
+        The content of the file.
 
     Raises:
-        UserError: It is missing or wrong, has no questions, or a question comes twice.
+        UserError: The file is missing or invalid, has no questions, or has a duplicate question.
     """
     content = read_official(path, VqaQuestions, "VQA question file")
     where = f"VQA question file {path}"
@@ -137,13 +137,13 @@ def read_annotation_file(path: Path) -> list[VqaAnnotation]:
     """Read an official annotation file.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        Its records.
+        The records of the file.
 
     Raises:
-        UserError: It is missing or wrong, a question comes twice, or nobody answered it.
+        UserError: The file is missing or invalid, or has a duplicate question or a question without answers.
     """
     annotations = read_official(path, VqaAnnotations, "VQA annotation file").annotations
     where = f"VQA annotation file {path}"
@@ -158,14 +158,14 @@ def read_questions_and_answers(question_path: Path, annotation_path: Path) -> tu
     """Read a question file and the annotation file that goes with it.
 
     Args:
-        question_path: The questions.
-        annotation_path: The answers.
+        question_path: Path of the question file.
+        annotation_path: Path of the annotation file.
 
     Returns:
         The questions, and their annotations in the order of the questions.
 
     Raises:
-        UserError: A file is wrong, the two are not of the same questions, or not about the same images.
+        UserError: A file is missing or invalid, or the files differ in their questions or in the image of a question.
     """
     content = read_question_file(question_path)
     annotations = read_annotation_file(annotation_path)
@@ -187,7 +187,7 @@ def read_questions_and_answers(question_path: Path, annotation_path: Path) -> tu
 def _refuse_unmatched(
     questions: Sequence[VqaQuestion], place_of: Mapping[int, int], question_path: Path, annotation_path: Path
 ) -> None:
-    """Both files must be of the same questions."""
+    """Check that both files have the same questions."""
     asked = {question.question_id for question in questions}
     unknown = [question_id for question_id in place_of if question_id not in asked]
     if unknown:
@@ -207,15 +207,15 @@ def read_vqa(dataset: VqaDataset, splits: Sequence[Split]) -> Annotations:
     """Read the official files.
 
     Args:
-        dataset: Where they lie, which version and which task.
-        splits: The splits wanted. The test split has no answers; a missing test file leaves it empty.
+        dataset: Options of the data set, with the version and the task.
+        splits: The splits to read. The test split has no answers. If the test file is missing, the split is empty.
 
     Returns:
-        The questions in the order of the files, with the answers of all ten people and, for multiple choice, the choices in
-        the order of the file.
+        The questions in the order of the files, with all human answers and, for multiple choice, the choices in the order of
+        the file. The questions of ``dataset.extra`` follow the training questions.
 
     Raises:
-        UserError: A file is missing or wrong, or the true answer is not among the choices.
+        UserError: A file is missing or invalid, or the true answer is not among the choices.
     """
     if not dataset.root.is_dir():
         raise UserError(
@@ -259,13 +259,13 @@ def _annotation_file(dataset: VqaDataset, subset: str) -> Path:
 
 
 def _files(dataset: VqaDataset, split: Split) -> list[Path]:
-    """The questions of a split and, but for those of the test split, their answers."""
+    """Return the question file of a split and, except for the test split, its annotation file."""
     subset = _subset(dataset, split)
     return [_question_file(dataset, subset)] + ([] if split == "test" else [_annotation_file(dataset, subset)])
 
 
 def _read_split(dataset: VqaDataset, split: Split) -> tuple[list[Question], dict[str, Path]]:
-    """The questions of one split and the paths of their images."""
+    """Return the questions of one split and the paths of their images."""
     subset = _subset(dataset, split)
     path, *answer_path = _files(dataset, split)
     annotations: Sequence[VqaAnnotation | None]
@@ -308,7 +308,7 @@ def _image_folder(dataset: VqaDataset, subset: str, path: Path) -> Path:
 
 
 def _place(question: VqaQuestion, annotation: VqaAnnotation | None, where: str) -> int | None:
-    """Where the true answer stands among the choices."""
+    """Return the position of the true answer among the choices; None if the answer is withheld."""
     if not question.multiple_choices:
         raise UserError(f"VQA question file {where}.multiple_choices: there are no choices; this task needs them")
     if annotation is None:
@@ -338,7 +338,7 @@ def _refuse_repeats(ids: Sequence[int], where: str, records: str) -> None:
 
 
 def _ids(ids: Sequence[int]) -> str:
-    """Such as ``question 7 is`` and ``5 questions (1, 2, 3, …) are``."""
+    """Format ids as the start of a message: ``question 7 is`` or ``5 questions (1, 2, 3, …) are``."""
     if len(ids) == 1:
         return f"question {ids[0]} is"
     few = ", ".join(map(str, ids[:_MOST_NAMED])) + (", …" if len(ids) > _MOST_NAMED else "")

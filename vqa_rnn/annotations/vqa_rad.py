@@ -4,13 +4,13 @@
                                        "phrase_type"}, …], the two files that most papers use
     images/synpic54610.jpg
 
-or, as the authors publish it, with fewer training questions,
+or, as published by the authors, with fewer training questions,
 
     VQA_RAD Dataset Public.json      the same records; the phrase types of test questions start with "test_"
     VQA_RAD Image Folder/
 
-What the files have and the questions do not: blanks behind a type ("CLOSED "), answers that are numbers, the image's organ.
-Test images are training images too.
+White space after a type ("CLOSED ") is removed, answers that are numbers become texts, and the organ in the image is ignored.
+Test images are also training images.
 """
 
 from collections.abc import Sequence
@@ -42,15 +42,15 @@ def read_vqa_rad(dataset: VqaRadDataset, splits: Sequence[Split]) -> Annotations
     """Read the questions.
 
     Args:
-        dataset: Where they lie.
-        splits: The splits wanted; there is no validation split. A missing test file leaves ``test`` empty.
+        dataset: Options of the data set.
+        splits: The splits to read. There is no validation split. If the test file is missing, ``test`` is empty.
 
     Returns:
-        The questions, their ``answer_type`` ``open`` or ``closed``, their ``question_type`` as in the file (``PRES``,
-        ``PRES, POS``), their ``phrasing`` ``freeform``, ``para`` or ``frame``.
+        The questions. ``answer_type`` is ``open`` or ``closed``, ``question_type`` is that of the file in upper case (``PRES``,
+        ``PRES, POS``), and ``phrasing`` is ``freeform``, ``para`` or ``frame``.
 
     Raises:
-        UserError: A file is missing or wrong: file, record and key.
+        UserError: A file is missing or invalid. The message names the file, the record and the key.
     """
     root = dataset.root
     public = root / PUBLIC

@@ -1,4 +1,4 @@
-"""The benchmarks, a row each: what reads them, measures them, writes their submission, and where their files come from."""
+"""Table of benchmarks, with the reader, metrics, submission format and official files of each."""
 
 from vqa_rnn.benchmarks.annotations import read_annotations
 from vqa_rnn.benchmarks.benchmark import Benchmark, Submission

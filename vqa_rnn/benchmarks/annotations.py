@@ -1,4 +1,4 @@
-"""Reading the questions of any benchmark."""
+"""Reader of the questions of any benchmark."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,24 +13,25 @@ from vqa_rnn.records import SPLITS, Annotations, Split
 def read_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Annotations:
     """Read the questions of some splits.
 
-    The validation split, where the source has none, and the folds are cut by image from the training questions.
+    If the source has no validation split, it is cut from the training questions by image, or by question if VQA-RAD's
+    ``validation_cut`` says so. Folds are cut by image.
 
     Args:
-        dataset: The data set's options.
-        splits: The splits wanted. One that the source does not have stays empty.
+        dataset: Options of the data set.
+        splits: The splits to return. A split that the source does not have is empty.
 
     Returns:
         The questions of these splits, and the paths of their images.
 
     Raises:
-        UserError: A file is missing or wrong, a question id comes twice, or a training question has no answer.
+        UserError: A file is missing or invalid, a question id is not unique, or a training question has no answer.
     """
     sources: list[Split] = []
     if dataset.folds is not None:
         sources = ["train"]
     else:
         if {"train", "val"} & set(splits):
-            sources += ["train", "val"]  # validation may have to be carved from training
+            sources += ["train", "val"]  # the validation split may have to be cut from the training split
         if "test" in splits:
             sources.append("test")
     annotations = BENCHMARKS[dataset.name].reader(dataset, sources)

@@ -1,4 +1,4 @@
-"""What a benchmark is made of."""
+"""Definition of a benchmark and its submission format."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,38 +10,38 @@ from vqa_rnn.records import Annotations, Prediction, Question, Split
 
 
 def its_own_id(question: Question) -> dict[str, Any]:
-    """The entry's key where a benchmark has no submission format of its own.
+    """Return the key of an entry, for a benchmark without an official submission format.
 
     Args:
         question: A question.
 
     Returns:
-        ``question_id``, as the reader gave it.
+        ``question_id``, as set by the reader.
     """
     return {"question_id": question.question_id}
 
 
 def answer_text(question: Question, prediction: Prediction) -> dict[str, Any]:
-    """What most submission formats say of a question: the answer's text.
+    """Return the answer of an entry in most submission formats.
 
     Args:
         question: A question.
-        prediction: Its prediction.
+        prediction: The prediction for the question.
 
     Returns:
-        ``answer``.
+        ``answer``, the text of the answer.
     """
     return {"answer": prediction.answer}
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The file that a benchmark's official evaluation reads: a JSON list with an entry a question.
+    """Format of the file that the official evaluation of a benchmark reads: a JSON list with one entry per question.
 
     Attributes:
-        key: The part of an entry that says which question is answered, with ids as in the official files. None for a file
-            that is no JSON: an answer a line, in the order of the questions.
-        answer: The part of an entry that says what was answered.
+        key: Function that returns the keys of an entry that identify the question, with ids as in the official files. None for
+            a file that is not JSON but has one answer per line, in the order of the questions.
+        answer: Function that returns the keys of an entry that contain the answer.
     """
 
     key: Callable[[Question], dict[str, Any]] | None = its_own_id
@@ -53,12 +53,13 @@ class Benchmark:
     """A row of ``BENCHMARKS``.
 
     Attributes:
-        options: The options of its data set, a member of ``config.Dataset``; their ``name`` is the benchmark's.
-        reader: Takes these options and the splits wanted, and opens the files of no other split.
-        metrics: The official metrics, a score a question. The first is broken down by type and set beside the floors.
-        by_answer: Whether the first metric compares an answer with what people said, which gives it a ceiling.
-        submission: What ``vqa-rnn predict`` writes, and ``vqa-rnn score NAME`` reads.
-        official: Names of its official files in ``datasets.DATASETS``, for ``vqa-rnn datasets``.
+        options: Class of the data set options, a member of ``config.Dataset``. Its ``name`` is the name of the benchmark.
+        reader: Function of these options and the requested splits. It opens only the files of these splits.
+        metrics: The official metrics, with one score per question. The first is broken down by type and compared with the
+            floors.
+        by_answer: Whether the first metric compares an answer with the human answers, so that it has a ceiling.
+        submission: Format that ``vqa-rnn predict`` writes and ``vqa-rnn score NAME`` reads.
+        official: Names of its official data sets in ``datasets.DATASETS``, for ``vqa-rnn datasets``.
     """
 
     options: type[DatasetOptions]

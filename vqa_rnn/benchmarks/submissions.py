@@ -1,4 +1,4 @@
-"""The file that a benchmark's official evaluation reads: predictions to its content, and its content to predictions."""
+"""Conversion of predictions to the submission file of a benchmark, and back."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,15 @@ from vqa_rnn.records import Prediction, Question
 
 
 def submission_text(form: Submission, questions: Sequence[Question], predictions: Mapping[str, Prediction]) -> str:
-    """The content of a submission file.
+    """Return the content of a submission file.
 
     Args:
-        form: The benchmark's.
-        questions: In the order of the source.
-        predictions: By question id, one for each.
+        form: Submission format of the benchmark.
+        questions: The questions in the order of the source.
+        predictions: The prediction for each question, by question id.
 
     Returns:
-        JSON, an entry a line; or plain lines, an answer each.
+        JSON with one entry per line, or plain text with one answer per line.
     """
     pairs = [(question, predictions[question.question_id]) for question in questions]
     if form.key is None:
@@ -30,19 +30,19 @@ def submission_text(form: Submission, questions: Sequence[Question], predictions
 
 
 def read_submission(path: Path, form: Submission, questions: Sequence[Question]) -> list[Prediction]:
-    """Read a submission whose entries say an answer's text.
+    """Read a submission whose entries contain the text of the answer.
 
     Args:
-        path: The file.
-        form: The benchmark's, with a key.
-        questions: The questions that may be answered.
+        path: The submission file.
+        form: Submission format of the benchmark; must have a key.
+        questions: The questions that may be answered; at least one.
 
     Returns:
-        The prediction of each entry, in the order of the file. What answers no question keeps its key as its id.
-        An answer's place among the choices is that of its text; -1 where it is none of them.
+        The prediction of each entry, in the order of the file. If an entry matches no question, its key is used as question
+        id. ``choice`` is the position of the answer text among the choices, -1 if it is not one of them.
 
     Raises:
-        UserError: The file is missing or no list of objects, or an entry lacks a key.
+        UserError: The file is missing or not a list of objects, or an entry lacks a key.
     """
     assert form.key is not None, "a file with an answer a line has no keys"
     by_key = {_text_of(form.key(question)): question for question in questions}
@@ -63,5 +63,5 @@ def read_submission(path: Path, form: Submission, questions: Sequence[Question])
 
 
 def _text_of(key: Mapping[str, Any]) -> str:
-    """A key as a text: 17 and "17" are one id."""
+    """Return a key as text, so that 17 and "17" are the same id."""
     return "/".join(map(str, key.values()))

@@ -1,4 +1,4 @@
-"""All benchmarks, by ``dataset.name``. A new one is its options, its reader and its row here."""
+"""Table of all benchmarks, by ``dataset.name``. A new benchmark needs options, a reader and a row here."""
 
 from typing import Any
 

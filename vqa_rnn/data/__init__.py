@@ -1,1 +1,1 @@
-"""Questions and features to batches: encoding, sampler, collate, loader."""
+"""Conversion of questions and features to batches: encoding, sampler, collate function, loader."""

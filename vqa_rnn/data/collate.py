@@ -1,4 +1,4 @@
-"""Gathering a batch: every distinct image, fact and choice once, and the indices that lead to them."""
+"""Gathering of a batch: each distinct image, fact and choice once, and the indices that refer to them."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from vqa_rnn.data.sources import FeatureSource
 
 
 def make_batch(encoded: EncodedQuestions, questions: Ints, source: FeatureSource, *, shared: bool = False) -> Batch:
-    """Gather some questions into a batch.
+    """Gather questions into a batch.
 
     Args:
         encoded: All questions.
-        questions: (N,) which of them.
-        source: Where features come from.
-        shared: Read the features straight into memory that another process can use.
+        questions: (N,) indices of the questions to gather.
+        source: Source of the features.
+        shared: Whether to read the features directly into memory that can be shared with another process.
 
     Returns:
         The batch.
@@ -75,7 +75,7 @@ def _pad_texts(tokens: Ragged, texts: Ints) -> tuple[Tensor, Tensor]:
 
 
 def _pad_known_texts(tokens: Ragged, texts: Ints) -> tuple[Tensor, Tensor]:
-    """Texts of which some are not known (-1): they have no tokens."""
+    """Pad texts of which some are unknown (-1). Unknown texts have no tokens."""
     known = np.flatnonzero(texts >= 0)
     padded, lengths = tokens.padded(texts[known], 0), np.zeros(len(texts), dtype=np.int64)
     all_tokens = np.zeros((len(texts), padded.shape[1]), dtype=np.int64)
@@ -84,7 +84,7 @@ def _pad_known_texts(tokens: Ragged, texts: Ints) -> tuple[Tensor, Tensor]:
 
 
 def _distinct(text_ids: NDArray[Any]) -> tuple[Ints, Ints]:
-    """Number the texts of a rectangle: an index of the same shape with -1 kept, and the distinct texts it leads to."""
+    """Return an index array of the same shape, in which -1 is kept, and the distinct texts that it refers to."""
     if text_ids.size == 0:
         return np.empty(text_ids.shape, dtype=np.int64), np.empty(0, dtype=np.int64)
     exists = text_ids >= 0

@@ -1,6 +1,6 @@
 """Questions as integer columns over one table of distinct texts.
 
-A large benchmark is columns, not Python objects: what a batch needs is gathered by index.
+A large benchmark is stored as arrays instead of Python objects. Batches are gathered from them by index.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -16,11 +16,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """Rows of different lengths, end to end.
+    """Rows of different lengths, stored end to end.
 
     Attributes:
-        values: (sum of lengths,) the rows' elements.
-        offsets: (rows + 1,) int64, where each row begins.
+        values: (sum of lengths,) elements of all rows.
+        offsets: (rows + 1,) int64, start of each row, and the end of the last row.
     """
 
     values: NDArray[Any]
@@ -28,11 +28,11 @@ class Ragged:
 
     @classmethod
     def of(cls, rows: Iterable[Collection[float]], dtype: str) -> "Ragged":
-        """Join rows.
+        """Concatenate rows.
 
         Args:
             rows: The rows.
-            dtype: Of their elements.
+            dtype: Dtype of the elements.
 
         Returns:
             The ragged array.
@@ -44,14 +44,14 @@ class Ragged:
 
     @classmethod
     def from_lengths(cls, values: NDArray[Any], lengths: Ints) -> "Ragged":
-        """Cut what lies end to end.
+        """Build a ragged array from concatenated rows.
 
         Args:
-            values: The rows' elements.
-            lengths: (rows,) how many belong to each row.
+            values: Elements of all rows.
+            lengths: (rows,) length of each row.
 
         Returns:
-            The ragged array, over the same memory.
+            The ragged array, which shares the memory of ``values``.
         """
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
@@ -59,41 +59,41 @@ class Ragged:
 
     @classmethod
     def join(cls, parts: Sequence["Ragged"], dtype: str) -> "Ragged":
-        """Put ragged arrays one after the other.
+        """Concatenate ragged arrays.
 
         Args:
-            parts: The arrays; there may be none.
-            dtype: Of their elements.
+            parts: The arrays; may be empty.
+            dtype: Dtype of the elements.
 
         Returns:
-            All rows of the first, then those of the second, and so on.
+            The rows of all parts, in order.
         """
         values = np.concatenate([np.empty(0, dtype=dtype), *(part.values for part in parts)])
         return cls.from_lengths(values, np.concatenate([np.empty(0, dtype=np.int64), *(np.diff(p.offsets) for p in parts)]))
 
     def lengths(self, rows: Ints) -> Ints:
-        """Length of each row.
+        """Return the lengths of rows.
 
         Args:
-            rows: (n,) which rows.
+            rows: (n,) row indices.
 
         Returns:
-            (n,) int64.
+            (n,) int64 lengths.
         """
         return self.offsets[rows + 1] - self.offsets[rows]
 
     def padded(self, rows: Ints, fill: float) -> NDArray[Any]:
-        """Rows as a rectangle.
+        """Return rows as a padded two-dimensional array.
 
         Args:
-            rows: (n,) which rows.
-            fill: Stands where a row has ended.
+            rows: (n,) row indices.
+            fill: Padding value.
 
         Returns:
-            (n, longest of these rows); int64 where ``values`` are integers, else their dtype.
+            (n, length of the longest of these rows) array; int64 if ``values`` are signed integers, otherwise their dtype.
         """
         dtype = np.int64 if self.values.dtype.kind == "i" else self.values.dtype
-        if self.values.size == 0 or len(rows) == 0:  # fields that a data set does not have cost nothing
+        if self.values.size == 0 or len(rows) == 0:  # fast path for fields that the data set does not have
             return np.empty((len(rows), 0), dtype=dtype)
         lengths = self.lengths(rows)
         columns = np.arange(lengths.max(initial=0))
@@ -104,13 +104,16 @@ class Ragged:
 
 
 class Texts(Sequence[str]):
-    """Texts as one run of UTF-8 bytes, decoded when asked for: ids of millions of questions need no Python objects."""
+    """Sequence of texts stored as one array of UTF-8 bytes and decoded on access.
+
+    The ids of millions of questions then need no Python objects.
+    """
 
     def __init__(self, content: Ragged) -> None:
-        """Hold texts.
+        """Wrap packed texts.
 
         Args:
-            content: uint8 rows.
+            content: uint8 rows, one per text.
         """
         self.content = content
 
@@ -122,7 +125,7 @@ class Texts(Sequence[str]):
             texts: The texts.
 
         Returns:
-            The same, packed.
+            The packed texts.
         """
         encoded = [text.encode() for text in texts]
         lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
@@ -154,26 +157,26 @@ class Texts(Sequence[str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedQuestions:
-    """Questions of one split, ready to be gathered.
+    """Encoded questions of one split, from which batches are gathered.
 
     Attributes:
-        question_ids: (N,) ids.
-        image_ids: The distinct images.
+        question_ids: (N,) question ids.
+        image_ids: Ids of the distinct images.
         image: (N,) index into ``image_ids``.
         tokens: Token ids of each distinct text.
-        round_question: (texts,) how many tokens of each distinct text are the question of an earlier round, 0 for other texts.
-        text_class: (texts,) the class that stands for each distinct text, -1 where none does.
-        question: (N,) the question's text.
-        dialog: (N,) the question's dialog.
-        dialog_facts: Texts of each dialog's facts in order.
-        history_length: (N,) how many of them came before.
-        choices: Texts of each question's choices, in the order of ``choice_order``.
-        choice_regions: Regions of each question's choices, in that order.
-        relevance: float32, graded relevance of each question's choices, in that order; empty where it was not judged.
-        correct_choice: (N,) in that order, -1 where unknown.
-        answer: (N,) the text of the true answer, -1 where it is not known or not asked for.
-        answer_ids: Classes that score.
-        answer_scores: Their scores.
+        round_question: (texts,) number of tokens of a text that are the question of an earlier round; 0 for other texts.
+        text_class: (texts,) answer class of each distinct text, -1 if there is none.
+        question: (N,) text index of the question.
+        dialog: (N,) index into ``dialog_facts``.
+        dialog_facts: Text indices of the facts of each dialog, in order.
+        history_length: (N,) number of these facts that precede the question.
+        choices: Text indices of the choices of each question, in the order of ``choice_order``.
+        choice_regions: Region indices of the choices of each question, in the same order.
+        relevance: float32, graded relevance of the choices of each question, in the same order; empty if it was not judged.
+        correct_choice: (N,) position of the true choice in the same order, -1 if unknown.
+        answer: (N,) text index of the true answer, -1 if it is unknown or was not requested.
+        answer_ids: Answer classes of each question with a score above 0.
+        answer_scores: float32, the scores of these classes.
     """
 
     question_ids: Texts
@@ -199,27 +202,27 @@ class EncodedQuestions:
 
     @property
     def num_choices(self) -> int:
-        """The most choices, among texts or regions, that a question has; 0 where none has any."""
+        """Largest number of choices (texts or regions) of any question; 0 if no question has choices."""
         rows = np.arange(len(self))
         return int(max(self.choices.lengths(rows).max(initial=0), self.choice_regions.lengths(rows).max(initial=0)))
 
     def choice_classes(self, rows: Ints) -> Ints:
-        """What a classifier takes the choices among texts for.
+        """Return the answer classes of the text choices.
 
         Args:
-            rows: (n,) which questions.
+            rows: (n,) question indices.
 
         Returns:
-            (n, C) classes, -1 where there is no such choice or no class stands for it.
+            (n, C) classes, -1 for padding and for choices without a class.
         """
         texts = self.choices.padded(rows, -1)
         return np.where(texts < 0, -1, self.text_class[texts])
 
     def without_choices(self) -> "EncodedQuestions":
-        """The same questions as if they had no choices among texts: nothing of them goes into a batch.
+        """Return the same questions without text choices and their relevance, which then do not go into batches.
 
         Returns:
-            The columns.
+            The columns. ``correct_choice`` is unchanged.
         """
         nothing = [()] * len(self)
         return replace(self, choices=Ragged.of(nothing, "int32"), relevance=Ragged.of(nothing, "float32"))

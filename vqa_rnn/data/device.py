@@ -1,4 +1,4 @@
-"""Batches on a GPU: features that lie there already, and copies that run beside the computation."""
+"""Batches on a GPU: features kept in GPU memory, and copies that overlap with the computation."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -19,53 +19,53 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore
 
 Place = Literal["host", "device"]
-LARGEST_SHARE = 0.5  # of the memory that is free: the rest is for the model and its activations
-_AT_ONCE = 256 * 2**20  # bytes
+LARGEST_SHARE = 0.5  # of the free memory; the rest is for the model and its activations
+_AT_ONCE = 256 * 2**20  # bytes per copy
 
 
 class NoFeatures:
-    """Stands where ``DeviceFeatures`` come later: no region of any image."""
+    """Empty feature source, used if ``DeviceFeatures`` adds the features later."""
 
     shape = (0, 0)
     dtype = np.dtype(np.float16)
 
     def read(self, images: Ints, out: NDArray[Any] | None = None) -> Regions:
-        """Read nothing.
+        """Return images without regions.
 
         Args:
-            images: (B,) indices into the questions' ``image_ids``.
-            out: Stays empty.
+            images: (B,) indices into ``EncodedQuestions.image_ids``.
+            out: Is ignored.
 
         Returns:
-            (B, 0, 0) features.
+            (B, 0, 0) float16 features, (B,) numbers of regions, all 0, and no boxes.
         """
         return np.empty((len(images), 0, 0), dtype=np.float16), np.zeros(len(images), dtype=np.int32), None
 
 
 class DeviceFeatures:
-    """Features of some images in the memory of a GPU.
+    """Features of a set of images in GPU memory.
 
     Attributes:
-        rows: (images,) int64 on the device, the place of each image of a set of questions among those held.
+        rows: (images,) int64 on the device, row of each image in the stored features.
     """
 
     def __init__(self, features: Tensor, num_regions: Tensor, boxes: Tensor | None, rows: Tensor) -> None:
-        """Hold features; ``hold_on_device`` makes them.
+        """Store tensors on the device, as made by ``hold_on_device``.
 
         Args:
-            features: (R, K, D).
-            num_regions: (R,) int32.
-            boxes: (R, K, 4) float32, or None.
-            rows: (images,) int64.
+            features: (R, K, D) features.
+            num_regions: (R,) int32, number of regions of each row.
+            boxes: (R, K, 4) float32 boxes, or None.
+            rows: (images,) int64, row of each image.
         """
         self._features, self._num_regions, self._boxes = features, num_regions, boxes
         self.rows = rows
 
     def put_into(self, batch: Batch) -> Batch:
-        """Give a batch its features.
+        """Add the features to a batch.
 
         Args:
-            batch: From ``NoFeatures``, on the device.
+            batch: A batch on the device, made with ``NoFeatures``.
 
         Returns:
             The batch, equal to one whose features were read from the store.
@@ -81,19 +81,19 @@ class DeviceFeatures:
 
 
 def choose_place(wanted: str, store: FeatureStore, num_images: int, device: torch.device) -> Place:
-    """Where features are kept while a model trains. The result does not depend on it.
+    """Choose where features are kept during training. The choice does not change the results.
 
     Args:
-        wanted: ``training.features_on``.
-        store: The store.
-        num_images: How many of its images are used.
-        device: Where the model is.
+        wanted: Value of ``training.features_on``.
+        store: The feature store.
+        num_images: Number of images of the store that are used.
+        device: Device of the model.
 
     Returns:
-        For ``auto`` ``device`` on a GPU that has the room.
+        ``host`` or ``device``. ``auto`` gives ``device`` if it is a GPU with enough free memory.
 
     Raises:
-        UserError: ``device`` is asked for, where there is no GPU or not the room.
+        UserError: ``device`` is requested, but the model is not on a GPU or there is not enough free memory.
     """
     if wanted == "host" or (wanted == "auto" and device.type != "cuda"):
         return "host"
@@ -115,12 +115,12 @@ def hold_on_device(store: FeatureStore, splits: Sequence[Ints], device: torch.de
     """Copy the features of several sets of images to a device, each image once.
 
     Args:
-        store: The store.
-        splits: Of each set (images,) the rows of the store.
-        device: Where to.
+        store: The feature store.
+        splits: For each set, (images,) rows of the store.
+        device: The target device.
 
     Returns:
-        Each set's features, which share the memory.
+        The features of each set. All sets share the same memory.
     """
     held, places = np.unique(np.concatenate(splits), return_inverse=True)
     features = _copy(store.read, held, store.bytes_per_image, device)
@@ -135,7 +135,7 @@ def hold_on_device(store: FeatureStore, splits: Sequence[Ints], device: torch.de
 
 
 def _copy(read: Callable[[Ints], NDArray[Any]], rows: Ints, row_bytes: int, device: torch.device) -> Tensor:
-    """Some rows of a store, a part at a time."""
+    """Copy rows of a store to a device in chunks."""
     at_once = max(1, _AT_ONCE // max(1, row_bytes))
     first = torch.from_numpy(read(rows[:1]))
     there = torch.empty((len(rows), *first.shape[1:]), dtype=first.dtype, device=device)
@@ -145,7 +145,10 @@ def _copy(read: Callable[[Ints], NDArray[Any]], rows: Ints, row_bytes: int, devi
 
 
 class DeviceLoader:
-    """A loader whose batches are on a GPU, copied on a stream of their own while the step before is computed."""
+    """Loader whose batches are on a device.
+
+    On a GPU, a batch is copied on a separate stream while the previous step is computed.
+    """
 
     def __init__(
         self,
@@ -156,9 +159,9 @@ class DeviceLoader:
         """Wrap a loader.
 
         Args:
-            loader: Its batches are in pinned memory.
-            device: Where they go.
-            features: What they get there; None where they bring their features along.
+            loader: A loader with batches in pinned memory.
+            device: The target device.
+            features: Features to add to each batch; None if batches contain their features.
         """
         self._loader = loader
         self._device = device
@@ -180,5 +183,5 @@ class DeviceLoader:
             with torch.cuda.stream(self._stream):
                 batch = part.to(self._device, non_blocking=True)
             computing.wait_stream(self._stream)
-            batch.record_stream(computing)  # its memory is free for the next only when this one's step is done
+            batch.record_stream(computing)  # its memory may be reused only after its step
         return batch if self._features is None else self._features.put_into(batch)

@@ -1,6 +1,6 @@
-"""Questions to columns, each distinct text tokenised once.
+"""Encoding of questions as columns, with each distinct text tokenised once.
 
-VisDial's training questions have 123 million choices: what is done to each choice is done by numpy or inside one ``map``.
+VisDial's training questions have 123 million choices, so work per choice is done by numpy or inside a single ``map``.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -17,35 +17,37 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.records import Question, Round, is_empty
 from vqa_rnn.text import WordTokenizer
 
-QUESTIONS_AT_ONCE = 8192  # whose choices are put in order together
-TEXTS_AT_ONCE = 65_536  # tokenised together: a tokenizer's own records are much larger than the token ids
+QUESTIONS_AT_ONCE = 8192  # questions whose choices are reordered together
+TEXTS_AT_ONCE = 65_536  # texts per tokenizer call: the results of a tokenizer are much larger than the token ids
 
 
 def choice_order(question_id: str, num_choices: int) -> list[int]:
-    """The order in which a question's choices are scored: fixed by a hash of its id, so that no tie favours the truth.
+    """Return the order in which the choices of a question are scored.
+
+    The order is fixed by a hash of the question id, so that ties do not favour the true answer.
 
     Args:
-        question_id: The question.
-        num_choices: C.
+        question_id: Id of the question.
+        num_choices: Number of choices C.
 
     Returns:
-        For each place, which choice of the source stands there.
+        For each position, the index of the choice in the source.
     """
     return choice_orders([question_id], num_choices)[0].tolist()
 
 
 def choice_orders(question_ids: Sequence[str], num_choices: int) -> Ints:
-    """The orders of several questions with as many choices each.
+    """Return the choice orders of several questions with the same number of choices.
 
     Args:
-        question_ids: n questions.
-        num_choices: C.
+        question_ids: Ids of n questions.
+        num_choices: Number of choices C.
 
     Returns:
-        (n, C) as ``choice_order`` gives them.
+        (n, C) orders, as in ``choice_order``.
     """
     seeds = np.array([xxhash.xxh64_intdigest(question_id.encode()) for question_id in question_ids], dtype=np.uint64)
-    # Each place draws a number by splitmix64 (Steele, Lea and Flood 2014), all of them distinct; the smallest comes first.
+    # splitmix64 (Steele, Lea and Flood 2014) gives each choice of a question a distinct number, and choices are sorted by it.
     steps = np.arange(1, num_choices + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     drawn: NDArray[np.uint64] = seeds[:, None] + steps
     drawn = (drawn ^ (drawn >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -61,7 +63,7 @@ Key = TypeVar("Key", str, Text)
 
 
 class _Numbers(dict[Key, int]):
-    """Keys by the order in which they were first looked up."""
+    """Dictionary that numbers keys in the order in which they are first looked up."""
 
     def __missing__(self, key: Key) -> int:
         self[key] = number = len(self)
@@ -69,13 +71,13 @@ class _Numbers(dict[Key, int]):
 
 
 def answer_text(question: Question) -> str | None:
-    """The text that a head which writes has to learn.
+    """Return the answer text that a generative head is trained on.
 
     Args:
         question: The question.
 
     Returns:
-        The correct choice, else what people said where they all said it in one text; None where there is neither.
+        The correct choice if it is known, otherwise the human answer if there is exactly one, otherwise None.
     """
     if question.choices and question.correct_choice is not None:
         return question.choices[question.correct_choice]
@@ -85,19 +87,19 @@ def answer_text(question: Question) -> str | None:
 def encode_questions(
     questions: Sequence[Question], tokenizer: WordTokenizer, answers: AnswerVocabulary, *, answers_as_text: bool = False
 ) -> EncodedQuestions:
-    """Turn questions into columns.
+    """Encode questions as columns.
 
     Args:
-        questions: The questions; those of a dialog share its history.
-        tokenizer: For all texts.
-        answers: The classes that targets refer to; may be empty.
-        answers_as_text: Keep the text of each true answer, for a head that writes.
+        questions: The questions. Questions of one dialog share its history.
+        tokenizer: Tokenizer for all texts.
+        answers: Answer vocabulary with the target classes; may be empty.
+        answers_as_text: Whether to keep the text of each true answer, for a generative head.
 
     Returns:
         The columns, in the order of ``questions``.
 
     Raises:
-        UserError: A question is empty, or has fewer than two choices.
+        UserError: A question is empty, or has only one choice.
     """
     for q in questions:
         if is_empty(q.question):
@@ -140,7 +142,10 @@ def _column(values: Iterable[int]) -> Ints:
 
 
 def _encode_facts(questions: Sequence[Question], dialog: Ints, texts: _Numbers[Text]) -> tuple[Ints, Ragged]:
-    """How many facts came before each question, and each dialog's facts: rounds of one dialog share the longest history."""
+    """Return the number of facts before each question, and the facts of each dialog.
+
+    Rounds of one dialog share its longest history.
+    """
     facts: list[list[int]] = [[] for _ in range(dialog.max(initial=-1) + 1)]
     lengths = np.empty(len(questions), dtype=np.int64)
     for i, (row, q) in enumerate(zip(dialog.tolist(), questions, strict=True)):
@@ -152,7 +157,10 @@ def _encode_facts(questions: Sequence[Question], dialog: Ints, texts: _Numbers[T
 
 
 def _encode_choices(questions: Sequence[Question], texts: _Numbers[Text]) -> tuple[Ragged, Ragged, Ragged, Ints]:
-    """Choices, regions and relevance in the order of ``choice_order``, and the place of the true choice, -1 if unknown."""
+    """Return choices, regions and relevance in the order of ``choice_order``, and the position of the true choice there.
+
+    The position is -1 if the true choice is unknown.
+    """
     lengths = _column(len(q.choices) for q in questions)
     flat = map(texts.__getitem__, chain.from_iterable(q.choices for q in questions))
     choices = Ragged.from_lengths(np.fromiter(flat, dtype=np.int32, count=int(lengths.sum())), lengths)
@@ -161,7 +169,7 @@ def _encode_choices(questions: Sequence[Question], texts: _Numbers[Text]) -> tup
     correct = _column(-1 if q.correct_choice is None else q.correct_choice for q in questions)
     for start in range(0, len(questions), QUESTIONS_AT_ONCE):
         block = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
-        num_choices = choices.lengths(block) + regions.lengths(block)  # a question has the one or the other
+        num_choices = choices.lengths(block) + regions.lengths(block)  # a question has one or the other
         for size in np.unique(num_choices[num_choices > 0]):
             rows = block[num_choices == size]
             order = choice_orders([questions[row].question_id for row in rows], int(size))
@@ -174,7 +182,7 @@ def _encode_choices(questions: Sequence[Question], texts: _Numbers[Text]) -> tup
 
 
 def _put_in_order(ragged: Ragged, rows: Ints, order: Ints) -> None:
-    """Reorder the elements of those rows that have some."""
+    """Reorder the elements of the given rows in place; empty rows are skipped."""
     filled = ragged.lengths(rows) > 0
     first = ragged.offsets[rows[filled], None]
     ragged.values[first + np.arange(order.shape[1])] = ragged.values[first + order[filled]]
@@ -188,7 +196,7 @@ def _classes(texts: Collection[Text], answers: AnswerVocabulary) -> Ints:
 
 
 def _tokenise(texts: Iterable[Text], tokenizer: WordTokenizer) -> tuple[Ragged, Ints]:
-    """Token ids of each text, and how many of an earlier round's are its question."""
+    """Return the token ids of each text and, if it is an earlier round, how many of them are its question (otherwise 0)."""
     remaining = iter(texts)
     parts, question_lengths = [], []
     while block := list(islice(remaining, TEXTS_AT_ONCE)):

@@ -1,4 +1,4 @@
-"""From a set of encoded questions to a stream of batches."""
+"""Loader that makes batches from encoded questions."""
 
 import signal
 from typing import Any
@@ -18,15 +18,15 @@ Loader = DataLoader[tuple[Batch | PackedBatch, ...]]
 
 
 class QuestionBatches(Dataset[tuple[Batch | PackedBatch, ...]]):
-    """Indexed by the questions of a step's parts, gives a batch for each."""
+    """Data set that is indexed by the parts of a step and returns one batch per part."""
 
     def __init__(self, encoded: EncodedQuestions, source: FeatureSource, packed: bool) -> None:
-        """Hold what batches are gathered from.
+        """Store the sources of the batches.
 
         Args:
             encoded: All questions.
-            source: Where features come from.
-            packed: Give batches in one piece.
+            source: Source of the features.
+            packed: Whether to return packed batches.
         """
         self.encoded = encoded
         self.source = source
@@ -46,28 +46,29 @@ def build_loader(
     num_workers: int = 0,
     pin_memory: bool = False,
 ) -> Loader:
-    """Make a loader that gathers each batch in one piece.
+    """Build a loader that gathers whole batches instead of collating single questions.
 
     Args:
         encoded: All questions.
-        source: Where features come from.
-        batches: Which questions make a batch.
-        num_workers: Processes that gather; 0 gathers in the main process.
-        pin_memory: Hand batches over in pinned memory.
+        source: Source of the features.
+        batches: Sampler of the questions of each batch.
+        num_workers: Number of loader processes; 0 gathers batches in the main process.
+        pin_memory: Whether to return batches in pinned memory.
 
     Returns:
-        A loader whose items are what this process has to do in a step: a batch, or several to be accumulated. Batches that
-        come from another process or go to a GPU are packed; ``Batch.to`` and ``PackedBatch.to`` give a ``Batch`` alike.
+        A loader. Each item is what this process computes in one step: a tuple of one batch, or of several batches whose
+        gradients are accumulated. Batches that come from another process or go to a GPU are packed. ``Batch.to`` and
+        ``PackedBatch.to`` both return a ``Batch``.
     """
     return DataLoader(
         QuestionBatches(encoded, source, packed=num_workers > 0 or pin_memory),
         sampler=batches,  # type: ignore[arg-type]
         batch_size=None,
-        collate_fn=_as_it_is,  # else the tuple comes back as a list
+        collate_fn=_as_it_is,  # the default would return a list instead of a tuple
         num_workers=num_workers,
         pin_memory=pin_memory,
         worker_init_fn=outlive_signals if num_workers else None,
-        generator=torch.Generator(),  # a loader draws a number each pass, which must not come out of dropout's
+        generator=torch.Generator(),  # a loader draws a seed per epoch, which must not change dropout
     )
 
 
@@ -76,12 +77,14 @@ def _as_it_is(parts: Any) -> Any:
 
 
 def outlive_signals(worker: int) -> None:
-    """Let a loader process live on: Ctrl-C and a cluster's SIGTERM reach all processes of a job, and the last step needs it.
+    """Keep a loader process alive when its job is interrupted.
 
-    It still ends some time after a SIGTERM, as that is also how a main process that breaks off ends its workers.
+    Ctrl-C and the SIGTERM of a cluster reach all processes of a job, but the last step still needs the loader. After a SIGTERM
+    the process ends with a delay of ``SECONDS_AFTER_SIGTERM``, because a main process that fails also stops its workers with
+    SIGTERM.
 
     Args:
-        worker: Its number.
+        worker: Index of the loader process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))

@@ -1,4 +1,4 @@
-"""A batch in two pieces of memory, its features and the rest, to go from a loader process to a GPU in one copy each."""
+"""Batches as two tensors, the features and the rest, each sent from a loader process to a GPU in one copy."""
 
 import math
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ _ALIGNED = 16  # bytes
 
 @dataclass(frozen=True, slots=True)
 class PackedBatch:
-    """The features of a batch, and its other tensors end to end.
+    """The features of a batch, and its other tensors in one buffer.
 
-    As two dozen tensors a batch costs two dozen shared files between processes, and as many copies to a GPU, which takes longer
-    than a small model's step. Its features stay where they were read to.
+    Two dozen separate tensors would need two dozen shared files between processes and as many copies to a GPU, which takes
+    longer than a step of a small model. The features stay in the memory that they were read into.
 
     Attributes:
-        features: (B, K, D).
+        features: (B, K, D) features.
         buffer: (bytes,) uint8, the other tensors.
-        layout: Of each of them its name, dtype, shape and first byte.
-        num_questions: N.
+        layout: Name, dtype, shape and first byte of each tensor in the buffer.
+        num_questions: Number of questions N.
     """
 
     features: Tensor
@@ -36,11 +36,11 @@ class PackedBatch:
         """Pack a batch.
 
         Args:
-            batch: On the CPU.
-            shared: Pack it into memory that another process can use.
+            batch: A batch on the CPU.
+            shared: Whether to use memory that can be shared with another process.
 
         Returns:
-            Its features, and a copy of the rest.
+            The packed batch, with the same features and a copy of the rest.
         """
         tensors = {field.name: getattr(batch, field.name) for field in fields(Batch) if field.name != "features"}
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}
@@ -56,19 +56,19 @@ class PackedBatch:
 
     @property
     def question_index(self) -> Tensor:
-        """(N,) int64 on the CPU, as ``Batch.question_index``."""
+        """(N,) int64 on the CPU, the same as ``Batch.question_index``."""
         views = (_view(self.buffer, *place) for name, *place in self.layout if name == "question_index")  # type: ignore[arg-type]
         return next(views)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
-        """Unpack on a device.
+        """Unpack the batch on a device.
 
         Args:
-            device: Where to; on the CPU nothing is copied.
+            device: The target device. On the CPU nothing is copied.
             non_blocking: As in ``Tensor.to``.
 
         Returns:
-            The batch; tensors of ``ON_HOST`` stay on the CPU.
+            The batch. Tensors of ``ON_HOST`` stay on the CPU.
         """
         there = self.buffer.to(device, non_blocking=non_blocking)
         places = {True: self.buffer, False: there}
@@ -76,7 +76,7 @@ class PackedBatch:
         return Batch(features=self.features.to(device, non_blocking=non_blocking), **tensors)  # type: ignore[arg-type]
 
     def pin_memory(self) -> "PackedBatch":
-        """Copy into pinned memory; ``DataLoader`` calls this.
+        """Copy the batch to pinned memory. ``DataLoader`` calls this method.
 
         Returns:
             The pinned batch.
@@ -85,14 +85,14 @@ class PackedBatch:
 
 
 def empty_shared(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Memory that another process can be handed without a copy.
+    """Allocate a tensor that can be passed to another process without a copy.
 
     Args:
-        shape: Of the tensor.
-        dtype: Of the tensor.
+        shape: Shape of the tensor.
+        dtype: Dtype of the tensor.
 
     Returns:
-        A tensor of anything.
+        An uninitialised tensor in shared memory.
     """
     storage = torch.UntypedStorage._new_shared(max(1, math.prod(shape)) * dtype.itemsize)
     return torch.empty(0, dtype=dtype).set_(storage, 0, tuple(shape))  # type: ignore[call-overload]

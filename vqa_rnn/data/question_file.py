@@ -1,4 +1,4 @@
-"""The file of encoded questions: processes that map it share its memory."""
+"""HDF5 file of encoded questions. It is memory-mapped, so that processes share its memory."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +15,7 @@ from vqa_rnn.files import atomic_path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedQuestions(EncodedQuestions):
-    """Questions whose columns are mapped from a file.
+    """Encoded questions whose columns are memory-mapped from a file.
 
     Attributes:
         path: The file.
@@ -24,15 +24,15 @@ class MappedQuestions(EncodedQuestions):
     path: Path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_questions, (self.path,)  # a loader process that is spawned maps the file anew
+        return open_questions, (self.path,)  # a spawned loader process maps the file again
 
 
 def save_questions(encoded: EncodedQuestions, path: Path) -> None:
-    """Write columns to an HDF5 file: a contiguous data set a column, two for a ragged one.
+    """Write columns to an HDF5 file, with one contiguous data set per column and two per ragged column.
 
     Args:
         encoded: The columns.
-        path: The file; its folder is made if it is missing.
+        path: Path of the file. Its folder is created if it is missing.
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for field in fields(EncodedQuestions):
@@ -46,16 +46,16 @@ def save_questions(encoded: EncodedQuestions, path: Path) -> None:
 
 
 def open_questions(path: Path) -> MappedQuestions:
-    """Map a file of columns.
+    """Map a file written by ``save_questions``.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
         The questions.
 
     Raises:
-        UserError: The file is missing, or not one that ``save_questions`` wrote.
+        UserError: The file is missing or damaged, or was not written by ``save_questions``.
     """
     columns: dict[str, Any] = {}
     try:
@@ -74,7 +74,7 @@ def open_questions(path: Path) -> MappedQuestions:
 
 def _map(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
     offset = dataset.id.get_offset()
-    if offset is None:  # HDF5 gives no place to what is empty
+    if offset is None:  # HDF5 allocates no space for an empty data set
         return np.empty(dataset.shape, dataset.dtype)
-    # a plain array over the mapping: memmap's own class makes every slice slower
+    # a plain array over the mapping: slices of np.memmap are slower
     return np.asarray(np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape))

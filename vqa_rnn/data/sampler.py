@@ -1,4 +1,4 @@
-"""Which questions make a batch, and which part of it each process computes."""
+"""Sampler of the questions of each batch, and of the part of a batch that each process computes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,28 +7,29 @@ import numpy as np
 from vqa_rnn.data.columns import Ints
 
 Parts = tuple[Ints, ...]
-FARTHEST = 0.25  # of a part's size, from an even cut to the next change of the image
+FARTHEST = 0.25  # largest distance from an even cut to an image boundary, as a share of the part size
 
 
 class QuestionSampler:
-    """Batches of questions in an order that depends on the seed and the epoch alone.
+    """Sampler of batches of questions, in an order that depends only on the seed and the epoch.
 
-    Batch size counts questions. Grouped by image, the images are shuffled and the questions of an image stay together, so that
-    its features are read and projected once; an image that does not fit into what is left of a batch is split. Otherwise
-    every question is shuffled by itself, as most published code does, and a batch holds many more images.
+    The batch size counts questions. With ``group_by_image`` the images are shuffled and the questions of an image stay
+    together, so that its features are read and projected once. If an image does not fit into the rest of a batch, its questions
+    are divided between batches. Without ``group_by_image`` the questions are shuffled individually, as in most published
+    code, and a batch contains many more images.
 
-    This process gets its part of every batch: the batch is cut into one part a process, and that into ``accumulation`` parts
-    which are computed one after the other. Neither cut moves a question into another batch, so that an optimizer step sees the
-    same questions however many processes share it. Cuts fall between two images where that leaves the parts about equal. A part
-    is empty only where there are fewer questions than parts.
+    Each process gets its part of every batch. A batch is cut into one part per process, and each of these into
+    ``accumulation`` parts, which are computed one after the other. The cuts never move a question to another batch, so that an
+    optimizer step uses the same questions for any number of processes. A batch is cut between two images if this leaves the
+    parts about equal. Parts can be empty if a batch has few questions.
 
-    With ``mirror`` the second half of the questions are those of the first half about mirrored images. A pass asks each
-    question once: by chance about an image, or about its mirror image.
+    With ``mirror`` the second half of the questions are those of the first half about mirrored images. Each epoch asks each
+    question once, at random about the image or about its mirror image.
 
     Attributes:
-        num_questions: Questions a pass, over all processes.
-        epoch: The next pass; set it before each epoch.
-        start: Batches of that pass that are left out because they were done before.
+        num_questions: Number of questions per epoch, over all processes.
+        epoch: Index of the epoch; set it before each epoch.
+        start: Number of batches to skip at the start of the epoch, because they were computed before.
     """
 
     def __init__(
@@ -44,18 +45,18 @@ class QuestionSampler:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        """Take the questions.
+        """Set up the sampler.
 
         Args:
-            image: (N,) integers, the image of each question.
-            batch_size: Questions a batch, over all processes.
-            shuffle: Shuffle every epoch; otherwise images come in the order of their first question.
-            group_by_image: Shuffle images and not questions.
-            mirror: The second half of the questions are about mirrored images.
+            image: (N,) integers, image index of each question.
+            batch_size: Number of questions per batch, over all processes.
+            shuffle: Whether to shuffle every epoch. Otherwise questions are sorted by image index.
+            group_by_image: Whether to shuffle images instead of questions.
+            mirror: Whether the second half of the questions are about mirrored images.
             seed: Seed of the order.
-            accumulation: Parts of a batch that this process computes one after the other.
-            rank: Which process this is.
-            world_size: How many there are.
+            accumulation: Number of parts of a batch that this process computes one after the other.
+            rank: Index of this process.
+            world_size: Number of processes.
         """
         self.num_questions = len(image) // 2 if mirror else len(image)
         self._all_images, self._image = image, image[: self.num_questions]
@@ -79,18 +80,18 @@ class QuestionSampler:
             order = order + self.num_questions * self._is_mirrored()[self._image[order]]
         for start in range(self.start * self._batch_size, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
-            if not self._group_by_image:  # a part shares its images all the same
+            if not self._group_by_image:  # so that a part has few images
                 batch = batch[np.argsort(self._all_images[batch], kind="stable")]
             mine = self._cut(batch, self._world_size)[self._rank]
-            # The last part decides which gradients are exchanged between processes: it must not be the empty one.
+            # The last part determines which gradients are exchanged between processes, so empty parts come first.
             yield tuple(sorted(self._cut(mine, self._accumulation), key=lambda part: len(part) > 0))
 
     def _is_mirrored(self) -> Ints:
-        """(images,) 1 for those that this pass shows mirrored, 0 for the others."""
+        """Return (images,) integers: 1 for images that are mirrored in this epoch, 0 for the others."""
         return np.random.default_rng([self._seed, self.epoch, 1]).integers(2, size=self._image.max(initial=-1) + 1)
 
     def _order(self) -> Ints:
-        """All questions in the order of this pass."""
+        """Return the indices of all questions in the order of this epoch."""
         if not self._shuffle:
             return np.argsort(self._image, kind="stable")
         generator = np.random.default_rng([self._seed, self.epoch])
@@ -99,7 +100,7 @@ class QuestionSampler:
         return np.argsort(generator.permutation(self._image.max(initial=-1) + 1)[self._image], kind="stable")
 
     def _cut(self, questions: Ints, num_parts: int) -> Sequence[Ints]:
-        """Cut where the image changes if that is near an even cut, else evenly."""
+        """Cut at the image boundary that is nearest to each even cut if it is near enough, otherwise at the even cut."""
         if num_parts == 1:
             return [questions]
         image = self._all_images[questions]

@@ -1,4 +1,4 @@
-"""Where a batch's features come from."""
+"""Sources of the region features of a batch."""
 
 from typing import Any, Protocol
 
@@ -12,33 +12,33 @@ Regions = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float32] | None]
 
 
 class FeatureSource(Protocol):
-    """Features by image: rows of a store, or images held in memory."""
+    """Interface of feature sources: rows of a store, or images in memory."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """K and D."""
+        """Number of regions K and feature size D."""
         ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the features."""
+        """Dtype of the features."""
         ...
 
     def read(self, images: Ints, out: NDArray[Any] | None = None) -> Regions:
-        """Read images.
+        """Read the features of images.
 
         Args:
-            images: (B,) indices into the questions' ``image_ids``.
-            out: (B, K, D) where the features go; by default a new array.
+            images: (B,) indices into ``EncodedQuestions.image_ids``.
+            out: (B, K, D) array to write the features to; defaults to a new array.
 
         Returns:
-            Their regions.
+            Features, numbers of regions and boxes of the images.
         """
         ...
 
 
 class MemoryFeatures:
-    """Features of images held in memory."""
+    """Features of images in memory."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class MemoryFeatures:
         boxes: NDArray[np.float32] | None = None,
         num_regions: NDArray[np.int32] | None = None,
     ) -> None:
-        """Hold features.
+        """Store features.
 
         Args:
-            features: (images, K, D).
-            boxes: (images, K, 4), where regions have some.
-            num_regions: (images,) how many regions of each image exist, the others being padding; by default all of them.
+            features: (images, K, D) features.
+            boxes: (images, K, 4) boxes of the regions, if known.
+            num_regions: (images,) number of regions of each image; further rows are padding. Defaults to K for every image.
         """
         self._features, self._boxes = features, boxes
         self._num_regions = np.full(len(features), features.shape[1], dtype=np.int32) if num_regions is None else num_regions
@@ -59,14 +59,14 @@ class MemoryFeatures:
         self.dtype = features.dtype
 
     def read(self, images: Ints, out: NDArray[Any] | None = None) -> Regions:
-        """Pick images.
+        """Return the features of images.
 
         Args:
             images: (B,) indices into ``features``.
-            out: (B, K, D) where the features go; by default a new array.
+            out: (B, K, D) array to write the features to; defaults to a new array.
 
         Returns:
-            Their regions.
+            Features, numbers of regions and boxes of the images.
         """
         boxes = None if self._boxes is None else self._boxes[images]
         return (

@@ -1,4 +1,4 @@
-"""Features of a set of questions' images, read from a store."""
+"""Features of the images of a set of questions, read from a store."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +15,14 @@ class StoreFeatures:
     """Features of the images of a set of questions, read from a store.
 
     Attributes:
-        rows: (images,) the store's row of each image of ``EncodedQuestions.image_ids``.
+        rows: (images,) row in the store of each image of ``EncodedQuestions.image_ids``.
     """
 
     def __init__(self, store: FeatureStore, image_ids: Sequence[str]) -> None:
-        """Look up the rows.
+        """Look up the rows of the images.
 
         Args:
-            store: The store.
+            store: The feature store.
             image_ids: ``EncodedQuestions.image_ids``.
         """
         self._store = store
@@ -30,36 +30,36 @@ class StoreFeatures:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """K and D."""
+        """Number of regions K and feature size D."""
         return self._store.num_regions_max, self._store.feature_size
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the features."""
+        """Dtype of the features."""
         return self._store.dtype
 
     def read(self, images: Ints, out: NDArray[Any] | None = None) -> Regions:
-        """Copy rows out of the store.
+        """Read the features of images from the store.
 
         Args:
             images: (B,) indices into ``image_ids``.
-            out: (B, K, D) where the features go; by default a new array.
+            out: (B, K, D) array to write the features to; defaults to a new array.
 
         Returns:
-            Their regions.
+            Features, numbers of regions and boxes of the images.
         """
         rows = self.rows[images]
         boxes = self._store.read_column("boxes", rows) if self._store.has_boxes else None
         return self._store.read(rows, out), self._store.num_regions[rows], boxes
 
     def shuffled(self, seed: int) -> "StoreFeatures":
-        """The same source with images exchanged among each other, none in its own place: a floor for evaluation.
+        """Return a source that gives each image the features of another image, to measure a floor for evaluation.
 
         Args:
-            seed: Another seed gives another exchange.
+            seed: Seed of the random permutation.
 
         Returns:
-            The source; unchanged if there is one image only.
+            The permuted source. With a single image the features are unchanged.
         """
         other = StoreFeatures.__new__(StoreFeatures)
         other._store = self._store

@@ -1,4 +1,4 @@
-"""The words and the answers of the training questions."""
+"""Vocabularies of the words and the answers of the training questions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,11 @@ from vqa_rnn.text import WordTokenizer
 
 
 def vocabulary_texts(questions: Sequence[Question]) -> Iterator[str]:
-    """Every training text as often as its words count.
+    """Yield every training text as often as its words are counted.
 
-    A question counts once. So do, once a dialog, its caption and each earlier question with its answer, however many rounds
-    repeat them; the answer of a dialog's last round too, where it is known. Each distinct choice counts once in all.
+    A question outside a dialog counts once. In a dialog, the caption and the question and answer of each round count once,
+    however many histories repeat them, including the answer of the last round if it is known. Each distinct choice counts once
+    in total.
 
     Args:
         questions: The training questions.
@@ -57,7 +58,7 @@ def vocabulary_texts(questions: Sequence[Question]) -> Iterator[str]:
 
 @dataclass(slots=True)
 class _Counted:
-    """What of a dialog was counted: rounds of its history, and questions and answers of rounds beyond."""
+    """Parts of a dialog that were counted: the first ``rounds`` rounds, and questions and answers of later rounds."""
 
     rounds: int = 0
     asked: set[int] = field(default_factory=set)
@@ -65,11 +66,11 @@ class _Counted:
 
 
 def build_tokenizer(questions: Sequence[Question], config: TextConfig) -> WordTokenizer:
-    """Collect the words of the training questions.
+    """Build a tokenizer from the words of the training questions.
 
     Args:
         questions: The training questions.
-        config: How frequent words must be, and how long texts may be.
+        config: Text options with the minimum count of a word and the maximum length of a text.
 
     Returns:
         The tokenizer.
@@ -78,11 +79,11 @@ def build_tokenizer(questions: Sequence[Question], config: TextConfig) -> WordTo
 
 
 def build_answers(questions: Sequence[Question], config: TextConfig) -> AnswerVocabulary:
-    """Collect the classes of a classifier.
+    """Build the answer vocabulary of a classifier head.
 
     Args:
         questions: The training questions.
-        config: How frequent answers must be, and how many are kept.
+        config: Text options with the minimum count of an answer and the maximum number of answers.
 
     Returns:
         The answer vocabulary.

@@ -1,7 +1,7 @@
-"""Where official files come from: list, download, check.
+"""Official files of the data sets: list, download and check.
 
-``catalogue`` is the table, ``transfer`` fetches over HTTP, ``unpack`` opens archives, ``records`` keeps ``downloads.json``,
-``check`` looks at a folder, ``download`` does all of it in order.
+``catalogue`` is the table of files, ``transfer`` downloads over HTTP, ``unpack`` extracts archives, ``records`` reads and
+writes ``downloads.json``, ``check`` checks a folder, and ``download`` runs all steps of a download in order.
 """
 
 from vqa_rnn.datasets.catalogue import DATASETS, OfficialDataset, OfficialFile, Wanted, find_dataset

@@ -1,16 +1,17 @@
-"""Where the official files come from, how large they are, and what is published to verify them by.
+"""Links, sizes and published hashes of the official files.
 
-The links come from the pages and code bases named here; none of them was tried where this table was written, and several of
-the servers are old. Each file therefore names the page to go to when a link is dead. A hash has its source beside it; where
-no published one was found it says "unverified", and what arrives is recorded in ``downloads.json`` for ``check`` to compare
-with. Sizes are for planning only: nothing is refused because of them.
+The links come from the pages and code bases named here. None of them was tested when this table was written, and several of
+the servers are old. Each data set therefore names a web page to use if a link is dead. A hash is listed with its source. A file
+without a published hash is "unverified"; the hash of the downloaded file is recorded in ``downloads.json``, and ``check``
+compares with it. Sizes are for planning only: no file is refused because of its size.
 
 Sources of hashes and sizes:
 
 - ParlAI, ``parlai/tasks/{vqa_v1,vqa_v2,visdial}/build.py`` at github.com/facebookresearch/ParlAI
 - TensorFlow Datasets, ``tensorflow_datasets/url_checksums/{coco,clevr}.txt`` at github.com/tensorflow/datasets
-- sizes of VQA v2's files: public scripts that list them beside ParlAI's hashes; of VisDial's images: the copies in the data set
-  ``jxu124/visdial`` at huggingface.co, whose hashes are not used because nothing says that the copies are the official files
+- sizes of VQA v2's files: public scripts that list them next to ParlAI's hashes
+- sizes of VisDial's images: the copies in the data set ``jxu124/visdial`` at huggingface.co. Their hashes are not used, because
+  nothing shows that the copies are the official files
 """
 
 from dataclasses import dataclass
@@ -28,13 +29,13 @@ TFDS = "TensorFlow Datasets url_checksums"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file, or a folder of images, that the reader needs.
+    """A file or image folder that a reader needs.
 
     Attributes:
-        path: Where it must lie, relative to the data set's folder.
-        num_images: How many images the folder holds; None for a file.
-        inside: What it is called in the archive, below any top folder; by default like ``path``.
-        also: Other names under which it is published, which the reader takes as well.
+        path: Path relative to the folder of the data set.
+        num_images: Number of images in the folder; None for a file.
+        inside: Path in the archive, below any top-level folder; defaults to ``path``.
+        also: Other published names, which the reader accepts as well.
     """
 
     path: str
@@ -44,22 +45,22 @@ class Wanted:
 
     @property
     def name_inside(self) -> str:
-        """What it is called in the archive."""
+        """Path in the archive."""
         return self.inside or self.path
 
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """One file on a server: an archive, or a file that is used as it is.
+    """A file on a server: an archive, or a file that is used as it is.
 
     Attributes:
-        urls: Where it is; the second is tried when the first does not have it.
-        unpacks: What is taken out of it.
-        images: Whether it is fetched only with the images.
-        size: Bytes, where known.
-        sha256: The published hash, where there is one.
-        hash_source: Who published it, or ``unverified``.
-        saved_as: Its file name here, where the address ends in none.
+        urls: URLs of the file; the next one is tried if one fails.
+        unpacks: Files and folders that are taken from it.
+        images: Whether it is downloaded only if images are requested.
+        size: Size in bytes, if known.
+        sha256: Published SHA-256 hash, if there is one.
+        hash_source: Publisher of the hash, or ``unverified``.
+        saved_as: Local file name, if the URL does not end in one.
     """
 
     urls: tuple[str, ...]
@@ -72,26 +73,26 @@ class OfficialFile:
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """Local file name."""
         return self.saved_as or PurePosixPath(urlsplit(self.urls[0]).path).name
 
     @property
     def is_archive(self) -> bool:
-        """Whether it has to be unpacked."""
+        """Whether the file must be unpacked."""
         return self.name.endswith((".zip", ".tar"))
 
 
 @dataclass(frozen=True)
 class OfficialDataset:
-    """A data set as its authors publish it.
+    """A data set as published by its authors.
 
     Attributes:
-        title: Its name in prose.
-        folder: Where its reader looks by default.
-        page: Where a person finds the files.
+        title: Name of the data set in prose.
+        folder: Default folder of its reader.
+        page: Web page with the files.
         terms: Licence or terms of use.
         files: The files, annotations first.
-        note: What else to know, one sentence.
+        note: Further information, one sentence.
     """
 
     title: str
@@ -237,7 +238,7 @@ _VISDIAL = (
     ),
 )
 
-# The hashes are of the copies on the second server, the older one; the first is what later code bases link to.
+# The hashes are of the copies on the second, older server; later code bases link to the first one.
 _VISDIAL_0_9 = (
     OfficialFile(
         (
@@ -280,24 +281,24 @@ _DAQUAR_SERVER = "http://datasets.d2.mpi-inf.mpg.de/mateusz14visual-turing"
 _DAQUAR = (
     OfficialFile((f"{_DAQUAR_SERVER}/qa.894.raw.train.txt",), (Wanted("qa.894.raw.train.txt"),)),
     OfficialFile((f"{_DAQUAR_SERVER}/qa.894.raw.test.txt",), (Wanted("qa.894.raw.test.txt"),)),
-    OfficialFile(  # 1,449 are the labelled frames of NYU Depth v2, 795 of them for training
+    OfficialFile(  # the 1,449 labelled frames of NYU Depth v2, 795 of them for training
         (f"{_DAQUAR_SERVER}/nyu_depth_images.tar",), (Wanted("images", 1_449, inside="nyu_depth_images"),), images=True
     ),
 )
 
-# One archive of all that the authors' page holds.
+# One archive with all files of the authors' page.
 _VQA_RAD = (
     OfficialFile(
         ("https://files.osf.io/v1/resources/89kps/providers/osfstorage/?zip=",),
         (
             Wanted("VQA_RAD Dataset Public.json", also=("trainset.json",)),
-            Wanted("VQA_RAD Image Folder", 314, also=("images",)),  # of 315 one has no question
+            Wanted("VQA_RAD Image Folder", 314, also=("images",)),  # of 315 images, one has no question
         ),
         saved_as="vqa_rad.zip",
     ),
 )
 
-_SLAKE_SERVER = "https://huggingface.co/datasets/BoKelvin/SLAKE/resolve/main"  # of the first author
+_SLAKE_SERVER = "https://huggingface.co/datasets/BoKelvin/SLAKE/resolve/main"  # repository of the first author
 _SLAKE = (
     OfficialFile((f"{_SLAKE_SERVER}/train.json",), (Wanted("train.json"),)),
     OfficialFile((f"{_SLAKE_SERVER}/validation.json",), (Wanted("validation.json", also=("validate.json",)),)),
@@ -384,16 +385,16 @@ DATASETS: dict[str, OfficialDataset] = {
 
 
 def find_dataset(name: str) -> OfficialDataset:
-    """Look a data set up.
+    """Look up a data set.
 
     Args:
-        name: As in ``DATASETS``.
+        name: A key of ``DATASETS``.
 
     Returns:
-        Its entry.
+        The entry.
 
     Raises:
-        UserError: There is none of that name.
+        UserError: The name is unknown.
     """
     if name not in DATASETS:
         raise UserError(unknown_name("data set", name, DATASETS))
@@ -401,13 +402,13 @@ def find_dataset(name: str) -> OfficialDataset:
 
 
 def readable_size(num_bytes: float) -> str:
-    """Say a number of bytes as a person would.
+    """Format a number of bytes.
 
     Args:
-        num_bytes: The number.
+        num_bytes: Number of bytes.
 
     Returns:
-        Such as ``13.5 GB``; decimal units, as servers and discs count.
+        A text such as ``13.5 GB``, in decimal units.
     """
     for unit in ("bytes", "kB", "MB", "GB"):
         if num_bytes < 1000:

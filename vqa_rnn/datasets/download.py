@@ -1,4 +1,4 @@
-"""Fetch, verify, unpack, record: one official file after the other."""
+"""Download of official files: fetch, verify, unpack and record one file after the other."""
 
 import logging
 import os
@@ -19,19 +19,19 @@ from vqa_rnn.datasets.unpack import DamagedArchive, unpack
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, hold
 
-pooch.get_logger().setLevel(logging.WARNING)  # it announces each file and prints hashes to copy
+pooch.get_logger().setLevel(logging.WARNING)  # pooch would log each file and its hash
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one official file.
+    """Result for one official file.
 
     Attributes:
-        file: Its name.
-        state: ``fetched``; ``unpacked`` where it lay there already; ``already there`` where nothing had to be done.
-        size: Its bytes, where it was looked at.
-        sha256: Its hash, where it was looked at.
-        verified_by: Who published the hash that it has, or ``unverified``.
+        file: File name.
+        state: ``fetched``; ``unpacked`` if the archive was already there; ``already there`` if nothing had to be done.
+        size: Size in bytes; None if nothing had to be done.
+        sha256: Hash of the file; None if nothing had to be done.
+        verified_by: Publisher of that hash, or ``unverified``; None if nothing had to be done.
     """
 
     file: str
@@ -44,20 +44,20 @@ class Outcome:
 def download(
     name: str, folder: Path | None = None, *, images: bool = False, keep_archives: bool = False
 ) -> tuple[Outcome, ...]:
-    """Fetch a data set's official files. What is there and right stays; what was begun is gone on with.
+    """Download the official files of a data set. Undamaged files are kept, and partial downloads are resumed.
 
     Args:
-        name: The data set.
-        folder: Where it goes; by default where its reader looks.
-        images: Also the images, which are large.
-        keep_archives: Leave the archives beside what was unpacked.
+        name: Name of the data set.
+        folder: Target folder; defaults to that of its reader.
+        images: Whether to download the images as well, which are large.
+        keep_archives: Whether to keep archives after they are unpacked.
 
     Returns:
-        What became of each file.
+        The result for each file.
 
     Raises:
-        UserError: A file cannot be fetched, is not the published one, cannot be unpacked, or the disc is full. Files that were
-            done before it stay.
+        UserError: A file cannot be downloaded, differs from the published one or cannot be unpacked, or the disk is full. Files
+            that were completed before are kept.
     """
     dataset = find_dataset(name)
     folder = folder or dataset.folder
@@ -68,7 +68,7 @@ def download(
 
 @contextmanager
 def _workplace(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside the files, for one process at a time; what a killed one left in it goes."""
+    """Give a temporary folder next to the files, for one process at a time. Files of a killed process are deleted from it."""
     workplace = folder / ".downloading"
     busy = f"another process is downloading into {folder}: wait for it, or give another --folder"
     try:
@@ -102,7 +102,7 @@ def _provide(file: OfficialFile, folder: Path, workplace: Path, page: str, keep:
 
 
 def _fetch(file: OfficialFile, folder: Path, workplace: Path, page: str) -> str:
-    """Put the file in place and say where it came from."""
+    """Download the file, move it into place, and return its URL."""
     target = folder / file.name
     part = part_of(target)
     known = f"sha256:{file.sha256}" if file.sha256 else None
@@ -117,7 +117,7 @@ def _fetch(file: OfficialFile, folder: Path, workplace: Path, page: str) -> str:
             got = pooch.retrieve(url, known, fname=file.name, path=workplace, downloader=fetch_part)
         except Unavailable as error:
             reasons.append(str(error))
-        except ValueError:  # the hash
+        except ValueError:  # the hash differs
             found = file_hash(part) if part.is_file() else "another"
             forget(part)
             reasons.append(f"{url} is not the published file: sha256 expected {file.sha256} ({file.hash_source}), got {found}")
@@ -132,17 +132,17 @@ def _fetch(file: OfficialFile, folder: Path, workplace: Path, page: str) -> str:
 
 
 def _lend(part: Path, output: Path) -> None:
-    """Give pooch the part under its own temporary name; the part stays, in case the check of its hash is interrupted."""
+    """Link the part to the temporary file of pooch. The part is kept, in case the check of its hash is interrupted."""
     output.unlink(missing_ok=True)
     try:
         os.link(part, output)
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         os.replace(part, output)
 
 
 def _record(file: OfficialFile, archive: Path, url: str | None) -> ArchiveRecord:
     found = file_hash(archive)
-    if file.sha256 and found != file.sha256:  # only one that was put there by hand can be wrong
+    if file.sha256 and found != file.sha256:  # pooch checks downloads, so this file was added by hand
         raise UserError(
             f"{archive} is not the published file: sha256 expected {file.sha256} ({file.hash_source}), got {found}; "
             "remove it and run the same command again"
@@ -168,7 +168,7 @@ def _unpack(file: OfficialFile, archive: Path, folder: Path, workplace: Path, *,
 
 
 def _put(source: Path, target: Path) -> None:
-    """Move into place; a folder that is there is filled up, so that nothing of the user's goes."""
+    """Move a file or folder into place. An existing folder is merged, so that other files in it are kept."""
     if source.is_dir() and target.is_dir():
         for child in source.iterdir():
             _put(child, target / child.name)

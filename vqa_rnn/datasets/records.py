@@ -1,4 +1,4 @@
-"""``downloads.json``, which lies beside the files: what came from where, and its hashes.
+"""Records of downloads in ``downloads.json``, next to the files: URLs, sizes and hashes.
 
 {"archives": {"NAME.zip": {"url", "size", "sha256", "verified_by"}},
  "files": {"PATH": {"archive", "size", "sha256", "num_images"}}}
@@ -15,13 +15,13 @@ FILE_NAME = "downloads.json"
 
 
 class ArchiveRecord(BaseModel):
-    """A file as it came from the server.
+    """Record of an official file as it was downloaded.
 
     Attributes:
-        url: Where it came from; None where it was put there by hand.
-        size: Bytes.
-        sha256: Its hash.
-        verified_by: Who published that hash, or ``unverified``.
+        url: URL of the download; None if the file was added by hand.
+        size: Size in bytes.
+        sha256: Hash of the file.
+        verified_by: Publisher of that hash, or ``unverified``.
     """
 
     url: str | None
@@ -31,13 +31,13 @@ class ArchiveRecord(BaseModel):
 
 
 class FileRecord(BaseModel):
-    """What was unpacked.
+    """Record of a file or image folder that was taken from an official file.
 
     Attributes:
-        archive: The name of the file it was in.
-        size: Bytes; of a folder, of all its images.
-        sha256: The file's hash; None for a folder.
-        num_images: How many images the folder holds; None for a file.
+        archive: Name of the official file.
+        size: Size in bytes; for a folder, the total size of its images.
+        sha256: Hash of the file; None for a folder.
+        num_images: Number of images in the folder; None for a file.
     """
 
     archive: str
@@ -47,23 +47,23 @@ class FileRecord(BaseModel):
 
 
 class Downloads(BaseModel):
-    """The whole of ``downloads.json``."""
+    """Content of ``downloads.json``."""
 
     archives: dict[str, ArchiveRecord] = {}
     files: dict[str, FileRecord] = {}
 
 
 def read_downloads(folder: Path) -> Downloads:
-    """Read what was downloaded into a folder.
+    """Read the records of a folder.
 
     Args:
-        folder: The data set's folder.
+        folder: Folder of the data set.
 
     Returns:
-        The records; empty where nothing was downloaded.
+        The records; empty if nothing was downloaded.
 
     Raises:
-        UserError: ``downloads.json`` is not what ``download`` writes.
+        UserError: ``downloads.json`` cannot be read or has another format.
     """
     path = folder / FILE_NAME
     if not path.is_file():
@@ -76,10 +76,10 @@ def read_downloads(folder: Path) -> Downloads:
 
 
 def write_downloads(folder: Path, downloads: Downloads) -> None:
-    """Write the records.
+    """Write the records of a folder.
 
     Args:
-        folder: The data set's folder.
-        downloads: All of them.
+        folder: Folder of the data set.
+        downloads: All records of the folder.
     """
     write_json(folder / FILE_NAME, downloads.model_dump())

@@ -1,7 +1,8 @@
-"""Fetching a file over HTTP so that it can be stopped anywhere and gone on with.
+"""Resumable downloads over HTTP.
 
-What has come lies in ``NAME.part``; ``NAME.part.json`` says of which file it is a part (address, size, and the server's mark of
-its version). A part is only continued when the server confirms all three, so that a changed file is never glued to an old half.
+The downloaded part of a file is kept in ``NAME.part``. ``NAME.part.json`` identifies the file: its URL, its size, and the
+server's version mark (``ETag`` or ``Last-Modified``). A download is resumed only if all three still match, so that parts of
+different versions are never joined.
 """
 
 import http.client
@@ -27,24 +28,24 @@ from vqa_rnn.progress import progress_bar
 BACKOFF_SECONDS = (1.0, 2.0, 4.0)
 TIMEOUT_SECONDS = 60.0
 _CHUNK_BYTES = 2**18
-_WORTHWHILE_BYTES = 2**20  # a try that brought this much does not count as one of the few
+_WORTHWHILE_BYTES = 2**20  # an attempt that downloads this much resets the count of failures
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _RANGE_REFUSED = 416
 _PARTIAL = 206
 _TRANSIENT = (URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 
 
-class Unavailable(Exception):  # noqa: N818  # not the user's error while there is another address
-    """An address does not give the file: it is not there, it is a web page, or the server cannot be reached."""
+class Unavailable(Exception):  # noqa: N818  # not a UserError, as another URL may work
+    """A URL does not provide the file: it is not found, it is a web page, or the server cannot be reached."""
 
 
 class _Cut(ConnectionError):  # noqa: N818
-    """The answer ended before the file did, or it is not the rest of what is here."""
+    """The response ended before the end of the file, or does not continue the downloaded part."""
 
 
 @dataclass(frozen=True)
 class _Begun:
-    """Which file a part belongs to."""
+    """Identity of the file that a part belongs to."""
 
     url: str
     size: int | None
@@ -52,37 +53,37 @@ class _Begun:
 
 
 def part_of(target: Path) -> Path:
-    """Where the beginning of a file lies until all of it has come.
+    """Return the path of the downloaded part of a file.
 
     Args:
-        target: The file.
+        target: Path of the file.
 
     Returns:
-        The file beside it that ends in ``.part``.
+        The same path with ``.part`` appended.
     """
     return target.with_name(f"{target.name}.part")
 
 
 def forget(part: Path) -> None:
-    """Remove a part and what is known of it.
+    """Delete a part and its ``.json`` file.
 
     Args:
-        part: The part; it may be missing.
+        part: Path of the part, which may be missing.
     """
     part.unlink(missing_ok=True)
     _note(part).unlink(missing_ok=True)
 
 
 def fetch(url: str, part: Path) -> None:
-    """Fetch a file, going on from what is there; a few tries where the connection is cut.
+    """Download a file. A part is resumed, and failed connections are retried a few times.
 
     Args:
-        url: Its address.
-        part: Where to put it.
+        url: URL of the file.
+        part: Path to download to.
 
     Raises:
-        Unavailable: The server does not have it, or cannot be reached.
-        UserError: The connection was cut for good in the middle, or the disc is full. What has come stays.
+        Unavailable: The server does not have the file, or cannot be reached.
+        UserError: All retries failed in the middle of the file, or the disk is full. The downloaded part is kept.
     """
     name = part.name.removesuffix(".part")
     failures = 0
@@ -118,7 +119,7 @@ def fetch(url: str, part: Path) -> None:
 
 
 class _Shown:
-    """The progress bar of one file."""
+    """Progress bar of a download."""
 
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
@@ -166,15 +167,15 @@ def _fetch_rest(url: str, part: Path, shown: _Shown) -> None:
 def _read(response: Any) -> bytes:
     try:
         return bytes(response.read(_CHUNK_BYTES))
-    except OSError as error:  # of many kinds: no route to the host, a broken encryption; the disc is not among them
+    except OSError as error:  # any network error, such as no route to the host or a TLS failure; no disk error
         raise _Cut(str(error) or type(error).__name__) from error
 
 
 def _request(url: str, begun: _Begun | None, have: int) -> Request:
-    headers = {"User-Agent": "vqa-rnn", "Accept-Encoding": "identity"}  # a packed answer has no place to go on from
+    headers = {"User-Agent": "vqa-rnn", "Accept-Encoding": "identity"}  # a compressed response cannot be resumed
     if begun and have:
         headers["Range"] = f"bytes={have}-"
-        if begun.mark and not begun.mark.startswith("W/"):  # a weak mark may not be sent; the answer's is compared anyway
+        if begun.mark and not begun.mark.startswith("W/"):  # HTTP forbids weak ones here; the response is compared anyway
             headers["If-Range"] = begun.mark
     return Request(url, headers=headers)
 
@@ -193,7 +194,7 @@ def _first_byte(response: Any) -> int | None:
 
 
 def _mark(response: Any) -> str | None:
-    """The server's mark of this version of the file."""
+    """Return the server's version mark of the file."""
     return response.headers.get("ETag") or response.headers.get("Last-Modified")
 
 
@@ -215,15 +216,15 @@ def _refuse_full_disc(part: Path, size: int | None, have: int) -> None:
 
 
 def write_chunk(file: IO[bytes], chunk: bytes, part: Path) -> None:
-    """Write at once, so that a full disc is noticed here and what came before it counts.
+    """Write and flush a chunk, so that a full disk is noticed here and all earlier chunks are kept.
 
     Args:
         file: The open part.
-        chunk: What has come.
-        part: Where it lies, for the error message.
+        chunk: The downloaded bytes.
+        part: Path of the part, for the error message.
 
     Raises:
-        UserError: The disc is full or broken.
+        UserError: The chunk cannot be written, for example because the disk is full.
     """
 
     def write() -> None:
@@ -253,7 +254,7 @@ def _note(part: Path) -> Path:
 
 
 def _read_note(part: Path) -> _Begun | None:
-    """What is known of a part; a note that cannot be read says nothing, and the file is fetched anew."""
+    """Return the identity of the file of a part. If it cannot be read, return None: the file is downloaded again."""
     try:
         return _Begun(**json.loads(_note(part).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -1,6 +1,6 @@
-"""Taking files out of a zip or a tar that came from elsewhere.
+"""Extraction of files from untrusted zip and tar archives.
 
-Every name is looked at before anything is written. What is taken out goes to a folder of its own; the caller moves it in place.
+All names are checked before anything is written. Files are extracted to a separate folder; the caller moves them into place.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from vqa_rnn.errors import UserError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _CHUNK_BYTES = 2**20
 _DRIVE = re.compile(r"^[A-Za-z]:")
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError)  # RuntimeError: zipfile of a locked member
-_TAR_END = bytes(1024)  # what every complete tar ends with
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError)  # RuntimeError: an encrypted zip member
+_TAR_END = bytes(1024)  # the end of every complete tar file
 
 
 class DamagedArchive(UserError):  # noqa: N818
-    """An archive ends in the middle, or its checksums do not fit, or a name in it leads out of the folder."""
+    """The archive is truncated, has a wrong checksum, or has a member with an unsafe name or of a refused kind."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class _Member:
 
 
 def unpack(archive: Path, wanted: tuple[Wanted, ...], folder: Path) -> dict[str, FileRecord]:
-    """Take what is wanted out of an archive.
+    """Extract files and folders from an archive.
 
     Args:
-        archive: A ``.zip`` or ``.tar``.
-        wanted: The files and folders. Each may lie below top folders; the least deep one counts.
-        folder: An empty folder; each lies there under its ``path`` afterwards.
+        archive: A ``.zip`` or ``.tar`` file.
+        wanted: Files and folders to extract. Each may be below top-level folders in the archive; the least deep match is used.
+        folder: An empty folder. Each file or folder is written to its ``path`` in it.
 
     Returns:
-        By path, size and hash of what was unpacked.
+        The records of the extracted files and folders, by path.
 
     Raises:
-        DamagedArchive: It cannot be read to its end, or a member has a name or a kind that is refused.
-        UserError: Something wanted is not in it, or the disc is full.
+        DamagedArchive: The archive is damaged or truncated, or a member has a name or a kind that is refused.
+        UserError: A file or folder is not in the archive, or there is not enough disk space.
     """
     try:
         with _members(archive) as members:
@@ -88,7 +88,7 @@ def _from_zip(archive: Path, zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
 def _from_tar(archive: Path, tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
     odd = "a link" if info.issym() or info.islnk() else None if info.isfile() else "neither a file nor a folder"
     parts = _safe_parts(archive, info.name, odd)
-    tarfile.data_filter(info, str(archive.parent))  # the standard library's own checks besides
+    tarfile.data_filter(info, str(archive.parent))  # the checks of the standard library as well
     return _Member(parts, info.size, lambda: tar.extractfile(info))  # type: ignore[arg-type, return-value]  # it is a file
 
 
@@ -101,7 +101,7 @@ def _safe_parts(archive: Path, name: str, odd: str | None) -> tuple[str, ...]:
 
 
 def _refused(name: str) -> str | None:
-    """Why a name is refused: it could lead out of the folder, on this or on another system."""
+    """Return why a name is refused, if it could lead out of the folder on this or another operating system."""
     plain = name.replace("\\", "/")
     if plain.startswith("/") or _DRIVE.match(plain):
         return "an absolute path"
@@ -111,7 +111,7 @@ def _refused(name: str) -> str | None:
 
 
 def _refuse_cut_tar(archive: Path) -> None:
-    """Tell a tar that ends between two members, which reads as if it were whole."""
+    """Refuse a tar file that is truncated between two members, which ``tarfile`` reads as if it were complete."""
     with archive.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - len(_TAR_END), 0))
@@ -120,7 +120,7 @@ def _refuse_cut_tar(archive: Path) -> None:
 
 
 def _choose(archive: Path, members: list[_Member], wanted: Wanted) -> list[tuple[PurePosixPath, _Member]]:
-    """The members that make up what is wanted, each with its path below it."""
+    """Return the members of a file or folder, each with its path below the folder."""
     inside = PurePosixPath(wanted.name_inside).parts
     found: dict[tuple[str, ...], list[tuple[PurePosixPath, _Member]]] = {}
     for member in members:

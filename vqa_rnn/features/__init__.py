@@ -1,1 +1,1 @@
-"""Images to region features: the backbone that makes them, the HDF5 file that holds them."""
+"""Region features of images: backbones, detectors, importers of published features, and the feature store."""

@@ -1,17 +1,17 @@
-"""Whether a store holds the features that a config asks for."""
+"""Checks that a feature store matches a config."""
 
 from vqa_rnn.config import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.features.weights import weights_file, weights_file_hash
 
-# Of the transform, as in the config: of backbones, and of detectors.
+# Options that a store records in its transform under the same names: of backbones, and of detectors.
 _SETTINGS = ("resize", "output", "grid_size", "intensity", *PRESET_OPTIONS)
 _DETECTOR_SETTINGS = ("output", "intensity", "image_size", *REGION_OPTIONS)
 
 
 def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
-    """Refuse a store that was not made with a config's backbone and settings.
+    """Check that a store was made with a config's backbone and settings.
 
     Args:
         store: The store.
@@ -37,12 +37,12 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
     wanted["backbone"] = config.backbone_name
     if config.output == "boxes":
         made["box_method"], wanted["box_method"] = transform.get("box_method"), config.box_method
-    asked = store.attributes.get("asked")  # which stores of earlier versions do not have
+    asked = store.attributes.get("asked")  # missing in stores of earlier versions
     for name in [name for name in OWN_OPTIONS if name in wanted and wanted[name] is None]:
         if asked is None:
             del wanted[name]
         else:
-            made[name] = asked[name]  # null where it was the backbone's own
+            made[name] = asked[name]  # None if the backbone's default was used
     for name, value in wanted.items():
         if name not in made:
             raise UserError(
@@ -58,16 +58,16 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
 
 
 def _check_weights(store: FeatureStore, config: FeaturesConfig) -> None:
-    """Refuse a store of other weights than the config's, as far as a file or a name tells."""
+    """Check that a store was made with the config's weights, as far as a file or a name can tell."""
     file, made = weights_file(config), store.attributes.get("weights_file_sha256")
     name = config.weights.partition(":")[2] if config.weights.startswith("hub:") else ""
     if made is None:  # a store of an earlier version
         differ = False
-    elif file is None or not made:  # a hub's may be others than a file's
+    elif file is None or not made:  # weights of the hub and of a file may differ
         differ = bool(made) != (file is not None)
     elif file.is_file():
         differ = made != weights_file_hash(config)
-    else:  # as after a move: their name is all there is to compare
+    else:  # the file is missing, for example after a move: only names can be compared
         differ = file.name != store.weights
     if differ or (name and store.weights and not store.weights.endswith((f".{name}", f"@{name}"))):
         raise UserError(

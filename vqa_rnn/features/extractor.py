@@ -1,6 +1,6 @@
-"""A CNN with its last layers cut off: the backbone, and how it computes.
+"""Feature extraction with a backbone, without its last layers.
 
-The same extractor serves offline extraction and answering. Transfer learning as in Donahue et al. 2014
+The same extractor is used for offline extraction and for answering. Transfer learning as in Donahue et al. 2014
 (https://arxiv.org/abs/1310.1531): the backbone is frozen and never trained here.
 """
 
@@ -25,38 +25,38 @@ from vqa_rnn.features.regions import Regions, all_finite, check_features
 from vqa_rnn.features.transform import BoxedImage, Pixels, Transform
 from vqa_rnn.precision import Precision, has_large_caches, native_precision
 
-LARGEST_PRECISION_ERROR = 1e-2  # mean difference of features, over their mean size
+LARGEST_PRECISION_ERROR = 1e-2  # mean absolute difference of features, over their mean absolute value
 
 
 def open_extractor(
     config: FeaturesConfig, device: str = "cpu", compute: Mapping[str, Any] | None = None
 ) -> "Extractor | Detector":
-    """Load what makes the features of a config.
+    """Load the extractor of a config.
 
     Args:
-        config: Which network, and how.
-        device: Where to compute.
-        compute: How a store was computed that this goes on with.
+        config: The network and its settings.
+        device: The device to compute on.
+        compute: How an existing store was computed, if it is continued.
 
     Returns:
-        A detector where it proposes the regions, else a backbone.
+        A ``Detector`` if ``output=regions``, else an ``Extractor``.
     """
     return (Detector if config.output == "regions" else Extractor)(config, device, compute)
 
 
 class Extractor:
-    """Images to region features.
+    """Extractor of region features with a backbone.
 
     Attributes:
-        description: Everything that fixes the features but the way they are computed: backbone, weights, layers, transform.
+        description: What determines the features, except how they are computed: backbone, weights, layers, transform.
         fingerprint: A hash of ``description``.
-        weights: What the backbone's weights are called; ``description`` has their hash.
-        precision: How the backbone computes.
+        weights: Name of the backbone's weights; ``description`` has their hash.
+        precision: Precision of the backbone.
         folds_norms: Whether batch norms were folded into the convolutions before them.
-        batch_rows: Images a pass.
+        batch_rows: Images per forward pass.
         compiled: Whether the backbone is compiled.
-        transform: From an image file to pixels in the backbone's size.
-        num_regions: K; 1 where regions are boxes, as only the whole image is in all images.
+        transform: Reads and scales image files for the backbone.
+        num_regions: K; 1 with ``output=boxes``, because the number of boxes differs between images.
         feature_size: D.
     """
 
@@ -64,10 +64,10 @@ class Extractor:
         """Load the backbone.
 
         Args:
-            config: Which one, and how.
-            device: Where to compute.
-            compute: How a store was computed that this goes on with; by default as ``config`` says, where ``auto`` looks at the
-                processor and the features.
+            config: The backbone and its settings.
+            device: The device to compute on.
+            compute: How an existing store was computed, if it is continued. By default the config decides; its ``auto`` depends
+                on the processor and the features.
 
         Raises:
             UserError: The backbone, its weights or a layer does not exist.
@@ -107,7 +107,7 @@ class Extractor:
         precision = config.precision if compute is None else compute["precision"]
         self.precision = self._auto_precision() if precision == "auto" else precision
         if self.precision == "bfloat16" and self.folds_norms:
-            self.model.to(torch.bfloat16)  # without norms nothing is left that needs float32
+            self.model.to(torch.bfloat16)  # without batch norms, no layer needs float32
         compiles = config.compile if compute is None else bool(compute.get("compiled"))
         batch_rows = config.batch_rows if compute is None else compute["batch_rows"]
         self.batch_rows: int = batch_rows or images_a_pass(self.image_size, self.precision, self._device, compiled=compiles)
@@ -121,7 +121,7 @@ class Extractor:
 
     @property
     def layers(self) -> Sequence[str]:
-        """Names of the layers whose output is taken."""
+        """Names of the layers whose outputs are used."""
         return self._grids.names
 
     @property
@@ -131,7 +131,7 @@ class Extractor:
 
     @property
     def compute(self) -> dict[str, Any]:
-        """How it computes, to be recorded in a store."""
+        """How the features are computed, as recorded in a store."""
         return {
             "precision": self.precision,
             "layout": "channels_last",
@@ -142,30 +142,31 @@ class Extractor:
 
     @property
     def region_columns(self) -> tuple[str, ...]:
-        """What it says of regions besides their features."""
+        """Columns of regions besides the features."""
         return () if self.transform.box_method is None else ("boxes",)
 
     def extract(self, images: Sequence[Image.Image | BoxedImage]) -> list[Regions]:
-        """Run the backbone.
+        """Extract the regions of images.
 
         Args:
-            images: As ``transform.prepare`` gives them.
+            images: As returned by ``transform.prepare``.
 
         Returns:
-            The regions of each image. A grid's cells go row by row from the top left. With ``output=boxes`` the whole image
-            comes first; a box is the mean of the grid under it (RoIAlign: He et al. 2017, https://arxiv.org/abs/1703.06870,
-            section 3, one bin a box), or of the grid of the box cut out.
+            The regions of each image. Grid cells are ordered row by row from the top left. With ``output=boxes`` the whole
+            image comes first. The features of a box are the mean of the grid under it (RoIAlign: He et al. 2017,
+            https://arxiv.org/abs/1703.06870, section 3, with one bin per box); with ``box_method=crop`` they are the mean of
+            the grid of the cut-out box.
         """
         return self.begin(self.transform.pack(images))()
 
     def begin(self, images: Pixels) -> Callable[[], list[Regions]]:
-        """Start what ``extract`` does. A GPU computes on while the next images are brought to it.
+        """Start an extraction without waiting for it. A GPU computes while the next images are copied to it.
 
         Args:
-            images: As ``transform.pack`` gives them.
+            images: As returned by ``transform.pack``.
 
         Returns:
-            Waits for the regions of each image.
+            A function that waits for the regions of each image and returns them.
         """
         if self.transform.box_method is None:
             grids = _to_host(self._grid_features(images.views))
@@ -176,10 +177,10 @@ class Extractor:
         ]
 
     def regions(self, images: Sequence[Image.Image]) -> NDArray[Any]:
-        """Run the backbone where every image has as many regions.
+        """Extract images that all have the same number of regions.
 
         Args:
-            images: As ``transform.load`` gives them.
+            images: As returned by ``transform.load``.
 
         Returns:
             (len(images), K, D) in the stored dtype.
@@ -187,14 +188,14 @@ class Extractor:
         return np.stack([regions.features for regions in self.extract(images)])
 
     def check(self, features: NDArray[Any], image: str | Path) -> None:
-        """See that an image's features can be stored.
+        """Check that the features of an image can be stored.
 
         Args:
             features: (…, D), from ``extract``.
             image: The image, for the error message.
 
         Raises:
-            UserError: One of them is no number, or too large for ``features.dtype``: of which layer.
+            UserError: A feature is NaN or infinite, or too large for ``features.dtype``; the message names its layer.
         """
         if all_finite(features):
             return
@@ -203,14 +204,14 @@ class Extractor:
         check_features(features, image, f"the layer {layer} of {self._config.backbone}")
 
     def _grid_features(self, views: Tensor) -> Tensor:
-        """(B, K, D) in the stored dtype."""
+        """Return (B, K, D) features in the stored dtype."""
         joined = self._grid(views).flatten(2).transpose(1, 2)
         if self._config.output != "grid":
             joined = joined.mean(dim=1, keepdim=True)
         return self._stored(joined)
 
     def _box_features(self, images: Pixels) -> Tensor:
-        """(boxes of all images, D) in the stored dtype."""
+        """Return (boxes of all images, D) features in the stored dtype."""
         if self.transform.box_method == "crop":
             parts = [self._grid(views).mean(dim=(2, 3)) for views in images.views.split(self.batch_rows)]
             return self._stored(torch.cat(parts))
@@ -220,17 +221,17 @@ class Extractor:
         return self._stored(roi_align(grid, boxes, output_size=1, aligned=True).flatten(1))
 
     def _stored(self, features: Tensor) -> Tensor:
-        return features.to(getattr(torch, self._config.dtype)).contiguous()  # ``check`` looks for what overflows
+        return features.to(getattr(torch, self._config.dtype)).contiguous()  # ``check`` reports values that overflow
 
     def _batch(self, views: Tensor) -> Tensor:
-        """(V, 3, image_size, image_size) pixels as the backbone takes them."""
-        batch = views.to(self._device, non_blocking=True).permute(0, 3, 1, 2)  # bytes travel, a quarter of what floats take
+        """Return (V, 3, image_size, image_size) normalised pixels in the backbone's dtype."""
+        batch = views.to(self._device, non_blocking=True).permute(0, 3, 1, 2)  # copied as bytes, a quarter of float32
         batch = torch.addcmul(self._shift, batch.to(torch.float32), self._factor)
         return batch.to(next(self.model.parameters()).dtype).contiguous(memory_format=torch.channels_last)
 
     def _grid(self, views: Tensor) -> Tensor:
-        """(V, D, side, side) float32: the outputs of the layers, pooled to one grid."""
-        missing = self.batch_rows - len(views) if self.compiled else 0  # it is compiled for batches of one size
+        """Return (V, D, side, side) float32: the outputs of the layers, pooled to one size and concatenated."""
+        missing = self.batch_rows - len(views) if self.compiled else 0  # compiled for one batch size
         batch = self._batch(torch.cat([views, views[-1:].expand(missing, -1, -1, -1)]) if missing else views)
         casts = self.precision == "bfloat16" and batch.dtype == torch.float32
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=casts):
@@ -248,7 +249,7 @@ class Extractor:
         return grids[0] if len(grids) == 1 else torch.cat(grids, dim=1)
 
     def _auto_precision(self) -> Precision:
-        """What the processor has, if the features are nearly those of float32."""
+        """Return bfloat16 if the processor supports it and the features stay close to those of float32, else float32."""
         if native_precision(self._device) == "float32":
             return "float32"
         exact = self._grid(self._noise)
@@ -258,7 +259,7 @@ class Extractor:
 
     @property
     def _noise(self) -> Tensor:
-        """(1, image_size, image_size, 3) uint8: an image to compare ways of computing by, the same every time."""
+        """(1, image_size, image_size, 3) uint8: a fixed random image, to compare ways of computing."""
         size = self.image_size
         random = np.random.default_rng(0)
         smooth = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
@@ -266,7 +267,7 @@ class Extractor:
         return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)[None])
 
     def _try_out(self) -> tuple[int, int]:
-        """Run one grey image: K and D, or why there are none."""
+        """Run one black image and return K and D. Raise ``UserError`` if the layers give no regions."""
         config = self._config
         try:
             sample = self._grid_features(torch.zeros(1, self.image_size, self.image_size, 3, dtype=torch.uint8))
@@ -279,16 +280,17 @@ class Extractor:
 
 
 def images_a_pass(image_size: int, precision: Precision, device: torch.device, *, compiled: bool = False) -> int:
-    """How many images of a size go through a backbone at once where the user does not say. A rule and not a measurement.
+    """Return the default number of images per forward pass. It is a fixed rule, not a measurement.
 
     Args:
-        image_size: Height and width.
-        precision: How it computes.
-        device: Where.
-        compiled: Whether the backbone is compiled: then most of its layers leave nothing behind.
+        image_size: Height and width of the images.
+        precision: Precision of the backbone.
+        device: The device to compute on.
+        compiled: Whether the backbone is compiled. Most of its layers then do not write their outputs to memory.
 
     Returns:
-        As many as leave the outputs of a layer in a CPU's caches; a GPU needs more to be busy (docs/performance.md).
+        On a CPU, as many images as keep the outputs of a layer in its caches. A GPU needs more images to be busy
+        (docs/performance.md).
     """
     most = 128
     if device.type != "cpu":
@@ -301,7 +303,7 @@ def images_a_pass(image_size: int, precision: Precision, device: torch.device, *
 
 
 def _to_host(features: Tensor) -> Callable[[], NDArray[Any]]:
-    """Begin to copy features from their device; what comes back waits for them, and for nothing that was begun later."""
+    """Start to copy features to the host. The returned function waits for this copy, not for work started later."""
     if features.device.type != "cuda":
         array = features.cpu().numpy()
         return lambda: array

@@ -1,4 +1,4 @@
-"""Finding the store of a config: by its name, else by what it is made of."""
+"""Search for the feature store of a config: by its name, else by its contents."""
 
 import logging
 from collections.abc import Mapping
@@ -22,22 +22,22 @@ _UNFINISHED = ".partial"
 def find_store(
     config: Config, images: Mapping[str, Path | None], fingerprint: str | None = None, *, unfinished: bool = False
 ) -> Path:
-    """Look for the features of some images.
+    """Find the store with the features of some images.
 
-    The default name of a store holds where its data set lies. Where there is none of that name, as a data set was moved, the
-    other stores of the folder are looked through for one that was made with the same settings from the same pictures.
+    The default name of a store depends on the path of its data set. If there is no store of that name, for example because the
+    data set was moved, the other stores of the folder are searched for one made with the same settings from the same images.
 
     Args:
-        config: Its settings, and ``features.store`` where that is given: then nothing else is looked for.
-        images: Files of the images by id, None where they are not at hand.
-        fingerprint: Of the features that are wanted, where it is known.
-        unfinished: Take a store that is not finished too, and one that lacks some of the images.
+        config: The config. If ``features.store`` is set, the folder is not searched.
+        images: Image files by image id; None if a file is not available.
+        fingerprint: Fingerprint of the wanted features, if known.
+        unfinished: Also accept stores that are unfinished or lack some of the images.
 
     Returns:
-        The path of the store, or the one where it should be.
+        The path of the store, or the default path if there is none.
 
     Raises:
-        UserError: Several stores fit, and there are no image files to tell which of them is meant.
+        UserError: Several stores match, and there are no image files to tell them apart.
     """
     default = store_path(config)
     if default.is_file() or (unfinished and partial_path(default).is_file()):
@@ -75,13 +75,13 @@ def find_store(
 
 @cache
 def _say(path: Path, weights: str) -> None:
-    """Once: a command looks for its store several times."""
+    """Log which store is used. Cached, because a command looks for its store several times."""
     of = f" and weights ({weights})" if weights else ""
     log.info("features are taken from %s, which was made with the same settings%s", path, of)
 
 
 def _holds_the_same(store: FeatureStore, images: Mapping[str, Path | None], fingerprint: str | None) -> bool:
-    """Compare the files of a few images, spread over all, with those that the store was made from."""
+    """Check a few image files, spread over all, against the hashes in the store. Without files, a fingerprint is enough."""
     at_hand = [(image_id, path) for image_id, path in images.items() if path is not None and path.is_file()]
     if not at_hand:
         return fingerprint is not None

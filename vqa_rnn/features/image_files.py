@@ -1,4 +1,4 @@
-"""Image files: opened and decoded, or refused in one line that says what they are instead and what to do."""
+"""Reading and decoding of image files. The error message of a bad file says what it is and what to do."""
 
 import io
 import re
@@ -11,10 +11,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vqa_rnn.errors import UserError
 
-MOST_PIXELS = 178_956_970  # decoded they take 0.7 GB; Pillow's own limit
-MOST_ELONGATED = 1000  # one side to the other: a strip that is scaled to the size of a backbone must fit into memory
-_START = 4096  # bytes that tell what a file is
-# What people take for an image: how it begins, what it is and what to do.
+MOST_PIXELS = 178_956_970  # 0.7 GB when decoded; Pillow raises an error above this
+MOST_ELONGATED = 1000  # largest ratio of the two sides: a strip must fit into memory when it is scaled
+_START = 4096  # bytes read to identify a file
+# Files that are mistaken for images: pattern of the first bytes, what the file is, and what to do.
 _OTHER_KINDS = (
     (rb"\s*<(!doctype html|html)", "a web page; download the image itself"),
     (rb"\s*<(.*<)?svg", "an SVG drawing, which has no pixels; export it as PNG"),
@@ -44,10 +44,10 @@ def read_content(path: Path) -> bytes:
         path: The file.
 
     Returns:
-        Its bytes.
+        The bytes of the file.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The file cannot be read.
     """
     with opened(path) as file:
         return file.read()
@@ -55,16 +55,16 @@ def read_content(path: Path) -> bytes:
 
 @contextmanager
 def opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
-    """Open an image's bytes, and say what is wrong with its file while they are read.
+    """Open an image file. Errors while it is read are raised as ``UserError``.
 
     Args:
-        source: A file's path, or its bytes.
+        source: The path of a file, or its bytes.
 
     Yields:
-        The bytes.
+        The open file.
 
     Raises:
-        UserError: The file is missing or cannot be read, or the source is something else.
+        UserError: The file is missing or cannot be read, or the source is of another type.
     """
     if isinstance(source, bytes):
         yield io.BytesIO(source)
@@ -86,17 +86,17 @@ def opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
 
 
 def identified(file: BinaryIO, name: str) -> Image.Image:
-    """Open an image up to its first pixel.
+    """Open an image without decoding its pixels.
 
     Args:
-        file: Its bytes.
-        name: What it is called in messages.
+        file: The open file.
+        name: Name of the image in error messages.
 
     Returns:
         The image, not decoded yet.
 
     Raises:
-        UserError: It is no image that can be read: what it is instead.
+        UserError: The file is not an image that can be read; the message says what it is instead.
     """
     try:
         image = Image.open(file)
@@ -104,9 +104,9 @@ def identified(file: BinaryIO, name: str) -> Image.Image:
         raise _too_large(name) from None
     except UnidentifiedImageError:
         raise UserError(f"{name} is not an image: {_what_else(file)}") from None
-    except Exception as error:  # Pillow's readers raise errors of many kinds
+    except Exception as error:  # Pillow's readers raise many kinds of errors
         raise _damaged(name, error) from error
-    if image.format == "EPS":  # to decode it Pillow would run a program
+    if image.format == "EPS":  # Pillow would run a program to decode it
         raise UserError(f"{name} is not an image: it is a PostScript drawing; export it as PNG")
     return image
 
@@ -115,32 +115,32 @@ def decoded(image: Image.Image, name: str) -> Image.Image:
     """Decode an image.
 
     Args:
-        image: As Pillow opened it.
-        name: What it is called in messages.
+        image: The image, as opened by Pillow.
+        name: Name of the image in error messages.
 
     Returns:
-        It with its pixels, turned as its EXIF data says.
+        The decoded image, rotated or flipped according to its EXIF data.
 
     Raises:
-        UserError: It is too large or damaged.
+        UserError: The image is damaged or fails ``check_size``.
     """
     check_size(image, name)
     try:
         image.load()
         return _upright(image)
-    except Exception as error:  # Pillow's readers raise errors of many kinds
+    except Exception as error:  # Pillow's readers raise many kinds of errors
         raise _damaged(name, error) from error
 
 
 def check_size(image: Image.Image, name: str) -> None:
-    """See that an image has pixels, and no more than fit into memory.
+    """Check that an image has pixels, and not more than fit into memory.
 
     Args:
-        image: It need not be decoded.
-        name: What it is called in messages.
+        image: The image; it need not be decoded.
+        name: Name of the image in error messages.
 
     Raises:
-        UserError: It has none or too many, or is a narrow strip.
+        UserError: The image has no pixels or too many, or is a narrow strip.
     """
     width, height = image.size
     if width * height > MOST_PIXELS:
@@ -164,7 +164,7 @@ def _damaged(name: str, error: Exception) -> UserError:
 
 
 def _what_else(file: BinaryIO) -> str:
-    """What a file is that is no image, and what to do."""
+    """Describe a file that is not an image, and say what to do with it."""
     file.seek(0)
     start = file.read(_START)
     if not start:
@@ -175,11 +175,11 @@ def _what_else(file: BinaryIO) -> str:
     try:
         is_text = "\0" not in start.decode()
     except UnicodeDecodeError as error:
-        is_text = error.end == len(start) == _START and "\0" not in start[: error.start].decode()  # a character cut in two
+        is_text = error.end == len(start) == _START and "\0" not in start[: error.start].decode()  # cut off within a character
     return f"{'it is text' if is_text else 'it is of no kind that can be read'}; give a PNG, JPEG, WebP, GIF or TIFF file"
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Only the orientation is read: ImageOps.exif_transpose fails on photos with other EXIF entries that are odd.
+    # Only the orientation is read: ImageOps.exif_transpose fails on photos whose other EXIF entries are invalid.
     turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if turn is None else image.transpose(turn)

@@ -1,4 +1,4 @@
-"""Images to upright 8-bit RGB."""
+"""Conversion of images to upright 8-bit RGB."""
 
 import logging
 import threading
@@ -21,8 +21,8 @@ ImageSource = str | Path | bytes | Image.Image | NDArray[Any]
 from 0 to 1."""
 
 CONSTANT = 128
-_PIXELS_AT_ONCE = 2**22  # that are brought to RGB in one piece
-_dim_image_is_new = threading.Lock()  # taken once and never given back: threads that read images warn once in all
+_PIXELS_AT_ONCE = 2**22  # converted to RGB at a time
+_dim_image_is_new = threading.Lock()  # acquired once and never released, so that all threads together warn once
 
 
 def read_image(
@@ -31,20 +31,21 @@ def read_image(
     """Read an image.
 
     Args:
-        source: Usually a file.
-        content: A file's bytes, if they were read before.
-        intensity: What is black and white where pixels have more than 8 bits. ``full``: 0 and the largest value of 16 bits;
-            in files of floats 0 and 1, or 0 and 255 if there is a larger value than 1. ``image``: the smallest and largest
-            value of this image; an image of one value alone is mid grey.
-        smallest_side: What it will be scaled to at least, each way. A JPEG that is far larger is then decoded at a half, a
-            quarter or an eighth of its size, at least twice as large as this, in a fraction of the time.
+        source: The image, usually a path.
+        content: The bytes of the file, if it was read before.
+        intensity: Which values become black and white if pixels have more than 8 bits. ``full``: 0 and 65535; for floats 0 and
+            1, or 0 and 255 if a value is larger than 1. ``image``: the smallest and largest value of the image; if all values
+            are equal, the image becomes mid grey.
+        smallest_side: Length that the short side is later scaled to, or an upper bound of it. A much larger JPEG is then
+            decoded at a half, a quarter or an eighth of its size, with both sides at least twice this length, which is faster.
 
     Returns:
-        An RGB image, turned as its EXIF data says, on white where it is transparent. Of an animation it is the first image.
+        An RGB image, rotated or flipped according to its EXIF data. Transparent parts are shown on white. For an animation, its
+        first frame.
 
     Raises:
-        UserError: The file is missing, is no image, is too large, is damaged, or has values outside of the range of ``full``;
-            or an array has another shape or dtype than that of an image.
+        UserError: The file is missing, not an image, too large or damaged; its values are not finite or outside the range of
+            ``full``; or an array does not have the shape or dtype of an image.
     """
     name = name_of(source)
     if isinstance(source, np.ndarray):
@@ -55,18 +56,18 @@ def read_image(
         image = identified(file, name)
         check_size(image, name)
         if smallest_side is not None:
-            image.draft(None, (2 * smallest_side, 2 * smallest_side))  # other formats than JPEG ignore it
+            image.draft(None, (2 * smallest_side, 2 * smallest_side))  # ignored by formats other than JPEG
         return _eight_bit_rgb(decoded(image, name), intensity, name)
 
 
 def name_of(source: ImageSource) -> str:
-    """What an image is called in messages.
+    """Return the name of an image for messages.
 
     Args:
         source: The image.
 
     Returns:
-        Its path; of one without a path, what it is.
+        Its path; for an image without a path, its kind, such as ``<array>``.
     """
     if isinstance(source, str | Path):
         return str(source) or "."
@@ -94,7 +95,7 @@ def _of_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _eight_bit_rgb(image: Image.Image, intensity: Intensity, name: str) -> Image.Image:
-    """Bring the pixels to RGB, some rows at a time. What is transparent shows the white page behind it."""
+    """Convert an image to RGB, some rows at a time. Transparent parts are shown on white."""
     has_more_than_8_bits = image.mode.startswith("I") or image.mode == "F"
     convert = _scaling(image, intensity, name) if has_more_than_8_bits else _strip_to_rgb
     if image.width * image.height <= _PIXELS_AT_ONCE:
@@ -119,14 +120,14 @@ def _strip_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scaling(image: Image.Image, intensity: Intensity, name: str) -> Callable[[Image.Image], Image.Image]:
-    """From grey of 16 or 32 bits to RGB, by the range of all of the image."""
+    """Return a function that converts strips of a 16- or 32-bit grey image to RGB, by the value range of the whole image."""
     strips = (np.asarray(image.crop(box)) for box in _strips(image))
     ends = np.array([(strip.min(), strip.max(), np.isfinite(strip).all()) for strip in strips], dtype=np.float64)
     if not ends[:, 2].all():
         raise UserError(f"the image {name} has pixels that are not finite (NaN or infinite)")
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     full_range = None if intensity == "image" else _full_range(image.mode, low, high, name)
-    transparent = image.info.get("transparency")  # a grey value of a PNG file
+    transparent = image.info.get("transparency")  # the transparent grey value of a PNG file
 
     def scale(strip: Image.Image) -> Image.Image:
         values = np.asarray(strip).astype(np.float64)
@@ -143,9 +144,9 @@ def _scaling(image: Image.Image, intensity: Intensity, name: str) -> Callable[[I
 
 
 def _full_range(mode: str, low: float, high: float, name: str) -> float:
-    """The value that is white, where 0 is black.
+    """Return the value that becomes white; 0 becomes black.
 
-    Floats go to 1 or to 255. Integers are taken for 16 bits, as Pillow opens some files of 16 bits as 32.
+    It is 1 or 255 for floats. Integers are treated as 16 bits, because Pillow opens some 16-bit files as 32 bits.
     """
     limits, kind = ((1, 255), "floats from 0 to 1 or from 0 to 255") if mode == "F" else ((65535,), "integers from 0 to 65535")
     white = next((limit for limit in limits if low >= 0 and high <= limit), None)

@@ -1,4 +1,4 @@
-"""The regions of an image, as extractors make them and importers read them."""
+"""Regions of an image, as returned by extractors and importers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ class Regions(NamedTuple):
 
     Attributes:
         features: (n, D).
-        columns: (n, …) of each column of regions: boxes as x1 y1 x2 y2 in fractions of the image, labels, scores.
+        columns: (n, …) values of each column of regions: boxes (x1 y1 x2 y2 as fractions of the image), labels, scores.
     """
 
     features: NDArray[Any]
@@ -26,30 +26,30 @@ class Regions(NamedTuple):
 
 
 def all_finite(features: NDArray[Any]) -> bool:
-    """Whether features are all numbers.
+    """Return whether all features are finite.
 
     Args:
         features: float16 or float32.
 
     Returns:
-        Whether none is infinite or NaN.
+        True if none is infinite or NaN.
     """
     if features.dtype != np.float16:
         return bool(np.isfinite(features).all())
-    exponent = np.uint16(0x7C00)  # all of its bits are set in what is no number; numpy itself is 25 times as slow for float16
+    exponent = np.uint16(0x7C00)  # all its bits are set in infinity and NaN; numpy's isfinite is 25 times slower for float16
     return not ((features.view(np.uint16) & exponent) == exponent).any()
 
 
 def check_features(features: NDArray[Any], image: str | Path, source: str) -> None:
-    """See that an image's features can be stored.
+    """Check that the features of an image can be stored.
 
     Args:
         features: (…, D) in the stored dtype.
         image: The image, for the error message.
-        source: What gives them, for the error message.
+        source: The network or layer that computed them, for the error message.
 
     Raises:
-        UserError: One of them is no number, or too large for its dtype.
+        UserError: A feature is NaN or infinite, or was too large for the dtype.
     """
     if all_finite(features):
         return

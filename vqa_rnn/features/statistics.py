@@ -1,4 +1,4 @@
-"""What the channels of features are like."""
+"""Statistics of feature channels."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,18 +6,20 @@ from numpy.typing import NDArray
 from vqa_rnn.features.store import FeatureStore
 
 MOST_IMAGES = 10_000
-_AT_ONCE = 64  # images
+_AT_ONCE = 64  # images read at a time
 
 
 def channel_statistics(store: FeatureStore, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and deviation of each channel over the regions of some images, or of enough of them.
+    """Compute the mean and standard deviation of each channel over the regions of some images.
+
+    If there are more than ``MOST_IMAGES`` images, an evenly spaced subset is used.
 
     Args:
         store: The store.
-        rows: (n,) the images' rows.
+        rows: (n,) rows of the images; at least one.
 
     Returns:
-        (D,) means and (D,) deviations.
+        (D,) means and (D,) standard deviations, float32.
     """
     total = np.zeros(store.feature_size)
     squares = np.zeros(store.feature_size)

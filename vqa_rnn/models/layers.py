@@ -1,4 +1,4 @@
-"""Layers that several parts of a model are made of."""
+"""Layers that several parts of a model use."""
 
 import math
 from typing import Any
@@ -12,12 +12,12 @@ class GatedTanh(nn.Module):
     """``tanh(W x + b) ∘ sigmoid(W' x + b')`` (Teney et al. 2018, https://arxiv.org/abs/1708.02711, equations 1 to 3)."""
 
     def __init__(self, input_size: int, output_size: int, *, weight_norm: bool = False) -> None:
-        """Make the layer.
+        """Create the layer.
 
         Args:
-            input_size: Of a vector.
-            output_size: Of what it becomes.
-            weight_norm: Learn the direction of each row of W and W' apart from its length (Salimans and Kingma 2016).
+            input_size: Size of the input vectors.
+            output_size: Size of the output vectors.
+            weight_norm: Learn direction and length of each row of W and W' separately (Salimans and Kingma 2016).
         """
         super().__init__()
         self.value, self.gate = nn.Linear(input_size, output_size), nn.Linear(input_size, output_size)
@@ -26,7 +26,7 @@ class GatedTanh(nn.Module):
             normalise_weights(self.gate)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Pass vectors through.
+        """Apply the layer.
 
         Args:
             inputs: (…, input_size) float.
@@ -38,16 +38,16 @@ class GatedTanh(nn.Module):
 
 
 class Elu(nn.Module):
-    """``x`` where it is positive, else ``exp(x) - 1`` (Clevert et al. 2016, https://arxiv.org/abs/1511.07289).
+    """``x`` if it is positive, else ``exp(x) - 1`` (Clevert et al. 2016, https://arxiv.org/abs/1511.07289).
 
-    On a CPU it takes a quarter of the time of ``nn.ELU``, whose ``expm1`` is slow there; near 0 it differs by a rounding.
+    On a CPU it takes a quarter of the time of ``nn.ELU``, whose ``expm1`` is slow there; near 0 it differs by rounding.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Pass numbers through.
+        """Apply the activation.
 
         Args:
-            inputs: float, of any shape.
+            inputs: float, any shape.
 
         Returns:
             The same shape.
@@ -69,30 +69,30 @@ class _Elu(torch.autograd.Function):
 
 
 def pick(vectors: Tensor, index: Tensor | None) -> Tensor:
-    """Rows of vectors.
+    """Select rows.
 
     Args:
         vectors: (M, …).
-        index: (N,) int64; None takes all as they are.
+        index: (N,) int64; None selects all rows.
 
     Returns:
         (N, …).
     """
-    # index_select: its gradient is summed row by row, that of vectors[index] number by number
+    # the gradient of index_select is summed row by row, that of vectors[index] element by element
     return vectors if index is None else vectors.index_select(0, index)
 
 
 def grid_side(num_regions: int) -> int:
-    """The side of a square grid of regions.
+    """Return the side of a square grid of regions.
 
     Args:
         num_regions: K.
 
     Returns:
-        Its cells in a row.
+        The number of cells in a row.
 
     Raises:
-        ValueError: K is not a square number.
+        ValueError: If K is not a square number.
     """
     side = math.isqrt(num_regions)
     if side * side != num_regions:
@@ -101,28 +101,28 @@ def grid_side(num_regions: int) -> int:
 
 
 def masked_softmax(logits: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
-    """Softmax over what exists, in float32 at least.
+    """Compute the softmax over unmasked entries, in float32 at least.
 
     Args:
         logits: Any shape.
-        mask: bool, of a shape that broadcasts to it.
-        dim: Over which it sums to 1.
+        mask: bool, True for entries that exist; its shape broadcasts to that of ``logits``.
+        dim: Dimension that sums to 1.
 
     Returns:
-        Of the same shape; 0 where the mask is False, and everywhere where nothing exists.
+        The same shape; 0 where the mask is False, also in rows without any True.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    lowest = torch.finfo(logits.dtype).min  # not -inf: a row without anything would be NaN
+    lowest = torch.finfo(logits.dtype).min  # not -inf: a row without any entry would be NaN
     return logits.masked_fill(~mask, lowest).softmax(dim=dim) * mask
 
 
 def signed_sqrt(vectors: Tensor) -> Tensor:
-    """Power normalisation, ``sign(x) · sqrt(|x| + 1e-12)``, whose gradient is finite at 0.
+    """Apply power normalisation, ``sign(x) · sqrt(|x| + 1e-12)``, whose gradient is finite at 0.
 
     Args:
         vectors: Any shape.
 
     Returns:
-        Of the same shape.
+        The same shape.
     """
     return vectors.sign() * (vectors.abs() + 1e-12).sqrt()

@@ -33,13 +33,13 @@ SMALLEST_STD = 0.01
 
 @dataclass(frozen=True, slots=True)
 class ModelSizes:
-    """What the data fixes about a model.
+    """Sizes of a model that depend on the data.
 
     Attributes:
-        vocabulary_size: Words, with padding and the unknown word.
+        vocabulary_size: Number of words, with padding and the unknown word.
         feature_size: D.
-        num_answers: Size of the answer vocabulary; for the classifier alone.
-        transformer: What a pretrained text encoder is made of, from ``pretrained_text.read_settings``; None without one.
+        num_answers: Size of the answer vocabulary; used by the classifier only.
+        transformer: Settings of a pretrained text encoder, from ``pretrained_text.read_settings``; None without one.
     """
 
     vocabulary_size: int
@@ -49,14 +49,14 @@ class ModelSizes:
 
 
 class Encoded(NamedTuple):
-    """A batch before the head.
+    """A batch before the answer head.
 
     Attributes:
-        joint: (N, J) float, question and image in one vector.
-        regions: (B, K, D) float, the images' regions as the model sees them.
-        maps: (N, looks, K) float, where it looked; None where regions are not weighed.
-        word_maps: (N, looks, T) float, what it read of the question's words; None where words are not weighed.
-        policy: In training, which regions a hard attention chose; else None.
+        joint: (N, J) float, the joint vector of question and image.
+        regions: (B, K, D) float, the regions as the model sees them.
+        maps: (N, looks, K) float, the weight of each region in each look; None if regions are not weighed.
+        word_maps: (N, looks, T) float, the weight of each word of the question; None if words are not weighed.
+        policy: The regions that a hard attention sampled in training; else None.
     """
 
     joint: Tensor
@@ -67,11 +67,11 @@ class Encoded(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """Scores that hang on regions which were drawn: what ``VqaModel.forward`` gives in training with a hard attention.
+    """Output of ``VqaModel.forward`` in training with a hard attention, which depends on sampled regions.
 
     Attributes:
-        logits: (N, A) or (N, C) float32, by head.
-        policy: What was drawn.
+        logits: (N, A) or (N, C) float32, depending on the head.
+        policy: The sampled regions.
     """
 
     logits: Tensor
@@ -81,10 +81,10 @@ class Sampled(NamedTuple):
 class VqaModel(nn.Module):
     """Question encoder, history encoder, image attention and fusion, and answer head.
 
-    A reasoning network may stand in for attention and fusion; a published dialog encoder for the history encoder as well.
-    Features are standardised by channel with the mean and deviation over the training images, which are buffers of the
-    model and travel with its weights; by option each region is scaled to length 1 instead. An ablated part is
-    replaced by zeros before its first layer, so that what remains of it is a learned constant.
+    A reasoning network can replace attention and fusion; a published dialog encoder replaces the history encoder as well.
+    Features are standardised per channel with the mean and standard deviation over the training images, which are buffers
+    and are saved with the weights; by option each region is scaled to length 1 instead. An ablated image is replaced by zeros
+    before the attention, an ablated question after its encoder, so that what remains of it is a learned constant.
     """
 
     feature_mean: Tensor
@@ -98,7 +98,7 @@ class VqaModel(nn.Module):
         self.register_buffer("feature_std", torch.ones(sizes.feature_size))
         self.feature_scaling = config.feature_scaling
         self.has_geometry = config.geometry
-        # of few numbers among many little would be learned: together they are as heavy as the features
+        # little would be learned from few numbers among many: they are scaled to weigh as much as all features together
         self.geometry_weight = ((1 if config.feature_scaling == "unit" else sizes.feature_size) / GEOMETRY_SIZE) ** 0.5
         self.feature_dropout = Dropout(config.feature_dropout)
         region_size = sizes.feature_size + (GEOMETRY_SIZE if config.geometry else 0)
@@ -126,7 +126,7 @@ class VqaModel(nn.Module):
         self.history = HISTORY_ENCODERS[history.name](history, facts)  # type: ignore[arg-type]
 
     def _join_question_and_image(self, config: ModelConfig, region_size: int) -> int:
-        """Make attention and fusion, or the reasoning network that stands in for them: J."""
+        """Create attention and fusion, or the reasoning network that replaces them; return J."""
         reasons = config.reasoning.name != "none"
         looks = REASONING[config.reasoning.name] if reasons else ATTENTIONS[config.attention.name]
         self.reads_words = looks.reads_words
@@ -141,19 +141,19 @@ class VqaModel(nn.Module):
         return int(self.fusion.output_size)  # type: ignore[arg-type]
 
     def _another_encoder(self, config: TextEncoderOptions, sizes: ModelSizes) -> TextEncoder:
-        """One with a network of its own that knows words as the question's does."""
+        """Create a text encoder with its own recurrent network that shares the question encoder's embedding."""
         encoder = TextEncoder(config, sizes.vocabulary_size, sizes.transformer)
         encoder.embedding = self.question_encoder.embedding
         return encoder
 
     def set_feature_statistics(self, mean_D: Tensor, std_D: Tensor) -> None:
-        """Fix how features are standardised.
+        """Set the mean and standard deviation that features are standardised with.
 
         Args:
             mean_D: (D,) float.
-            std_D: (D,) float; channels that never change are left alone. A channel that changed in a few regions alone has a
-                deviation near 0, and would come to hundreds of thousands where it changes again: none counts as smaller than
-                ``SMALLEST_STD`` times the median of those that change.
+            std_D: (D,) float; constant channels are not scaled. The others are clamped to at least ``SMALLEST_STD`` times
+                their median: a channel that is constant except in a few regions has a standard deviation near 0, and its
+                standardised values would reach hundreds of thousands there.
         """
         changes_D = std_D > 1e-6
         smallest = SMALLEST_STD * std_D[changes_D].median() if changes_D.any() else 1.0
@@ -162,23 +162,26 @@ class VqaModel(nn.Module):
 
     @property
     def standardises(self) -> bool:
-        """Whether the model uses the mean and the deviation of each channel."""
+        """Whether the model uses the mean and standard deviation of each channel."""
         return self.feature_scaling == "standardise" and self.sees_image
 
     def compile_parts(self) -> None:
-        """Compile what does not depend on the lengths of texts, in place: the recurrent networks have kernels of their own."""
+        """Compile attention, fusion and reasoning in place.
+
+        The recurrent text encoders depend on the lengths of texts and have their own kernels.
+        """
         for part in (self.attention, self.fusion, self.reasoning):
             if part is not None:
                 part.compile(dynamic=True)
 
     def regions(self, batch: Batch) -> Tensor:
-        """The images' regions as the model sees them.
+        """Compute the regions as the model sees them.
 
         Args:
             batch: The batch, on the model's device.
 
         Returns:
-            (B, K, D) float.
+            (B, K, D) float, with D including the geometry; 0 if the image is ablated.
         """
         features_BKD = batch.features.to(self.feature_mean.dtype)
         if self.feature_scaling == "unit":
@@ -193,19 +196,19 @@ class VqaModel(nn.Module):
         return features_BKD if self.sees_image else torch.zeros_like(features_BKD)
 
     def encode(self, batch: Batch) -> Encoded:
-        """Everything before the head.
+        """Compute everything before the answer head.
 
         Args:
             batch: The batch, on the model's device.
 
         Returns:
-            The joint vectors, and the regions that a head may choose among.
+            The joint vectors, the regions that a head may choose from, and the attention maps.
         """
         if self.dialog is not None:
             regions_BKD = self.regions(batch)
             images_BD = mean_of_regions(regions_BKD, batch.region_mask)
             return Encoded(self.dialog(self.question_encoder, images_BD, batch), regions_BKD, None)
-        questions, regions_BKD = self._read_questions(batch), self.regions(batch)  # in this order dropout is drawn
+        questions, regions_BKD = self._read_questions(batch), self.regions(batch)  # this order fixes that of the dropout masks
         inputs = regions_BKD, batch.region_mask, questions, batch.image_index
         if self.reasoning is not None:
             reasoned: Reasoned = self.reasoning(*inputs)
@@ -217,7 +220,7 @@ class VqaModel(nn.Module):
         return Encoded(joint_NJ, regions_BKD, attended.maps, attended.word_maps, attended.policy)
 
     def _read_questions(self, batch: Batch) -> EncodedTexts:
-        """The questions with their history, and their words where somebody reads them."""
+        """Encode the questions with their history, and their words if attention or reasoning reads them."""
         if self.reads_words:
             questions = self.question_encoder.encode_words(batch.question_tokens, batch.question_lengths)
         else:
@@ -231,14 +234,14 @@ class VqaModel(nn.Module):
         return questions
 
     def answer(self, encoded: Encoded, batch: Batch) -> Tensor:
-        """The head.
+        """Apply the answer head.
 
         Args:
-            encoded: From ``encode``.
+            encoded: Output of ``encode``.
             batch: The same batch.
 
         Returns:
-            (N, A) or (N, C) float32 logits, by head; in training (N,) log-probabilities from a generative head.
+            (N, A) or (N, C) float32 logits, depending on the head; (N,) log-probabilities from a generative head in training.
         """
         return self.head(encoded.joint, encoded.regions, batch)
 
@@ -249,8 +252,8 @@ class VqaModel(nn.Module):
             batch: The batch, on the model's device.
 
         Returns:
-            (N, A) or (N, C) float32 logits, by head; in training (N,) log-probabilities from a generative head, and ``Sampled``
-            logits with a hard attention.
+            (N, A) or (N, C) float32 logits, depending on the head. In training a generative head returns (N,)
+            log-probabilities, and with a hard attention the logits are in ``Sampled``.
         """
         encoded = self.encode(batch)
         logits = self.answer(encoded, batch)
@@ -258,51 +261,52 @@ class VqaModel(nn.Module):
 
     @property
     def text_choices(self) -> TextChoices | None:
-        """What reads the texts of choices, where a head has such a part: a text is read the same for every question."""
+        """The part of the head that encodes choice texts, independently of the question; None if there is none."""
         choices = self.head.choices if isinstance(self.head, ChoiceHead) else None
         return choices if isinstance(choices, TextChoices) else None
 
     def write(self, batch: Batch, method: Method = greedy, encoded: Encoded | None = None) -> Written:
-        """Write an answer to every question.
+        """Generate an answer to every question.
 
         Args:
             batch: The batch, on the model's device.
-            method: ``greedy``, or a ``partial`` of ``draw`` or ``beam_search``, of ``models.decoding``.
-            encoded: The same batch from ``encode``, where it was encoded before.
+            method: ``greedy``, or a ``partial`` of ``draw`` or ``beam_search``, from ``models.decoding``.
+            encoded: Output of ``encode`` for the same batch, if it exists already.
 
         Returns:
             The texts.
 
         Raises:
-            TypeError: The head does not write.
+            TypeError: If the head does not generate text.
         """
         if not isinstance(self.head, GenerativeHead):
             raise TypeError(f"a {type(self.head).__name__} does not write texts")
         return self.head.generate((encoded or self.encode(batch)).joint, method)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """What the model gives each answer or choice.
+        """Compute the probability of each answer or choice.
 
         Args:
-            logits: From ``forward``.
+            logits: Output of ``forward``.
 
         Returns:
-            Of the same shape, 0 to 1.
+            The same shape, from 0 to 1.
         """
         return self.head.probabilities(logits)
 
     def losses(self, logits: Tensor | Sampled, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The head's loss of each question.
+        """Compute the loss of each question.
 
-        With a hard attention its gradient holds that of REINFORCE (Ba et al. 2015, section 3), and of the baseline's squared
-        error; its value is the head's alone.
+        With a hard attention the gradient includes that of REINFORCE (Ba et al. 2015, section 3) and of the squared error of
+        the baseline; the value is the loss of the head alone.
 
         Args:
-            logits: From ``forward``.
+            logits: Output of ``forward``.
             batch: The same batch.
 
         Returns:
-            (N,) float32, 0 where the truth is not known or not among the answers, and (N,) bool, where it is.
+            (N,) float32, 0 for questions that do not count because the correct answer is unknown or not among the answers;
+            and (N,) bool, True for questions that count.
         """
         if not isinstance(logits, Sampled):
             return self.head.losses(logits, batch)
@@ -313,47 +317,47 @@ class VqaModel(nn.Module):
         return losses_N + (chosen_N - chosen_N.detach()) * counts_N, counts_N
 
     def loss(self, logits: Tensor | Sampled, batch: Batch) -> Tensor:
-        """The mean loss.
+        """Compute the mean loss.
 
         Args:
-            logits: From ``forward``.
+            logits: Output of ``forward``.
             batch: The same batch.
 
         Returns:
-            () float32, the mean over the questions that count; 0 if there is none.
+            () float32, the mean over the questions that count; 0 if there are none.
         """
         losses_N, counts_N = self.losses(logits, batch)
         return losses_N.sum() / counts_N.sum().clamp(min=1)
 
     def question_scores(self, logits: Tensor, batch: Batch) -> Tensor:
-        """What the metric gives the best answer of each question.
+        """Compute the score of the top answer to each question, or the NDCG of its choices.
 
         Args:
-            logits: From ``forward``.
+            logits: Output of ``forward``.
             batch: The same batch.
 
         Returns:
-            (N,) float32 fractions.
+            (N,) float32, as fractions.
         """
         return self.head.question_scores(logits, batch)
 
 
 def _options(section: Section) -> dict[str, Any]:
-    """A part's options by name, as its class takes them."""
+    """Return the options of a section as keyword arguments of its class."""
     return {name: value for name, value in section if name != "name"}
 
 
 def grid_boxes(features_BKD: Tensor) -> Tensor:
-    """Where the cells of a square grid lie.
+    """Return the boxes of the cells of a square grid.
 
     Args:
-        features_BKD: (B, K, D); K a square number, the cells row by row.
+        features_BKD: (B, K, D); K is a square number, with the cells row by row.
 
     Returns:
         (B, K, 4) x1 y1 x2 y2 as fractions of the image.
 
     Raises:
-        ValueError: K is not a square number.
+        ValueError: If K is not a square number.
     """
     num_images, num_regions = features_BKD.shape[:2]
     side = grid_side(num_regions)
@@ -363,7 +367,7 @@ def grid_boxes(features_BKD: Tensor) -> Tensor:
 
 
 def _geometry(boxes_BK4: Tensor) -> Tensor:
-    """(B, K, 5): corners and area, each from -1 to 1."""
+    """Return (B, K, 5): the corners and the area of each box, each scaled to -1 to 1."""
     width_height_BK2 = boxes_BK4[:, :, 2:] - boxes_BK4[:, :, :2]
     area_BK1 = width_height_BK2.prod(dim=2, keepdim=True)
     return 2 * torch.cat([boxes_BK4, area_BK1], dim=2) - 1

@@ -1,4 +1,4 @@
-"""A model as a function of plain tensors, for what cannot be given a ``Batch``: a file of operators.
+"""A model as a function of plain tensors instead of a ``Batch``, for export to ONNX.
 
 Shape letters: B images, N questions, K regions, D feature size, T words, C choices, A answers.
 """
@@ -27,10 +27,10 @@ AXES: Mapping[str, tuple[str, ...]] = {
 
 
 class PlainModel(nn.Module):
-    """Regions and questions to probabilities, for models that answer each question by itself.
+    """A model that maps regions and questions to probabilities, without a dialog history.
 
     Attributes:
-        inputs: The names of the inputs that the model reads, of ``AXES``.
+        inputs: Names of the inputs that the model reads, from ``AXES``.
         needs_grid: Whether the regions must be all cells of the square grid that the model was trained on.
     """
 
@@ -38,8 +38,8 @@ class PlainModel(nn.Module):
         """Wrap a model.
 
         Args:
-            model: The model, without a history and with a head that scores answers or choices.
-            temperature: What logits are divided by.
+            model: A model without a history encoder, with a head that scores answers or choices.
+            temperature: Divisor of the logits.
         """
         super().__init__()
         self.model = model
@@ -65,15 +65,15 @@ class PlainModel(nn.Module):
         choice_lengths: Tensor | None = None,
         choice_regions: Tensor | None = None,
     ) -> Tensor:
-        """Answer questions.
+        """Compute the probability of each answer or choice.
 
         Args:
             features: (B, K, D) float32.
-            region_mask: (B, K) bool, which regions exist.
+            region_mask: (B, K) bool, True where a region exists.
             image_index: (N,) int64, the image of each question.
             tokens: (N, T) int64, padded on the right with 0.
             lengths: (N,) int64.
-            boxes: (B, K, 4) float32 x1 y1 x2 y2 as fractions of the image, for a model that reads where regions lie.
+            boxes: (B, K, 4) float32 x1 y1 x2 y2 as fractions of the image, for a model with ``model.geometry``.
             choice_tokens: (N, C, T) int64, padded on the right with 0, for a head that chooses among texts.
             choice_lengths: (N, C) int64, 0 where there is no such choice.
             choice_regions: (N, C) int64, for a head that chooses among regions; -1 where there is no such choice.

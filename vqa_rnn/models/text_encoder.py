@@ -1,6 +1,6 @@
-"""Texts to vectors: word vectors, or a transformer, and a recurrent network.
+"""Text encoders: word vectors or a transformer, followed by a recurrent network.
 
-Shape letters: N texts, T tokens, E embedding size, H text vector size.
+Shape letters: N texts, T tokens, E embedding size, S word state size, H text vector size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,16 +18,16 @@ from vqa_rnn.rnn import RecurrentNetwork, State, all_states
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
-OF_THE_END = ("last", "all_states")  # kinds of pooling that look at the last states alone
+OF_THE_END = ("last", "all_states")  # pooling that uses the last states only
 
 
 class EncodedTexts(NamedTuple):
-    """Texts as vectors, and by option their words.
+    """Text vectors and, if requested, word states.
 
     Attributes:
         vectors: (N, H) float.
-        words: (N, T, S) float, the states of their words, 0 in the padding; (N, 0, S) where nobody asked for them.
-        mask: (N, T) bool, where there are words.
+        words: (N, T, S) float, the states of the words, 0 in the padding; (N, 0, H) if they were not requested.
+        mask: (N, T) bool, True where there is a word.
     """
 
     vectors: Tensor
@@ -36,7 +36,7 @@ class EncodedTexts(NamedTuple):
 
     @classmethod
     def without_words(cls, vectors_NH: Tensor) -> "EncodedTexts":
-        """Texts of whose words nobody asked for the states.
+        """Create texts without word states.
 
         Args:
             vectors_NH: (N, H) float.
@@ -51,19 +51,19 @@ class EncodedTexts(NamedTuple):
 class TextEncoder(nn.Module):
     """A recurrent network over words (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 4).
 
-    Words are vectors that are learned, or the states of a transformer. The paper takes the last state, or with two layers the
-    last states and cells of both (``all_states``: their "deeper LSTM"); by option it is the mean or the maximum of the states,
-    as in sentence encoders (Conneau et al. 2017, https://arxiv.org/abs/1705.02364, section 3.2), or their sum with weights
-    ``softmax(w · tanh(W h + b))`` (Yang et al. 2016, https://aclanthology.org/N16-1174, equations 5 to 7). Words may also stand
-    alone: what is pooled are their vectors, a bag of words (Zhou et al. 2015, https://arxiv.org/abs/1512.02167), or a
-    transformer's states.
+    Words are learned vectors, or the states of a transformer. The paper uses the last state, or with two layers the last h and
+    c of both (``all_states``, their "deeper LSTM"). By option the text vector is the mean or the maximum of the states, as in
+    sentence encoders (Conneau et al. 2017, https://arxiv.org/abs/1705.02364, section 3.2), or their sum with weights
+    ``softmax(w · tanh(W h + b))`` (Yang et al. 2016, https://aclanthology.org/N16-1174, equations 5 to 7). With ``alone`` there
+    is no recurrent network: the word vectors are pooled, a bag of words (Zhou et al. 2015, https://arxiv.org/abs/1512.02167),
+    or the transformer's states.
 
     Attributes:
         output_size: H.
         word_size: S.
-        embedding_std: The deviation that word vectors start with.
-        cell: The kind of recurrent network.
-        start: How it starts, as keyword arguments of ``RecurrentNetwork``.
+        embedding_std: Initial standard deviation of the word vectors.
+        cell: Name of the recurrent cell.
+        start: Its initialisation, as keyword arguments of ``RecurrentNetwork``.
     """
 
     def __init__(
@@ -74,20 +74,20 @@ class TextEncoder(nn.Module):
         *,
         beside_size: int = 0,
     ) -> None:
-        """Make the layers.
+        """Create the layers.
 
         Args:
-            config: Cell and sizes.
-            vocabulary_size: Words, with padding and the unknown word.
-            transformer: What the transformer is made of, where the config names one.
-            beside_size: Numbers that stand beside each word, such as the image's.
+            config: Cell, sizes and pooling.
+            vocabulary_size: Number of words, with padding and the unknown word.
+            transformer: Settings of the transformer, if the config has one.
+            beside_size: Size of a vector that is concatenated to each word, such as an image vector.
         """
         super().__init__()
         self.embedding_std, self.word_dropout, size = 1.0, 0.0, 0
         if isinstance(config, RecurrentTextEncoder):
             size = config.embedding_size
             embedding = nn.Embedding(vocabulary_size, size, padding_idx=PADDING_ID)
-            embedding.weight.detach().mul_(config.embedding_std)  # torch draws them with a deviation of 1
+            embedding.weight.detach().mul_(config.embedding_std)  # torch initialises them with a standard deviation of 1
             self.embedding_std, self.word_dropout = config.embedding_std, config.word_dropout
             self.embedding: nn.Module = embedding
         elif isinstance(config, TransformerTextEncoder):
@@ -121,32 +121,32 @@ class TextEncoder(nn.Module):
 
     @property
     def word_vectors(self) -> nn.Embedding:
-        """The vectors of single words, which a transformer does not have."""
+        """The embedding of single words, which a transformer does not have."""
         assert isinstance(self.embedding, nn.Embedding), "the config refuses what reads word by word with a transformer"
         return self.embedding
 
     def set_word_vectors(self, ids_n: Tensor, vectors_nE: Tensor) -> None:
-        """Begin with given vectors for some words; the others get their deviation.
+        """Set the vectors of some words, and scale the others to the same standard deviation.
 
         Args:
-            ids_n: (n,) int64.
-            vectors_nE: (n, E) float.
+            ids_n: (n,) int64, the words.
+            vectors_nE: (n, E) float, their vectors.
         """
         weight = self.word_vectors.weight.detach()
         weight.mul_(vectors_nE.std() / self.embedding_std)
         weight[ids_n] = vectors_nE.to(weight)
 
     def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with the transformer's weights that others trained.
+        """Load pretrained weights into the transformer.
 
         Args:
-            weights: By name, from ``pretrained_text.read_weights``.
+            weights: Tensors by name, from ``pretrained_text.read_weights``.
         """
         assert isinstance(self.embedding, Transformer)
         self.embedding.load_pretrained(weights)
 
     def hold_states(self, texts: Sequence[Sequence[int]]) -> None:
-        """Let a transformer that is not trained read texts once, as ``Transformer.hold_states``.
+        """Read texts once with a frozen transformer and keep their states, as ``Transformer.hold_states``.
 
         Args:
             texts: The token ids of each text.
@@ -155,21 +155,21 @@ class TextEncoder(nn.Module):
             self.embedding.hold_states(texts)
 
     def share_states(self, other: "TextEncoder") -> None:
-        """Use what another encoder with the same transformer holds.
+        """Use the states that another encoder with the same transformer keeps in memory.
 
         Args:
-            other: The other one.
+            other: The other encoder.
         """
         if isinstance(self.embedding, Transformer) and isinstance(other.embedding, Transformer):
             self.embedding.table = other.embedding.table
 
     def encode_texts(self, tokens_NT: Tensor, lengths_N: Tensor, beside_NB: Tensor | None = None) -> Tensor:
-        """Encode texts of any field.
+        """Encode texts: questions, facts or choices.
 
         Args:
             tokens_NT: (N, T) int64, padded on the right with 0. N may be 0.
             lengths_N: (N,) int64 on the CPU; a length of 0 is read as one unknown word.
-            beside_NB: (N, B) float, what stands beside each word of a text, where the encoder was made for that.
+            beside_NB: (N, B) float, concatenated to each word of a text, if the encoder was made with ``beside_size``.
 
         Returns:
             (N, H) float.
@@ -182,7 +182,7 @@ class TextEncoder(nn.Module):
         return self.dropout(self._pool(words_NTE, lengths_N))
 
     def encode_words(self, tokens_NT: Tensor, lengths_N: Tensor) -> EncodedTexts:
-        """Encode texts, and keep the states of their words.
+        """Encode texts, and also return the states of their words.
 
         Args:
             tokens_NT: (N, T) int64, padded on the right with 0; N is at least 1.
@@ -201,7 +201,7 @@ class TextEncoder(nn.Module):
         return EncodedTexts(self.dropout(vectors_NH), self.dropout(states_NTS), _exist(states_NTS, lengths_N))
 
     def _look_up(self, tokens_NT: Tensor, lengths_N: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, T, E) word vectors; and lengths of at least 1."""
+        """Return (N, T, E) word vectors, and lengths of at least 1."""
         empty = lengths_N == 0
         if torch.compiler.is_exporting() or empty.any():
             if tokens_NT.shape[1] == 0:
@@ -219,7 +219,7 @@ class TextEncoder(nn.Module):
     def _pool(self, words_NTE: Tensor, lengths_N: Tensor) -> Tensor:
         if self.network is None:
             return self._pool_states(words_NTE, lengths_N)
-        if self.pooling in OF_THE_END:  # states of all words take room
+        if self.pooling in OF_THE_END:  # without memory for the states of all words
             return self._pool_end(self.network.final_state(words_NTE, lengths_N))
         states_NTH, _ = self.network(words_NTE, lengths_N)
         return self._pool_states(states_NTH, lengths_N)
@@ -237,7 +237,7 @@ class TextEncoder(nn.Module):
         return states_NTH.masked_fill(~_exist(states_NTH, lengths_N).unsqueeze(2), float("-inf")).amax(dim=1)
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
-        """As ``encode_texts``.
+        """Encode texts, as ``encode_texts``.
 
         Args:
             tokens_NT: (N, T) int64.
@@ -250,5 +250,5 @@ class TextEncoder(nn.Module):
 
 
 def _exist(states_NTH: Tensor, lengths_N: Tensor) -> Tensor:
-    """(N, T) bool, where there are words."""
+    """Return (N, T) bool, True where there is a word."""
     return beside(torch.arange(states_NTH.shape[1]) < lengths_N[:, None], states_NTH)

@@ -1,4 +1,4 @@
-"""A pretrained transformer in the place of word vectors.
+"""A pretrained transformer in place of word vectors.
 
 Shape letters: N texts, T tokens, E state size.
 """
@@ -14,11 +14,11 @@ from vqa_rnn.batch import beside
 from vqa_rnn.pretrained_text import build_encoder
 
 TEXTS_AT_ONCE = 64
-MOST_BYTES = 2**30  # of states that are held
+MOST_BYTES = 2**30  # of states that are kept in memory
 
 
 class StateTable:
-    """The states of texts that a transformer which is not trained has read before."""
+    """The states that a frozen transformer computed for texts, kept in memory."""
 
     def __init__(self) -> None:
         self._states: dict[bytes, Tensor] = {}
@@ -33,14 +33,14 @@ class StateTable:
         self._states[_key(tokens)] = states_TE
 
     def find(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor | None:
-        """The states of some texts.
+        """Look up the states of texts.
 
         Args:
             tokens_NT: (N, T) int64 on the CPU, padded on the right.
             lengths_N: (N,) int64.
 
         Returns:
-            (N, T, E) float, 0 in the padding; None where a text was not read before.
+            (N, T, E) float, 0 in the padding; None if the states of a text are not known, or N is 0.
         """
         found = [self._states.get(_key(row[:length])) for row, length in zip(tokens_NT, lengths_N.tolist(), strict=True)]
         known = [states for states in found if states is not None]
@@ -57,28 +57,28 @@ def _key(tokens: Tensor) -> bytes:
 
 
 class Transformer(nn.Module):
-    """The last hidden states of a text encoder of Hugging Face (BERT: Devlin et al. 2019, https://arxiv.org/abs/1810.04805).
+    """The last hidden states of a Hugging Face text encoder (BERT: Devlin et al. 2019, https://arxiv.org/abs/1810.04805).
 
-    Layers that are not trained keep their weights, and no dropout acts in them.
+    Layers that are not trained are frozen, and have no dropout.
 
     Attributes:
         output_size: E.
-        table: States of texts, where none of its layers are trained; None before ``hold_states``.
+        table: The states of texts that ``hold_states`` keeps in memory; None if it keeps none.
     """
 
     table: StateTable | None = None
 
     def __init__(self, settings: Mapping[str, Any], trained_layers: int | Literal["all"]) -> None:
-        """Build it with random weights; ``load_pretrained`` gives it those that others trained.
+        """Build the encoder with random weights; ``load_pretrained`` loads pretrained ones.
 
         Args:
             settings: From ``pretrained_text.read_settings``.
-            trained_layers: How many of its last layers are trained.
+            trained_layers: Number of last layers that are trained; ``all`` also trains the embeddings.
         """
         super().__init__()
         self.model: Any = build_encoder(settings)
         if getattr(self.model, "pooler", None) is not None:
-            self.model.pooler = None  # type: ignore[assignment]  # its vector is of the first token alone
+            self.model.pooler = None  # type: ignore[assignment]  # unused: only the word states are needed
         self.output_size: int = settings["hidden_size"]
         layers = max((m for m in self.model.modules() if isinstance(m, nn.ModuleList)), key=len)
         self.trained: list[nn.Module] = [self.model]
@@ -90,10 +90,10 @@ class Transformer(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Transformer":
-        """Switch dropout on or off, in the trained layers alone.
+        """Switch between training and evaluation mode; frozen layers stay in evaluation mode.
 
         Args:
-            mode: Whether to train.
+            mode: True for training mode.
 
         Returns:
             The module.
@@ -105,21 +105,22 @@ class Transformer(nn.Module):
         return self
 
     def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights that others trained.
+        """Load pretrained weights.
 
         Args:
-            weights: From ``pretrained_text.read_weights``.
+            weights: Tensors by name, from ``pretrained_text.read_weights``.
         """
         own = self.model.state_dict()
         self.model.load_state_dict({name: weights[name] for name in own})
 
     def hold_states(self, texts: Sequence[Sequence[int]]) -> None:
-        """Read texts once, which training asks for again and again; only on a CPU, and if none of its layers are trained.
+        """Read texts once and keep their states in memory, because training needs them in every epoch.
 
-        Texts of one length are read together, so that the states depend on the texts and their order alone.
+        Does nothing on a GPU, if a layer is trained, or if the states would take more than 1 GiB. Texts of the same length are
+        read together, so that the states depend on the texts and their order only.
 
         Args:
-            texts: The token ids of each text, at least one; more than 1 GiB of states is not held.
+            texts: The token ids of each text; a text has at least one.
         """
         device = next(self.model.parameters()).device
         num_bytes = 4 * self.output_size * sum(map(len, texts))
@@ -138,7 +139,7 @@ class Transformer(nn.Module):
                     self.table.add(tokens, states_TE.clone())
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:
-        """Read texts.
+        """Compute the states of texts, or look them up in the table if it has all of them.
 
         Args:
             tokens_NT: (N, T) int64, padded on the right.

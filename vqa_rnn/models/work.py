@@ -1,4 +1,4 @@
-"""How much a model computes: what the rules for threads and precision go by."""
+"""The amount of computation in a model, which the rules for threads and precision use."""
 
 import torch
 from torch import nn
@@ -8,15 +8,17 @@ from vqa_rnn.models.model import ModelSizes, VqaModel
 
 
 def count_products(config: ModelConfig, sizes: ModelSizes, num_questions: int) -> int:
-    """Count the products of weights and questions, one each: words, regions and the backward pass are not counted.
+    """Count the multiplications of weights, one per weight and question.
+
+    The number of words and regions and the backward pass are ignored.
 
     Args:
         config: The model.
-        sizes: What the data fixes about it.
-        num_questions: Questions that are computed together.
+        sizes: The sizes that depend on the data.
+        num_questions: Number of questions that are computed together.
 
     Returns:
-        Weights, without the vectors of words, times questions.
+        The number of weights, without embeddings, times the number of questions.
     """
     with torch.device("meta"):
         model = VqaModel(config, sizes)

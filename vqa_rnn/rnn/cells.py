@@ -1,13 +1,13 @@
-"""The recurrent cells: each by its paper's equation.
+"""Recurrent cells, each with the equation of its paper.
 
-A cell is two functions. ``project`` is what the equation makes of the input alone: it sees all time steps at once, so that they
-cost one matrix product. ``step`` takes a state to the next. ``RecurrentNetwork`` runs them over sequences.
+A cell has two methods. ``project`` computes the part of the equation that depends on the input alone, for all steps in one
+matrix product. ``step`` computes the next state. ``RecurrentNetwork`` runs cells over sequences.
 
-In the equations ``σ`` is the logistic sigmoid, ``∘`` the product of elements, ``x`` the input, ``h`` the state before and
-``h'`` the one after. The lecture that these are taken from (``docs/recurrent-networks.md``) writes "sign" for the sigmoid of
-MUT1 and MUT2, and swaps z and 1 - z between its two slides of the GRU.
+In the equations ``σ`` is the logistic sigmoid, ``∘`` the elementwise product, ``x`` the input, ``h`` the previous state and
+``h'`` the next one. The lecture that the cells are taken from (``docs/recurrent-networks.md``) writes "sign" for the sigmoid of
+MUT1 and MUT2, and swaps z and 1 - z between its two slides on the GRU.
 
-Shape letters: N sequences, M elements of all sequences, E input size, H hidden size, P size of what a cell makes of an input.
+Shape letters: N sequences, M elements of all sequences, E input size, H hidden size, P size of a projected input.
 """
 
 import math
@@ -20,19 +20,19 @@ State = tuple[Tensor, ...]
 
 
 class Cell(nn.Module):
-    """A recurrent cell.
+    """Base class of the recurrent cells.
 
     Attributes:
-        num_states: How many vectors its state has; the first is its output.
+        num_states: Number of vectors in the state; the first one is the output.
         hidden_size: H.
-        fused: The same cell as torch's kernel for whole sequences, where there is one. It then holds the weights.
+        fused: Torch's module for whole sequences, which then holds the weights; None if there is none for this cell.
     """
 
     num_states = 1
     fused: nn.RNN | nn.LSTM | nn.GRU | None
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        """Hold the size; what a cell makes of its inputs is its own.
+        """Store the hidden size; subclasses create the weights.
 
         Args:
             input_size: E.
@@ -43,15 +43,15 @@ class Cell(nn.Module):
         self.fused = None
 
     def recurrent_weights(self) -> Tensor:
-        """Everything that the last output is multiplied with.
+        """Return the recurrent weights, which the previous output is multiplied by.
 
         Returns:
-            (k H, H) float, a block of H rows for each of k purposes.
+            (k H, H) float, k blocks of H rows.
         """
         raise NotImplementedError
 
     def project(self, inputs_ME: Tensor) -> Tensor:
-        """What the equation makes of inputs alone.
+        """Compute the part of the equation that depends on the input alone.
 
         Args:
             inputs_ME: (M, E) float, all elements of all sequences.
@@ -62,20 +62,20 @@ class Cell(nn.Module):
         raise NotImplementedError
 
     def step(self, projected_NP: Tensor, state: State) -> State:
-        """One step.
+        """Compute the next state.
 
         Args:
             projected_NP: (N, P) float, from ``project``.
-            state: ``num_states`` of (N, H) float.
+            state: ``num_states`` tensors of (N, H) float.
 
         Returns:
-            The state after it, in the same form.
+            The next state, in the same form.
         """
         raise NotImplementedError
 
 
 class _TorchCell(Cell):
-    """A cell of torch, whose layer of the same name holds the weights."""
+    """A cell that torch implements; torch's module holds the weights."""
 
     kernel: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]
 
@@ -84,7 +84,7 @@ class _TorchCell(Cell):
         self.fused = self.kernel(input_size, hidden_size)
 
     def weight(self, kind: str) -> Tensor:
-        """``weight_ih``, ``weight_hh``, ``bias_ih`` or ``bias_hh``."""
+        """Return ``weight_ih``, ``weight_hh``, ``bias_ih`` or ``bias_hh``."""
         found: Tensor = getattr(self.fused, f"{kind}_l0")
         return found
 
@@ -96,9 +96,9 @@ class _TorchCell(Cell):
 
 
 class _OwnCell(Cell):
-    """A cell with weights of its own: so many blocks of H rows for inputs, states and biases.
+    """A cell with its own weights; ``blocks`` has the number of blocks of H rows for inputs, states and biases.
 
-    Weights start as torch starts those of its recurrent networks, between -1/sqrt(H) and 1/sqrt(H), and biases as 0.
+    Weights are initialised uniformly between -1/sqrt(H) and 1/sqrt(H), as in torch's recurrent networks; biases start at 0.
     """
 
     blocks: tuple[int, int, int]
@@ -121,7 +121,7 @@ class _OwnCell(Cell):
 
 
 class Elman(_TorchCell):
-    """``h' = tanh(W x + U h + b)`` (Elman 1990), as ``torch.nn.RNN``: the lecture's "vanilla" network."""
+    """``h' = tanh(W x + U h + b)`` (Elman 1990), as ``torch.nn.RNN``; the lecture's "vanilla" network."""
 
     kernel = nn.RNN
 
@@ -130,9 +130,9 @@ class Elman(_TorchCell):
 
 
 class Lstm(_TorchCell):
-    """Long short-term memory, with forget gates, as ``torch.nn.LSTM``; the state is (h, c).
+    """Long short-term memory with forget gates, as ``torch.nn.LSTM``. The state is (h, c).
 
-    ``i, f, o = σ(W x + U h + b)`` each with its own weights, ``g = tanh(W x + U h + b)``, ``c' = f ∘ c + i ∘ g``,
+    ``i, f, o = σ(W x + U h + b)``, each with its own weights, ``g = tanh(W x + U h + b)``, ``c' = f ∘ c + i ∘ g``,
     ``h' = o ∘ tanh(c')`` (Hochreiter and Schmidhuber 1997; forget gates by Gers et al. 2000).
     """
 
@@ -140,10 +140,10 @@ class Lstm(_TorchCell):
     kernel = nn.LSTM
 
     def set_forget_bias(self, value: float) -> None:
-        """Start with forget gates that are open, or closed.
+        """Set the bias of the forget gate.
 
         Args:
-            value: What the bias in f is (Gers et al. 2000; 1 by Jozefowicz et al. 2015).
+            value: The bias in f, summed over torch's two biases (Gers et al. 2000; 1 in Jozefowicz et al. 2015).
         """
         forget = slice(self.hidden_size, 2 * self.hidden_size)
         with torch.no_grad():
@@ -158,7 +158,7 @@ class Lstm(_TorchCell):
 
 
 class Gru(_TorchCell):
-    """The gated recurrent unit as ``torch.nn.GRU`` states it, with the reset gate after the product.
+    """Gated recurrent unit as in ``torch.nn.GRU``, with the reset gate after the matrix product.
 
     ``r, z = σ(W x + U h + b)``, ``n = tanh(W x + b + r ∘ (U h + b_n))``, ``h' = (1 - z) ∘ n + z ∘ h``.
     """
@@ -178,7 +178,7 @@ class Gru(_TorchCell):
 
 
 class GruResetBefore(_OwnCell):
-    """The gated recurrent unit as the paper and the lecture's first slide write it, with the reset gate before the product.
+    """Gated recurrent unit as in the paper and on the lecture's first slide, with the reset gate before the matrix product.
 
     ``r, z = σ(W x + U h + b)``, ``n = tanh(W x + U (r ∘ h) + b)``, ``h' = z ∘ h + (1 - z) ∘ n`` (Cho et al. 2014,
     https://arxiv.org/abs/1406.1078, equations 5 to 8).
@@ -195,10 +195,10 @@ class GruResetBefore(_OwnCell):
 
 
 class _AddsInput(_OwnCell):
-    """A cell whose equation adds the raw input to something of the hidden size.
+    """A cell whose equation adds the raw input to a vector of the hidden size.
 
-    The input must have that size then: one of another size is first brought to it by a matrix ``P`` without a bias, and ``x``
-    is ``P x`` everywhere.
+    An input of another size is first projected to the hidden size by a matrix ``P`` without bias; ``x`` then stands for
+    ``P x`` everywhere.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -208,10 +208,10 @@ class _AddsInput(_OwnCell):
 
 
 class Mut1(_AddsInput):
-    """The first of three that a search found (Jozefowicz et al. 2015, "An empirical exploration of recurrent networks").
+    """MUT1, the first of three cells of Jozefowicz et al. 2015 ("An empirical exploration of recurrent networks").
 
-    ``z = σ(W x + b)``, ``r = σ(W x + U h + b)``, ``h' = z ∘ tanh(U (r ∘ h) + tanh(x) + b) + (1 - z) ∘ h``; ``x`` as
-    ``_AddsInput`` says.
+    It was found by search. ``z = σ(W x + b)``, ``r = σ(W x + U h + b)``,
+    ``h' = z ∘ tanh(U (r ∘ h) + tanh(x) + b) + (1 - z) ∘ h``, with ``x`` as in ``_AddsInput``.
     """
 
     blocks = (2, 2, 3)
@@ -232,10 +232,10 @@ class Mut1(_AddsInput):
 
 
 class Mut2(_AddsInput):
-    """The second of the three of Jozefowicz et al. 2015.
+    """MUT2, the second of the three cells of Jozefowicz et al. 2015.
 
-    ``z = σ(W x + U h + b)``, ``r = σ(x + U h + b)``, ``h' = z ∘ tanh(U (r ∘ h) + W x + b) + (1 - z) ∘ h``; ``x`` as
-    ``_AddsInput`` says.
+    ``z = σ(W x + U h + b)``, ``r = σ(x + U h + b)``, ``h' = z ∘ tanh(U (r ∘ h) + W x + b) + (1 - z) ∘ h``, with ``x`` as
+    in ``_AddsInput``.
     """
 
     blocks = (2, 3, 3)
@@ -254,7 +254,7 @@ class Mut2(_AddsInput):
 
 
 class Mut3(_OwnCell):
-    """The third of the three of Jozefowicz et al. 2015.
+    """MUT3, the third of the three cells of Jozefowicz et al. 2015.
 
     ``z = σ(W x + U tanh(h) + b)``, ``r = σ(W x + U h + b)``, ``h' = z ∘ tanh(U (r ∘ h) + W x + b) + (1 - z) ∘ h``.
     """
@@ -272,7 +272,7 @@ class Mut3(_OwnCell):
 
 
 class Nas(_OwnCell):
-    """The cell that Zoph and Le 2017 found (https://arxiv.org/abs/1611.01578, figure 8); the state is (h, c).
+    """The cell found by Zoph and Le 2017 (https://arxiv.org/abs/1611.01578, figure 8). The state is (h, c).
 
     With ``x_k = W_k x`` and ``h_k = U_k h + b_k`` for k from 1 to 8, from the leaves of the tree to its root:
 
@@ -280,7 +280,7 @@ class Nas(_OwnCell):
         l3 = tanh(tanh(x_5 + h_5) ∘ σ(x_6 + h_6))        l4 = σ(tanh(x_7 + h_7) + σ(x_8 + h_8))
         c' = tanh(l1 + c) ∘ l2                           h' = tanh(c' ∘ tanh(l3 + l4))
 
-    as the authors' TensorFlow code reads their figure; their biases stand, as here, with h.
+    This follows the authors' TensorFlow code for their figure, which also adds the biases to the products with h.
     """
 
     num_states = 2
@@ -306,9 +306,9 @@ class Nas(_OwnCell):
 class Highway(_OwnCell):
     """A recurrent highway network (Zilly et al. 2017, https://arxiv.org/abs/1607.03474, equations 6 to 9).
 
-    Each step goes through ``DEPTH`` highway layers, the input to the first alone: ``s_0 = h``,
+    Each step consists of ``DEPTH`` highway layers, of which only the first reads the input: ``s_0 = h``,
     ``t = σ(W x + U s + b)``, ``n = tanh(W x + U s + b)``, ``s' = t ∘ n + (1 - t) ∘ s``, and ``h'`` is the last ``s'``. The
-    carry gate is 1 - t, as in the paper's experiments. The bias in t starts at ``CLOSED``, so that a layer at first carries.
+    carry gate is 1 - t, as in the paper's experiments. The bias in t starts at ``CLOSED``, so that layers first copy ``s``.
     """
 
     DEPTH = 3
@@ -335,10 +335,10 @@ class Highway(_OwnCell):
 
 
 class Residual(_OwnCell):
-    """The lecture's highway, ``y = g ∘ H(x) + (1 - g) ∘ x``, over time and with an identity for a carry.
+    """The lecture's highway cell, ``y = g ∘ H(x) + (1 - g) ∘ x``, over time and with an identity in place of the carry gate.
 
-    ``g = σ(W x + U h + b)``, ``n = tanh(W x + U h + b)``, ``h' = h + g ∘ n``: nothing is ever forgotten but by taking it away
-    again. The bias in g starts as that of ``Highway``.
+    ``g = σ(W x + U h + b)``, ``n = tanh(W x + U h + b)``, ``h' = h + g ∘ n``: the cell forgets only by subtracting.
+    The bias in g starts at ``Highway.CLOSED``.
     """
 
     blocks = (2, 2, 2)

@@ -1,4 +1,4 @@
-"""How much of a loss's gradient arrives at what a recurrent network read long before.
+"""Gradient flow in recurrent networks: how large the gradient of a loss is at earlier inputs.
 
 Shape letters: N sequences, T steps, E input size, H hidden size, D distances from the end.
 """
@@ -14,27 +14,27 @@ from vqa_rnn.rnn.network import RecurrentNetwork
 
 
 class Flow(NamedTuple):
-    """A gradient, followed back.
+    """Gradient norms of a loss on the last output.
 
     Attributes:
-        norms: (D,) at each distance from the end, 0 for the last element: the norm of the loss's gradient there, averaged over
-            the sequences that are long enough.
-        total: The norm of the loss's gradient in all weights, which is what clipping looks at.
+        norms: (D,) at each distance from the end (0 is the last element), the norm of the gradient of a sequence's loss with
+            respect to its input there, averaged over the sequences.
+        total: Norm of the gradient of the mean loss with respect to all weights, which gradient clipping compares.
     """
 
     norms: list[float]
     total: float
 
     def clipped(self, largest: float) -> "Flow":
-        """The same where the gradient is scaled down to a norm.
+        """Scale the gradient down to a maximum norm.
 
-        Differs from the lecture's snippet, which compares the sum of squares: its square root is the norm.
+        Differs from the lecture's snippet, which compares the sum of squares; the norm is its square root.
 
         Args:
-            largest: The norm (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1).
+            largest: Maximum of ``total`` (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1).
 
         Returns:
-            The scaled gradient; the same where it is not larger.
+            The scaled gradient; unchanged if ``total`` is not larger.
         """
         scale = min(1.0, largest / self.total) if self.total else 1.0
         return Flow([norm * scale for norm in self.norms], self.total * scale)
@@ -48,26 +48,28 @@ def make_network(
     seed: int = 0,
     start: Literal["orthogonal", "uniform"] = "orthogonal",
 ) -> RecurrentNetwork:
-    """One layer of a cell for ``measure_flow``, with biases of 0 where a cell has no other.
+    """Make a network with one layer for ``measure_flow``.
+
+    Biases are 0, except those that the cell or ``forget_bias`` sets to another value.
 
     Args:
         cell: A name from ``CELLS``.
         size: E and H.
-        singular_value: For an Elman cell: its one recurrent matrix is multiplied by this, so that of an orthogonal one all
-            singular values are this. (Of a matrix drawn at random only the largest would be, and gradients would vanish
-            above 1 too: Pascanu et al. 2013, section 2.1, where a largest one below 1 is enough to vanish, and one above 1 is
-            needed to explode but not enough.)
-        forget_bias: Bias of an LSTM's forget gate.
-        seed: Of the weights.
-        start: Of the matrices between states, ``orthogonal`` or ``uniform`` as torch draws them.
+        singular_value: Factor for the recurrent matrix of an Elman cell, so that all singular values of an orthogonal matrix
+            have this value; ignored for other cells. (A random matrix has smaller singular values too, and gradients may
+            vanish even if its largest is above 1. Pascanu et al. 2013, section 2.1: gradients vanish if the largest is below
+            1; a largest above 1 is necessary for gradients to explode, but not sufficient.)
+        forget_bias: Bias of an LSTM's forget gate; None leaves it at 0.
+        seed: Seed of the weights.
+        start: Initialisation of the recurrent matrices: ``orthogonal``, or ``uniform`` as in torch.
 
     Returns:
-        The network, float64.
+        The network, in float64.
     """
     torch.manual_seed(seed)
     network = RecurrentNetwork(cell, size, size, recurrent_start=start).double()
     (made,) = network.cells()
-    if made.fused is not None:  # torch draws them at random
+    if made.fused is not None:  # torch initialises biases at random
         for name, parameter in made.fused.named_parameters():
             if name.startswith("bias"):
                 nn.init.zeros_(parameter)
@@ -80,7 +82,7 @@ def make_network(
 
 
 def has_one_matrix(cell: str) -> bool:
-    """Whether one recurrent matrix alone carries a cell's state on.
+    """Return whether a cell has a single recurrent matrix.
 
     Args:
         cell: A name from ``CELLS``.
@@ -92,15 +94,15 @@ def has_one_matrix(cell: str) -> bool:
 
 
 def measure_flow(network: RecurrentNetwork, inputs_NTE: Tensor, seed: int = 0) -> Flow:
-    """The gradient of a loss on the last output, at every input.
+    """Compute the gradient of a loss on the last output with respect to every input.
 
     Args:
-        network: Of one direction.
+        network: A network with one direction.
         inputs_NTE: (N, T, E) float.
-        seed: Of the loss, which is a product of the last output with a vector of length 1.
+        seed: Seed of the loss, the dot product of the last output and a random vector of length 1.
 
     Returns:
-        For T distances.
+        The gradient, with norms at T distances.
     """
     inputs_NTE = inputs_NTE.detach().requires_grad_()
     network.zero_grad()
@@ -115,14 +117,14 @@ def measure_flow(network: RecurrentNetwork, inputs_NTE: Tensor, seed: int = 0) -
 
 
 def by_distance(gradients: Sequence[Tensor], lengths: Sequence[Tensor]) -> list[float]:
-    """Norms by distance from the end, over sequences of different lengths.
+    """Average gradient norms by distance from the end, over sequences of different lengths.
 
     Args:
-        gradients: (N, T) float each, norms at the elements of some sequences.
-        lengths: (N,) int64 each.
+        gradients: (N, T) float for each batch, the norms at the elements of its sequences; padding is ignored.
+        lengths: (N,) int64 for each batch.
 
     Returns:
-        (D,) up to the longest sequence.
+        (D,) means over the sequences that are long enough, up to the longest sequence.
     """
     longest = max(int(some.max()) for some in lengths if len(some))
     total_D, count_D = torch.zeros(longest, dtype=torch.float64), torch.zeros(longest, dtype=torch.float64)

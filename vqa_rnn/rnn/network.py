@@ -1,7 +1,7 @@
 """A recurrent network: cells in layers and directions, run over sequences of different lengths.
 
-Shape letters: L layers (of both directions where there are two), N sequences, T steps, M elements of all sequences without the
-padding, E input size, H hidden size.
+Shape letters: L layers times directions, N sequences, T steps, M elements of all sequences without padding, E input size,
+H hidden size.
 """
 
 from typing import Literal, cast
@@ -17,11 +17,11 @@ from vqa_rnn.rnn.padded import run_padded
 
 
 class RecurrentNetwork(nn.Module):
-    """One or several layers of a cell, each in one direction or two.
+    """One or more layers of a recurrent cell, in one or two directions.
 
-    A layer reads what the one below says at the same step: the lecture's second slide on multi-layer networks (its first has
-    the layer below at the step before). State goes in and comes out, so a sequence read in parts gives what it gives whole, and
-    truncated backpropagation through time is
+    Each layer reads the output of the layer below at the same step, as on the lecture's second slide on multi-layer networks.
+    (Its first slide uses the layer below at the previous step.) The state is passed in and returned, so a sequence read in
+    chunks gives the same output as the whole sequence. Truncated backpropagation through time is
 
         state = None
         for chunk in inputs_NTE.split(20, dim=1):
@@ -30,9 +30,9 @@ class RecurrentNetwork(nn.Module):
             state = tuple(part.detach() for part in state)
 
     Attributes:
-        num_states: Vectors in the state of a cell, 2 for one with (h, c).
+        num_states: Number of vectors in the state of a cell; 2 for a state (h, c).
         num_directions: 1 or 2.
-        output_size: H, or 2 H for two directions.
+        output_size: H, or 2 H with two directions.
     """
 
     def __init__(
@@ -48,23 +48,23 @@ class RecurrentNetwork(nn.Module):
         recurrent_start: Literal["uniform", "orthogonal"] = "uniform",
         forget_bias: float | None = None,
     ) -> None:
-        """Make the cells.
+        """Create the cells.
 
         Args:
             cell: A name from ``CELLS``.
             input_size: E.
             hidden_size: H.
             num_layers: At least 1.
-            bidirectional: Read backwards as well.
-            dropout: Between layers.
-            first_state: What a sequence begins with where nothing is given: zeros, or vectors that are trained.
-            recurrent_start: How each matrix between states starts: ``uniform`` as torch does it, or ``orthogonal``
+            bidirectional: Also read backwards.
+            dropout: Dropout between layers.
+            first_state: Initial state if none is passed: zeros, or learned vectors.
+            recurrent_start: Initialisation of each recurrent matrix: ``uniform`` as in torch, or ``orthogonal``
                 (Saxe et al. 2014, https://arxiv.org/abs/1312.6120).
-            forget_bias: The bias in an LSTM's forget gates at the start; None leaves it to torch, which draws it around 0.
+            forget_bias: Initial bias of the forget gates of an LSTM; None keeps torch's random initialisation around 0.
 
         Raises:
-            ValueError: For an unknown cell, no layer, a size below 1, an unknown start, or a forget bias for a cell that has no
-                forget gate.
+            ValueError: If the cell, ``first_state`` or ``recurrent_start`` is unknown, there is no layer, a size is below 1, or
+                ``forget_bias`` is given for a cell without a forget gate.
         """
         super().__init__()
         if cell not in CELLS:
@@ -92,7 +92,7 @@ class RecurrentNetwork(nn.Module):
         self.dropout = Dropout(dropout)
         self.first_state: nn.Parameter | None = None
         if first_state == "learned":
-            # one long vector, so that weight decay, which is for matrices, leaves it alone
+            # a single vector, because weight decay applies to matrices only
             self.first_state = nn.Parameter(torch.zeros(self.num_states * num_layers * self.output_size))
         for each in self.cells():
             if recurrent_start == "orthogonal":
@@ -102,10 +102,10 @@ class RecurrentNetwork(nn.Module):
                 each.set_forget_bias(forget_bias)
 
     def cells(self) -> list[Cell]:
-        """The cells.
+        """Return all cells.
 
         Returns:
-            (L,) layer by layer; within a layer the forward direction comes first.
+            L cells, layer by layer; within a layer the forward direction comes first.
         """
         return [cell for layer in self._layers() for cell in layer]
 
@@ -113,21 +113,21 @@ class RecurrentNetwork(nn.Module):
         return cast(list[list[Cell]], self.layers)
 
     def forward(self, inputs_NTE: Tensor, lengths_N: Tensor | None = None, first: State | None = None) -> tuple[Tensor, State]:
-        """Read sequences. Padding is never computed, but by an exported model.
+        """Read sequences. Padding is not computed, except in an exported model.
 
         Args:
-            inputs_NTE: (N, T, E) float, padded on the right with anything; N and T at least 1.
-            lengths_N: (N,) int64, each from 0 to T, on the CPU, as a GPU has to finish its work before they can be read; None
-                where all are T. A sequence of length 0 keeps its state.
-            first: The states to begin with: for each vector of a cell's state (L, N, H). A sequence read in chunks equals the
-                whole in one direction; a backward direction would have to begin with the last chunk.
+            inputs_NTE: (N, T, E) float, padded on the right with any values; N and T are at least 1.
+            lengths_N: (N,) int64, each from 0 to T, on the CPU, because reading them from a GPU would wait for its work to
+                finish; None if all are T. A sequence of length 0 keeps its state.
+            first: Initial states, (L, N, H) for each vector of a cell's state. Reading a sequence in chunks works in one
+                direction only; a backward direction would have to start with the last chunk.
 
         Returns:
-            (N, T, H) the last layer's outputs, both directions side by side, 0 in the padding; and the states after each
-            sequence's last element (for a backward direction, its first), in the form of ``first``.
+            (N, T, H) outputs of the last layer, or (N, T, 2 H) with both directions concatenated, 0 in the padding; and the
+            states after each sequence's last element (in a backward direction, its first), in the form of ``first``.
 
         Raises:
-            ValueError: If the first state has another shape, or the lengths do not fit the inputs.
+            ValueError: If ``first`` has the wrong shape, or the lengths do not fit the inputs.
         """
         N, T, _ = inputs_NTE.shape
         if torch.compiler.is_exporting():
@@ -139,12 +139,12 @@ class RecurrentNetwork(nn.Module):
         return padded.index_copy_(0, order.element_M, data_MH).unflatten(0, (N, T)), state
 
     def final_state(self, inputs_NTE: Tensor, lengths_N: Tensor | None = None, first: State | None = None) -> State:
-        """As ``forward``, without the room that padded outputs take.
+        """Read sequences as ``forward`` does, but without allocating padded outputs.
 
         Args:
             inputs_NTE: (N, T, E) float.
             lengths_N: (N,) int64, or None.
-            first: The states to begin with, or None.
+            first: Initial states, or None.
 
         Returns:
             The states after each sequence's last element.
@@ -154,17 +154,17 @@ class RecurrentNetwork(nn.Module):
         return self._read(inputs_NTE, lengths_N, first)[1]
 
     def step(self, inputs_NE: Tensor, before: State) -> tuple[Tensor, State]:
-        """Read one more element of each sequence, forwards.
+        """Read one more element of each sequence.
 
         Args:
-            inputs_NE: (N, E) float; N at least 1.
-            before: The states, as ``forward`` gives them.
+            inputs_NE: (N, E) float; N is at least 1.
+            before: The states, as returned by ``forward``.
 
         Returns:
-            (N, H) the last layer's outputs, and the states after it.
+            (N, H) outputs of the last layer, and the states after the step.
 
         Raises:
-            ValueError: If the network reads in two directions.
+            ValueError: If the network has two directions.
         """
         if self.num_directions == 2:
             raise ValueError("a network of two directions needs the whole sequence: it cannot go on by a step")
@@ -172,24 +172,24 @@ class RecurrentNetwork(nn.Module):
         return states_NTH.squeeze(1), after
 
     def last_output(self, final: State) -> Tensor:
-        """The last layer's last output.
+        """Return the last output of the last layer.
 
         Args:
             final: The states from ``forward``.
 
         Returns:
-            (N, H), both directions side by side where there are two.
+            (N, H), or (N, 2 H) with both directions concatenated.
         """
         return final[0][-self.num_directions :].transpose(0, 1).flatten(1)
 
     def begin(self, sequences: int) -> State:
-        """What sequences begin with where nothing is given.
+        """Return the initial states that are used if none are passed.
 
         Args:
             sequences: N.
 
         Returns:
-            For each vector of a cell's state (L, N, H).
+            (L, N, H) for each vector of a cell's state.
         """
         shape = self._state_shape(sequences)
         if self.first_state is not None:
@@ -211,7 +211,7 @@ class RecurrentNetwork(nn.Module):
             )
 
     def _read(self, inputs_NTE: Tensor, lengths_N: Tensor | None, first: State | None) -> tuple[Tensor, State, "_Order | None"]:
-        """(M, H) the outputs at all elements by time, the final states, and the order of elements where there is padding."""
+        """Return (M, H) outputs ordered by step, the final states, and the order of the elements, None without lengths."""
         N, T, _ = inputs_NTE.shape
         if first is not None:
             self._check(first, N)
@@ -227,7 +227,7 @@ class RecurrentNetwork(nn.Module):
         return data_MH, tuple(part[:, order.place_N] for part in state), order
 
     def _read_padded(self, inputs_NTE: Tensor, lengths_N: Tensor | None, first: State | None) -> tuple[Tensor, State]:
-        """``forward`` of any number of steps, by operators whose order does not depend on the lengths."""
+        """Compute ``forward`` for export: with the same operators for any number of steps and any lengths."""
         N, T, _ = inputs_NTE.shape
         step_T1 = torch.arange(T)[:, None]
         lengths_N = torch.full((N,), T) if lengths_N is None else lengths_N
@@ -238,7 +238,7 @@ class RecurrentNetwork(nn.Module):
         for layer in self._layers():
             outputs = []
             for direction, cell in enumerate(layer):
-                begin = tuple(part[len(ends)].clone() for part in state)  # a scan takes no tensors that share memory
+                begin = tuple(part[len(ends)].clone() for part in state)  # scan does not accept tensors that share memory
                 read_TNE = data_TNE if direction == 0 else data_TNE.gather(0, reversed_TN1.expand_as(data_TNE))
                 output_TNH, end = run_padded(cell, read_TNE, exists_TN1, begin)
                 outputs.append(output_TNH if direction == 0 else output_TNH.gather(0, reversed_TN1.expand_as(output_TNH)))
@@ -247,7 +247,7 @@ class RecurrentNetwork(nn.Module):
         return data_TNE.transpose(0, 1), tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
 
     def _run(self, data_ME: Tensor, sizes: list[int], first: State) -> tuple[Tensor, State]:
-        """Elements in the order of time and, within a step, of ``first``, whose first ``sizes[t]`` go on at step t."""
+        """Run all layers over elements ordered by step; step t has an element of each of the first ``sizes[t]`` sequences."""
         backward_M = _reversed(sizes, data_ME.device) if self.num_directions == 2 else None
         ends: list[State] = []
         for depth, layer in enumerate(self._layers()):
@@ -265,7 +265,7 @@ class RecurrentNetwork(nn.Module):
 
 
 class _Order:
-    """Sequences from the longest to the shortest, and their elements by time."""
+    """The order of sequences from longest to shortest, and of their elements by step."""
 
     def __init__(self, lengths_N: Tensor, steps: int, device: torch.device) -> None:
         lengths = lengths_N.cpu()
@@ -281,7 +281,7 @@ class _Order:
 
 
 def _reversed(sizes: list[int], device: torch.device) -> Tensor:
-    """(M,) where each sequence's elements stand, read from its end."""
+    """Return (M,) indices that reverse each sequence."""
     size_T = torch.tensor(sizes)
     begin_T = size_T.cumsum(0) - size_T
     goes_on_TN = torch.arange(max(sizes))[None] < size_T[:, None]
@@ -290,7 +290,7 @@ def _reversed(sizes: list[int], device: torch.device) -> Tensor:
 
 
 def _run_cell(cell: Cell, data_ME: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
-    """One cell over packed elements, forwards: (M, H) its outputs, and the state in which it leaves each sequence."""
+    """Run a cell forwards over packed elements; return (M, H) outputs and the final state of each sequence."""
     if cell.fused is not None and _is_faster_fused(data_ME, sizes):
         return _run_fused(cell.fused, data_ME, sizes, state)
     ended: list[State] = []
@@ -309,11 +309,11 @@ def _run_cell(cell: Cell, data_ME: Tensor, sizes: list[int], state: State) -> tu
 
 
 def _is_faster_fused(data_ME: Tensor, sizes: list[int]) -> bool:
-    """Whether torch's kernel is the faster.
+    """Return whether torch's kernel is faster.
 
-    On a CPU it is for several steps without padding. With padding, its backward pass fills a matrix as large as all elements
-    of all sequences for each step, and a single step begins with a new layout of the weights. Under bfloat16 autocast on a
-    processor without it there is no such kernel.
+    On a GPU it always is. On a CPU it is faster for several steps without padding. With padding, its backward pass fills a
+    matrix as large as all elements of all sequences at each step; for a single step, it first has to rearrange the weights.
+    Under bfloat16 autocast there is no such kernel on a CPU without native bfloat16.
     """
     if data_ME.is_cuda or sizes[0] == 0:
         return sizes[0] > 0
@@ -323,10 +323,10 @@ def _is_faster_fused(data_ME: Tensor, sizes: list[int]) -> bool:
 
 
 def _run_fused(network: nn.RNNBase, data_ME: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
-    """The same in one call of torch.
+    """Run a cell as ``_run_cell`` does, with torch's kernel.
 
-    Under bfloat16 autocast on a GPU the kernel runs in the precision of the weights: autocast casts ``_cudnn_rnn`` to float16,
-    whatever its own dtype, and without a loss scaler gradients are lost there. float16 autocast has a scaler and stays.
+    Under bfloat16 autocast on a GPU the kernel runs in the dtype of the weights: autocast always casts ``_cudnn_rnn`` to
+    float16, where gradients underflow without a loss scaler. float16 autocast has a loss scaler and is left as it is.
     """
     if data_ME.is_cuda and torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") == torch.bfloat16:
         dtype = cast(Tensor, network.weight_hh_l0).dtype
@@ -346,12 +346,12 @@ def _run_fused(network: nn.RNNBase, data_ME: Tensor, sizes: list[int], state: St
 
 
 def all_states(final: State) -> Tensor:
-    """Everything that a network ends with.
+    """Concatenate the final states of all layers and directions.
 
     Args:
-        final: From ``RecurrentNetwork.forward``.
+        final: The states from ``RecurrentNetwork.forward``.
 
     Returns:
-        (N, L H) for a cell with one vector, (N, 2 L H) for one with two: the outputs layer by layer, then the cells.
+        (N, L H) for a cell with one state vector, (N, 2 L H) for one with two: h layer by layer, then c.
     """
     return torch.cat([part.transpose(0, 1).flatten(1) for part in final], dim=1)

@@ -1,4 +1,4 @@
-"""A recurrence as one operator, for a model that is exported: a loop of Python would be exported for one length alone.
+"""Recurrent loops as one scan operator, for model export. A Python loop would be exported with a fixed number of steps.
 
 Shape letters: N sequences, T steps, E input size, H hidden size.
 """
@@ -15,41 +15,41 @@ Step = Callable[[State, tuple[Tensor, ...]], tuple[State, Tensor]]
 
 
 def scan_steps(step: Step, state: State, elements: tuple[Tensor, ...]) -> tuple[State, Tensor]:
-    """Take a state through all steps.
+    """Run a step function over all steps.
 
     Args:
-        step: The state and the tensors of one step to the next state, in new tensors, and what the step says.
+        step: Takes the state and the tensors of one step; returns the next state, in new tensors, and the output of the step.
         state: The state before the first step.
-        elements: (T, …) each, step by step.
+        elements: (T, …) each, the tensors of all steps.
 
     Returns:
-        The state after the last step, and (T, …) what the steps said.
+        The state after the last step, and the outputs of all steps, (T, …).
     """
     after, said = scan(step, state, elements)
     return tuple(after), said
 
 
 def keep_ended(after: State, before: State, exists_N1: Tensor) -> State:
-    """Let the sequences that have ended keep their state.
+    """Keep the state of sequences that have ended.
 
     Args:
         after: Tensors of (N, H), the state after a step.
-        before: The state before it.
-        exists_N1: (N, 1) bool, which sequences have an element at this step.
+        before: The state before the step.
+        exists_N1: (N, 1) bool, True for sequences that have an element at this step.
 
     Returns:
-        The state.
+        The state after the step; for sequences that have ended, the state before it.
     """
     return tuple(torch.where(exists_N1, new, old) for new, old in zip(after, before, strict=True))
 
 
 def run_padded(cell: Cell, data_TNE: Tensor, exists_TN1: Tensor, state: State) -> tuple[Tensor, State]:
-    """Run a cell over padded sequences, forwards.
+    """Run a cell forwards over padded sequences.
 
     Args:
         cell: The cell.
         data_TNE: (T, N, E) float.
-        exists_TN1: (T, N, 1) bool, what is no padding.
+        exists_TN1: (T, N, 1) bool, False in the padding.
         state: Tensors of (N, H), the state before the first step.
 
     Returns:

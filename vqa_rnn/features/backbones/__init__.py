@@ -1,6 +1,6 @@
 """Backbones with their weights: from a package, from the hub of their library, or from a file.
 
-A library is a module with one function ``build``; each is imported only when a backbone of it is wanted.
+Each library is a module with a function ``build``. It is imported only when one of its backbones is used.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Backbone:
 
     Attributes:
         network: The network.
-        weights: What its weights are called; the name of the file where they come from one.
-        weights_sha256: A hash of the weights as they were loaded; the image size does not change it.
-        image_size: Height and width of the images that it takes.
+        weights: Name of the weights; the name of their file if they come from one.
+        weights_sha256: A hash of the weights as loaded; it does not depend on the image size.
+        image_size: Height and width of the images.
     """
 
     network: Network
@@ -36,7 +36,7 @@ class Backbone:
 
     @property
     def num_patches(self) -> int | None:
-        """How many patches a vision transformer cuts an image into; None for other networks."""
+        """Number of patches per image of a vision transformer; None for other networks."""
         return None if self.network.patch_size is None else (self.image_size // self.network.patch_size) ** 2
 
 
@@ -44,13 +44,13 @@ def load_backbone(config: FeaturesConfig) -> Backbone:
     """Build a backbone with its weights.
 
     Args:
-        config: Which one.
+        config: The backbone, its weights and the image size.
 
     Returns:
         The backbone.
 
     Raises:
-        UserError: The backbone or its weights do not exist, or it cannot take images of this size.
+        UserError: The backbone or its weights do not exist, or it does not support this image size.
     """
     network, weights = load_network(config, MODULES)
     weights_sha256 = hash_weights(network.model)

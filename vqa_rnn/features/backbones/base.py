@@ -1,4 +1,4 @@
-"""What every backbone has, whichever library it is from."""
+"""Code shared by the backbones of all libraries."""
 
 import hashlib
 import json
@@ -23,14 +23,14 @@ State = Mapping[str, Tensor]
 
 
 class Preset(NamedTuple):
-    """The images that a backbone was trained to see.
+    """The images that a backbone was trained with.
 
     Attributes:
         image_size: Height and width.
-        mean: Of each channel, where pixels go from 0 to 1.
-        std: The deviation of each channel.
-        interpolation: How pixels are computed when an image is scaled; a name of Pillow's, in small letters.
-        crop_share: Where the middle is cut out, the share of the short side that is left.
+        mean: Mean of each channel, for pixels from 0 to 1.
+        std: Standard deviation of each channel.
+        interpolation: Resampling filter, one of Pillow's names in lower case.
+        crop_share: With a centre crop, the share of the short side that is kept.
     """
 
     image_size: int
@@ -42,18 +42,18 @@ class Preset(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network as its library builds it.
+    """A network as built by its library.
 
     Attributes:
         model: The network.
-        weights: What its weights are called, as ``resnet50.a1_in1k``; empty if it has none.
-        preset: The images it was trained to see.
-        num_prefix_tokens: How many tokens (class, registers) a vision transformer puts before those of the patches.
+        weights: Name of its weights, such as ``resnet50.a1_in1k``; empty if it has none.
+        preset: The images that it was trained with.
+        num_prefix_tokens: Number of tokens (class, registers) before the patch tokens of a vision transformer.
         channels_last: Whether its grids are (B, H, W, D).
-        resize: Lets it take images of another size, its argument; it raises ``ValueError`` where that cannot be.
-        patch_size: Of a vision transformer, in pixels.
-        options: What else its ``forward`` is to be told.
-        convert_names: Gives a file's entries the names that the model's have, where the library knows both.
+        resize: Prepares it for another image size, the argument; raises ``ValueError`` if that is not possible.
+        patch_size: Patch size of a vision transformer, in pixels; None for other networks.
+        options: Further arguments of ``forward``.
+        convert_names: Renames the entries of a weight file to those of the model, if the library knows both.
     """
 
     model: nn.Module
@@ -71,20 +71,20 @@ def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[An
     """Build the network of a config with its weights.
 
     Args:
-        config: Which one.
-        modules: By the name of a library, the module whose ``build`` makes networks of it; imported only when it is wanted.
+        config: The network and its weights.
+        modules: By library name, the module whose ``build`` makes the network; imported only when used.
 
     Returns:
-        What ``build`` gives, and what the weights are called.
+        The result of ``build``, and the name of the weights.
 
     Raises:
-        UserError: The network or its weights do not exist, or do not fit.
+        UserError: The network or its weights do not exist, or they do not fit.
     """
     source, colon, name = config.weights.partition(":")
     from_hub = source == "hub"
     try:
         module = import_module(modules[config.library])
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the error says what its retries were about
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # no warnings about retries: the error says why
         network = module.build(config.backbone, from_hub, name if from_hub and colon else None)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -105,29 +105,29 @@ def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[An
 
 
 def check_patches(patch_size: int, size: int) -> None:
-    """Refuse a size of which the last pixels would not be seen.
+    """Check that an image size is a multiple of the patch size. Otherwise the last pixels would be ignored.
 
     Args:
-        patch_size: Of a vision transformer, in pixels.
-        size: Of the image.
+        patch_size: Patch size of a vision transformer, in pixels.
+        size: Height and width of the images, in pixels.
 
     Raises:
-        ValueError: The one is no multiple of the other.
+        ValueError: It is not a multiple.
     """
     if size % patch_size:
         raise ValueError(f"its patches have {patch_size} pixels a side, of which the image size must be a multiple")
 
 
 def load_weights(model: nn.Module, path: Path, convert_names: Callable[[State], State]) -> None:
-    """Load a state dict by name; or by order, where names differ but all shapes agree (other ports of one network).
+    """Load a state dict by name, or by order if names differ but all shapes agree (other ports of the same network).
 
     Args:
         model: The network.
-        path: A ``.safetensors`` file, or one of torch's that holds tensors alone.
-        convert_names: As in ``Network``; used where names differ.
+        path: A ``.safetensors`` file, or a torch file that holds only tensors.
+        convert_names: As in ``Network``; used if names differ.
 
     Raises:
-        UserError: The file is missing, is of another kind, or does not fit.
+        UserError: The file is missing, of another kind, or does not fit.
     """
     if path.is_dir():
         raise UserError(
@@ -136,13 +136,13 @@ def load_weights(model: nn.Module, path: Path, convert_names: Callable[[State], 
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on pickles that are not its own; the error says enough
+            warnings.simplefilter("ignore")  # torch warns about foreign pickles; the error says enough
             loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(
             f"no weights at {path}: features.weights (ask: --weights) must be a .pth or .safetensors file"
         ) from None
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
+    except Exception as error:  # torch raises many kinds of errors for other files
         raise UserError(f"cannot read weights from {path}: it is not a file of weights alone, or is damaged") from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
@@ -165,13 +165,13 @@ def load_weights(model: nn.Module, path: Path, convert_names: Callable[[State], 
 
 
 def hash_description(description: Mapping[str, Any]) -> str:
-    """Hash what fixes features.
+    """Hash the description of an extractor.
 
     Args:
-        description: Of an extractor.
+        description: As in ``Extractor``.
 
     Returns:
-        Its fingerprint.
+        Its fingerprint, 16 hexadecimal digits.
     """
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
 

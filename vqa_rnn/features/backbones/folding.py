@@ -1,4 +1,4 @@
-"""Batch norms that follow a convolution, folded into it: of a network that is not trained, the same function in less time."""
+"""Folding of batch norms into convolutions. A network that is not trained then computes the same function in less time."""
 
 from collections import OrderedDict
 from typing import Any
@@ -9,24 +9,24 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norms(model: nn.Module, sample: Tensor, keep: set[nn.Module]) -> int:
-    """Fold every batch norm whose input is the output of a convolution and nothing else.
+    """Fold every batch norm that directly follows a convolution.
 
-    Which follows which is seen by running the network, so that it need not say so: a norm is folded where its input is the very
-    tensor that a convolution gave. (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2.)
+    The pairs are found by running the network: a norm is folded if its input is the same tensor object that a convolution
+    returned (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2).
 
     Args:
-        model: The network, in evaluation mode; changed in place. A norm with an activation in it, as timm has them, leaves the
-            activation in its place, under the same name.
-        sample: (1, 3, H, W), run once.
-        keep: Modules whose output is wanted: a convolution among them is left as it is.
+        model: The network, in evaluation mode; changed in place. If a norm contains an activation, as in timm, the activation
+            stays, under the same name.
+        sample: (1, 3, H, W) images; the network is run on them once.
+        keep: Modules whose outputs are used; a convolution among them is not changed.
 
     Returns:
-        How many were folded.
+        The number of folded norms.
     """
     convolutions: dict[int, nn.Conv2d] = {}
     pairs: dict[nn.BatchNorm2d, nn.Conv2d] = {}
     runs: dict[nn.Module, int] = {}
-    alive: list[Tensor] = []  # an id is a tensor's own as long as the tensor lives
+    alive: list[Tensor] = []  # keeps tensors alive, so that their ids are not reused
 
     def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         runs[module] = runs.get(module, 0) + 1
@@ -58,6 +58,6 @@ def fold_batch_norms(model: nn.Module, sample: Tensor, keep: set[nn.Module]) -> 
 
 
 def _what_is_left(norm: nn.Module) -> nn.Module:
-    """What a norm does besides: timm's ``BatchNormAct2d`` drops and activates."""
+    """Return the other parts of a norm: timm's ``BatchNormAct2d`` also has dropout and an activation."""
     names = [name for name in ("drop", "act") if isinstance(getattr(norm, name, None), nn.Module)]
     return nn.Sequential(OrderedDict((name, getattr(norm, name)) for name in names))

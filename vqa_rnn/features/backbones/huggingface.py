@@ -1,4 +1,4 @@
-"""Backbones of Hugging Face's transformers: CLIP, DINOv2, SigLIP, ConvNeXt, ResNet, ViT and others that see images alone."""
+"""Backbones of Hugging Face's transformers: CLIP, DINOv2, SigLIP, ConvNeXt, ResNet, ViT and other image models."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -22,15 +22,15 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
 
     Args:
         backbone: Its name on the hub, such as ``openai/clip-vit-base-patch32``, or a folder with ``config.json`` and
-            ``preprocessor_config.json``. Of a network that reads text as well, the half that sees images.
-        from_hub: Whether its weights are those of the hub, or of the folder.
-        name: Which revision of them, a branch, tag or commit.
+            ``preprocessor_config.json``. Of a model of images and text, only the image part is used.
+        from_hub: Whether to load the weights of the hub or the folder.
+        name: Revision of the weights: a branch, tag or commit; defaults to ``main``.
 
     Returns:
         The network.
 
     Raises:
-        UserError: It sees no images, or its weights are not all there.
+        UserError: Its input is not images alone, or some of its weights are missing.
     """
     check_name(backbone)
     source = {"revision": name or "main", "trust_remote_code": False}
@@ -53,14 +53,14 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
     preset = preset_of(load_processor(backbone, source))
     trained = getattr(model.config, "image_size", None)
     has_places = any("position_embedding" in name for name, _ in model.named_parameters())
-    patch_size = model.config.patch_size if has_places else None  # ConvNeXt calls the stride of its first layer so
+    patch_size = model.config.patch_size if has_places else None  # in ConvNeXt it is the stride of the first layer
     options: dict[str, Any] = {}
 
     def resize(size: int) -> None:
         if patch_size is not None:
             check_patches(patch_size, size)
         if size != trained and "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
-            options["interpolate_pos_encoding"] = True  # others, such as DINOv2, do so by themselves
+            options["interpolate_pos_encoding"] = True  # others, such as DINOv2, always interpolate
 
     return Network(
         model=model,
@@ -75,14 +75,17 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
 
 
 def names_converter(model: Any, part: str = "") -> Callable[[State], State]:
-    """Let transformers read a file's entries: it knows what earlier versions called them, and leaves out those of a head.
+    """Make a function that converts the entries of a weight file with transformers.
+
+    Transformers knows the names of earlier versions, and leaves out the entries of a head.
 
     Args:
         model: A network of transformers.
-        part: The name of the module in it that is used; all of it by default.
+        part: Name of the submodule that is used; the whole network by default.
 
     Returns:
-        What takes a file's entries to those of the part; it leaves them as they are if some of the part's are not among them.
+        A function from the entries of a file to those of the part. It returns its argument unchanged if entries of the part are
+        missing or shapes differ.
     """
     kind, settings = type(model), model.config
 
@@ -101,9 +104,10 @@ def names_converter(model: Any, part: str = "") -> Callable[[State], State]:
 
 
 def _zero_pooler(model: nn.Module, missing: Iterable[str]) -> list[str]:
-    """Which entries are missing besides those of a pooler, which makes nothing of the patches.
+    """Set missing entries of a pooler to zero, and return the other missing entries.
 
-    Weights of a classifier have no pooler. Transformers fills one with random numbers, and every build would have another hash.
+    A pooler does not affect the patches. Weights of a classifier have none, and transformers then initialises it at random, so
+    that every build would have another hash.
     """
     for name in missing:
         if "pooler." in name:
@@ -112,7 +116,7 @@ def _zero_pooler(model: nn.Module, missing: Iterable[str]) -> list[str]:
 
 
 def check_name(backbone: str) -> None:
-    """Refuse what can be neither a folder nor a name on the hub, before the hub is asked.
+    """Check that a backbone can be a folder or a name on the hub, before the hub is asked.
 
     Args:
         backbone: A name on the hub, ``OWNER/NAME``, or a folder.
@@ -130,14 +134,14 @@ def check_name(backbone: str) -> None:
 
 
 def load_processor(backbone: str, source: Mapping[str, Any]) -> Any:
-    """Load what says how images are scaled and normalised.
+    """Load the image processor of a backbone, which says how images are scaled and normalised.
 
     Args:
-        backbone: As ``build`` takes it.
-        source: Which revision of it.
+        backbone: As in ``build``.
+        source: Arguments of ``from_pretrained``, such as the revision.
 
     Returns:
-        An image processor.
+        The image processor.
 
     Raises:
         UserError: There is none.
@@ -152,13 +156,13 @@ def load_processor(backbone: str, source: Mapping[str, Any]) -> Any:
 
 
 def preset_of(processor: Any) -> Preset:
-    """Read what an image processor does.
+    """Convert an image processor to a preset.
 
     Args:
         processor: From ``AutoImageProcessor``.
 
     Returns:
-        The same as a preset.
+        The preset.
     """
     settings = processor.to_dict()
     scaled, cut = settings.get("size") or {}, settings.get("crop_size") or {}
@@ -167,7 +171,7 @@ def preset_of(processor: Any) -> Preset:
     if settings.get("do_center_crop") and cut:
         crop_share = min(1.0, cut["height"] / side)
         side = cut["height"]
-    elif "crop_pct" in settings and side < 384:  # as ConvNeXt's processor has it
+    elif "crop_pct" in settings and side < 384:  # as in ConvNeXt's processor
         crop_share = settings["crop_pct"]
     normalises = settings.get("do_normalize", True)
     return Preset(
@@ -180,18 +184,18 @@ def preset_of(processor: Any) -> Preset:
 
 
 def base_name(backbone: str) -> str:
-    """What to call weights.
+    """Return the name of a backbone's weights.
 
     Args:
-        backbone: A name on the hub, or a folder.
+        backbone: A name on the hub, or the path of a folder.
 
     Returns:
-        The name, or that of the folder alone.
+        The name on the hub, or the name of the folder without its path.
     """
     return Path(backbone).name if Path(backbone).is_dir() else backbone
 
 
 def _num_prefix_tokens(model: nn.Module) -> int:
-    """Class tokens and registers are parameters of the embeddings."""
+    """Count the class tokens and registers, which are parameters of the embeddings."""
     found = {name: parameter for name, parameter in model.named_parameters() if name.rpartition(".")[2] in PREFIX_TOKENS}
     return sum(parameter.shape[1] if parameter.dim() == 3 else 1 for parameter in found.values())

@@ -1,4 +1,4 @@
-"""The outputs of some layers of a backbone, as grids."""
+"""Outputs of selected layers of a backbone, as grids."""
 
 import logging
 import math
@@ -18,16 +18,16 @@ from vqa_rnn.files import unknown_name
 
 log = logging.getLogger("vqa_rnn")
 
-LARGEST_CHANGE = 1e-3  # of features, by folding or compiling: the mean difference over their mean size
+LARGEST_CHANGE = 1e-3  # of features by folding or compiling: mean absolute difference, over their mean absolute value
 
 
 class LayerGrids:
-    """A backbone that runs up to the last of some layers.
+    """A backbone that runs up to the last of the selected layers.
 
     Attributes:
-        backbone: The network, with the weights and the images that it was trained with.
+        backbone: The network with its weights and image size.
         model: The network itself.
-        names: What the layers are called.
+        names: Names of the selected layers.
         image_size: Height and width of the images.
     """
 
@@ -35,8 +35,8 @@ class LayerGrids:
         """Load the backbone.
 
         Args:
-            config: Which one, and which layers of it; by default the last that gives more than one region.
-            device: Where to compute.
+            config: The backbone and its layers; by default the last layer that gives more than one region.
+            device: The device to compute on.
 
         Raises:
             UserError: The backbone, its weights or a layer does not exist.
@@ -52,26 +52,27 @@ class LayerGrids:
             batch: (B, 3, image_size, image_size), normalised.
 
         Returns:
-            For each layer (B, D, H, W): vectors as one cell, patches as a square without class token and registers.
+            For each layer (B, D, H, W). Vectors become one cell; patch tokens become a square grid, without class token and
+            registers.
 
         Raises:
-            UserError: A layer is never run, or gives no grid.
+            UserError: A layer is never run, or its output is not a grid.
         """
         outputs = self._run(batch) if self._compiled is None else self._compiled(batch)
         return [self._as_grid(output) for output in outputs]
 
     def fold_norms(self, sample: Tensor) -> bool:
-        """Fold batch norms, unless there are none, or another function comes of it: then the backbone is loaded anew.
+        """Fold batch norms into convolutions. If that changes the features, the backbone is loaded again instead.
 
         Args:
-            sample: A batch to compare by.
+            sample: A batch to compare features on.
 
         Returns:
-            Whether they are folded.
+            Whether batch norms were folded.
         """
         if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
             return False
-        with torch.no_grad():  # what inference mode makes cannot be changed afterwards
+        with torch.no_grad():  # tensors made in inference mode cannot be changed later
             before = self(sample)
             if not fold_batch_norms(self.model, sample[:1], set(self._layers)):
                 return False
@@ -82,39 +83,40 @@ class LayerGrids:
         return False
 
     def compile(self, sample: Tensor) -> bool:
-        """Compile the backbone for batches of one shape, its weights made part of the program (``torch.compile``).
+        """Compile the backbone with ``torch.compile``, for batches of one shape and with its weights as constants.
 
         Args:
-            sample: A batch of the shape, to compare by.
+            sample: A batch of that shape, to compare features on.
 
         Returns:
-            Whether it is compiled; if not, as there is no compiler of C++ or another function came of it, the log says so.
+            Whether the backbone is compiled. If not, because there is no C++ compiler or the features would change, a warning
+            is logged.
         """
         found: dict[str, Tensor] = {}
 
         def keep_as(name: str) -> Callable[[nn.Module, Any, Any], None]:
             def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-                found[name] = _first_tensor(output).clone()  # a later layer may work in place
+                found[name] = _first_tensor(output).clone()  # a later layer may change it in place
 
             return keep
 
         def run(batch: Tensor) -> list[Tensor]:
             self._forward(batch)
             outputs = [found[name] for name in self.names]
-            found.clear()  # as it was before, or the next call is compiled anew
+            found.clear()  # else the next call compiles again
             return outputs
 
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it remarks that there is no GPU
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns that there is no GPU
         with torch.inference_mode():
             before = self(sample)
             hooks = [layer.register_forward_hook(keep_as(name)) for name, layer in zip(self.names, self._layers, strict=True)]
             try:
                 compiled = torch.compile(run, dynamic=False)
-                with inductor.patch(freezing=True):  # while it is traced; as an option of compile it comes too late
+                with inductor.patch(freezing=True):  # needed during tracing; an option of ``compile`` is too late
                     outputs = compiled(sample)
                 difference = relative_difference([self._as_grid(output) for output in outputs], before)
                 why = f"its features would change by {100 * difference:.2g}%" if difference >= LARGEST_CHANGE else ""
-            except Exception as error:  # the compiler and what it calls raise many kinds
+            except Exception as error:  # the compiler raises many kinds of errors
                 why = str(error).strip().splitlines()[0]
         if why:
             log.warning("%s is not compiled: %s", self._config.backbone, why)
@@ -132,7 +134,7 @@ class LayerGrids:
         self._arrange()
 
     def _arrange(self) -> None:
-        """Lay weights out for convolutions, and find the wanted layers."""
+        """Convert the weights to channels-last layout, and find the selected layers."""
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         modules = {name: module for name, module in self.model.named_modules() if name}
         for name in self.names:
@@ -147,13 +149,13 @@ class LayerGrids:
         return self.model(batch, **self.backbone.network.options)
 
     def _run(self, batch: Tensor) -> list[Tensor]:
-        """Run the backbone up to the last wanted layer."""
+        """Run the backbone up to the last selected layer."""
         found: dict[nn.Module, Tensor] = {}
 
         def keep(module: nn.Module, inputs: Any, output: Any) -> None:
             is_last = len(found) + 1 == len(set(self._layers))
             tensor = _first_tensor(output)
-            found[module] = tensor if is_last else tensor.clone()  # a later layer may work in place
+            found[module] = tensor if is_last else tensor.clone()  # a later layer may change it in place
             if is_last:
                 raise _EnoughError
 
@@ -171,7 +173,7 @@ class LayerGrids:
         return [found[layer] for layer in self._layers]
 
     def _last_grid(self) -> str:
-        """The name of the last module that gives more than one region: what comes after it pools or classifies."""
+        """Return the name of the last module that gives more than one region. Later modules pool or classify."""
         names = {module: name for name, module in self.model.named_modules() if name}
         found: list[str] = []
 
@@ -182,7 +184,7 @@ class LayerGrids:
 
         network, size = self.backbone.network, self.image_size
         if network.patch_size is None:
-            size = max(size, network.preset.image_size)  # a small image has one region where a large one has several
+            size = max(size, network.preset.image_size)  # a small image may give a single region
         hooks = [module.register_forward_hook(note) for module in names]
         try:
             with torch.inference_mode():
@@ -195,21 +197,21 @@ class LayerGrids:
         return found[-1]
 
     def _as_grid(self, output: Tensor) -> Tensor:
-        """Bring a layer's output to (B, D, H, W).
+        """Convert a layer's output to (B, D, H, W).
 
-        Images are square, so their grids are: of the three sizes, that which is unlike the others is the channels'.
+        Images are square, and so are their grids: of the three sizes after B, the one that differs is that of the channels.
         """
         network = self.backbone.network
         if output.dim() == 4:
             _, *sizes = output.shape
             is_channels_last = sizes[0] == sizes[1] != sizes[2] or (len(set(sizes)) == 1 and network.channels_last)
-            return output.permute(0, 3, 1, 2) if is_channels_last else output  # the former as in Swin transformers
+            return output.permute(0, 3, 1, 2) if is_channels_last else output  # channels last: Swin transformers
         if output.dim() == 2:
             return output[:, :, None, None]
         if output.dim() != 3:
             raise UserError(f"{self._config.backbone}: a layer gives {output.dim()} dimensions: take another")
         count, num_prefix_tokens = output.shape[1], network.num_prefix_tokens
-        if count == self.backbone.num_patches:  # a layer before the prefix, or of a network that ends with it
+        if count == self.backbone.num_patches:  # a layer before the prefix tokens are added
             num_prefix_tokens = 0
         patches = output[:, num_prefix_tokens:]
         side = math.isqrt(patches.shape[1])
@@ -222,21 +224,21 @@ class LayerGrids:
 
 
 def relative_difference(features: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
-    """How much features differ.
+    """Compute the relative difference of features.
 
     Args:
         features: Tensors.
-        exact: Others of the same shapes.
+        exact: Reference tensors of the same shapes.
 
     Returns:
-        The mean difference over the mean size of the latter: of those tensors, the largest.
+        The mean absolute difference over the mean absolute value of the reference; the maximum over the tensors.
     """
     pairs = zip(features, exact, strict=True)
     return max(float((one.float() - other).abs().mean() / other.abs().mean().clamp(min=1e-12)) for one, other in pairs)
 
 
 def _first_tensor(output: Any) -> Tensor:
-    """What a module gives: the tensor, or the first of several."""
+    """Return the output of a module; of several tensors, the first."""
     while isinstance(output, tuple | list) and output:
         output = output[0]
     if not isinstance(output, Tensor):
@@ -245,4 +247,4 @@ def _first_tensor(output: Any) -> Tensor:
 
 
 class _EnoughError(Exception):
-    """Raised in a hook once the last wanted layer has spoken: the rest of the backbone need not run."""
+    """Raised by a hook after the last selected layer, to skip the rest of the backbone."""

@@ -14,15 +14,15 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
     """Build a network of timm.
 
     Args:
-        backbone: Its name, which may name the weights too: ``resnet50.tv_in1k``.
-        from_hub: Whether its weights are downloaded.
-        name: Which of them; by default timm's own choice.
+        backbone: Its name, which may include the weights: ``resnet50.tv_in1k``.
+        from_hub: Whether to download weights.
+        name: Name of the weights; by default timm's own choice.
 
     Returns:
         The network.
 
     Raises:
-        UserError: There is no network, or there are no weights, of this name.
+        UserError: The network or its weights do not exist, or ``backbone`` and ``name`` are different weights.
     """
     architecture, _, tag = backbone.partition(".")
     if not timm.is_model(architecture):

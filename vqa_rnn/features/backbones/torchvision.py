@@ -12,7 +12,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.backbones.base import Network, Preset, check_patches
 from vqa_rnn.files import unknown_name
 
-# What torchvision evaluates with where its weights do not say otherwise: 224 of 256 pixels.
+# torchvision's evaluation, for weights that do not specify their own: the central 224 of 256 pixels.
 _PRESET = Preset(224, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, "bilinear", 224 / 256)
 
 
@@ -21,14 +21,14 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
 
     Args:
         backbone: Its name.
-        from_hub: Whether its weights are downloaded.
-        name: Which of them; by default torchvision's own choice.
+        from_hub: Whether to download weights.
+        name: Name of the weights; by default torchvision's own choice.
 
     Returns:
         The network.
 
     Raises:
-        UserError: There is no network, or there are no weights, of this name.
+        UserError: The network or its weights do not exist, or it is a detector.
     """
     if backbone not in torchvision.models.list_models():
         raise UserError(f"torchvision: {unknown_name('backbone', backbone, torchvision.models.list_models())}")

@@ -1,7 +1,7 @@
-"""Regions that a detector proposes, with its own features of them.
+"""Regions that a detector proposes, with the detector's features.
 
-This is bottom-up attention (Anderson et al. 2018, https://arxiv.org/abs/1707.07998). A library is a module with
-one function ``build``; each is imported only when a detector of it is wanted.
+This is bottom-up attention (Anderson et al. 2018, https://arxiv.org/abs/1707.07998). Each library is a module with a function
+``build``. It is imported only when one of its detectors is used.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,20 +24,20 @@ LARGEST_OVERLAP = 0.3
 
 
 class Detector:
-    """Images to regions that a detector proposes; it has the interface of ``Extractor``.
+    """Extractor of regions that a detector proposes, with the interface of ``Extractor``.
 
-    One image is looked at at a time: beside others it would be padded, and its features would depend on them.
+    Images are processed one at a time. In a batch they would be padded, and their features would depend on each other.
 
     Attributes:
-        description: Everything that fixes the features but the way they are computed.
+        description: What determines the features, except how they are computed.
         fingerprint: A hash of ``description``.
-        weights: What its weights are called; ``description`` has their hash.
-        compute: How it computes, to be recorded in a store.
+        weights: Name of the weights; ``description`` has their hash.
+        compute: How the features are computed, as recorded in a store.
         batch_rows: 1.
         region_columns: Boxes, labels and scores.
-        transform: From an image file to what it takes.
-        label_names: Of its classes.
-        num_regions: K, the whole image and the most regions.
+        transform: Reads image files for the detector.
+        label_names: Names of its classes.
+        num_regions: K: the whole image and at most ``max_regions`` regions.
         feature_size: D.
     """
 
@@ -48,9 +48,9 @@ class Detector:
         """Load the detector.
 
         Args:
-            config: Which one, and which of its regions.
-            device: Where to compute.
-            compute: How a store was computed; a detector knows only one way.
+            config: The detector and its settings.
+            device: The device to compute on.
+            compute: Ignored: there is only one way to compute.
 
         Raises:
             UserError: The detector or its weights do not exist.
@@ -80,38 +80,38 @@ class Detector:
         self.feature_size = self._try_out()
 
     def extract(self, images: Sequence[Any]) -> list[Regions]:
-        """Find regions.
+        """Detect the regions of images.
 
         Args:
-            images: As ``transform.prepare`` gives them.
+            images: As returned by ``transform.prepare``.
 
         Returns:
-            For each image its regions with boxes, labels and scores: the whole image, with label -1 and score 1, then those
-            that the detector is surest of.
+            For each image its regions with boxes, labels and scores: first the whole image, with label -1 and score 1, then the
+            others by descending score.
         """
         return [self._regions(image) for image in images]
 
     def begin(self, images: Sequence[Any]) -> Callable[[], list[Regions]]:
-        """What ``extract`` does, done at once: suppression waits for the device in any case.
+        """Run ``extract``. It is not asynchronous, because suppression waits for the device in any case.
 
         Args:
-            images: As ``transform.prepare`` gives them.
+            images: As returned by ``transform.prepare``.
 
         Returns:
-            Gives the regions of each image.
+            A function that returns the regions of each image.
         """
         regions = self.extract(images)
         return lambda: regions
 
     def check(self, features: NDArray[Any], image: str | Path) -> None:
-        """See that an image's features can be stored.
+        """Check that the features of an image can be stored.
 
         Args:
             features: (n, D), from ``extract``.
             image: The image, for the error message.
 
         Raises:
-            UserError: One of them is no number, or too large for ``features.dtype``.
+            UserError: A feature is NaN or infinite, or too large for ``features.dtype``.
         """
         check_features(features, image, self._config.backbone)
 
@@ -132,7 +132,7 @@ class Detector:
         return Regions(features.cpu().numpy(), columns)
 
     def _try_out(self) -> int:
-        """Run a grey image: D, or why there are no features."""
+        """Run one black image and return D. Raise ``UserError`` if there are no features."""
         try:
             return self._regions(self._network.convert(Image.new("RGB", (64, 64)))).features.shape[1]
         except (RuntimeError, AssertionError, AttributeError, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""What every detector has, whichever library it is from, and which of its proposals become regions."""
+"""Code shared by the detectors of all libraries, and the selection of regions from proposals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from vqa_rnn.features.regions import NO_BOXES
 
 
 class Proposals(NamedTuple):
-    """What a detector makes of an image.
+    """The output of a detector for an image.
 
     Attributes:
         features: (P, D) float32.
         boxes: (P, 4) x1 y1 x2 y2 as fractions of the image.
-        scores: (P, C) probabilities of the classes, without that of nothing at all.
-        whole: (D,) the features of the whole image.
+        scores: (P, C) probabilities of the classes, without the background class.
+        whole: (D,) features of the whole image.
     """
 
     features: Tensor
@@ -35,17 +35,17 @@ class Proposals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DetectorNetwork:
-    """A detector as its library builds it.
+    """A detector as built by its library.
 
     Attributes:
         model: The network.
-        weights: What its weights are called; empty if it has none yet.
-        image_size: The short side of the images that it was trained with, which keep their shape; or both sides.
-        label_names: Of its classes; empty where they are not known.
-        set_image_size: Lets it see images in another size.
-        convert: An image to what ``propose`` takes of it, without the device. It can be pickled.
-        propose: That, on a device, to proposals.
-        suppresses: Whether proposals of one thing are many, so that all but the best must be left out.
+        weights: Name of the weights; empty if none are loaded yet.
+        image_size: Short side of the training images, whose aspect ratio is kept; or both sides.
+        label_names: Names of its classes; empty if unknown.
+        set_image_size: Sets another image size.
+        convert: Converts an image to the input of ``propose``, which is not on a device yet. It can be pickled.
+        propose: Computes proposals from that input, on a device.
+        suppresses: Whether several proposals may show the same object, so that all but the best must be suppressed.
         convert_names: As in ``vqa_rnn.features.backbones.Network``.
     """
 
@@ -62,11 +62,11 @@ class DetectorNetwork:
 
 @dataclass(frozen=True, slots=True)
 class DetectorTransform:
-    """From an image file to what a detector takes; it has the interface of ``Transform``.
+    """How image files are read for a detector, with the interface of ``Transform``.
 
     Attributes:
-        convert: An image to what the network takes.
-        intensity: As ``read_image`` takes it.
+        convert: As in ``DetectorNetwork``.
+        intensity: As in ``read_image``.
     """
 
     convert: Callable[[Image.Image], Any]
@@ -78,51 +78,51 @@ class DetectorTransform:
         """Read an image.
 
         Args:
-            source: Usually a file.
-            boxes: Are not looked at.
-            content: A file's bytes, if they were read before.
-            mirror: Show it as a mirror does.
+            source: The image, usually a path.
+            boxes: Ignored.
+            content: The bytes of the file, if it was read before.
+            mirror: Flip the image left to right.
 
         Returns:
-            What ``pack`` takes.
+            An input of ``pack``.
 
         Raises:
-            UserError: The file is missing, is no image, or is damaged.
+            UserError: The file is missing, not an image, or damaged.
         """
         image = read_image(source, content, self.intensity)
         return self.convert(ImageOps.mirror(image) if mirror else image)
 
     def pack(self, images: Sequence[Any]) -> list[Any]:
-        """Leave images as they are: each has its own size.
+        """Return images as a list. They are not stacked, because each has its own size.
 
         Args:
-            images: As ``prepare`` gives them.
+            images: As returned by ``prepare``.
 
         Returns:
-            What the detector takes.
+            The input of the detector.
         """
         return list(images)
 
     def join(self, packs: Sequence[list[Any]], *, pin_memory: bool = False) -> list[Any]:
-        """Join several packs.
+        """Concatenate several packs.
 
         Args:
-            packs: The packs.
-            pin_memory: Is not looked at.
+            packs: As returned by ``pack``.
+            pin_memory: Ignored.
 
         Returns:
-            All of their images.
+            The images of all packs.
         """
         return [image for pack in packs for image in pack]
 
 
 class Selected(NamedTuple):
-    """The proposals that become regions, the surest first.
+    """The proposals that become regions, by descending score.
 
     Attributes:
-        places: (n,) int64, which.
-        labels: (n,) int64, the class of each.
-        scores: (n,) its probability.
+        places: (n,) int64 indices of the proposals.
+        labels: (n,) int64 class of each.
+        scores: (n,) probability of that class.
     """
 
     places: Tensor
@@ -133,21 +133,21 @@ class Selected(NamedTuple):
 def select_regions(
     boxes: Tensor, scores: Tensor, fewest: int, most: int, threshold: float, largest_overlap: float | None
 ) -> Selected:
-    """Choose the regions of an image, as bottom-up attention does (Anderson et al. 2018, https://arxiv.org/abs/1707.07998).
+    """Select the regions of an image, as in bottom-up attention (Anderson et al. 2018, https://arxiv.org/abs/1707.07998).
 
-    For each class, of boxes that overlap only the one with the highest score stays. A box counts with its best class that
-    stayed. All above the threshold are taken, but at least ``fewest`` and at most ``most``.
+    For each class, only the box with the highest score is kept of those that overlap. The label of a box is its best remaining
+    class. All boxes that reach the threshold are selected, but at least ``fewest`` and at most ``most``.
 
     Args:
-        boxes: (P, 4).
-        scores: (P, C).
-        fewest: Regions, as far as there are proposals.
-        most: Regions.
-        threshold: The score that is needed beyond the fewest.
-        largest_overlap: Intersection over union from which on boxes are of the same thing; None keeps all.
+        boxes: (P, 4) x1 y1 x2 y2.
+        scores: (P, C) probabilities of the classes.
+        fewest: Minimum number of regions, if there are that many proposals.
+        most: Maximum number of regions.
+        threshold: Lowest score of the regions beyond ``fewest``.
+        largest_overlap: Intersection over union above which boxes are of the same object; None keeps all boxes.
 
     Returns:
-        The regions.
+        The selected proposals.
     """
     num_proposals, num_classes = scores.shape
     stayed = scores

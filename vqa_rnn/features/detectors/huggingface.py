@@ -1,4 +1,4 @@
-"""Detectors of Hugging Face's transformers whose decoder gives a state a box: the DETR family."""
+"""Detectors of Hugging Face's transformers whose decoder has one state per box: the DETR family."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -20,14 +20,15 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
     Args:
         backbone: Its name on the hub, such as ``facebook/detr-resnet-50``, or a folder with ``config.json`` and
             ``preprocessor_config.json``.
-        from_hub: Whether its weights are those of the hub, or of the folder.
-        name: Which revision of them.
+        from_hub: Whether to load the weights of the hub or the folder.
+        name: Revision of the weights; defaults to ``main``.
 
     Returns:
-        The detector. A proposal is a state of the last layer of its decoder; the features of the whole image are their mean.
+        The detector. The features of a proposal are a state of the last decoder layer; those of the whole image are the mean of
+        all states.
 
     Raises:
-        UserError: It is no detector.
+        UserError: It is not a detector.
     """
     check_name(backbone)
     source = {"revision": name or "main", "trust_remote_code": False}
@@ -54,7 +55,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
         states, logits, boxes = found.last_hidden_state, found.logits[0], found.pred_boxes[0]
         if states is None or states.shape[1] != len(boxes):
             raise UserError(f"features.backbone={backbone}: a {type(model).__name__} gives no features for its boxes")
-        # with a class for nothing at all the classes exclude each other, without it they do not
+        # with a background class the classes are mutually exclusive, without it they are not
         scores = logits.softmax(dim=1)[:, :num_labels] if logits.shape[1] > num_labels else logits.sigmoid()
         centre, half = boxes[:, :2], boxes[:, 2:] / 2
         return Proposals(states[0], torch.cat([centre - half, centre + half], dim=1).clamp(0, 1), scores, states[0].mean(dim=0))

@@ -1,4 +1,4 @@
-"""Faster and Mask R-CNN of torchvision, trained on COCO."""
+"""Faster R-CNN and Mask R-CNN of torchvision, trained on COCO."""
 
 from typing import Any
 
@@ -16,19 +16,19 @@ _MODELS = torchvision.models.detection
 
 
 def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
-    """Build a detector whose second stage looks at boxes: their features are what its ``box_head`` gives.
+    """Build a two-stage detector. The features of a box are the output of its ``box_head``.
 
     Args:
         backbone: Its name, such as ``fasterrcnn_resnet50_fpn_v2``.
-        from_hub: Whether its weights are downloaded.
-        name: Which of them; by default torchvision's own choice.
+        from_hub: Whether to download weights.
+        name: Name of the weights; by default torchvision's own choice.
 
     Returns:
-        The detector. A proposal is a box of its first stage, for which its features are; the second stage's corrections of the
-        box are left out, as in bottom-up attention.
+        The detector. A proposal is a box of the first stage, for which the features are computed. The box corrections of the
+        second stage are ignored, as in bottom-up attention.
 
     Raises:
-        UserError: There is no such detector, or there are no weights of this name.
+        UserError: The detector or its weights do not exist.
     """
     names = torchvision.models.list_models(module=_MODELS, include=["fasterrcnn*", "maskrcnn*"])
     if backbone not in names:

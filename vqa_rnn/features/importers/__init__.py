@@ -1,7 +1,7 @@
-"""Published features, in the formats that people have on their disks.
+"""Importers of published features.
 
-Each format is a ``Source``: names of images, and the regions of one after the other. Nothing is unpickled that is not numpy
-arrays and plain containers.
+Each format is a ``Source``: the names of the images, and the regions of each. Pickles may hold only numpy arrays and plain
+containers; anything else is refused.
 """
 
 from collections.abc import Callable

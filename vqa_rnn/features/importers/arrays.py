@@ -1,4 +1,4 @@
-"""Features of all images in arrays: HDF5 files of well-known programs, and arrays under names that are given."""
+"""Features of all images in arrays: HDF5 files of well-known programs, and arrays with given names."""
 
 import json
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
 class AttentionFeaturesSource(Source):
-    """The HDF5 files that https://github.com/hengyuan-hu/bottom-up-attention-vqa makes of the published lines.
+    """HDF5 files that https://github.com/hengyuan-hu/bottom-up-attention-vqa makes from the published ``.tsv`` files.
 
-    ``train36.hdf5`` has ``image_features`` (I, 36, D) and ``spatial_features`` (I, 36, 6), whose first four are boxes as
-    fractions. With 10 to 100 regions it has the rows of all images end to end, and ``pos_boxes`` (I, 2), the first and the last
-    of each image. ``train36_imgid2idx.pkl`` beside it says which image is where.
+    ``train36.hdf5`` has ``image_features`` (I, 36, D) and ``spatial_features`` (I, 36, 6), whose first four values are boxes as
+    fractions of the image. Files with 10 to 100 regions have the regions of all images one after the other, and ``pos_boxes``
+    (I, 2), the start and end (exclusive) of each image. ``train36_imgid2idx.pkl`` in the same folder maps image ids to rows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +31,7 @@ class AttentionFeaturesSource(Source):
             path: The HDF5 file.
 
         Raises:
-            UserError: It or the map of ids beside it is missing, or is not so.
+            UserError: The file or its map of ids is missing, or is not in this format.
         """
         self._path, self._file = path, open_hdf5(path)
         self._features = dataset(self._file, path, ["image_features"])
@@ -63,10 +63,10 @@ class AttentionFeaturesSource(Source):
 
 
 class VisdialSource(Source):
-    """The HDF5 files of the VisDial starter code, https://github.com/batra-mlp-lab/visdial-challenge-starter-pytorch.
+    """HDF5 files of the VisDial starter code, https://github.com/batra-mlp-lab/visdial-challenge-starter-pytorch.
 
-    ``features`` (I, K, D), or (I, D) of a whole image, and ``image_id`` or ``image_ids`` (I,). Boxes in it are in pixels of
-    images whose size it does not tell: they are left out.
+    They have ``features`` (I, K, D), or (I, D) of whole images; ``image_id`` or ``image_ids`` (I,); and maybe ``num_boxes``
+    (I,), the number of regions of each image. Boxes are ignored: they are in pixels, and the image sizes are not stored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +76,7 @@ class VisdialSource(Source):
             path: The HDF5 file.
 
         Raises:
-            UserError: It is not so.
+            UserError: The file is not in this format.
         """
         self._path, file = path, open_hdf5(path)
         self._features = dataset(file, path, ["features"])
@@ -93,7 +93,7 @@ class VisdialSource(Source):
 
 
 class ArraysSource(Source):
-    """Arrays of any origin: ``.npy``, ``.npz`` or HDF5."""
+    """Arrays from any program: ``.npy``, ``.npz`` or HDF5."""
 
     def __init__(
         self,
@@ -106,14 +106,14 @@ class ArraysSource(Source):
         """Open the file.
 
         Args:
-            path: It holds (I, K, D), or (I, D) of whole images.
-            features_key: What the features are called in it; a ``.npy`` file has no names.
-            ids_key: What the (I,) image ids are called.
-            boxes_key: What the (I, K, 4) boxes are called, as fractions of the image; None where there are none.
-            ids_file: The ids where they are in a file of their own: a line each, or a JSON list.
+            path: The file, with (I, K, D) features, or (I, D) of whole images.
+            features_key: Name of the features in the file; a ``.npy`` file has no names.
+            ids_key: Name of the (I,) image ids.
+            boxes_key: Name of the (I, K, 4) boxes, as fractions of the image; None if there are no boxes.
+            ids_file: A separate file with the ids, one per line or as a JSON list.
 
         Raises:
-            UserError: Something is missing, or does not fit.
+            UserError: An array is missing, or its shape does not fit.
         """
         if path.suffix in HDF5_SUFFIXES:
             arrays: Any = open_hdf5(path)
@@ -158,7 +158,7 @@ def open_hdf5(path: Path) -> h5py.File:
         The open file.
 
     Raises:
-        UserError: It is no such file.
+        UserError: It is not an HDF5 file.
     """
     try:
         return h5py.File(path, "r")
@@ -167,38 +167,38 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def dataset(arrays: Any, path: Path, names: Sequence[str], option: str = "") -> Any:
-    """Find an array under one of several names.
+    """Return the array that has one of several names.
 
     Args:
-        arrays: A mapping from names, such as an open HDF5 file.
-        path: Its file, for the message.
-        names: The names.
-        option: What gives another name, for the message.
+        arrays: A mapping from names to arrays, such as an open HDF5 file.
+        path: Its file, for the error message.
+        names: The possible names.
+        option: Command-line option that gives another name, for the error message.
 
     Returns:
         The array.
 
     Raises:
-        UserError: There is none of these names, or it is damaged.
+        UserError: No array has one of these names, or it is damaged.
     """
     for name in names:
         if name in arrays:
             try:
                 return arrays[name]
-            except UNREADABLE as error:  # an .npz is read only now
+            except UNREADABLE as error:  # arrays of an .npz file are read here
                 raise UserError(f"cannot read {name} of {path}: {why_not_arrays(error)}") from error
     advice = f": give {option}" if option else ""
     raise UserError(f"{path} has no {' or '.join(names)}; it has {', '.join(sorted(arrays)) or 'nothing'}{advice}")
 
 
 def id_texts(ids: Any) -> list[str]:
-    """Image ids as texts.
+    """Convert image ids to strings.
 
     Args:
-        ids: (I,) numbers, bytes or texts.
+        ids: (I,) numbers, bytes or strings.
 
     Returns:
-        (I,) texts.
+        (I,) strings.
     """
     return [each.decode() if isinstance(each, bytes) else str(each) for each in np.asarray(ids).ravel().tolist()]
 
@@ -207,13 +207,13 @@ def read_ids(path: Path) -> list[str]:
     """Read a file of image ids.
 
     Args:
-        path: A line each, or a JSON list.
+        path: The file, with one id per line, or a JSON list.
 
     Returns:
         The ids.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -223,15 +223,15 @@ def read_ids(path: Path) -> list[str]:
 
 
 def check_count(path: Path, num_rows: int, names: Sequence[str]) -> None:
-    """See that every row has an id.
+    """Check that every row has an id.
 
     Args:
-        path: The file, for the message.
-        num_rows: How many rows there are.
+        path: The file, for the error message.
+        num_rows: Number of rows.
         names: The ids.
 
     Raises:
-        UserError: There are more or fewer.
+        UserError: There are more or fewer ids than rows.
     """
     if num_rows != len(names):
         raise UserError(f"{path} has features of {num_rows} images, and {len(names)} image ids")

@@ -1,4 +1,4 @@
-"""Features with a file an image."""
+"""Features with one file per image."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -15,18 +15,18 @@ from vqa_rnn.features.regions import Regions
 
 
 class FolderSource(Source):
-    """A folder in which each image has a file; images are called as their files are, without the suffix."""
+    """A folder with one file per image. The name of an image is the path of its file in the folder, without the suffix."""
 
     suffix: ClassVar[str]
 
     def __init__(self, path: Path) -> None:
-        """Look at every file.
+        """Find the files and read each of them once.
 
         Args:
             path: The folder.
 
         Raises:
-            UserError: There are no such files, or they differ in what they hold.
+            UserError: There are no such files, one cannot be read, or they differ in feature size or columns.
         """
         self._path = path
         self._files = sorted(file for file in path.rglob(f"*{self.suffix}") if self._is_features(file))
@@ -43,11 +43,11 @@ class FolderSource(Source):
 
     @abstractmethod
     def _read_file(self, file: Path) -> Regions:
-        """The regions of an image."""
+        """Read the regions of an image."""
 
 
 class OpenVqaSource(FolderSource):
-    """What https://github.com/MILVLG/openvqa reads: ``.npz`` with ``x`` (D, n), ``bbox`` (n, 4), ``image_w``, ``image_h``."""
+    """Features of https://github.com/MILVLG/openvqa: ``.npz`` with ``x`` (D, n), ``bbox`` (n, 4), ``image_w``, ``image_h``."""
 
     suffix = ".npz"
 
@@ -66,7 +66,7 @@ class OpenVqaSource(FolderSource):
 
 
 class MmfNpySource(FolderSource):
-    """What https://github.com/facebookresearch/mmf extracts: ``NAME.npy`` (n, D) and ``NAME_info.npy``, a dict of boxes."""
+    """Features of https://github.com/facebookresearch/mmf: ``NAME.npy`` (n, D) and ``NAME_info.npy``, a dict with boxes."""
 
     suffix = ".npy"
 
@@ -82,14 +82,14 @@ class MmfNpySource(FolderSource):
 
 
 class GridFeaturesSource(FolderSource):
-    """What https://github.com/facebookresearch/grid-feats-vqa extracts: ``ID.pth``, (1, D, H, W); its cells are the boxes."""
+    """Features of https://github.com/facebookresearch/grid-feats-vqa: ``ID.pth`` (1, D, H, W). Its cells become the boxes."""
 
     suffix = ".pth"
 
     def _read_file(self, file: Path) -> Regions:
         try:
             grid = torch.load(file, "cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a file that is none of its own
+        except Exception as error:  # torch raises many kinds of errors for other files
             raise UserError(f"cannot read {file} as a tensor: it is not a file of tensors alone, or is damaged") from error
         if not isinstance(grid, torch.Tensor) or grid.dim() != 4 or grid.shape[0] != 1:
             raise UserError(f"{file}: a tensor (1, size, height, width) is needed")
@@ -98,11 +98,11 @@ class GridFeaturesSource(FolderSource):
 
 
 def cell_boxes(height: int, width: int) -> NDArray[np.float32]:
-    """The cells of a grid as boxes.
+    """Return the cells of a grid as boxes.
 
     Args:
-        height: Cells from top to bottom.
-        width: Cells from left to right.
+        height: Number of cells from top to bottom.
+        width: Number of cells from left to right.
 
     Returns:
         (height * width, 4) x1 y1 x2 y2 as fractions of the image, row by row from the top left.
@@ -112,18 +112,18 @@ def cell_boxes(height: int, width: int) -> NDArray[np.float32]:
 
 
 def mmf_columns(info: Any, count: int, where: str) -> dict[str, NDArray[Any]]:
-    """The boxes, labels and scores that MMF keeps beside features.
+    """Read the boxes, labels and scores that MMF stores with features.
 
     Args:
-        info: Its dict.
-        count: How many regions there are.
-        where: It is from, for the message.
+        info: The dict that MMF wrote.
+        count: Number of regions.
+        where: Where the dict is from, for the error message.
 
     Returns:
-        The columns of regions that it has.
+        The columns of regions that the dict has.
 
     Raises:
-        UserError: It is not so.
+        UserError: The dict is not in MMF's format.
     """
     try:
         columns = {"boxes": fractions(info["bbox"], float(info["image_width"]), float(info["image_height"]))}

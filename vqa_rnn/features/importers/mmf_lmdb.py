@@ -1,4 +1,4 @@
-"""MMF's LMDB of features, https://github.com/facebookresearch/mmf: a pickled dict an image, and a pickled list of the keys."""
+"""Features in MMF's LMDB, https://github.com/facebookresearch/mmf: a pickled dict per image and a pickled list of keys."""
 
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from vqa_rnn.features.regions import Regions
 
 
 class MmfLmdbSource(Source):
-    """A folder or a file of LMDB."""
+    """An LMDB folder or file of MMF."""
 
     def __init__(self, path: Path) -> None:
-        """Look at every image.
+        """Open the LMDB and read every image once.
 
         Args:
             path: The folder with ``data.mdb``, or the file.
 
         Raises:
-            UserError: It is not so.
+            UserError: It is not in this format, or the images differ in feature size or columns.
         """
         self._path = path
         try:

@@ -1,7 +1,7 @@
-"""Pickles of numpy arrays and plain containers, and of nothing else: a pickle can run any program.
+"""Reading of pickles that hold only numpy arrays and plain containers. Other pickles are refused: they can run any code.
 
-A class or function that is not listed here is refused before anything of it is called (the Python documentation's "Restricting
-Globals", https://docs.python.org/3/library/pickle.html).
+A class or function that is not listed here is refused before it is called ("Restricting Globals" in the Python documentation,
+https://docs.python.org/3/library/pickle.html).
 """
 
 import codecs
@@ -39,32 +39,32 @@ def load_plain(file: BinaryIO | bytes, where: str) -> Any:
 
     Args:
         file: The open file, or its bytes.
-        where: It is, for the message.
+        where: Where the pickle is from, for the error message.
 
     Returns:
         Its value.
 
     Raises:
-        UserError: It is no pickle, is cut off, or holds anything else.
+        UserError: It is not a pickle, is cut off, or holds anything else.
     """
     try:
         stream = io.BytesIO(file) if isinstance(file, bytes) else file
         return _PlainUnpickler(stream, encoding="latin1").load()
-    except Exception as error:  # a damaged pickle raises almost anything
+    except Exception as error:  # a damaged pickle may raise any kind of error
         raise UserError(f"{where} is not read: {error}") from error
 
 
 def load_npy(path: Path) -> Any:
-    """Read a ``.npy`` file; objects in it as in ``load_plain``.
+    """Read a ``.npy`` file. Pickled objects in it are read with ``load_plain``.
 
     Args:
         path: The file.
 
     Returns:
-        The array; where it holds one object, that.
+        The array; if it is a single object, that object.
 
     Raises:
-        UserError: It is no such file, is cut off, or holds anything else.
+        UserError: It is not a ``.npy`` file, is cut off, or holds objects that are refused.
     """
     try:
         with path.open("rb") as file:

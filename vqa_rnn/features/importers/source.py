@@ -1,4 +1,4 @@
-"""What a file of published features gives."""
+"""The interface of all importers, and their shared checks."""
 
 import zipfile
 import zlib
@@ -13,17 +13,17 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.regions import Regions
 from vqa_rnn.progress import progress_bar
 
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)  # what numpy raises for a file that is damaged
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)  # errors of numpy for damaged files
 
 
 class Source(ABC):
-    """Features in a format of other programs.
+    """Features in a format of another program.
 
     Attributes:
-        names: What the images are called there.
-        num_regions_max: K, the most regions an image has.
+        names: Names of the images in the file.
+        num_regions_max: K, the maximum number of regions of an image.
         feature_size: D.
-        region_columns: Which columns of regions there are besides features.
+        region_columns: Columns of regions besides the features.
     """
 
     names: list[str]
@@ -33,20 +33,20 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Regions:
-        """Read an image.
+        """Read the regions of an image.
 
         Args:
-            index: Its place in ``names``.
+            index: Index of the image in ``names``.
 
         Returns:
-            Its regions; boxes as fractions of the image.
+            Its regions, with boxes as fractions of the image.
 
         Raises:
-            UserError: The file is not as its format says.
+            UserError: The file does not follow its format.
         """
 
     def _measure(self, title: str) -> None:
-        """Read every image of ``names`` once, to find out K, D and the columns; they must agree."""
+        """Read every image once to find K, D and the columns. D and the columns must be the same for all images."""
         sizes = []
         with progress_bar() as progress:
             task = progress.add_task(title, total=len(self.names), rate="")
@@ -68,25 +68,25 @@ def _said(feature_size: int, columns: Sequence[str]) -> str:
 
 
 def fractions(boxes: NDArray[Any], width: float, height: float) -> NDArray[np.float32]:
-    """Boxes in pixels as fractions of the image.
+    """Convert boxes from pixels to fractions of the image.
 
     Args:
-        boxes: (n, 4) x1 y1 x2 y2.
-        width: Of the image.
-        height: Of the image.
+        boxes: (n, 4) x1 y1 x2 y2 in pixels.
+        width: Width of the image, in pixels.
+        height: Height of the image, in pixels.
 
     Returns:
-        (n, 4) from 0 to 1.
+        (n, 4) fractions, clipped to the range from 0 to 1.
     """
     scaled = np.asarray(boxes, dtype=np.float64) / [width, height, width, height]
     return scaled.clip(0, 1).astype(np.float32)
 
 
 def why_not_arrays(error: Exception) -> str:
-    """What numpy said of a file that it cannot read, without its advice to allow pickles, which can run any program.
+    """Return why numpy cannot read a file, without its advice to allow pickles, which can run any code.
 
     Args:
-        error: What was raised.
+        error: The error that numpy raised.
 
     Returns:
         The reason.
@@ -97,18 +97,18 @@ def why_not_arrays(error: Exception) -> str:
 
 
 def check_regions(where: str, features: NDArray[Any], feature_size: int | None = None) -> NDArray[Any]:
-    """See that something is the regions of an image.
+    """Check that an array can be the features of an image's regions.
 
     Args:
-        where: The file and the image, for the message.
-        features: What was read.
-        feature_size: D, where it is known.
+        where: The file and the image, for the error message.
+        features: The array.
+        feature_size: D, if known.
 
     Returns:
         ``features``.
 
     Raises:
-        UserError: It has another shape, or is not numbers.
+        UserError: Its shape is not (n, D), or its values are not numbers.
     """
     if (
         features.ndim != 2

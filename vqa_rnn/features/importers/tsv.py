@@ -1,6 +1,6 @@
-"""Bottom-up features as they were published: a line an image, arrays in base64 (Anderson et al. 2018).
+"""Bottom-up features as published (Anderson et al. 2018): one line per image, with arrays in base64.
 
-https://github.com/peteanderson80/bottom-up-attention: ``image_id image_w image_h num_boxes boxes features``; as LXMERT has,
+https://github.com/peteanderson80/bottom-up-attention: ``image_id image_w image_h num_boxes boxes features``; of LXMERT,
 https://github.com/airsplay/lxmert: ``img_id img_h img_w objects_id objects_conf attrs_id attrs_conf num_boxes boxes features``.
 """
 
@@ -28,7 +28,7 @@ _DTYPES = {"boxes": "<f4", "features": "<f4", "labels": "<i8", "scores": "<f4"}
 
 
 class TsvSource(Source):
-    """Lines of base64. The file is read once to find them, then line by line."""
+    """Lines with arrays in base64. The file is read once to find the lines; then each image is read separately."""
 
     def __init__(self, path: Path) -> None:
         """Find the lines.
@@ -37,12 +37,12 @@ class TsvSource(Source):
             path: The file.
 
         Raises:
-            UserError: A line is cut off, or has other fields.
+            UserError: The path is a folder, the file is empty, or a line is cut off or has other fields.
         """
         if path.is_dir():
             raise UserError(f"{path} is a folder: give its .tsv files")
         self._path = path
-        self._places: list[tuple[int, int]] = []  # first byte, number of the line
+        self._places: list[tuple[int, int]] = []  # offset in bytes, line number
         self.names, counts, twice = [], [], 0
         seen: set[str] = set()
         self.feature_size = 0

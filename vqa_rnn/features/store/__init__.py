@@ -1,22 +1,23 @@
-"""The feature store: rows of features by image id, in an HDF5 or an LMDB file, or in several of them.
+"""The feature store: features by image id, in one HDF5 or LMDB file, or in several joined files.
 
     /image_id     (I,)      utf-8, no duplicates
     /features     (I, K, D) float16 or float32
     /boxes        (I, K, 4) float32, x1 y1 x2 y2 as fractions of the image; only where regions are boxes
-    /labels       (I, K)    int32, what a detector took each region for; attribute label_names
-    /scores       (I, K)    float32, how sure it was
-    /num_regions  (I,)      int32, how many of the K regions exist
+    /labels       (I, K)    int32, class of each region, from a detector; names in attribute label_names
+    /scores       (I, K)    float32, score of that class
+    /num_regions  (I,)      int32, number of regions; the rest of the K rows is padding
     /written      (I,)      bool, the row is complete
     /failed       (I,)      bool, the image could not be read and was skipped
     /source_hash  (I,)      uint64, xxh64 of the image file's bytes
     /row_hash     (I,)      uint64, xxh64 of the row's features, boxes, labels and scores
-    /columns_hash (1,)      uint64, xxh64 of num_regions, written, failed, source_hash and row_hash; 0 until it is finished
+    /columns_hash (1,)      uint64, xxh64 of num_regions, written, failed, source_hash and row_hash; 0 in an unfinished store
     attributes    format_version, backbone, weights_sha256, layer, transform (JSON), compute (JSON), fingerprint;
-                  weights, what the backbone's weights are called; weights_file_sha256, of their file where there is one;
+                  asked (JSON), options that default to the backbone's own, null if the default was used;
+                  weights, name of the backbone's weights; weights_file_sha256, hash of their file, if there is one;
                   head_hash, xxh64 of the image ids and the other attributes
 
-``hdf5.py`` has these as data sets, ``lmdb.py`` a value an image. An unfinished store is called ``NAME.partial.h5`` or
-``NAME.partial.lmdb`` and is renamed when every row is written or failed.
+``hdf5.py`` stores these as HDF5 datasets, ``lmdb.py`` as one value per image. An unfinished store is called ``NAME.partial.h5``
+or ``NAME.partial.lmdb``. It is renamed when every row is written or failed.
 """
 
 import os
@@ -59,17 +60,17 @@ WRITERS: dict[str, type[StoreWriter]] = {"hdf5": Hdf5Writer, "lmdb": LmdbWriter}
 
 
 def open_store(path: Path, *, check_rows: bool = True) -> FeatureStore:
-    """Open a finished store, of the kind that its file is.
+    """Open a finished store. Its format is detected from the file.
 
     Args:
         path: The file.
-        check_rows: Compare a few rows with their hashes.
+        check_rows: Check a few rows and the columns of all images against their hashes.
 
     Returns:
         The store.
 
     Raises:
-        UserError: It is missing, unfinished, not a feature store, of a newer format, damaged, or names an image twice.
+        UserError: It is missing, unfinished, not a feature store, of a newer format or damaged, or has an image id twice.
     """
     if not path.is_file():
         partial = partial_path(path)
@@ -93,7 +94,7 @@ def open_store(path: Path, *, check_rows: bool = True) -> FeatureStore:
 
 
 def _open_part(part: Path, path: Path) -> FeatureStore:
-    """Open a part of a joined store, which is named where something is wrong."""
+    """Open a part of a joined store. Error messages name the joined store."""
     if not part.is_file():
         raise UserError(
             f"{path} names {part} as one of its parts, and there is no such file: "
@@ -116,24 +117,24 @@ def create_store(
     region_columns: Sequence[str] = (),
     earlier: Sequence[FeatureStore] = (),
 ) -> StoreWriter:
-    """Make an unfinished store; one that is stopped while it is being made leaves nothing, and what was there before.
+    """Create an unfinished store. If that fails or is interrupted, an unfinished store of the same name is kept.
 
     Args:
-        path: Where the finished store will lie; its suffix says the format.
-        image_ids: Ids in row order.
-        num_regions: K, the most regions an image has.
+        path: Path of the finished store; its suffix determines the format.
+        image_ids: Image ids in row order.
+        num_regions: K, the maximum number of regions of an image.
         feature_size: D.
         dtype: ``float16`` or ``float32``.
         attributes: ``backbone``, ``weights_sha256``, ``layer``, ``transform``, ``compute``, ``fingerprint`` and ``weights``;
             mappings are stored as JSON.
-        region_columns: Which of ``REGION_COLUMNS`` it gets.
-        earlier: Stores made the same way, whose rows are taken over.
+        region_columns: The columns of regions, from ``REGION_COLUMNS``.
+        earlier: Stores made the same way, whose rows are copied.
 
     Returns:
         The writer.
 
     Raises:
-        UserError: An image id comes twice, the disk has not the space, or the file cannot be written.
+        UserError: An image id occurs twice, there is not enough disk space, or the file cannot be written.
     """
     refuse_duplicates(image_ids, "the image list")
     partial, writer_class = partial_path(path), WRITERS[_format_of(path)]
@@ -149,7 +150,7 @@ def create_store(
         os.replace(unnamed, partial)
         writer.partial = partial
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else error  # HDF5 says much more
+        why = os.strerror(error.errno) if error.errno else error  # HDF5's own message is long
         raise UserError(f"cannot write {partial}: {why}") from error
     finally:
         with suppress(OSError):
@@ -158,10 +159,10 @@ def create_store(
 
 
 def open_writer(path: Path) -> StoreWriter:
-    """Take up an unfinished store.
+    """Open an unfinished store to continue it.
 
     Args:
-        path: Where the finished store will lie.
+        path: Path of the finished store.
 
     Returns:
         Its writer.
@@ -170,21 +171,21 @@ def open_writer(path: Path) -> StoreWriter:
 
 
 def _format_of(path: Path) -> str:
-    """What the suffix of a store to be made says."""
+    """Return the format of a new store, which its suffix determines."""
     return "lmdb" if path.suffix == SUFFIXES["lmdb"] else "hdf5"
 
 
 def partial_path(path: Path) -> Path:
-    """The name of a store while it is unfinished.
+    """Return the path of a store while it is unfinished.
 
     Args:
-        path: The name of the finished store.
+        path: Path of the finished store.
 
     Returns:
         ``NAME.partial.h5`` or ``NAME.partial.lmdb``.
 
     Raises:
-        UserError: It is the name of a folder.
+        UserError: The path is a folder.
     """
     if not path.name or path.is_dir():
         raise UserError(f"features.store={path} is a folder: give the path of a file")

@@ -1,4 +1,4 @@
-"""What every feature store has, whatever kind of file holds it."""
+"""The interface of feature stores, and code shared by all file formats."""
 
 import json
 import os
@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 ATTRIBUTES = ("format_version", "backbone", "weights_sha256", "layer", "transform", "compute", "fingerprint")
 HEAD_HASH = "head_hash"
 COLUMNS_HASH = "columns_hash"
-# Of each image, and of each of its regions where the store has them: shape behind (I,) or (I, K), and dtype.
+# Columns of images, with their dtype; optional columns of regions, with their shape after (I, K) and dtype.
 IMAGE_COLUMNS = {"num_regions": "int32", "written": "bool", "failed": "bool", "source_hash": "uint64", "row_hash": "uint64"}
 REGION_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "boxes": ((4,), "float32"),
@@ -28,32 +28,33 @@ REGION_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "scores": ((), "float32"),
 }
 ROWS_CHECKED = 16  # when a store is opened
-ROWS_AT_ONCE = 64  # of a copy or a check
-COMMIT_SECONDS, COMMIT_BYTES = 2.0, 2**27  # no more than this is lost by a kill or a power cut
+ROWS_AT_ONCE = 64  # rows per step of a copy or a check
+COMMIT_SECONDS, COMMIT_BYTES = 2.0, 2**27  # a kill or a power cut loses at most this much
 
 Rows = NDArray[np.int64]
 Columns = Mapping[str, NDArray[Any]]
 
 
 class FeatureStore(ABC):
-    """A store open for reading. It may be pickled, and used after a fork.
+    """A store open for reading. It can be pickled, and used after a fork.
 
     Attributes:
         path: The file.
         image_ids: (I,) ids in row order.
         row_of: Row by image id, for images that were written.
-        skipped: Images that could not be read when it was made.
+        skipped: Ids of images that could not be read when the store was made.
         num_regions_max: K.
         feature_size: D.
-        dtype: Of the features.
+        dtype: Dtype of the features.
         num_regions: (I,) int32.
         written: (I,) bool.
         failed: (I,) bool.
         source_hash: (I,) uint64, xxh64 of the image files.
         row_hash: (I,) uint64, xxh64 of the rows.
-        region_columns: Which of ``REGION_COLUMNS`` it has.
-        columns_hash: Of the ``IMAGE_COLUMNS``, as ``hash_columns``; 0 if the store is unfinished or of an earlier version.
-        attributes: What was recorded when it was made; ``transform`` and ``compute`` parsed.
+        region_columns: Its columns of regions, from ``REGION_COLUMNS``.
+        columns_hash: Hash of the ``IMAGE_COLUMNS``, as in ``hash_columns``; 0 if the store is unfinished or of an earlier
+            version.
+        attributes: What was recorded when the store was made; JSON values are parsed.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class FeatureStore(ABC):
         region_columns: Sequence[str],
         columns_hash: int,
     ) -> None:
-        """Take what the file says.
+        """Initialise the store with the contents of its file.
 
         Args:
             path: The file.
@@ -76,14 +77,14 @@ class FeatureStore(ABC):
             columns: The ``IMAGE_COLUMNS``.
             shape: I, K and D.
             dtype: ``float16`` or ``float32``.
-            region_columns: Which columns of regions there are.
+            region_columns: Its columns of regions; other names are ignored.
             columns_hash: As recorded.
 
         Raises:
-            UserError: The image ids or attributes are not those that were written.
+            UserError: The image ids or attributes are damaged.
         """
         self.path, self.image_ids, self.attributes = path, list(image_ids), dict(attributes)
-        claimed = self.attributes.pop(HEAD_HASH, None)  # which stores of earlier versions do not have
+        claimed = self.attributes.pop(HEAD_HASH, None)  # missing in stores of earlier versions
         if claimed is not None and claimed != hash_head(self.image_ids, self.attributes):
             raise UserError(f"{path} is damaged: its image ids or attributes are not those that were written; {self.remedy}")
         _, self.num_regions_max, self.feature_size = shape
@@ -96,45 +97,45 @@ class FeatureStore(ABC):
         self.skipped = {self.image_ids[row] for row in np.flatnonzero(self.failed)}
 
     def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Path]]:
-        return type(self), (self.path,)  # a loader process that is spawned opens the file anew
+        return type(self), (self.path,)  # a spawned loader process opens the file again
 
     @abstractmethod
     def read(self, rows: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Copy features.
+        """Read features.
 
         Args:
             rows: (n,) rows.
-            out: (n, K, D) array to copy them to, by default a new one.
+            out: (n, K, D) array to write them to; by default a new one.
 
         Returns:
-            (n, K, D) features; zeros where an image has fewer than K regions.
+            (n, K, D) features, padded with zeros if an image has fewer than K regions.
         """
 
     @abstractmethod
     def read_column(self, name: str, rows: Rows) -> NDArray[Any]:
-        """Copy what is known of regions.
+        """Read a column of regions.
 
         Args:
             name: One of ``region_columns``.
             rows: (n,) rows.
 
         Returns:
-            (n, K, …), as ``REGION_COLUMNS`` says; zeros where an image has fewer than K regions.
+            (n, K, …), as in ``REGION_COLUMNS``, padded with zeros if an image has fewer than K regions.
         """
 
     @property
     def bytes_per_image(self) -> int:
-        """Of the features of an image with K regions."""
+        """Size of the features of an image with K regions."""
         return self.num_regions_max * self.feature_size * self.dtype.itemsize
 
     @property
     def num_bytes(self) -> int:
-        """Of the file, or the files."""
+        """Size of the file, or of all files of a joined store."""
         return self.path.stat().st_size
 
     @property
     def has_boxes(self) -> bool:
-        """Whether it says where regions lie."""
+        """Whether the store has the boxes of regions."""
         return "boxes" in self.region_columns
 
     @property
@@ -144,12 +145,12 @@ class FeatureStore(ABC):
 
     @property
     def description(self) -> dict[str, Any]:
-        """What the fingerprint identifies."""
+        """The attributes that the fingerprint identifies."""
         return {key: self.attributes[key] for key in ("backbone", "weights_sha256", "layer", "transform")}
 
     @property
     def weights(self) -> str:
-        """What the backbone's weights are called; the fingerprint holds their hash alone."""
+        """Name of the backbone's weights; only their hash is part of the fingerprint."""
         return str(self.attributes.get("weights", ""))
 
     @property
@@ -159,17 +160,17 @@ class FeatureStore(ABC):
 
     @property
     def remedy(self) -> str:
-        """What to do when it is damaged."""
+        """What to do if the store is damaged, for error messages."""
         return "delete it and " + ("import it again" if self.is_imported else "run vqa-rnn preprocess again")
 
     def rows(self, image_ids: Sequence[str]) -> Rows:
-        """Look up images.
+        """Return the rows of images.
 
         Args:
-            image_ids: The images wanted.
+            image_ids: The images.
 
         Returns:
-            (len(image_ids),) their rows.
+            (len(image_ids),) rows.
 
         Raises:
             UserError: An image is not in the store, or could not be read when it was made.
@@ -192,13 +193,13 @@ class FeatureStore(ABC):
         return np.array([self.row_of[image_id] for image_id in image_ids], dtype=np.int64)
 
     def damaged(self, rows: Rows) -> list[int]:
-        """Compare rows with the hashes that they were written with.
+        """Find rows that do not match their hashes.
 
         Args:
             rows: (n,) rows that were written.
 
         Returns:
-            Those that are not as they were written.
+            The damaged rows.
         """
         features = self.read(rows)
         columns = {name: self.read_column(name, rows) for name in self.region_columns}
@@ -206,7 +207,7 @@ class FeatureStore(ABC):
         return [int(row) for row, value in zip(rows, found, strict=True) if value != self.row_hash[row]]
 
     def file_of(self, row: int) -> Path:
-        """Which file holds a row.
+        """Return the file that holds a row.
 
         Args:
             row: The row.
@@ -217,34 +218,34 @@ class FeatureStore(ABC):
         return self.path
 
     def check_some_rows(self) -> None:
-        """Compare a few rows, spread over the store, with their hashes, and the columns of all images with theirs.
+        """Check a few rows, spread over the store, and the columns of all images against their hashes.
 
         Raises:
-            UserError: One of them is damaged.
+            UserError: A row or the columns are damaged.
         """
         rows = np.flatnonzero(self.written)
         self.refuse_damaged(rows[:: max(1, -(-len(rows) // ROWS_CHECKED))], self.remedy)
         self.check_columns()
 
     def check_columns(self) -> None:
-        """Compare what the store says of its images (read or not, number of regions, hashes) with what was written.
+        """Check the ``IMAGE_COLUMNS`` against their hash.
 
         Raises:
-            UserError: It is damaged.
+            UserError: They are damaged.
         """
         columns = {name: getattr(self, name) for name in IMAGE_COLUMNS}
         if self.columns_hash and self.columns_hash != hash_columns(columns):
             raise UserError(f"{self.path} is damaged: its {', '.join(columns)} are not those that were written; {self.remedy}")
 
     def refuse_damaged(self, rows: Rows, advice: str) -> None:
-        """Compare rows with their hashes.
+        """Check rows against their hashes.
 
         Args:
             rows: (n,) rows that were written.
-            advice: What to do where one is damaged, for the message.
+            advice: What to do about a damaged row, for the error message.
 
         Raises:
-            UserError: One of them is damaged.
+            UserError: A row is damaged.
         """
         wrong = self.damaged(rows)
         if wrong:
@@ -253,13 +254,13 @@ class FeatureStore(ABC):
 
 
 class StoreWriter(ABC):
-    """A store being made, which can be left at any moment and taken up again.
+    """A writer of a store. It can be interrupted at any time and continued later.
 
     Attributes:
-        path: Where the finished store will lie.
-        partial: Where it lies until then.
+        path: Path of the finished store.
+        partial: Path of the unfinished store.
         image_ids: (I,) ids in row order.
-        attributes: As they were recorded; ``transform`` and ``compute`` parsed.
+        attributes: What was recorded when the store was created; JSON values are parsed.
     """
 
     path: Path
@@ -269,11 +270,11 @@ class StoreWriter(ABC):
     _committed: float
 
     def __init__(self, path: Path, partial: Path) -> None:
-        """Open the unfinished store of ``path``, which ``lay_out`` made.
+        """Open the unfinished store that ``lay_out`` made.
 
         Args:
-            path: Where the finished store will lie.
-            partial: Where the unfinished one lies.
+            path: Path of the finished store.
+            partial: Path of the unfinished store.
         """
         self.path, self.partial = path, partial
         self._committed = time.monotonic()
@@ -288,21 +289,21 @@ class StoreWriter(ABC):
         attributes: Mapping[str, Any],
         region_columns: Sequence[str],
     ) -> None:
-        """Make a file without rows.
+        """Create a store without rows.
 
         Args:
             path: The file.
-            image_ids: Ids in row order.
+            image_ids: Image ids in row order.
             shape: K and D.
             dtype: ``float16`` or ``float32``.
             attributes: As in ``create_store``.
-            region_columns: Which of ``REGION_COLUMNS`` it gets.
+            region_columns: The columns of regions, from ``REGION_COLUMNS``.
         """
 
     @property
     @abstractmethod
     def done(self) -> NDArray[np.bool_]:
-        """(I,) bool, the rows that are written or failed."""
+        """(I,) bool, whether each row is written or failed."""
 
     def write(
         self,
@@ -311,13 +312,13 @@ class StoreWriter(ABC):
         source_hash: Sequence[int],
         **columns: Sequence[NDArray[Any]],
     ) -> None:
-        """Write rows. They are on the disk after the next ``commit``, which comes by itself every few seconds.
+        """Write rows. They are on the disk after the next ``commit``, which is called automatically every few seconds.
 
         Args:
             rows: The rows.
-            features: For each row (its regions, D); fewer regions than K leave zeros.
+            features: For each row (its regions, D). Rows with fewer than K regions are padded with zeros.
             source_hash: xxh64 of each image file.
-            **columns: For each row (its regions, …) of each column of regions that the store has.
+            **columns: For each column of regions that the store has, the values of each row (its regions, …).
         """
         for i, row in enumerate(rows):
             self._write_row(row, features[i], source_hash[i], {name: values[i] for name, values in columns.items()})
@@ -326,12 +327,12 @@ class StoreWriter(ABC):
 
     @abstractmethod
     def _write_row(self, row: int, features: NDArray[Any], source_hash: int, columns: Columns) -> None:
-        """Write one row, to be committed."""
+        """Write one row, which is not committed yet."""
 
     @property
     @abstractmethod
     def _waiting_bytes(self) -> int:
-        """Of the rows that are not committed."""
+        """Size of the rows that are not committed."""
 
     def commit(self) -> None:
         """Mark rows as written once they are on the disk."""
@@ -340,22 +341,22 @@ class StoreWriter(ABC):
 
     @abstractmethod
     def _commit(self) -> None:
-        """What ``commit`` does."""
+        """Implement ``commit`` for a file format."""
 
     @abstractmethod
     def fail(self, row: int) -> None:
-        """Mark an image that cannot be read.
+        """Mark an image as failed: it cannot be read.
 
         Args:
-            row: Its row.
+            row: The row of the image.
         """
 
     @abstractmethod
     def forget_failures(self) -> None:
-        """Let images that could not be read be tried again."""
+        """Mark failed images as not done, so that they are tried again."""
 
     def finish(self) -> Path:
-        """Put the store in its place.
+        """Commit the last rows and rename the store to its final path.
 
         Returns:
             The path of the finished store.
@@ -368,13 +369,13 @@ class StoreWriter(ABC):
 
     @abstractmethod
     def _close(self) -> None:
-        """Bring all that is left to the disk."""
+        """Write all remaining data to the disk."""
 
     def pending(self, batch_rows: int) -> Iterator[range]:
-        """Row ranges still to do. Ranges are fixed, whatever was done before, so that a batch is always the same batch.
+        """Yield the ranges of rows that are not done. Ranges are fixed, so a batch has the same rows whatever was done before.
 
         Args:
-            batch_rows: Rows a range.
+            batch_rows: Rows per range.
 
         Yields:
             Ranges of rows in which at least one is neither written nor failed.
@@ -386,10 +387,10 @@ class StoreWriter(ABC):
                 yield rows
 
     def take_over(self, store: FeatureStore) -> None:
-        """Write the rows that another store has of the same images.
+        """Copy the rows of all images that another store has too.
 
         Args:
-            store: The other one.
+            store: The other store.
         """
         shared = [(row, store.row_of[image_id]) for row, image_id in enumerate(self.image_ids) if image_id in store.row_of]
         for start in range(0, len(shared), ROWS_AT_ONCE):
@@ -397,12 +398,12 @@ class StoreWriter(ABC):
             self.copy_rows(store, np.array(old_rows, dtype=np.int64), rows)
 
     def copy_rows(self, store: FeatureStore, source_rows: Rows, rows: Sequence[int]) -> None:
-        """Write rows of another store.
+        """Copy rows of another store.
 
         Args:
-            store: The other one.
-            source_rows: (n,) rows there.
-            rows: (n,) rows here.
+            store: The other store.
+            source_rows: (n,) rows in the other store.
+            rows: (n,) rows in this store.
         """
         counts = store.num_regions[source_rows]
 
@@ -414,11 +415,11 @@ class StoreWriter(ABC):
 
 
 def hash_row(features: NDArray[Any], columns: Columns) -> int:
-    """Hash what is stored of an image.
+    """Hash the row of an image.
 
     Args:
         features: (K, D).
-        columns: (K, …) of each column of regions.
+        columns: (K, …) values of each column of regions.
 
     Returns:
         xxh64 of all bytes.
@@ -431,7 +432,7 @@ def hash_row(features: NDArray[Any], columns: Columns) -> int:
 
 
 def hash_columns(columns: Columns) -> int:
-    """Hash what is stored of all images besides their rows.
+    """Hash the columns of images.
 
     Args:
         columns: The ``IMAGE_COLUMNS``.
@@ -446,21 +447,21 @@ def hash_columns(columns: Columns) -> int:
 
 
 def hash_head(image_ids: Sequence[str], attributes: Mapping[str, Any]) -> str:
-    """Hash what a store says besides its rows.
+    """Hash the image ids and attributes of a store.
 
     Args:
         image_ids: (I,) ids in row order.
-        attributes: As recorded, without the hash itself; ``format_version`` does not count.
+        attributes: As recorded, without the hash itself; ``format_version`` is ignored.
 
     Returns:
-        xxh64 of it as JSON, in hexadecimal digits.
+        xxh64 of their JSON, in hexadecimal digits.
     """
     counted = {name: value for name, value in attributes.items() if name != "format_version"}
     return xxhash.xxh64_hexdigest(json.dumps([list(image_ids), counted], sort_keys=True).encode())
 
 
 def padded_row(regions: NDArray[Any], num_regions_max: int) -> NDArray[Any]:
-    """What is known of an image's regions, filled up with zeros.
+    """Pad the values of an image's regions with zeros.
 
     Args:
         regions: (n, …), n at most K.
@@ -475,14 +476,14 @@ def padded_row(regions: NDArray[Any], num_regions_max: int) -> NDArray[Any]:
 
 
 def check_attributes(attributes: Mapping[str, Any], path: Path) -> None:
-    """Refuse a file that is no feature store, or one of a later format.
+    """Check that a file is a feature store of a known format.
 
     Args:
-        attributes: As read, parsed.
-        path: The file, for the message.
+        attributes: The attributes of the file, with JSON values parsed.
+        path: The file, for the error message.
 
     Raises:
-        UserError: An attribute is missing, or the format is unknown.
+        UserError: An attribute is missing, or the format version is unknown.
     """
     lacking = [name for name in ATTRIBUTES if name not in attributes]
     if lacking:
@@ -497,14 +498,16 @@ def check_attributes(attributes: Mapping[str, Any], path: Path) -> None:
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Refuse now what would end hours later: a write through a mapping to a full disk kills the process without a word.
+    """Check that the disk has enough space for a new file.
+
+    Without this check, a write through a memory map to a full disk would kill the process hours later, without a message.
 
     Args:
-        path: A file to be.
-        needed: Its bytes.
+        path: The new file.
+        needed: Its size in bytes.
 
     Raises:
-        UserError: The disk has not the space.
+        UserError: There is not enough space.
     """
     free = shutil.disk_usage(path.parent).free
     if needed > free:
@@ -512,14 +515,14 @@ def check_space(path: Path, needed: int) -> None:
 
 
 def refuse_duplicates(image_ids: Sequence[str], where: str) -> None:
-    """See that ids are unique.
+    """Check that image ids are unique.
 
     Args:
         image_ids: The ids.
-        where: They are from, for the message.
+        where: Where the ids are from, for the error message.
 
     Raises:
-        UserError: One comes twice.
+        UserError: An id occurs twice.
     """
     if len(set(image_ids)) < len(image_ids):
         seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Stores that are filled from what is there already: other stores, or published features."""
+"""Filling of stores with existing features: those of other stores, or published ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,24 +28,25 @@ def fill_store(
     region_columns: Sequence[str],
     advance: Advance,
 ) -> Path:
-    """Make a store, a range of rows after the other. One that was stopped goes on where it was.
+    """Fill a store, one range of rows at a time. An interrupted store is continued.
 
     Args:
-        path: The store; its suffix says the format.
-        image_ids: Ids in row order.
+        path: The store; its suffix determines the format.
+        image_ids: Image ids in row order.
         write_rows: Writes a range of rows, or marks them as failed.
         num_regions: K.
         feature_size: D.
         dtype: ``float16`` or ``float32``.
         attributes: As in ``create_store``.
-        region_columns: Which of ``REGION_COLUMNS`` it gets.
-        advance: Told how many images were done, again and again.
+        region_columns: The columns of regions, from ``REGION_COLUMNS``.
+        advance: Called after each range with its number of images.
 
     Returns:
         ``path``.
 
     Raises:
-        UserError: There is a store already, an unfinished one of other features is in the way, or the disk is full.
+        UserError: The store already exists or has another suffix, an unfinished store of other features is in the way, another
+            process writes the store, or the disk is full.
     """
     if path.suffix not in SUFFIXES.values():
         raise UserError(f"{path} must end in {' or '.join(SUFFIXES.values())}, which says the format of the store")
@@ -79,15 +80,15 @@ def fill_store(
 
 
 def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Advance = lambda count: None) -> None:
-    """Write the rows of stores one after the other into a new store. One that was stopped goes on where it was.
+    """Copy the rows of several stores, one store after the other, into a new store. An interrupted copy is continued.
 
     Args:
-        sources: Finished stores that were made in the same way.
-        path: The new store; its suffix says the format.
-        advance: Told how many images were done, again and again.
+        sources: Finished stores that were made the same way.
+        path: The new store; its suffix determines the format.
+        advance: Called after each range of rows with its number of images.
 
     Raises:
-        UserError: As ``fill_store``; or the stores do not belong together, hold an image twice, or are damaged.
+        UserError: As in ``fill_store``; or the stores were made in different ways, have an image id twice, or are damaged.
     """
     source = sources[0] if len(sources) == 1 else JoinedStore(path, sources)
 

@@ -1,8 +1,8 @@
-"""A feature store in one HDF5 file, contiguous and uncompressed, read and written through a memory mapping.
+"""A feature store in one HDF5 file, contiguous and uncompressed, read and written through a memory map.
 
-All space is laid out when the file is made, so that every data set has a fixed place. From then on HDF5's own metadata is never
-touched: rows go in through the mapping, reach the disk, and only then ``/written`` is set, so that a kill or a power cut at any
-moment leaves a good file.
+All space is allocated when the file is created, so every HDF5 dataset has a fixed offset, and HDF5's own metadata never changes
+afterwards. Rows are written through the memory map and flushed to the disk, and only then ``/written`` is set. The file
+therefore stays valid after a kill or a power cut at any time.
 """
 
 import json
@@ -34,16 +34,16 @@ from vqa_rnn.features.store.base import (
 
 
 class Hdf5Store(FeatureStore):
-    """An HDF5 store open for reading; rows come straight from the mapped file."""
+    """An HDF5 store open for reading. Rows are read from the memory map."""
 
     def __init__(self, path: Path) -> None:
-        """Map the file.
+        """Map the file into memory.
 
         Args:
             path: The file.
 
         Raises:
-            UserError: It is not a feature store, of a newer format, damaged, or names an image twice.
+            UserError: It is not a feature store, of a newer format or damaged, or has an image id twice.
         """
         image_ids, attributes, columns = _map(path, "r")
         self._columns = {name: np.asarray(column) for name, column in columns.items()}
@@ -61,7 +61,7 @@ class Hdf5Store(FeatureStore):
 
 
 class Hdf5Writer(StoreWriter):
-    """An HDF5 store being made."""
+    """A writer of an HDF5 store."""
 
     def __init__(self, path: Path, partial: Path) -> None:
         super().__init__(path, partial)
@@ -133,23 +133,23 @@ class Hdf5Writer(StoreWriter):
         self._columns["failed"][row] = True
 
     def _close(self) -> None:
-        if COLUMNS_HASH in self._columns:  # which stores of earlier versions do not have
+        if COLUMNS_HASH in self._columns:  # missing in stores of earlier versions
             self._columns[COLUMNS_HASH][0] = hash_columns(self._columns)
         self._flush(self._columns)
 
 
 def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
-    """Make a contiguous data set with its space allocated now."""
+    """Create a contiguous HDF5 dataset and allocate its space now."""
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_layout(h5py.h5d.CONTIGUOUS)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    creation.set_obj_track_times(False)  # the same features are the same bytes
+    creation.set_obj_track_times(False)  # so that equal features give equal bytes
     kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
     h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), dcpl=creation)
 
 
 def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read ids and attributes, and map every column."""
+    """Read the ids and attributes, and map every column into memory."""
     try:
         with h5py.File(path, "r") as file:
             attributes = {key: _plain(value) for key, value in file.attrs.items()}
@@ -165,7 +165,7 @@ def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, ND
                     places[name] = (dataset.id.get_offset(), dataset.shape, dataset.dtype)
     except OSError as error:
         raise UserError(f"cannot open {path} as HDF5: it is of another kind, cut off or damaged ({error})") from error
-    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:  # the last two: HDF5's own structure
+    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:  # the last two: damaged HDF5 structure
         raise UserError(f"{path} is an HDF5 file but not a feature store, or is damaged: {error}") from error
     missing = [name for name in ("features", *IMAGE_COLUMNS) if places[name][0] is None]
     if missing and len(image_ids):

@@ -1,6 +1,6 @@
-"""Several stores read as one: the parts that processes extracted, without copying them.
+"""Several stores read as one without copying them, such as the parts that several processes extracted.
 
-The file is JSON: ``{"format_version": 1, "parts": ["a.h5", "b.h5"]}``, paths as seen from its folder.
+The file is JSON: ``{"format_version": 1, "parts": ["a.h5", "b.h5"]}``, with paths relative to its folder.
 """
 
 import os
@@ -17,21 +17,21 @@ from vqa_rnn.files import read_json, write_json
 
 
 class JoinedStore(FeatureStore):
-    """The rows of several stores one after the other.
+    """A store that has the rows of several stores, one store after the other.
 
     Attributes:
         parts: The stores.
     """
 
     def __init__(self, path: Path, parts: Sequence[FeatureStore]) -> None:
-        """Put stores in a row.
+        """Join stores.
 
         Args:
-            path: The file that names them.
+            path: The file that lists them.
             parts: The stores.
 
         Raises:
-            UserError: They were made in different ways, or hold an image twice.
+            UserError: They were made in different ways, or have an image id twice.
         """
         check_parts(parts)
         self.parts = tuple(parts)
@@ -96,13 +96,13 @@ class JoinedStore(FeatureStore):
 
 
 def check_parts(parts: Sequence[FeatureStore]) -> None:
-    """See that stores may be read as one.
+    """Check that stores can be read as one.
 
     Args:
         parts: At least one store.
 
     Raises:
-        UserError: They were made with other backbones or settings, or differ in what they hold.
+        UserError: They were made with different backbones or settings, or differ in feature size, dtype or columns.
     """
     first = parts[0]
     for part in parts[1:]:
@@ -122,26 +122,26 @@ def check_parts(parts: Sequence[FeatureStore]) -> None:
 
 
 def write_joined(path: Path, parts: Sequence[Path]) -> None:
-    """Write the file that names the parts of a store.
+    """Write the file that lists the parts of a store.
 
     Args:
         path: The file, ``NAME.json``.
-        parts: Finished stores.
+        parts: Paths of finished stores.
     """
     write_json(path, {"format_version": 1, "parts": [os.path.relpath(part, path.parent) for part in parts]})
 
 
 def read_joined(path: Path) -> list[Path]:
-    """Read which stores are joined.
+    """Read the file that lists the parts of a store.
 
     Args:
         path: The file.
 
     Returns:
-        Their paths.
+        The paths of the parts.
 
     Raises:
-        UserError: It is no such file.
+        UserError: The file is missing or does not list parts.
     """
     content = read_json(path, "list of the parts of a feature store")
     names = content.get("parts") if isinstance(content, dict) else None

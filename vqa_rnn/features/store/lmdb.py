@@ -1,12 +1,12 @@
-"""A feature store in one LMDB file: a value an image, only as long as its regions are many.
+"""A feature store in one LMDB file: one value per image, without padding for images with fewer regions.
 
     ``meta``     JSON: shape, dtype, columns of regions, attributes
     ``ids``      JSON: the image ids in row order
-    ``NUM``      a row, its number as 8 bytes: state, number of regions, source hash, row hash; then features and each column
-                 of the regions that exist
-    ``columns``  the columns of images end to end, written when the store is finished, with their hash in ``columns_hash``
+    ``NUM``      a row, with its number in 8 bytes as the key: state, number of regions, source hash, row hash; then the
+                 features and each column of its regions
+    ``columns``  the columns of images, one after the other, written when the store is finished; ``columns_hash`` is their hash
 
-A transaction is on the disk whole or not at all, so a kill or a power cut at any moment leaves a good file.
+A transaction is written completely or not at all, so the file stays valid after a kill or a power cut at any time.
 """
 
 import json
@@ -39,11 +39,11 @@ from vqa_rnn.features.store.base import (
     refuse_duplicates,
 )
 
-MAGIC, MAGIC_AT = struct.pack("=I", 0xBEEFC0DE), 16  # of LMDB's first page
+MAGIC, MAGIC_AT = struct.pack("=I", 0xBEEFC0DE), 16  # in LMDB's first page
 _HEADER = struct.Struct("<IIQQ")  # state, number of regions, source hash, row hash
 _WRITTEN, _FAILED = 1, 2
-_READ: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()  # by device and inode
-_SPARE = 64 * 2**20  # bytes of the map for ids, columns and pages of the tree
+_READ: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()  # open environments by device and inode
+_SPARE = 64 * 2**20  # bytes of the map for ids, columns and tree pages
 
 
 class LmdbStore(FeatureStore):
@@ -56,7 +56,7 @@ class LmdbStore(FeatureStore):
             path: The file.
 
         Raises:
-            UserError: It is not a feature store, of a newer format, damaged, or names an image twice.
+            UserError: It is not a feature store, of a newer format or damaged, or has an image id twice.
         """
         with _reading(path):
             self._environment = _open_shared(path)
@@ -90,7 +90,7 @@ class LmdbStore(FeatureStore):
         if not found.flags.c_contiguous:
             found[:] = self._copy(name, rows, None)
             return found
-        to = found.reshape(-1).view(np.uint8).data  # bytes to bytes: arrays of each row would cost as much as the copy
+        to = found.reshape(-1).view(np.uint8).data  # an array per row would cost as much as the copy itself
         with _reading(self.path), self._environment.begin(buffers=True) as transaction:
             for i, row in enumerate(rows.tolist()):
                 value = transaction.get(_key(row))
@@ -105,12 +105,12 @@ class LmdbStore(FeatureStore):
 
 
 class LmdbWriter(StoreWriter):
-    """An LMDB store being made."""
+    """A writer of an LMDB store."""
 
     def __init__(self, path: Path, partial: Path) -> None:
         super().__init__(path, partial)
         with _reading(partial):
-            self._environment = _open(partial, map_size=0)  # as large as it was made, not LMDB's 10 MB
+            self._environment = _open(partial, map_size=0)  # 0: the size that ``lay_out`` set, not LMDB's 10 MB
             with self._environment.begin() as transaction:
                 self._meta, self.image_ids = _read_meta(transaction, partial)
                 self._columns = _read_columns(transaction, len(self.image_ids))
@@ -187,7 +187,7 @@ class LmdbWriter(StoreWriter):
 
 
 def _open(path: Path, **options: Any) -> Any:
-    # no lock file beside the store: it is written by one process, which holds a lock of its own, and read when it is finished
+    # No LMDB lock file: only one process writes a store, and it holds a lock of its own.
     environment = lmdb.open(str(path), subdir=False, lock=False, readahead=False, meminit=False, **options)
     size, needed = path.stat().st_size, (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     if size < needed:  # reading beyond the end of a mapped file kills the process
@@ -197,7 +197,7 @@ def _open(path: Path, **options: Any) -> Any:
 
 
 def _open_shared(path: Path) -> Any:
-    """Open for reading. A process must not open a file twice; what it opened, the processes that it forks may read too."""
+    """Open for reading. A process must not open a file twice, so an open file is reused. Forked processes may read it too."""
     status = path.stat()
     if status.st_size == 0:
         raise UserError(f"{path} is empty: delete it and make it again as before")
@@ -209,7 +209,7 @@ def _open_shared(path: Path) -> Any:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """What a full disk may raise becomes one line."""
+    """Raise errors of writing, such as a full disk, as ``UserError``."""
     try:
         yield
     except lmdb.Error as error:
@@ -218,7 +218,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What a file that is no store may raise becomes one line."""
+    """Raise errors of reading a file that is not a store as ``UserError``."""
     try:
         yield
     except lmdb.Error as error:
@@ -243,7 +243,7 @@ def _read_meta(transaction: Any, path: Path) -> tuple[dict[str, Any], list[str]]
 
 
 def _read_columns(transaction: Any, num_images: int) -> dict[str, NDArray[Any]]:
-    """The columns of images: as a finished store has them, else from the heads of the rows that are there."""
+    """Read the columns of images: the stored ones of a finished store, else from the headers of the rows that exist."""
     columns = {name: np.zeros(num_images, dtype=kind) for name, kind in IMAGE_COLUMNS.items()}
     content = transaction.get(b"columns")
     if content is None:
@@ -268,7 +268,7 @@ Layout = dict[str, tuple[tuple[int, ...], np.dtype, int]]
 
 
 def _layout(meta: Mapping[str, Any]) -> Layout:
-    """Of each column of regions its shape behind (K,), its dtype, and the bytes of a region before it in a row."""
+    """Return for each column of regions its shape after (K,), its dtype, and the bytes per region of the columns before it."""
     layout: Layout = {"features": ((meta["shape"][2],), np.dtype(meta["dtype"]), 0)}
     before = meta["shape"][2] * np.dtype(meta["dtype"]).itemsize
     for name in meta["region_columns"]:

@@ -1,6 +1,7 @@
-"""The parts of a store that several processes make: what they are called, which images each has, and how they are joined.
+"""The parts of a store that several processes make: their names, their images, and how they are joined.
 
-Part 2 of 8 of ``NAME.h5`` is ``NAME.part-0002-of-0008.h5``; when all are finished, ``NAME.json`` names them and is the store.
+Part 2 of 8 (counted from 0) of ``NAME.h5`` is ``NAME.part-0002-of-0008.h5``. When all parts are finished, ``NAME.json`` lists
+them and is the store.
 """
 
 import re
@@ -16,11 +17,11 @@ _PART = re.compile(r"\.part-\d+-of-(\d+)(\.partial)?$")
 
 
 class Share(NamedTuple):
-    """Which part of the work is a process's own.
+    """The part of the work that a process does.
 
     Attributes:
-        number: Of the part, from 0.
-        num_parts: How many there are: one a process.
+        number: Number of the part, from 0.
+        num_parts: Number of parts, one per process.
     """
 
     number: int
@@ -28,7 +29,7 @@ class Share(NamedTuple):
 
 
 def joined_path(path: Path) -> Path:
-    """The file that names the parts of a store.
+    """Return the path of the file that lists the parts of a store.
 
     Args:
         path: The store.
@@ -40,7 +41,7 @@ def joined_path(path: Path) -> Path:
 
 
 def part_path(path: Path, share: Share) -> Path:
-    """A part of a store.
+    """Return the path of a part of a store.
 
     Args:
         path: The store.
@@ -53,28 +54,28 @@ def part_path(path: Path, share: Share) -> Path:
 
 
 def is_part(path: Path) -> bool:
-    """Whether a file is a part of a store.
+    """Return whether a file is a part of a store.
 
     Args:
         path: The file.
 
     Returns:
-        Whether it is called so.
+        True if its name is that of a part.
     """
     return _PART.search(path.stem) is not None
 
 
 def count_parts(path: Path) -> int:
-    """Into how many parts a store was cut that is being made.
+    """Return the number of parts that an unfinished store is divided into.
 
     Args:
         path: The store.
 
     Returns:
-        Their number; 0 where there are none.
+        The number, as in the names of the parts; 0 if there are no parts.
 
     Raises:
-        UserError: There are parts of two cuts.
+        UserError: There are parts of two different divisions.
     """
     found = {int(match[1]) for file in path.parent.glob(f"{path.stem}.part-*") if (match := _PART.search(file.stem))}
     if len(found) > 1:
@@ -84,15 +85,15 @@ def count_parts(path: Path) -> int:
 
 
 def cut(image_ids: Sequence[str], share: Share, batch_rows: int) -> Sequence[str]:
-    """The images of a part. Batches are not cut, so that they are those of one process.
+    """Return the images of a part. Batches are not divided, so they are the same as with one process.
 
     Args:
         image_ids: All images.
         share: Which part.
-        batch_rows: Images a batch.
+        batch_rows: Images per batch.
 
     Returns:
-        A run of them.
+        Consecutive image ids.
     """
     num_batches = -(-len(image_ids) // batch_rows)
     first, last = (num_batches * number // share.num_parts * batch_rows for number in (share.number, share.number + 1))
@@ -100,14 +101,14 @@ def cut(image_ids: Sequence[str], share: Share, batch_rows: int) -> Sequence[str
 
 
 def join_parts(path: Path, count: int) -> Path | None:
-    """Join the parts of a store, if all that hold images are finished.
+    """Join the parts of a store if all of them are finished.
 
     Args:
         path: The store.
-        count: How many parts there are.
+        count: Number of parts.
 
     Returns:
-        The file that names them; None where one is missing.
+        The file that lists them; None if a part is missing.
     """
     parts = [part_path(path, Share(index, count)) for index in range(count)]
     if not all(part.is_file() for part in parts):

@@ -1,13 +1,13 @@
-"""Regions to image vectors.
+"""Attentions: regions to image vectors.
 
-An attention takes the sizes of its inputs and its options by name, so that it serves in any model; one that reads words
-(``reads_words``) takes ``word_size`` as well. Called, it takes
+An attention is created from the sizes of its inputs and its options as keyword arguments, so that it fits any model. One that
+reads words (``reads_words``) also takes ``word_size``. It is called with
 
-- the regions of distinct images, (B, K, D) float, and (B, K) bool, which of them exist;
-- the questions (``EncodedTexts``), with the states of their words where it reads them;
-- (N,) int64, each question's image;
+- the regions of the distinct images, (B, K, D) float, and (B, K) bool, which of them exist;
+- the questions (``EncodedTexts``), with word states if it reads words;
+- (N,) int64, the image of each question;
 
-and gives ``Attended``. What depends on an image alone is computed once an image.
+and returns ``Attended``. What depends on an image alone is computed once per image.
 """
 
 from typing import Any

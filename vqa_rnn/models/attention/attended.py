@@ -1,4 +1,4 @@
-"""What every attention gives."""
+"""Output of the attentions."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 class Policy(NamedTuple):
-    """Where an attention that looks at single regions chose to look, in training.
+    """Regions that a hard attention sampled in training, for REINFORCE.
 
     Attributes:
-        log_p: (N,) float, the log-probability of what was chosen, over all looks.
-        baseline: (N,) float, the score that was expected before the answer.
+        log_p: (N,) float, log-probability of the sampled regions, summed over all looks.
+        baseline: (N,) float, the predicted score of the answer.
     """
 
     log_p: Tensor
@@ -18,15 +18,15 @@ class Policy(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """Image vectors, and where they come from.
+    """Image vectors and attention maps.
 
     Attributes:
-        question: (N, H) float, the questions; an attention that reads words may have changed them.
-        image: (M, D) float: one a question, or one an image where the question was not looked at.
-        image_index: (N,) int64, each question's row of ``image``; None where they go one to one.
-        maps: (N, looks, K) float, how much each look saw of each region; None where none was weighed.
-        policy: The choices of regions that no gradient goes through; None where there are none.
-        word_maps: (N, looks, T) float, how much each look read of each word; None where words were not weighed.
+        question: (N, H) float, the questions; an attention that reads words may change them.
+        image: (M, D) float, one per question, or one per image if they do not depend on the question.
+        image_index: (N,) int64, each question's row of ``image``; None if there is one row per question.
+        maps: (N, looks, K) float, the weight of each region in each look; None if regions are not weighed.
+        policy: The regions that a hard attention sampled in training; None otherwise.
+        word_maps: (N, looks, T) float, the weight of each word in each look; None if words are not weighed.
     """
 
     question: Tensor

@@ -15,10 +15,10 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 class BilinearAttention(nn.Module):
     """BAN (Kim et al. 2018, https://arxiv.org/abs/1805.07932, equations 4 to 9).
 
-    Each glimpse g weighs all pairs of word and region: ``A_g = softmax(((1 · p_gᵀ) ∘ σ(X U)) σ(V Y)ᵀ)`` over all of them
-    at once, sees ``f_k = Σ_ij A_ij σ(X U_g)_ik σ(Y V_g)_jk`` and adds ``P_g f`` to every word for the next glimpse; σ is relu.
-    With ``fusion.name=sum`` and no layer there the joint vector is the paper's, but for one thing: words are averaged and not
-    summed, so that what was seen does not count more in a longer question.
+    Each glimpse g weighs all pairs of a word and a region by ``A_g = softmax(((1 · p_gᵀ) ∘ σ(X U)) σ(V Y)ᵀ)`` over all pairs,
+    computes ``f_k = Σ_ij A_ij σ(X U_g)_ik σ(Y V_g)_jk`` and adds ``P_g f`` to every word for the next glimpse; σ is relu. With
+    ``fusion.name=sum`` and ``fusion.hidden_size=null`` the joint vector is that of the paper with one difference: words are
+    averaged, not summed, so that the glimpses do not weigh more in longer questions.
     """
 
     reads_words = True
@@ -55,8 +55,8 @@ class BilinearAttention(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, S) the sum of what the glimpses saw, (N, S) the mean of the words, and a map a glimpse: the weights of each
-            region with all words; its word map has those of each word with all regions.
+            (N, S) image vectors, the sums over the glimpses; (N, S) question vectors, the means of the words; and one map and
+            one word map per glimpse: the weights of each region summed over the words, and of each word over the regions.
         """
         words_NTS, word_mask_NT = questions.words, questions.mask
         exist_NTK = word_mask_NT.unsqueeze(2) & region_mask_BK[image_index_N].unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Attention to regions and words at once.
+"""Co-attention: attention over both regions and words.
 
 Shape letters: B images, N questions, K regions, T words, D region size, S word state size, A attention size.
 """
@@ -15,9 +15,9 @@ class CoAttention(nn.Module):
     """Parallel co-attention (Lu et al. 2016, https://arxiv.org/abs/1606.00061, equations 3 to 5).
 
     With the affinity of words and regions ``C = tanh(Qᵀ W_b V)``: ``H^v = tanh(W_v V + (W_q Q) C)`` and
-    ``H^q = tanh(W_q Q + (W_v V) Cᵀ)``; regions are weighed by ``softmax(w_hv · H^v)``, words by ``softmax(w_hq · H^q)``, and
-    the sums are the vectors of image and question. Differs from the paper: on the words' states alone, not on phrases and the
-    whole question as well; the layers have biases, and there is dropout by option.
+    ``H^q = tanh(W_q Q + (W_v V) Cᵀ)``. Regions are weighed by ``softmax(w_hv · H^v)``, words by ``softmax(w_hq · H^q)``, and
+    the weighted sums are the image and question vectors. Differs from the paper: it uses word states only, not phrases and the
+    whole question as well; ``W_v`` and ``W_q`` have biases; dropout is optional.
     """
 
     reads_words = True
@@ -33,7 +33,7 @@ class CoAttention(nn.Module):
         self.output_size, self.question_size = region_size, word_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:
-        """Weigh each question's image's regions, and its words.
+        """Weigh the words of each question and the regions of its image.
 
         Args:
             regions_BKD: (B, K, D) float.

@@ -1,4 +1,4 @@
-"""Several softmaxes over the regions.
+"""Attention with several glimpses.
 
 Shape letters: B images, N questions, K regions, D region size, H question vector size, A attention size, G glimpses.
 """
@@ -12,10 +12,10 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 
 
 class GlimpseAttention(nn.Module):
-    """G weights a region (Kim et al. 2017, https://arxiv.org/abs/1610.04325, equations 10 to 12; likewise MCB, MUTAN, MFB).
+    """G weights per region (Kim et al. 2017, https://arxiv.org/abs/1610.04325, equations 10 to 12; also MCB, MUTAN and MFB).
 
-    ``α = softmax(P (tanh(U q) ∘ tanh(V v_k)))``, a softmax for each of the G rows of P; the image vector is what each glimpse
-    saw, side by side.
+    ``α = softmax(P (tanh(U q) ∘ tanh(V v_k)))``, with one softmax for each of the G rows of P. The image vector concatenates
+    the weighted sums of the glimpses.
     """
 
     reads_words = False
@@ -26,12 +26,12 @@ class GlimpseAttention(nn.Module):
         super().__init__()
         self.project_image = nn.Linear(region_size, hidden_size)
         self.project_question = nn.Linear(question_size, hidden_size)
-        self.score = nn.Linear(hidden_size, num_glimpses, bias=False)  # a softmax does not see a bias
+        self.score = nn.Linear(hidden_size, num_glimpses, bias=False)  # a bias would not change the softmax
         self.dropout = Dropout(dropout)
         self.output_size, self.question_size = num_glimpses * region_size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:
-        """Weigh each question's image's regions.
+        """Weigh the regions of each question's image.
 
         Args:
             regions_BKD: (B, K, D) float.
@@ -40,7 +40,7 @@ class GlimpseAttention(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, G · D) image vectors, and a map a glimpse.
+            (N, G · D) image vectors, and one map per glimpse.
         """
         image_NKA = self.project_image(regions_BKD).tanh().index_select(0, image_index_N)
         joint_NKA = self.dropout(image_NKA * self.project_question(questions.vectors).tanh().unsqueeze(1))

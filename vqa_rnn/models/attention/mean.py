@@ -1,4 +1,4 @@
-"""No attention."""
+"""Mean pooling, without attention."""
 
 from torch import Tensor, nn
 
@@ -7,7 +7,7 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 
 
 class MeanPooling(nn.Module):
-    """The mean of an image's regions; the question is not looked at."""
+    """The mean of an image's regions, independent of the question."""
 
     reads_words = False
 
@@ -16,7 +16,7 @@ class MeanPooling(nn.Module):
         self.output_size, self.question_size = region_size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:
-        """Average the regions that exist.
+        """Compute the mean of the regions that exist.
 
         Args:
             regions_BKD: (B, K, D) float.
@@ -31,14 +31,14 @@ class MeanPooling(nn.Module):
 
 
 def mean_of_regions(regions_BKD: Tensor, region_mask_BK: Tensor) -> Tensor:
-    """Average the regions that exist.
+    """Compute the mean of the regions that exist.
 
     Args:
         regions_BKD: (B, K, D) float.
         region_mask_BK: (B, K) bool.
 
     Returns:
-        (B, D) float, 0 where none exists.
+        (B, D) float, 0 for images without regions.
     """
     mask = region_mask_BK.unsqueeze(2).to(regions_BKD.dtype)
     return (regions_BKD * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)

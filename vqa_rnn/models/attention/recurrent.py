@@ -1,4 +1,4 @@
-"""A recurrent network that looks at the regions one look after the other.
+"""Recurrent attention: a recurrent network that looks at the regions several times.
 
 Shape letters: B images, N questions, K regions, D region size, H question vector size, A size of the state and the attention.
 """
@@ -16,16 +16,16 @@ TINY = 1e-12
 
 
 class RecurrentAttention(nn.Module):
-    """Sequential processing of one image: the state of a recurrent cell says where to look, and reads what is seen.
+    """Sequential processing of an image: the state of a recurrent cell decides where to look, and the cell reads what it sees.
 
-    The state begins with ``tanh(W q + b)``. At each look ``p = softmax(w · tanh(W_v v_k + W_h h))``, the glimpse is
+    The state starts as ``tanh(W q + b)``. At each look ``p = softmax(w · tanh(W_v v_k + W_h h))``, the glimpse is
     ``Σ p_k v_k``, and the cell reads it. The last state is the image vector. This is the soft form of the lecture's recurrent
     attention (Ba et al. 2015, https://arxiv.org/abs/1412.7755), with the question as its context.
 
-    ``hard``, as in the paper: the glimpse is one region, in training drawn from p, else the likeliest. p learns by REINFORCE
-    (the paper's section 3): ``VqaModel.losses`` adds the gradient of ``-(R - b) log p``, where R is the score of the answer and
-    b a baseline that a linear layer learns. Differs from the paper: one sample a question; regions, not coordinates; a baseline
-    of the question alone.
+    With ``hard``, as in the paper, the glimpse is one region: in training it is sampled from p, otherwise it is the most
+    probable one. p is learned by REINFORCE (section 3 of the paper): ``VqaModel.losses`` adds the gradient of
+    ``-(R - b) log p``, where R is the score of the answer and b a baseline from a linear layer. Differs from the paper: one
+    sample per question; regions, not coordinates; a baseline that depends on the question only.
     """
 
     reads_words = False
@@ -53,7 +53,7 @@ class RecurrentAttention(nn.Module):
         self.output_size, self.question_size = hidden_size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:
-        """Look at each question's image's regions.
+        """Look at the regions of each question's image.
 
         Args:
             regions_BKD: (B, K, D) float.
@@ -62,7 +62,7 @@ class RecurrentAttention(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, A) image vectors, a map a look, and in training what a hard attention chose.
+            (N, A) image vectors, one map per look, and with ``hard`` in training the sampled regions.
         """
         key_NKA = self.key(regions_BKD).index_select(0, image_index_N)
         regions_NKD, mask_NK = regions_BKD.index_select(0, image_index_N), region_mask_BK[image_index_N]
@@ -75,7 +75,7 @@ class RecurrentAttention(nn.Module):
             if self.baseline is not None:
                 place_N1 = self._choose(weights_NK)
                 chosen_log_p = chosen_log_p + weights_NK.gather(1, place_N1).clamp(min=TINY).log().squeeze(1)
-                exists_N1 = mask_NK.gather(1, place_N1).to(weights_NK.dtype)  # an image may have no region
+                exists_N1 = mask_NK.gather(1, place_N1).to(weights_NK.dtype)  # 0 for an image without regions
                 weights_NK = torch.zeros_like(weights_NK).scatter(1, place_N1, exists_N1)
             glimpse_ND = (weights_NK.unsqueeze(1) @ regions_NKD).squeeze(1)
             state = self.cell.step(self.cell.project(glimpse_ND), state)
@@ -86,7 +86,7 @@ class RecurrentAttention(nn.Module):
         return Attended(questions.vectors, state[0], None, torch.stack(maps, dim=1), policy)
 
     def _choose(self, weights_NK: Tensor) -> Tensor:
-        """(N, 1) int64, one region of each image."""
+        """Return (N, 1) int64, one region per question."""
         if not self.training:
             return weights_NK.argmax(dim=1, keepdim=True)
         return torch.multinomial(weights_NK.detach().float().clamp(min=TINY), 1)

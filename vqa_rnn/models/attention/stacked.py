@@ -1,6 +1,6 @@
 """Stacked attention.
 
-Shape letters: B images, N questions, K regions, D region size, H question vector size, A attention size.
+Shape letters: B images, N questions, K regions, D region size, H question vector size, A image vector size.
 """
 
 import torch
@@ -13,12 +13,12 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 
 
 class StackedAttention(nn.Module):
-    """Looks at the regions several times (Yang et al. 2016, https://arxiv.org/abs/1511.02274, equations 12 to 21).
+    """Attention in several looks at the regions (Yang et al. 2016, https://arxiv.org/abs/1511.02274, equations 12 to 21).
 
-    With ``v_k = tanh(W f_k + b)`` and ``u = W' q + b'``, each look has weights ``softmax(w · tanh(W_v v_k + W_u u))`` and adds
-    what it saw to the query: ``u ← u + Σ p_k v_k``. The last ``u`` is the image vector; with ``fusion.name=image`` it goes
-    straight to the answers as in the paper. Differs by option: the question passes a layer first, so that its size is free;
-    dropout.
+    With ``v_k = tanh(W f_k + b)`` and ``u = W' q + b'``, each look has weights ``p = softmax(w · tanh(W_v v_k + W_u u))`` and
+    adds the weighted regions to the query: ``u ← u + Σ p_k v_k``. The last ``u`` is the image vector; with
+    ``fusion.name=image`` the answer head gets it directly, as in the paper. Optional differences: the question first passes
+    through a layer, so that it can have any size; dropout.
     """
 
     reads_words = False
@@ -47,7 +47,7 @@ class StackedAttention(nn.Module):
         self.output_size, self.question_size = size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:
-        """Look at each question's image's regions.
+        """Weigh the regions of each question's image.
 
         Args:
             regions_BKD: (B, K, D) float.
@@ -56,7 +56,7 @@ class StackedAttention(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, size) image vectors, and a map a look.
+            (N, A) image vectors, and one map per look.
         """
         image_BKA = self.project_image(regions_BKD).tanh()
         values_NKA = image_BKA.index_select(0, image_index_N)

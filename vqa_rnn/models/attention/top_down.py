@@ -13,11 +13,11 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 
 
 class TopDownAttention(nn.Module):
-    """One weight a region from the question (Anderson et al. 2018, https://arxiv.org/abs/1707.07998, section 3.3 on VQA).
+    """One weight per region (Anderson et al. 2018, https://arxiv.org/abs/1707.07998, section 3.3 on VQA).
 
     ``a_k = w · f([v_k; q])`` with the gated tanh ``f(x) = tanh(W x + b) ∘ sigmoid(W' x + b')``; the weights are the softmax
-    of ``a`` over the regions that exist. ``W [v; q]`` is computed as ``W_v v + W_q q``, the first part once an image. Differs
-    from the paper: dropout on ``f``, by option; ``weight_norm``, by option, is that of ``W_v`` and ``W_q`` each by itself.
+    of ``a`` over the regions that exist. ``W [v; q]`` is computed as ``W_v v + W_q q``, the first part once per image. Optional
+    differences from the paper: dropout on ``f``; ``weight_norm`` normalises ``W_v`` and ``W_q`` separately.
     """
 
     reads_words = False
@@ -36,7 +36,7 @@ class TopDownAttention(nn.Module):
         self.output_size, self.question_size = region_size, question_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Attended:
-        """Weigh each question's image's regions.
+        """Weigh the regions of each question's image.
 
         Args:
             regions_BKD: (B, K, D) float.
@@ -45,7 +45,7 @@ class TopDownAttention(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, D) image vectors, and one map: each row sums to 1, and is all 0 where an image has no region.
+            (N, D) image vectors, and one map: it sums to 1, or is 0 for an image without regions.
         """
         image_BKA = self.project_image(regions_BKD)
         both_NKA = image_BKA.index_select(0, image_index_N) + self.project_question(questions.vectors).unsqueeze(1)

@@ -1,12 +1,13 @@
-"""Question and image vectors to one joint vector.
+"""Fusions: question and image vectors to one joint vector.
 
-A fusion takes the sizes of its inputs and its options by name, so that it serves in any model. Called, it takes
+A fusion is created from the sizes of its inputs and its options as keyword arguments, so that it fits any model. It is called
+with
 
 - the questions, (N, H) float;
 - image vectors, (M, D) float;
-- (N,) int64, each question's row among the image vectors, or None where they go one to one;
+- (N,) int64, each question's row among the image vectors, or None if there is one per question;
 
-and gives (N, J) float, where J is its ``output_size``. What depends on an image alone is computed once an image.
+and returns (N, J) float, where J is its ``output_size``. What depends on an image alone is computed once per image.
 """
 
 from typing import Any

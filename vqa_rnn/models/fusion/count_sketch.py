@@ -15,8 +15,8 @@ class CompactFusion(nn.Module):
     """MCB (Fukui et al. 2016, https://arxiv.org/abs/1606.01847, section 3.1 and algorithm 1).
 
     The count sketch of the outer product of two vectors is the circular convolution of their sketches (Pham and Pagh 2013),
-    here by the fast Fourier transform in float32 at least, then power and L2 normalisation. The sketches' places and signs
-    are drawn once, from the global generator, and kept as buffers.
+    computed by the fast Fourier transform in float32 at least. Power and L2 normalisation follow. The places and signs of the
+    sketches are drawn once from the global random number generator and kept as buffers.
     """
 
     def __init__(self, question_size: int, image_size: int, *, hidden_size: int, dropout: float = 0.0) -> None:
@@ -35,7 +35,7 @@ class CompactFusion(nn.Module):
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
         question = self._spectrum(question_NH, self.question_place, self.question_sign)
         image = self._spectrum(image_MD, self.image_place, self.image_sign)
-        image = torch.view_as_complex(pick(torch.view_as_real(image), image_index_N))  # ONNX picks no complex numbers
+        image = torch.view_as_complex(pick(torch.view_as_real(image), image_index_N))  # ONNX cannot index complex tensors
         joint_NJ = torch.fft.irfft(question * image, n=self.output_size, dim=1).to(question_NH.dtype)
         return self.dropout(functional.normalize(signed_sqrt(joint_NJ), dim=1))
 

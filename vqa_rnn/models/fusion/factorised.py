@@ -1,6 +1,6 @@
-"""Bilinear fusions: every number of the question with every number of the image, through a tensor that is factored.
+"""Bilinear fusions: products of every question element and every image element, with a factorised weight tensor.
 
-``z_j = Σ_hd T_hdj q_h v_d`` has H · D · J weights for the tensor T. Each class says how it writes T with fewer.
+In ``z_j = Σ_hd T_hdj q_h v_d`` the tensor T has H · D · J weights. Each class factorises T into fewer weights.
 
 Shape letters: N questions, M image vectors, H question vector size, D image vector size, J joint size, R rank, P pieces.
 """
@@ -16,7 +16,7 @@ from vqa_rnn.models.layers import pick, signed_sqrt
 class LowRankFusion(nn.Module):
     """MLB (Kim et al. 2017, https://arxiv.org/abs/1610.04325, equations 6 and 8): ``P (σ(U q) ∘ σ(V v)) + b``, σ tanh.
 
-    Without the activation it is a tensor of rank R, ``T_hdj = Σ_r U_rh V_rd P_jr``.
+    Without the activation T has rank R: ``T_hdj = Σ_r U_rh V_rd P_jr``.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class LowRankFusion(nn.Module):
 
 
 class TuckerFusion(nn.Module):
-    """Tucker's decomposition (Ben-younes et al. 2017, https://arxiv.org/abs/1705.06676, equations 3 to 5), with a full core.
+    """Tucker decomposition with a full core (Ben-younes et al. 2017, https://arxiv.org/abs/1705.06676, equations 3 to 5).
 
-    ``z = core ×₁ W_q q ×₂ W_v v``; the classifier after it is the third factor.
+    ``z = core ×₁ W_q q ×₂ W_v v``. The third factor is the classifier that follows.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class TuckerFusion(nn.Module):
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
         question_NF = self.dropout(self.project_question(question_NH))
         image_NF = pick(self.dropout(self.project_image(image_MD)), image_index_N)
-        # as two products of matrices: the core's slices times the questions, then each with its image
+        # two matrix products: the questions with the slices of the core, then each result with its image
         slices = (question_NF @ self.core.weight.permute(1, 2, 0).flatten(1)).unflatten(1, (image_NF.shape[1], -1))
         return (image_NF.unsqueeze(1) @ slices).squeeze(1)
 
 
 class MutanFusion(nn.Module):
-    """MUTAN (Ben-younes et al. 2017, https://arxiv.org/abs/1705.06676, equations 3 to 8): Tucker with a core of low rank.
+    """MUTAN (Ben-younes et al. 2017, https://arxiv.org/abs/1705.06676, equations 3 to 8): Tucker with a low-rank core.
 
     ``q̃ = tanh(W_q q)``, ``ṽ = tanh(W_v v)``, and each slice of the core is a sum of R matrices of rank 1:
-    ``z = Σ_r (M_r q̃) ∘ (N_r ṽ)``. As in the authors' code the products have biases, and no activation by default.
+    ``z = Σ_r (M_r q̃) ∘ (N_r ṽ)``. ``M_r`` and ``N_r`` have biases and no activation, as in the authors' code by default.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class MutanFusion(nn.Module):
 
 
 class FactorisedFusion(nn.Module):
-    """MFB (Yu et al. 2017, https://arxiv.org/abs/1708.01471, equations 3 and 4), and MFH of several orders.
+    """MFB (Yu et al. 2017, https://arxiv.org/abs/1708.01471, equations 3 and 4), and MFH with several blocks.
 
     ``z = SumPool(U q ∘ V v, k)``, then power and L2 normalisation. MFH (Yu et al. 2018, https://arxiv.org/abs/1708.03619,
-    equations 8 to 10) multiplies each block before its pooling with that of the block before, and joins all: J is the number of
-    blocks times the size of one.
+    equations 8 to 10) multiplies each block before pooling by the previous block before pooling, and concatenates the pooled
+    blocks: J is the number of blocks times the size of one.
     """
 
     def __init__(
@@ -130,10 +130,10 @@ class FactorisedFusion(nn.Module):
 
 
 class BlockFusion(nn.Module):
-    """BLOCK (Ben-younes et al. 2019, https://arxiv.org/abs/1902.00038, equations 4 to 7): a core of blocks on its diagonal.
+    """BLOCK (Ben-younes et al. 2019, https://arxiv.org/abs/1902.00038, equations 4 to 7): a block-diagonal core.
 
-    Both sides are projected and cut into P pieces; each pair of pieces has a core of its own, whose slices have rank R:
-    ``z_p = Σ_r (M_pr q_p) ∘ (N_pr v_p)``. By option power and L2 normalisation of each piece, as in the authors' code.
+    Question and image are projected and cut into P pieces. Each pair of pieces has its own core, whose slices have rank R:
+    ``z_p = Σ_r (M_pr q_p) ∘ (N_pr v_p)``. With ``normalise`` each piece is power and L2 normalised, as in the authors' code.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class BlockFusion(nn.Module):
         size = factor_size // pieces
         self.project_question = nn.Linear(question_size, factor_size)
         self.project_image = nn.Linear(image_size, factor_size)
-        bound = size**-0.5  # as nn.Linear
+        bound = size**-0.5  # as in nn.Linear
         self.merge_question = nn.Parameter(torch.empty(pieces, size, rank * size).uniform_(-bound, bound))
         self.merge_image = nn.Parameter(torch.empty(pieces, size, rank * size).uniform_(-bound, bound))
         self.project_joint = nn.Linear(factor_size, hidden_size)
@@ -173,5 +173,5 @@ class BlockFusion(nn.Module):
         return self.project_joint(merged.transpose(0, 1).flatten(1))
 
     def _merge(self, vectors: Tensor, weights: Tensor) -> Tensor:
-        """(P, vectors, rank · size)."""
+        """Return (P, vectors, rank · size)."""
         return vectors.unflatten(1, (self.pieces, -1)).transpose(0, 1) @ weights

@@ -1,4 +1,4 @@
-"""Fusions of two vectors number by number, and of both side by side.
+"""Elementwise fusions, and concatenation.
 
 Shape letters: N questions, M image vectors, H question vector size, D image vector size, J joint size.
 """
@@ -11,7 +11,7 @@ from vqa_rnn.models.layers import GatedTanh, pick
 
 
 class SumFusion(nn.Module):
-    """``W_q q + b + W_v v``. Without a size it is ``q + v``, as bilinear attention adds what it saw to the question."""
+    """``W_q q + b + W_v v``; without a hidden size ``q + v``, as published for bilinear attention."""
 
     def __init__(self, question_size: int, image_size: int, *, hidden_size: int | None, dropout: float = 0.0) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class SumFusion(nn.Module):
 
 
 class ImageFusion(nn.Module):
-    """``v``: the vector of stacked attention, which holds the question, goes straight to the answers (Yang et al. 2016)."""
+    """``v``, for stacked attention, whose image vector already includes the question (Yang et al. 2016)."""
 
     def __init__(self, question_size: int, image_size: int, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class ImageFusion(nn.Module):
 
 
 class ConcatFusion(nn.Module):
-    """``relu(W [q; v] + b)``, computed as ``W_q q + W_v v``, so that an image shared by questions is projected once.
+    """``relu(W [q; v] + b)``, computed as ``W_q q + W_v v``, so that an image of several questions is projected once.
 
-    Without a hidden size it is ``[q; v]`` as it stands, for a head that has a layer of its own.
+    Without a hidden size it is ``[q; v]``, for a head with a layer of its own.
     """
 
     def __init__(self, question_size: int, image_size: int, *, hidden_size: int | None, dropout: float = 0.0) -> None:
@@ -65,12 +65,12 @@ class ConcatFusion(nn.Module):
 
 
 class ProductFusion(nn.Module):
-    """``f(W_q q + b_q) ∘ g(W_v v + b_v)``, the pointwise product of Antol et al. 2015 (section 4).
+    """``f(W_q q + b_q) ∘ g(W_v v + b_v)``, the elementwise product of Antol et al. 2015 (section 4).
 
     ``tanh``: f and g are tanh, as in the paper. ``relu``: both are relu, as in a common form of the bottom-up top-down model.
-    ``modulate``: f is tanh and g is relu; the image side is not bounded, so that it keeps how much of something there is, and
-    it starts around 1 (``b_v = 1``, and ``W_v`` so that a standardised image moves it by 1): training begins with what the
-    question alone says, modulated by random projections of the image, and learns which of them matter.
+    ``modulate``: f is tanh and g is relu. The image side is not bounded, so that it can represent amounts, and starts around 1:
+    ``b_v = 1``, and ``W_v`` is scaled so that a standardised image changes it by about 1. Training starts from the question,
+    modulated by random projections of the image, and learns which of them matter.
     """
 
     def __init__(self, question_size: int, image_size: int, *, hidden_size: int, activation: str, dropout: float = 0.0) -> None:
@@ -93,7 +93,7 @@ class ProductFusion(nn.Module):
 class GatedFusion(nn.Module):
     """``f_q(q) ∘ f_v(v)`` with gated tanh layers f (Teney et al. 2018, https://arxiv.org/abs/1708.02711, equations 5 and 6).
 
-    By option their weights are normalised, as in the code of the bottom-up top-down model.
+    ``weight_norm`` normalises their weights, as in the code of the bottom-up top-down model.
     """
 
     def __init__(

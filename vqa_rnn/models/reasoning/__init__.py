@@ -1,7 +1,7 @@
-"""Words and regions to a joint vector: in place of an attention and a fusion.
+"""Reasoning networks: words and regions to a joint vector, in place of an attention and a fusion.
 
-A reasoning network takes the sizes of its inputs and its options by name, so that it serves in any model. Called as an
-attention is, it gives ``Reasoned``. What depends on an image alone is computed once an image.
+A reasoning network is created and called like an attention, and returns ``Reasoned``. What depends on an image alone is
+computed once per image.
 """
 
 from typing import Any

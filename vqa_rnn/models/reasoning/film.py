@@ -14,11 +14,12 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 class Film(nn.Module):
     """FiLM (Perez et al. 2018, https://arxiv.org/abs/1709.07871, section 3 and figure 3).
 
-    The question gives a factor and a shift for each channel of each block:
-    ``h = relu(W_1 x)``, ``x ← h + relu(γ ∘ norm(W_2 h) + β)``, with ``W_1`` of kernel 1 and ``γ = 1 + Δγ``; then a layer of
-    kernel 1 and the maximum over the image. Regions should say where they lie (``model.geometry``), as the paper's do.
-    Differs from the paper: groups of 8 channels are normalised in an image by itself, and not batches, so that an answer does
-    not depend on the batch, on accumulation or on the number of processes; one convolution before the blocks.
+    The question determines a factor and a shift for each channel of each block: ``h = relu(W_1 x)``,
+    ``x ← h + relu(γ ∘ norm(W_2 h) + β)``, where ``W_1`` has a kernel of 1 and ``γ = 1 + Δγ``. A layer with a kernel of 1 and
+    the maximum over the image follow. Regions should include their position (``model.geometry``), as in the paper. Differs from
+    the paper: groups of 8 channels (all channels, if 8 does not divide their number) are normalised per image, not per batch,
+    so that an answer does not depend on the batch, on gradient accumulation or on the number of processes; there is one
+    convolution before the blocks.
     """
 
     reads_words = False
@@ -43,7 +44,7 @@ class Film(nn.Module):
         self.output_size = joint_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Reasoned:
-        """Modulate each question's image.
+        """Modulate the image of each question.
 
         Args:
             regions_BKD: (B, K, D) float.
@@ -59,7 +60,7 @@ class Film(nn.Module):
         for block, parameters in zip(self.blocks, self.modulate(questions.vectors).chunk(len(self.blocks), dim=1), strict=True):
             change_NA, shift_NA = parameters[:, :, None, None].chunk(2, dim=1)
             grid = block(grid, exist, 1 + change_NA, shift_NA)
-        joint = self.joint(grid).relu() * exist  # relu is at least 0, so that what does not exist is no maximum
+        joint = self.joint(grid).relu() * exist  # at least 0, so that missing regions are not the maximum
         return Reasoned(self.dropout(joint.flatten(2).amax(dim=2)), None)
 
 
@@ -76,7 +77,7 @@ class _Block(nn.Module):
 
 
 def _normalise(grid: Tensor, exist: Tensor, groups: int) -> Tensor:
-    """Group normalisation (Wu and He 2018) over what exists, without weights: the question gives those."""
+    """Apply group normalisation (Wu and He 2018) to existing regions; the question provides scale and shift."""
     values = grid.unflatten(1, (groups, -1))
     mask = exist.unsqueeze(1).to(values.dtype)
     count = (mask.sum(dim=(2, 3, 4), keepdim=True) * values.shape[2]).clamp(min=1)

@@ -1,4 +1,4 @@
-"""Memory, attention and composition: a recurrent cell that reasons.
+"""Memory, attention and composition (MAC): a recurrent reasoning cell.
 
 Shape letters: B images, N questions, K regions, T words, D region size, H question vector size, S word state size, A cell size.
 """
@@ -17,11 +17,11 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 class Mac(nn.Module):
     """MAC (Hudson and Manning 2018, https://arxiv.org/abs/1803.03067, equations c1 to c2.3, r1 to r3.3 and w1 to w2.2).
 
-    At each step the control attends to words, the read unit to regions, and the write unit joins what was read with the memory;
-    by option the memory also looks at those before (``self_attention``), and may stay as it was (``gate``). The joint vector is
-    the last memory beside the question. As in the authors' code there is an ELU in the read unit after the control, the
-    memory and the control begin with learned vectors, and dropout acts on the memory and on what is read. Differs: the mask
-    of dropout is drawn anew at each step.
+    At each step the control unit attends to words, the read unit attends to regions, and the write unit combines what was read
+    with the memory. Optionally the memory also attends to earlier memories (``self_attention``) and can stay unchanged
+    (``gate``). The joint vector concatenates the last memory and the question. As in the authors' code there is an ELU in the
+    read unit after the control, memory and control start as learned vectors, and dropout is applied to the memory and to what
+    is read. Differs from that code: a new dropout mask at each step.
     """
 
     reads_words = True
@@ -57,7 +57,7 @@ class Mac(nn.Module):
         self.write_before = nn.Linear(size, size, bias=False) if self_attention else None
         self.gate = nn.Linear(size, 1) if gate else None
         if self.gate is not None:
-            nn.init.ones_(self.gate.bias)  # begins with a memory that stays
+            nn.init.ones_(self.gate.bias)  # at first the memory mostly stays unchanged
         self.elu, self.dropout = Elu(), Dropout(dropout)
         self.output_size = size + question_size
 
@@ -71,12 +71,12 @@ class Mac(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, A + H) joint vectors, and a map and a word map a step.
+            (N, A + H) joint vectors, and one map and one word map per step.
         """
         knowledge_BKA = self.stem(regions_BKD).flatten(2).transpose(1, 2)
         knowledge_NKA = knowledge_BKA.index_select(0, image_index_N)
         read_NKA = self.read_regions(knowledge_BKA).index_select(0, image_index_N)
-        # half of r2, the product with the knowledge, is the same at every step, and for every question about an image
+        # the part of r2 with the knowledge is the same at every step and for every question about an image
         read_direct, read_known = self.read_both.weight.chunk(2, dim=1)
         known_NKA = linear(knowledge_BKA, read_known, self.read_both.bias).index_select(0, image_index_N)
         words_NTA, mask_NK = self.project_words(questions.words), region_mask_BK[image_index_N]

@@ -15,10 +15,10 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 class Mcan(nn.Module):
     """MCAN (Yu et al. 2019, https://arxiv.org/abs/1906.10770, sections 3 and 4), encoder and decoder.
 
-    The states of the words attend to each other in L layers; in L more the regions attend to each other and to the last states
-    of the words; weights from a perceptron sum each side into one vector (equations 8 and 9), and the joint vector is
-    ``LayerNorm(W_x x + W_y y)`` (equation 10). The layers are torch's transformer layers, which are the paper's units. Differs
-    by option: words pass a layer first, so that their size is free.
+    In L layers the word states attend to each other. In L more layers the regions attend to each other and to the last word
+    states. Each side is summed into one vector with weights from an MLP (equations 8 and 9), and the joint vector is
+    ``LayerNorm(W_x x + W_y y)`` (equation 10). The layers are torch's transformer layers, which equal the paper's units.
+    Optional difference: words first pass through a layer, so that they can have any size.
     """
 
     reads_words = True
@@ -62,13 +62,13 @@ class Mcan(nn.Module):
             image_index_N: (N,) int64.
 
         Returns:
-            (N, J) joint vectors, one map and one word map: the weights that sum regions and words.
+            (N, J) joint vectors, one map and one word map: the weights of the two sums.
         """
         words_NTA, mask_NT = self.project_words(questions.words), questions.mask
         regions_NKA = self.project_regions(regions_BKD).index_select(0, image_index_N)
         mask_NK = region_mask_BK[image_index_N]
         nothing_N = ~mask_NK.any(dim=1, keepdim=True)
-        seen_NK = mask_NK | (nothing_N & (torch.arange(mask_NK.shape[1], device=mask_NK.device) == 0))  # or a softmax is NaN
+        seen_NK = mask_NK | (nothing_N & (torch.arange(mask_NK.shape[1], device=mask_NK.device) == 0))  # empty rows give NaN
         for layer in self.word_layers:
             words_NTA = layer(words_NTA, src_key_padding_mask=~mask_NT)
         for layer in self.region_layers:
@@ -80,6 +80,6 @@ class Mcan(nn.Module):
 
 
 def _reduce(score: nn.Module, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted sum of states, and the weights."""
+    """Return the weighted sum of states, and the weights."""
     weights = masked_softmax(score(states).squeeze(2), mask).to(states.dtype)
     return (weights.unsqueeze(1) @ states.masked_fill(~mask.unsqueeze(2), 0)).squeeze(1), weights

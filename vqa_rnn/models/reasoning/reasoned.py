@@ -1,4 +1,4 @@
-"""What every reasoning network gives."""
+"""Output of the reasoning networks."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 class Reasoned(NamedTuple):
-    """Joint vectors, and where they come from.
+    """Joint vectors and attention maps.
 
     Attributes:
         joint: (N, J) float.
-        maps: (N, looks, K) float, how much each look saw of each region; None where none was weighed.
-        word_maps: (N, looks, T) float, how much each look read of each word; None where words were not weighed.
+        maps: (N, looks, K) float, the weight of each region in each look; None if regions are not weighed.
+        word_maps: (N, looks, T) float, the weight of each word in each look; None if words are not weighed.
     """
 
     joint: Tensor

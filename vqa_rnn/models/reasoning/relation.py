@@ -13,10 +13,10 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 class RelationNetwork(nn.Module):
     """Relation network (Santoro et al. 2017, https://arxiv.org/abs/1706.01427, equation 1).
 
-    ``f(Σ_ij g([o_i; o_j; q]))`` over all ordered pairs of regions, g and f perceptrons with relu. g's first layer is computed
-    as ``W_1 o_i + W_2 o_j + W_3 q``, the first two once an image. Regions should say where they lie (``model.geometry``).
-    Differs from the paper: f has one layer here, and the head has the others; the sum is divided by K, so that images with
-    more regions are not louder.
+    ``f(Σ_ij g([o_i; o_j; q]))`` over all ordered pairs of regions, where g and f are MLPs with relu. The first layer of g is
+    computed as ``W_1 o_i + W_2 o_j + W_3 q``, the first two parts once per image. Regions should include their position
+    (``model.geometry``). Differs from the paper: f has one layer here, and the head has the others; the sum is divided by K, so
+    that it grows less with the number of regions.
     """
 
     reads_words = False
@@ -34,7 +34,7 @@ class RelationNetwork(nn.Module):
         self.output_size = hidden_size
 
     def forward(self, regions_BKD: Tensor, region_mask_BK: Tensor, questions: EncodedTexts, image_index_N: Tensor) -> Reasoned:
-        """Relate each question's image's regions.
+        """Relate the regions of each question's image.
 
         Args:
             regions_BKD: (B, K, D) float.

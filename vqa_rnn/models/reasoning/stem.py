@@ -1,4 +1,4 @@
-"""What an image passes before the question is looked at.
+"""Layers on the image before the question is used.
 
 Shape letters: B images, K regions, D region size, A channels.
 """
@@ -9,19 +9,19 @@ from vqa_rnn.models.layers import grid_side
 
 
 class Stem(nn.Module):
-    """Convolutions over the grid of regions, each with its activation; with a kernel of 1, a perceptron of each region."""
+    """Convolutions over the grid of regions, each followed by an activation; with a kernel of 1, an MLP on each region."""
 
     def __init__(
         self, region_size: int, hidden_size: int, *, num_layers: int, kernel_size: int, activation: type[nn.Module]
     ) -> None:
-        """Make the layers.
+        """Create the layers.
 
         Args:
             region_size: D.
             hidden_size: A.
             num_layers: At least 1.
-            kernel_size: An odd number; larger than 1 needs regions that are the cells of a square grid, row by row.
-            activation: After each layer.
+            kernel_size: An odd number; above 1 the regions must be the cells of a square grid, row by row.
+            activation: Activation after each layer.
         """
         super().__init__()
         self.kernel_size = kernel_size
@@ -35,7 +35,7 @@ class Stem(nn.Module):
         )
 
     def forward(self, regions_BKD: Tensor) -> Tensor:
-        """Pass images through.
+        """Apply the layers.
 
         Args:
             regions_BKD: (B, K, D) float.
@@ -44,17 +44,17 @@ class Stem(nn.Module):
             (B, A, side, side) float; (B, A, K, 1) with a kernel of 1.
 
         Raises:
-            ValueError: The kernel needs a grid, and K is not a square number.
+            ValueError: If the kernel is larger than 1 and K is not a square number.
         """
         return self.layers(to_grid(regions_BKD, self.kernel_size))
 
 
 def to_grid(regions_BKD: Tensor, kernel_size: int) -> Tensor:
-    """Lay regions out for convolutions.
+    """Arrange regions as a grid for convolutions.
 
     Args:
         regions_BKD: (B, K, D).
-        kernel_size: Of them.
+        kernel_size: Kernel size of the convolutions.
 
     Returns:
         (B, D, side, side); (B, D, K, 1) with a kernel of 1.

@@ -1,4 +1,4 @@
-"""A recurrent network that looks at the image at every word.
+"""A recurrent network that attends to the image at every word.
 
 Shape letters: B images, N questions, T words, K regions, D region size, S word size, H size of the state.
 """
@@ -18,11 +18,11 @@ from vqa_rnn.rnn.padded import keep_ended, scan_steps
 class WordAttention(nn.Module):
     """The LSTM of Visual7W (Zhu et al. 2016, https://arxiv.org/abs/1511.03416, section 4, equations 1 to 9).
 
-    The image ``W_0 v + b_0`` comes first, then the words ``x_t``. Before each the state says where to look:
-    ``p = softmax(w · tanh(W_h h_{t-1} + W_v v_k))``, ``r_t = Σ p_k v_k``, and the cell reads ``[x_t; r_t]``. The last state is
-    the joint vector. Words are vectors with ``question.alone=true``, as in the paper; else the states of the question's
-    network. Differs from the paper: any cell; the image that comes first is the mean of the regions, and not another layer's
-    output; the choices are read by a head, and not by the same network going on.
+    The first input is the image ``W_0 v + b_0``, then the words ``x_t`` follow. Before each input the state determines the
+    attention: ``p = softmax(w · tanh(W_h h_{t-1} + W_v v_k))``, ``r_t = Σ p_k v_k``, and the cell reads ``[x_t; r_t]``. The
+    last state is the joint vector. With ``question.alone=true`` the words are word vectors, as in the paper, otherwise the
+    states of the question's network. Differs from the paper: any cell; the first input is the mean of the regions, not the
+    output of another layer; the choices are read by an answer head, not by the same network.
     """
 
     reads_words = True
@@ -45,11 +45,11 @@ class WordAttention(nn.Module):
         Args:
             regions_BKD: (B, K, D) float.
             region_mask_BK: (B, K) bool.
-            questions: N of them, with words.
+            questions: N of them, with the states of their words.
             image_index_N: (N,) int64.
 
         Returns:
-            (N, H) joint vectors, and one map each: the mean of those of its words.
+            (N, H) joint vectors, and one map per question: the mean over its steps.
         """
         first_BS = self.first_word(mean_of_regions(regions_BKD, region_mask_BK))
         key_NKH = self.key(regions_BKD).index_select(0, image_index_N)
