@@ -149,7 +149,7 @@ def test_words_come_back_from_their_ids():
     assert tokenizer.decode([]) == ""
     written = build("it's 3.5, isn't it?")
     assert written.decode(written.encode(["it's 3.5, isn't it?"])[0]) == "it's 3.5 isn't it"
-    with pytest.raises(ValueError, match="token ids go up to 6, and this is 7"):
+    with pytest.raises(ValueError, match="token id 7 is out of range: the largest is 6"):
         tokenizer.decode([2, 7])
 
 

@@ -121,10 +121,10 @@ def check_new_run(config: Config, *, overwrite: bool) -> Path:
     path = run_path(config)
     if not path.exists() or _is_new(path):
         return path
-    if not overwrite:
-        raise UserError(f"{path} exists: continue it with --resume, replace it with --overwrite, or set run.name")
     if not (path / "run.json").is_file():
         raise UserError(f"{path} exists and is not a run folder: it is not overwritten; set run.name to another name")
+    if not overwrite:
+        raise UserError(f"{path} exists: continue it with --resume, replace it with --overwrite, or set run.name")
     return path
 
 
@@ -264,7 +264,7 @@ def load_run(path: str | Path) -> Run:
             f"{path} has format version {version}; this program knows versions up to {FORMAT_VERSION}: install a newer vqa-rnn"
         )
     if version < FORMAT_VERSION:
-        raise UserError(f"{path} was made by an earlier vqa-rnn, whose words and weights this one does not read: train it anew")
+        raise UserError(f"{path} was made by an older vqa-rnn (format version {version}; this one reads {FORMAT_VERSION}): train it again")
     try:
         values = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
     except Exception as error:  # a YAML error of any kind, or no file
@@ -329,7 +329,13 @@ def read_timings(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # training may be writing the last one
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
 
 
 def save_model(run: Run, model: VqaModel) -> None:
@@ -463,8 +469,8 @@ def open_start(config: Config) -> Run | None:
         section, _, option = key.rpartition(".")
         if section.startswith(("model", "text")) and option not in MAY_DIFFER_FROM_START:
             raise UserError(
-                f"training.start_from={start.path}: that run has {key}={before}, not {now}: what begins with its weights may "
-                f"only change {', '.join(MAY_DIFFER_FROM_START)} of a model, and no option of its texts"
+                f"training.start_from={start.path}: {key} is {before} in that run and {now} here; a run that starts from its "
+                f"weights may change only these options of a model: {', '.join(MAY_DIFFER_FROM_START)}"
             )
     return start
 

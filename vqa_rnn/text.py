@@ -203,7 +203,7 @@ class WordTokenizer:
         for number in ids:
             word = self._tokenizer.id_to_token(number)
             if word is None:
-                raise ValueError(f"token ids go up to {self.vocabulary_size - 1}, and this is {number}")
+                raise ValueError(f"token id {number} is out of range: the largest is {self.vocabulary_size - 1}")
             words.append(word if word.startswith("'") else f" {word}")
         return "".join(words).strip()
 
@@ -260,8 +260,10 @@ class WordTokenizer:
         except Exception as error:  # the library raises bare Exception
             raise UserError(f"cannot read the tokenizer {path}: {error}") from error
         truncation = tokenizer.truncation
+        if truncation is None:
+            raise UserError(f"{path} is not a tokenizer of a run: it has no truncation length")
         tokenizer.no_truncation()
-        return cls(tokenizer, truncation["max_length"] if truncation else 64)
+        return cls(tokenizer, truncation["max_length"])
 
 
 class SubwordTokenizer(WordTokenizer):

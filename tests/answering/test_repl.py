@@ -74,7 +74,7 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
     start = lines.index("error: there is no image yet: give one first with --image FILE, in the prompt with /image FILE")
     assert lines[start + 1] == "error: no image at nowhere.png"
     assert lines[start + 2].startswith("red ")
-    assert "(words that training never met: 'the', 'zebra')" in lines
+    assert "(words that are not in the vocabulary: 'the', 'zebra')" in lines
     assert "choosing among blue, red, mauve" in lines
     assert "(answers this model cannot give: 'mauve')" in lines
     assert "error: one choice; at least two are needed, in the prompt with commas between them" in lines
@@ -91,7 +91,7 @@ def test_a_picture_of_the_last_answer(session: Session, monkeypatch: pytest.Monk
     output = converse(session, [*lines, "/attention answer.png"], monkeypatch)
     assert output.count("error: nothing was asked yet") == 2
     assert output.count("error: pictures are printed only in a terminal: give a file") == 1
-    assert "words that training never met: 'color' (did you mean 'colour'?)" in output
+    assert "words that are not in the vocabulary: 'color' (did you mean 'colour'?)" in output
     assert "  answer.png: the image, where the model looked, the answers" in output
     assert "  a/one.png: " in output
     for path in (Path("answer.png"), Path("a/one.png")):
@@ -151,7 +151,7 @@ def test_answers_are_saved(session: Session, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_model_without_history_is_not_offered_a_dialog(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = converse(session, ["/undo", "/history", "/caption a shape"], monkeypatch).splitlines()
     assert not any(name in line for line in lines[:-3] for name in ("/undo", "/history", "/caption"))
-    refusal = f"error: {session.run.path} answers every question by itself (model.history.name=none): it keeps no caption"
+    refusal = f"error: {session.run.path} is not a dialog model (model.history.name=none): it takes no caption"
     assert [line.startswith(refusal) for line in lines[-3:]] == [True, True, True]
 
 

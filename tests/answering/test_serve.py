@@ -90,7 +90,7 @@ def test_the_page_says_how_it_is_asked_and_names_nothing_else(client: Client):
         (COLOUR, {"choices": ["red"]}, "one choice: give at least two"),
         (COLOUR, {"choices": "red, blue"}, "choices must be a list of texts"),
         (COLOUR, {"choices": ["zebra", "gnu"]}, "none of the choices is an answer that this model knows"),
-        (COLOUR, {"history": [["Is it red?", "yes"]]}, "drawn answers every question by itself"),
+        (COLOUR, {"history": [["Is it red?", "yes"]]}, "drawn is not a dialog model"),
         (COLOUR, {"history": [["Is it red?"]]}, "history must be a list of pairs"),
     ],
 )

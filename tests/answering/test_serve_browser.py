@@ -57,7 +57,7 @@ def test_an_image_is_uploaded_and_asked_about(tab: Tab, drawn: Run):
     tab.page.get_by_placeholder("Answers to choose from").fill("blue, mauve")
     assert list(tab.ask("What colur is it?")) == ["blue", "mauve"]
     assert tab.page.locator(".answer .note").all_inner_texts() == [
-        "Words that training never met: 'colur' (did you mean 'colour'?)",
+        "Words that are not in the vocabulary: 'colur' (did you mean 'colour'?)",
         "Answers this model cannot give: 'mauve'",
     ]
 

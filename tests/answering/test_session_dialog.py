@@ -179,6 +179,25 @@ def test_a_question_that_is_refused_leaves_no_round(session: Session) -> None:
     assert session.rounds == said
 
 
+def test_a_refused_question_with_an_image_or_a_history_changes_nothing(session: Session) -> None:
+    session.set_caption("this is dora")
+    session.ask(COLOUR)
+    before = session.image, session.caption, session.rounds
+    other = draw(Path("other.png"), "blue")
+    refused: list[tuple[tuple[object, ...], dict[str, object]]] = [
+        ((other, COLOUR), {"choices": ["red"]}),
+        ((COLOUR,), {"history": [("Is it red?", "no")], "choices": ["red"]}),
+        ((COLOUR,), {"history": [("Is it red?",)]}),
+        ((COLOUR,), {"history": ["no"]}),
+        ((COLOUR,), {"history": [("Is it red?", 3)]}),
+        ((Path("missing.png"), COLOUR), {"history": [("Is it red?", "no")]}),
+    ]
+    for asked, options in refused:
+        with pytest.raises(UserError):
+            session.ask(*asked, **options)  # type: ignore[arg-type]
+        assert (session.image, session.caption, session.rounds) == before
+
+
 def test_words_of_the_dialog_that_training_never_met(session: Session) -> None:
     session.set_caption("this is dora the zebra")
     assert session.ask(COLOUR).unknown_words == ("the", "zebra")
@@ -189,7 +208,7 @@ def test_words_of_the_dialog_that_training_never_met(session: Session) -> None:
 def test_a_model_without_history_keeps_none(features: Path) -> None:
     session = Session(train(configure(features, "training.max_epochs=1")).path)
     assert not session.is_dialog
-    with pytest.raises(UserError, match="answers every question by itself"):
+    with pytest.raises(UserError, match="is not a dialog model"):
         session.set_caption("a shape")
     session.see(draw(Path("red.png"), "red"))
     first = session.ask(COLOUR).answers

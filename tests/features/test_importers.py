@@ -448,7 +448,7 @@ def test_imported_features_train_and_are_measured_and_ask_says_why_not(
     capsys.readouterr()
     picture = own_questions.parent / images[0]
     assert main(["ask", "runs/mine", "--image", str(picture), "--question", "what is it?"]) == 2
-    assert "features that were imported (arrays), and they cannot be extracted from another image" in capsys.readouterr().err
+    assert "imported features (arrays), which cannot be extracted from another image" in capsys.readouterr().err
     assert main(["preprocess", "jsonl", f"dataset.path={own_questions}", "features.store=features/mine.h5"]) == 2
     assert "was imported, and features.library is timm: set features.library=imported" in capsys.readouterr().err
 

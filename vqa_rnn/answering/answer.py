@@ -74,7 +74,7 @@ class Answer:
         if self.unknown_words:
             known = zip(self.unknown_words, self.nearest_words, strict=True)
             words = [f"'{word}' (did you mean '{near}'?)" if near else f"'{word}'" for word, near in known]
-            notes.append(f"words that training never met: {listed(words)}")
+            notes.append(f"words that are not in the vocabulary: {listed(words)}")
         if self.unread:
             notes.append(f"the question is too long for this model, which did not read its end: {_shortened(self.unread)}")
         if self.outside_vocabulary:

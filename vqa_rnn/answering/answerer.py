@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.calibration import read_calibration
+from vqa_rnn.answering.protocol import rank_choices
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.batch import Batch
 from vqa_rnn.checkpoint import Run, load_model
@@ -79,14 +80,15 @@ class Answerer:
             raise UserError(f"{run.path} needs boxes in the image, which cannot be given here: use vqa-rnn predict or evaluate")
         if features.library == "imported":
             raise UserError(
-                f"{run.path} was trained on features that were imported ({run.features['backbone'].partition('/')[2]}), and "
-                "they cannot be extracted from another image here: use vqa-rnn predict or evaluate"
+                f"{run.path} was trained on imported features ({run.features['backbone'].partition('/')[2]}), which cannot be "
+                "extracted from another image: use vqa-rnn predict or evaluate"
             )
         self.run = run
         on_gpu = torch.cuda.is_available() and run.config.run.device != "cpu"
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._model = load_model(run, self._device)
         self._calibration = read_calibration(run)
+        self._nearest_word = lru_cache(maxsize=1024)(run.tokenizer.nearest_word)  # occlusion asks the same question again
         self._extractor = None if features.library == "none" else open_run_extractor(run, weights, self._device)
         self.batch_rows = getattr(self._extractor, "batch_rows", 1)
 
@@ -174,11 +176,7 @@ class Answerer:
             best = np.argsort(-p_A, kind="stable")[:top]
             return [(answers.answers[place], float(p_A[place])) for place in best]
         known = {choice: answers.class_of(choice) for choice in question.choices}
-        if all(place is None for place in known.values()):
-            raise UserError("none of the choices is an answer that this model knows; ask without choices to see some")
-        among = {choice: 0.0 if place is None else float(p_A[place]) for choice, place in known.items()}
-        total = sum(among.values()) or 1.0  # all are 0 if the model is very sure of another answer
-        return sorted(((choice, p / total) for choice, p in among.items()), key=lambda pair: -pair[1])
+        return rank_choices({choice: None if place is None else float(p_A[place]) for choice, place in known.items()})
 
     def _wrap(
         self,
@@ -190,7 +188,8 @@ class Answerer:
         word_maps: NDArray[np.float32] | None,
     ) -> Answer:
         is_classifier = self.run.config.model.head.name == "classifier"
-        read = (*question.facts, question.question, *(() if is_classifier else question.choices))
+        facts = () if self.run.config.model.history.name == "none" else question.facts
+        read = (*facts, question.question, *(() if is_classifier else question.choices))
         unknown = tuple(dict.fromkeys(word for text in read for word in self.run.tokenizer.unknown_words(text)))
         outside = [choice for choice in question.choices if is_classifier and self.run.answers.class_of(choice) is None]
         # the calibration does not apply to a classifier's probabilities among choices
@@ -199,7 +198,7 @@ class Answerer:
             question=question.question,
             answers=tuple(found),
             unknown_words=unknown,
-            nearest_words=tuple(map(self.run.tokenizer.nearest_word, unknown)),
+            nearest_words=tuple(map(self._nearest_word, unknown)),
             outside_vocabulary=tuple(outside),
             seconds=seconds,
             unread=self.run.tokenizer.unread(question.question),

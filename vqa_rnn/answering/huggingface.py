@@ -15,7 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from vqa_rnn.answering.answer import Answer
-from vqa_rnn.answering.protocol import About, as_questions, check_choice_texts, check_record, split_asked
+from vqa_rnn.answering.protocol import (
+    NO_IMAGE,
+    About,
+    as_questions,
+    check_choice_texts,
+    check_images,
+    check_record,
+    rank_choices,
+    split_asked,
+)
 from vqa_rnn.answers import fold_answer
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource, read_image
@@ -127,14 +136,14 @@ class HuggingFaceSession:
             TypeError: There are no arguments, or more than an image and a question.
         """
         images, question = split_asked(asked)
-        for image in images:
-            self.see(image)
         if history is not None:
             self.check_dialog()
-        if self.image is None:
-            raise UserError("there is no image yet: give one first with --image FILE, in the prompt with /image FILE")
         record = Question(question_id="", image_id="", question=question, split="test", choices=tuple(choices or ()))
         self._check(record)
+        for image in images:
+            self.see(image)
+        if self.image is None:
+            raise UserError(NO_IMAGE)
         return self._answer(record, self.image, self._seen, top)
 
     def answer(self, questions: Sequence[Question], images: Mapping[str, ImageSource], top: int = 5) -> list[Answer]:
@@ -153,8 +162,7 @@ class HuggingFaceSession:
         """
         for question in questions:
             self._check(question)
-            if question.image_id not in images:
-                raise UserError(f"question {question.question_id} is about {question.image_id}: there is no such image")
+        check_images(questions, images)
         answers: list[Answer] = []
         last, seen = None, self._seen
         for question in questions:
@@ -199,7 +207,7 @@ class HuggingFaceSession:
         Raises:
             UserError: Always.
         """
-        raise UserError(f"{self.about.name} answers every question by itself: it keeps no caption and no rounds")
+        raise UserError(f"{self.about.name} is not a dialog model: it takes no caption and no earlier rounds")
 
     def set_caption(self, text: str) -> None:
         """Raise an error, as the model has no dialog.
@@ -276,11 +284,7 @@ class HuggingFaceSession:
         if not question.choices:
             return list(zip(self._answers, p_A, strict=True))
         places = {choice: self._places.get(fold_answer(choice)) for choice in question.choices}
-        if all(place is None for place in places.values()):
-            raise UserError("none of the choices is an answer that this model knows; ask without choices to see some")
-        among = {choice: 0.0 if place is None else p_A[place] for choice, place in places.items()}
-        total = sum(among.values()) or 1.0
-        return [(choice, p / total) for choice, p in among.items()]
+        return rank_choices({choice: None if place is None else p_A[place] for choice, place in places.items()})
 
     def _write(self, question: Question, tokens: Any, seen: Mapping[str, Tensor]) -> list[tuple[str, float]]:
         """Return BLIP's answer, from a beam search. With choices, return these, with probabilities that sum to 1."""

@@ -123,6 +123,43 @@ class AnySession(Protocol):
         ...
 
 
+NO_IMAGE = "there is no image yet: give one first with --image FILE, in the prompt with /image FILE"
+
+
+def check_images(questions: Sequence[Question], images: Mapping[str, ImageSource]) -> None:
+    """Check that each question has its image.
+
+    Args:
+        questions: The questions.
+        images: The image of each ``image_id``.
+
+    Raises:
+        UserError: An image is missing.
+    """
+    for question in questions:
+        if question.image_id not in images:
+            raise UserError(f"question {question.question_id} is about {question.image_id}: there is no such image")
+
+
+def rank_choices(probabilities: Mapping[str, float | None]) -> list[tuple[str, float]]:
+    """Rank the choices of a question that a classifier was asked.
+
+    Args:
+        probabilities: The classifier's probability of each choice; None if the choice is not in its answer vocabulary.
+
+    Returns:
+        The choices with probabilities that sum to 1, the best first; choices outside the vocabulary have 0.
+
+    Raises:
+        UserError: No choice is in the vocabulary.
+    """
+    if all(p is None for p in probabilities.values()):
+        raise UserError("none of the choices is an answer that this model knows; ask without choices to see some")
+    total = sum(p for p in probabilities.values() if p is not None) or 1.0  # all may underflow to 0
+    shares = [(choice, 0.0 if p is None else p / total) for choice, p in probabilities.items()]
+    return sorted(shares, key=lambda pair: -pair[1])
+
+
 def as_questions(
     asked: Sequence[tuple[ImageSource, str]], choices: Sequence[str] | None = None
 ) -> tuple[list[Question], dict[str, ImageSource]]:

@@ -157,7 +157,7 @@ class _Completer(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         line = document.text_before_cursor
         name, blank, rest = line.partition(" ")
-        if blank and name in ("/image", "/attention", "/save"):
+        if blank and name in _COMMANDS and _COMMANDS[name].takes == "FILE":
             yield from self._paths.get_completions(Document(rest), complete_event)
         elif name.startswith("/") and not blank:
             yield from (Completion(each, -len(name)) for each in [*self._names, "/quit"] if each.startswith(name))
@@ -218,6 +218,8 @@ def _obey(prompt: _Prompt, line: str) -> None:
 
 
 def _help(prompt: _Prompt, rest: str) -> None:
+    if prompt.as_json:
+        return
     lines = ["Type a question about the image, or"]
     for name, command in _COMMANDS.items():
         if prompt.session.is_dialog or not command.for_dialog:
@@ -262,10 +264,12 @@ def _attention(prompt: _Prompt, rest: str) -> None:
         path = path if path.suffix else path.with_suffix(".png")
         draw(answer, path)
         prompt.say(f"{path}: the image, where the model looked, the answers")
-    elif prompt.console.is_terminal:
-        print_pictures(answer, prompt.console)
-    else:
+    elif not prompt.console.is_terminal:
         raise UserError("pictures are printed only in a terminal: give a file, /attention where.png")
+    elif answer.image is None:
+        raise UserError("this model uses text only: there is no image to draw")
+    else:
+        print_pictures(answer, prompt.console)
 
 
 def _save(prompt: _Prompt, rest: str) -> None:
@@ -344,12 +348,12 @@ def _path(text: str) -> Path:
 
 _COMMANDS = {
     "/image": _Command(_image, "FILE", "look at another image; a dialog begins anew"),
-    "/choices": _Command(_choices, "A, B, …", "choose among these, or the lines of @FILE; alone: no longer"),
+    "/choices": _Command(_choices, "A, B, …", "choose among these or the lines of @FILE; without an argument: any answer"),
     "/top": _Command(_top, "N", "show N answers"),
-    "/attention": _Command(_attention, "FILE", "draw where the model looked for the last answer; alone: in the terminal"),
+    "/attention": _Command(_attention, "FILE", "draw where the model looked for the last answer; without an argument: in the terminal"),
     "/json": _Command(_json, "", "answers as JSON, a line each, or as bars again"),
     "/save": _Command(_save, "FILE", "write all answers so far into a file, one JSON object per line"),
-    "/caption": _Command(_caption, "TEXT", "what to know about the image; alone: nothing", for_dialog=True),
+    "/caption": _Command(_caption, "TEXT", "set the caption of the image; without an argument: remove it", for_dialog=True),
     "/history": _Command(_history, "", "what was said so far", for_dialog=True),
     "/correct": _Command(_correct, "ANSWER", "put this in place of the last answer", for_dialog=True),
     "/undo": _Command(_undo, "", "take the last question back", for_dialog=True),

@@ -18,9 +18,11 @@ from vqa_rnn.answering.answerer import NOTHING, Answerer, Seen
 from vqa_rnn.answering.huggingface import HUGGING_FACE, HuggingFaceSession
 from vqa_rnn.answering.protocol import (
     About,
+    NO_IMAGE,
     AnySession,
     as_questions,
     check_choice_texts,
+    check_images,
     check_record,
     split_asked,
 )
@@ -228,7 +230,7 @@ class Session:
         """
         if not self.is_dialog:
             raise UserError(
-                f"{self.run.path} answers every question by itself (model.history.name=none): it keeps no caption and no rounds"
+                f"{self.run.path} is not a dialog model (model.history.name=none): it takes no caption and no earlier rounds"
             )
 
     def ask(
@@ -255,26 +257,28 @@ class Session:
             TypeError: There are no arguments, or more than an image and a question.
         """
         images, question = split_asked(asked)
-        for image in images:
-            self.see(image)
+        if not images:
+            self._check_image()
+        rounds, caption = ((), None) if images else (self.rounds, self.caption)
         if history is not None:
             self.check_dialog()
-            self.rounds = tuple(Round(*(check_text(text, "the history") for text in turn)) for turn in history)
-        self._check_image()
-        assert self._seen is not None
+            rounds = tuple(map(_as_round, history))
         record = Question(
             question_id="ask",
             image_id="image",
             question=question,
             split="test",
             choices=tuple(choices or ()),
-            caption=self.caption,
-            history=self.rounds,
+            caption=caption,
+            history=rounds,
         )
         self._check(record)
-        (answer,) = self._answerer.answer([record], [self._seen], top)
+        seen = self._answerer.look(images)[0] if images else self._seen
+        assert seen is not None
+        (answer,) = self._answerer.answer([record], [seen], top)
         if self.is_dialog:
-            self.rounds = (*self.rounds, Round(question.strip(), answer.best))
+            rounds = (*rounds, Round(question.strip(), answer.best))
+        self._seen, self.caption, self.rounds = seen, caption, rounds  # only now: nothing is lost if the question is refused
         return answer
 
     def answer(self, questions: Sequence[Question], images: Mapping[str, ImageSource], top: int = 5) -> list[Answer]:
@@ -294,8 +298,8 @@ class Session:
         """
         for question in questions:
             self._check(question)
-            if self.sees_images and question.image_id not in images:
-                raise UserError(f"question {question.question_id} is about {question.image_id}: there is no such image")
+        if self.sees_images:
+            check_images(questions, images)
         answers: list[Answer] = []
         for batch in self._batches(questions):
             seen = {question.image_id: NOTHING for question in batch}
@@ -328,7 +332,8 @@ class Session:
         for _, group in groupby(questions, key=lambda question: bool(question.choices)):
             for question in group:
                 image_ids = {each.image_id for each in batch} | {question.image_id}
-                if len(batch) == MOST_QUESTIONS or len(image_ids) > self._answerer.batch_rows:
+                too_many_images = self.sees_images and len(image_ids) > self._answerer.batch_rows
+                if len(batch) == MOST_QUESTIONS or too_many_images:
                     yield batch
                     batch = []
                 batch.append(question)
@@ -361,10 +366,18 @@ class Session:
 
     def _check_image(self) -> None:
         if self._seen is None:
-            raise UserError("there is no image yet: give one first with --image FILE, in the prompt with /image FILE")
+            raise UserError(NO_IMAGE)
 
     def _last_round(self) -> Round:
         self.check_dialog()
         if not self.rounds:
             raise UserError("nothing was asked yet: there is no round to change")
         return self.rounds[-1]
+
+
+def _as_round(turn: Sequence[str]) -> Round:
+    """Check one pair of a history."""
+    if isinstance(turn, str) or len(turn) != 2:
+        raise UserError("the history must be a list of pairs: a question and its answer")
+    question, answer = (check_text(text, "the history") for text in turn)
+    return Round(question, answer)

@@ -66,7 +66,7 @@ def check_characters(text: object, what: str) -> str:
         UserError: It is not a string, or has a character that ``bad_character`` finds.
     """
     if not isinstance(text, str):
-        raise UserError(f"{what} is given as {type(text).__name__}: give a text")
+        raise UserError(f"{what} must be a text, not {type(text).__name__}")
     said = bad_character(text)
     if said:
         raise UserError(f"{what} has {said}")

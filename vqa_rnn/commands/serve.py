@@ -23,17 +23,19 @@ def serve(
     """Serve the page until Ctrl-C or SIGTERM.
 
     Args:
-        path: As ``answering.session.load`` takes it.
-        host: The address to listen at.
-        port: By default the first free one from 7860.
-        weights: The backbone's weights, where they lie elsewhere than in training.
-        with_examples: Show images of the run's data set.
+        path: As in ``answering.session.load``.
+        host: The address to listen on.
+        port: The port; defaults to the first free one from 7860.
+        weights: New location of the backbone's weights, if they moved since training.
+        with_examples: Show example images of the run's data set.
 
     Raises:
-        UserError: The model cannot be opened, or the port is taken.
+        UserError: The model cannot be opened, or the port is in use.
     """
-    session = load(path, weights)
-    title = str(path) if str(path).startswith(("hf:", "hub:")) else path.resolve().name
+    is_on_hub = str(path).startswith(("hf:", "hub:"))
+    source = str(path) if is_on_hub else str(path.resolve())
+    session = load(source, weights)
+    title = source if is_on_hub else Path(source).name
     examples = find_examples(session) if with_examples else []
     if host not in LOOPBACK:
         log.warning("everybody who reaches %s can ask this model: the page has no password", host)

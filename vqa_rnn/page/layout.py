@@ -126,7 +126,7 @@ def _image(**options: Any) -> gr.Image:
 
     async def take_upload(path: str | Path | None) -> str | None:
         if str(path).startswith(("http://", "https://")):
-            raise gr.Error("give an image and no address: addresses are not opened", print_exception=False)
+            raise gr.Error("upload an image file: URLs are not supported", print_exception=False)
         return await take_file(path)
 
     image.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign,assignment]
@@ -150,7 +150,7 @@ class Events:
             parts: The components that an event may change.
         """
         self._session = session
-        self._title = title
+        self._name, self._title = session.about.name, title
         self._examples = examples
         self._parts = parts
 
@@ -237,7 +237,7 @@ class Events:
 
     def _said(self, error: UserError) -> str:
         """Return the message of an error, with the title instead of the run folder."""
-        return str(error).replace(self._session.about.name, self._title)
+        return str(error).replace(self._name, self._title)
 
     def answer(
         self,
