@@ -1,24 +1,25 @@
-"""Train a grid of variants, over folds or seeds, and set each beside the first: mean, interval, weights, time.
+"""Train a grid of variants over folds or seeds, and compare each with the first: mean score, interval, weights and time.
 
     python scripts/ablations.py scripts/grids/daquar_image.yaml dataset.root=data/daquar
     python scripts/ablations.py scripts/grids/cells_shapes_vqa.yaml --jobs 2 --json > cells.json
 
 A grid is a YAML file:
 
-    config: daquar                     # what all variants share; a variant may name another config
+    config: daquar                     # for all variants; a variant may name another config
     overrides: [training.max_epochs=5] # optional, as on the command line
     folds: 5                           # cross-validate by image; or
     split: test                        # train on the training split and measure on this one (the default)
     seeds: 3                           # optional: repeat, and average a question's scores over the seeds
-    variants:                          # the first is what the others are compared with
+    variants:                          # the others are compared with the first
       - model.question.cell: lstm
       - model.question.cell: [elman, gru]        # lists span a grid: here four variants
-        model.question.num_layers: [1, 2]        # (an option whose value is a list is a list in a list)
+        model.question.num_layers: [1, 2]        # (for an option whose value is a list, write a list of lists)
 
-Runs lie in runs/GRID/VARIANT-seedN; vqa-rnn evaluate and compare take them as any other run. What is finished is not trained
-again, so a grid that was stopped goes on where it was. Intervals are 95%, by bootstrap over images; differences are paired by
-question. They do not hold what another seed would change. Minutes are of training alone, and of the median epoch: pauses do
-not count. ``--jobs`` trains so many runs at a time, by default one a processor, on a GPU one; the results are the same.
+Runs are saved in runs/GRID/VARIANT-seedN; vqa-rnn evaluate and compare accept them like any other run. Finished runs are not
+trained again, so an interrupted grid can be continued. Intervals are 95%, by bootstrap over images; differences are paired by
+question. They do not include the variation between seeds. Minutes are the training time without validation, based on the median
+epoch, so that pauses do not count. ``--jobs`` is the number of runs that are trained at a time; it defaults to one per
+processor, and to one on a GPU. The results do not depend on it.
 """
 
 import argparse
@@ -59,12 +60,12 @@ TAKEN = {
     "dataset.fold": "set folds",
 }
 Value = str | int | float | bool | None | list[str | int | float | bool]
-MADE_BY_A_MODEL = {"images_shuffled"}  # by the first that sees any, so that it says nothing of the others
-Variant = tuple[str, list[str]]  # a config, and its overrides
+MADE_BY_A_MODEL = {"images_shuffled"}  # measured with the first variant that sees images, so it is no floor of the others
+Variant = tuple[str, list[str]]  # a config and its overrides
 
 
 class Grid(BaseModel):
-    """What the file says."""
+    """The contents of a grid file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,7 +85,7 @@ class Grid(BaseModel):
         return variants
 
     def spread(self) -> dict[str, Variant]:
-        """Every variant by its label, the values that it sets."""
+        """Return every variant by its label, which is made of the values that it sets."""
         chosen: list[dict[str, Any]] = []
         for variant in self.variants:
             values = [each if isinstance(each, list) else [each] for each in variant.values()]
@@ -139,19 +140,19 @@ def read_grid(path: Path) -> Grid:
 
 
 def run_grid(grid: Grid, name: str, overrides: Sequence[str], jobs: int | None = None) -> dict[str, Any]:
-    """Train and measure every variant, then set each beside the first and beside the floors."""
+    """Train and measure every variant, then compare each with the first one and with the floors."""
     if grid.folds is not None and grid.split is not None:
         raise UserError(f"the grid {name} has both folds and a split: folds measure the folds")
     split = grid.split or "test"
     report: dict[str, Any] = {"grid": name, "folds": grid.folds, "split": split, "seeds": grid.seeds, "variants": {}}
     baseline: Repeats | None = None
-    floors: dict[str, tuple[str, Mapping[str, Scores]]] = {}  # each by the first variant that has it
+    floors: dict[str, tuple[str, Mapping[str, Scores]]] = {}  # each from the first variant that has it
     variants = {label: (config, [*options, *overrides]) for label, (config, options) in grid.spread().items()}
     for option in (option for _, options in variants.values() for option in options):
         key = option.partition("=")[0]
         if key in TAKEN:
             raise UserError(f"{key} is given by the grid itself: {TAKEN[key]}")
-    for label, (config, options) in variants.items():  # before hours go into those that come first
+    for label, (config, options) in variants.items():  # checked before any training starts
         try:
             load_config(config, options)
         except UserError as error:
@@ -197,13 +198,13 @@ def describe(done: Repeats) -> dict[str, Any]:
 
 
 def compare(mean: Mapping[str, Scores], others: Mapping[str, Scores], images: Sequence[str]) -> dict[str, Any]:
-    """By how much the mean scores are above others, in every metric that both have."""
+    """Return by how much the mean scores are above others, for every metric that both have."""
     both = {name: paired_difference(mean[name], others[name], images, BOOTSTRAP_SAMPLES) for name in mean if name in others}
     return {name: {"gain": each.mean, "interval": each.interval, "p": each.p} for name, each in both.items() if each}
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """A table of the headline metric, in Markdown, to stand in a report; the JSON has the others and the breakdowns."""
+    """Print the headline metric as a Markdown table; the other metrics and the breakdowns are in the JSON output only."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     first = next(iter(report["variants"].values()))
     metric = next(iter(first["metrics"]))

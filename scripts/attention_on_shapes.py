@@ -1,13 +1,14 @@
-"""How much of the attention lies on the shape that is asked about, in easy-VQA.
+"""How much of the attention is on the shape that the question asks about, in easy-VQA.
 
     python scripts/attention_on_shapes.py runs/demo
 
-An image of easy-VQA has one shape on a plain ground. The attention of a region is spread evenly over its pixels. The ratio is
-the attention on the shape's pixels over their share of the image: 1 is what a model has that looks everywhere. Beside it is the
-same attention laid over another image (exchanged). All looks count alike. Intervals are 95%, by bootstrap over images.
+An image of easy-VQA has one shape on a plain background. The attention of a region is spread evenly over its pixels. The ratio
+is the attention on the shape's pixels divided by their share of the image; it is 1 for uniform attention. The column
+"exchanged" has the ratio of the same attention with the shape of another image. All looks have the same weight. Intervals are
+95%, by bootstrap over images.
 """
 
-import vqa_rnn  # before torch is loaded, it settles how threads wait
+import vqa_rnn  # imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -29,17 +30,17 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import read_image
 from vqa_rnn.metrics.intervals import bootstrap_interval
 
-GROUND = 60  # a pixel of the shape differs from the first pixel by more than this, over its three channels
+GROUND = 60  # a pixel of the shape differs from the first pixel by more than this, summed over the channels
 
 
 def shape_of(path: Path) -> NDArray[np.bool_]:
-    """(height, width) where the shape is."""
+    """Return (height, width) bool, where the shape is."""
     pixels = np.asarray(read_image(path)).astype(int)
     return np.abs(pixels - pixels[0, 0]).sum(axis=2) > GROUND
 
 
 def density(answer: Answer) -> NDArray[np.float64]:
-    """(height, width) attention of each pixel, in all 1."""
+    """Return (height, width) attention of each pixel, which sums to 1."""
     assert answer.image is not None
     assert answer.maps is not None
     assert answer.boxes is not None
@@ -52,7 +53,7 @@ def density(answer: Answer) -> NDArray[np.float64]:
 
 
 def measure(run: str, split: str, samples: int) -> dict[str, Any]:
-    """Find the ratio of each type of answer and of all."""
+    """Compute the ratio for each type of answer and for all."""
     session = vqa_rnn.load(run)
     if not isinstance(session, vqa_rnn.Session) or session.run.config.dataset.name != "easy_vqa":
         raise UserError(f"{run} is no run on easy_vqa, whose images have one shape each")

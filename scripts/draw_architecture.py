@@ -1,11 +1,11 @@
-"""Draw docs/images/architecture.png: how an image, a question and a dialog become an answer, with the names of all parts.
+"""Draw docs/images/architecture.png: how the model computes an answer from an image, a question and a dialog.
 
     python scripts/draw_architecture.py [--output FILE.png]
 
-The names are those of the package's own tables. Run it again when a part is added.
+The names of the parts are read from the package. Run the script again when a part is added.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -32,15 +32,15 @@ from vqa_rnn.models.reasoning import REASONING
 from vqa_rnn.rnn import CELLS
 
 PICTURE = Path(__file__).parents[1] / "docs/images/architecture.png"
-WIDTH, HEIGHT, PER_INCH = 139, 59, 10.4  # of the drawing, in its own units
-# Colours that people with any colour vision tell apart, after Okabe and Ito.
+WIDTH, HEIGHT, PER_INCH = 139, 59, 10.4  # size of the drawing in its own units, and units per inch
+# Colours that people with colour vision deficiencies can distinguish, after Okabe and Ito.
 BLUE, ORANGE, GREEN, PURPLE, GREY, LIGHT = "#0072B2", "#B85400", "#00795A", "#9A4F82", "#555555", "#B8BDC2"
 LINE_HEIGHT = 1.8  # of the names in a box
 Point = tuple[float, float]
 
 
 def part_names() -> dict[str, list[str]]:
-    """The names that may stand under each option of the config, without ``none``."""
+    """Return the names that each option of the config may have, without ``none``."""
     tables: dict[str, Iterable[str]] = {
         "features.library": get_args(FeaturesConfig.model_fields["library"].annotation),
         "model.question.cell": CELLS,
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def draw(path: Path) -> None:
-    """Draw the picture; its names stand in the file's text ``Description`` as JSON as well."""
+    """Draw the picture. The names are also stored as JSON in the text ``Description`` of the file."""
     names = part_names()
     figure = Figure(figsize=(WIDTH / PER_INCH, HEIGHT / PER_INCH))
     canvas = FigureCanvasAgg(figure)
@@ -109,7 +109,7 @@ def draw(path: Path) -> None:
 def _box(
     axes: Axes, x: float, width: float, y: float, colour: str, title: str, option: str, names: dict[str, list[str]]
 ) -> tuple[float, float]:
-    """A part around the height ``y``: its title, option and the names that this may have; gives its lower and upper end."""
+    """Draw a part centred at the height ``y``: its title, its option and the names; return its lower and upper end."""
     lines = textwrap.wrap(", ".join(names[option]), width=int(1.33 * width - 4))
     height = 7.4 + LINE_HEIGHT * len(lines)
     start = y + height / 2
@@ -121,7 +121,7 @@ def _box(
 
 
 def _say(axes: Axes, x: float, y: float, title: str, text: str) -> None:
-    """What people or the model say, in a bubble under its title."""
+    """Draw a speech bubble with a title above it."""
     above = 2.3 + 0.9 * text.count("\n")
     axes.text(x, y + above + 0.8, title, fontsize=10, color=GREY, ha="center", va="center")
     box = {"boxstyle": "round,pad=0.45,rounding_size=0.4", "fc": "#F4F5F6", "ec": LIGHT}
@@ -129,7 +129,7 @@ def _say(axes: Axes, x: float, y: float, title: str, text: str) -> None:
 
 
 def _scene(axes: Axes, x: float, y: float) -> None:
-    """The image: three shapes."""
+    """Draw the image with three shapes."""
     axes.text(x, y + 8.2, "image", fontsize=10, color=GREY, ha="center", va="center")
     axes.add_patch(Rectangle((x - 7, y - 7), 14, 14, fc="#E8ECEF", ec=LIGHT))
     axes.add_patch(Rectangle((x - 5, y - 4.5), 5, 5, fc="#E69F00"))
@@ -142,7 +142,7 @@ def _rounded(x: float, y: float, width: float, height: float, **style: Any) -> F
 
 
 def _arrow(axes: Axes, start: Point, end: Point, text: str = "") -> None:
-    """An arrow, with what it carries above it."""
+    """Draw an arrow with a text above it."""
     style = {"arrowstyle": "-|>,head_width=0.25,head_length=0.5", "color": GREY, "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", end, start, arrowprops=style)
     axes.text((start[0] + end[0]) / 2, start[1] + 0.9, text, fontsize=9, color=GREY, ha="center", va="bottom")

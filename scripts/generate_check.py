@@ -1,13 +1,14 @@
-"""How well a run with a generative head writes: greedy against the true answer, and beam search against greedy.
+"""Check the answers of a generative head: greedy decoding against the true answer, and beam search against greedy decoding.
 
     python scripts/generate_check.py runs/shapes_dialog-generative --split test [--rounds 500] [--width 5] [--json]
 
-Greedy is compared on all questions whose answer is known: how often its words are those of the true answer. Beam search is
-compared on the first `--rounds` of them by log-probability: ours, in which greedy's own path stays a hypothesis, is never below
-greedy; a raw beam of the same width may be, where it wrote another text. Without `--rounds` all questions are compared.
+Greedy decoding is compared with the true answer on all questions with a known answer: how often are the words equal? Beam
+search is compared with greedy decoding by log-probability, on the first `--rounds` of these questions, by default on all. Our
+beam search keeps the greedy path as a hypothesis, so its log-probability is never lower. A raw beam search of the same width
+may be lower where it finds another text.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -61,7 +62,7 @@ def main() -> int:
 
 
 def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str, Any]:
-    """Write every answer three ways and compare."""
+    """Write every answer in three ways and compare them."""
     run = load_run(path)
     device = choose_device(run.config.run.device)
     model = load_model(run, device)
@@ -84,8 +85,8 @@ def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str,
 
     count = len(questions) if rounds is None else min(rounds, len(questions))
     with torch.inference_mode():
-        # each is encoded once, and the compared are written in the same batches: another batch rounds otherwise, and the same
-        # text would be above or below itself
+        # Each question is encoded once, and compared answers are written in the same batches. Other batches round differently,
+        # so that the same text would have different log-probabilities.
         joint_NJ = torch.cat(list(joints()))
         some, others = write(joint_NJ[:count]), write(joint_NJ[count:])
         ours = write(joint_NJ[:count], partial(beam_search, width=width))

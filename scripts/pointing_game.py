@@ -1,14 +1,15 @@
-"""Does a model look at the thing it is asked about? The pointing game (Zhang et al. 2016, https://arxiv.org/abs/1608.00507).
+"""The pointing game (Zhang et al. 2016, https://arxiv.org/abs/1608.00507): does a model look at the thing that is asked about?
 
     python scripts/pointing_game.py runs/shapes_vqa-mac --scenes data/shapes_vqa/scenes/CLEVR_{split}_scenes.json
 
-For runs on CLEVR's format whose questions have programs and whose scenes are known. The questions are those that ask for an
-attribute of one thing ("What colour is the cube left of the star?"). The region with the most attention is a hit where it lies
-nearer to that thing than to any other. Beside it is what any region would hit (chance), and the attention of another question
-about the same image (exchanged). A row a look; then the mean of the looks. Intervals are 95%, by bootstrap over images.
+For runs on data in CLEVR's format with programs and known scenes. The questions are those that ask for an attribute of one
+thing ("What colour is the cube left of the star?"). The region with the most attention is a hit if it is nearer to that thing
+than to any other. The baselines are the share of regions that are hits (chance) and the attention for another question about
+the same image (exchanged). There is a row for each look and one for the mean of the looks. Intervals are 95%, by bootstrap over
+images.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -74,7 +75,7 @@ def main() -> int:
 
 
 def play(path: Path, overrides: Sequence[str], scenes_path: Path, split: Any) -> dict[str, Any]:
-    """Play with every question of a split that asks for an attribute."""
+    """Play the game with every question of a split that asks for an attribute."""
     run = move_run(load_run(path), overrides)
     dataset = run.config.dataset
     if dataset.name != "clevr":
@@ -135,12 +136,12 @@ def play(path: Path, overrides: Sequence[str], scenes_path: Path, split: Any) ->
 
 
 def kind(step: Mapping[str, Any]) -> str:
-    """What a step of a program does; the generator and the released files call it by two names."""
+    """Return what a step of a program does. Our generator and the released files store it under different keys."""
     return step.get("type") or step.get("function") or ""
 
 
 def asked_thing(program: Program, things: Sequence[Mapping[str, Any]]) -> int | None:
-    """Run a program that ends by asking for an attribute; which thing is asked about, or None if it ends otherwise."""
+    """Run a program and return the index of the thing whose attribute it asks for; None if it does not end that way."""
     if not program or not kind(program[-1]).startswith("query_"):
         return None
     results: list[Any] = []
@@ -173,7 +174,7 @@ def asked_thing(program: Program, things: Sequence[Mapping[str, Any]]) -> int | 
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height."""
+    """Return width and height."""
     from PIL import Image
 
     with Image.open(path) as image:
@@ -181,7 +182,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def nearest_thing(things: Sequence[Mapping[str, Any]], size: tuple[int, int], side: int) -> NDArray[np.int64]:
-    """(K,) the thing that lies nearest to the middle of each cell, in pixels."""
+    """Return (K,) the thing that is nearest to the centre of each cell, in pixels."""
     cell = np.arange(side**2)
     middle_K2 = (np.stack([cell % side, cell // side], axis=1) + 0.5) / side * np.array(size)
     places_O2 = np.array([thing["pixel_coords"][:2] for thing in things])
@@ -190,7 +191,7 @@ def nearest_thing(things: Sequence[Mapping[str, Any]], size: tuple[int, int], si
 
 
 def attention_maps(run: Any, questions: Sequence[Question], store: Any) -> Maps:
-    """(N, looks, K) where the run looks."""
+    """Return (N, looks, K) the attention of the run."""
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     model = load_model(run)
     batches = QuestionSampler(encoded.image, run.config.evaluation.batch_size, shuffle=False)
@@ -209,7 +210,7 @@ def attention_maps(run: Any, questions: Sequence[Question], store: Any) -> Maps:
 
 
 def exchange(questions: Sequence[Question]) -> NDArray[np.int64]:
-    """(N,) for each question another one about the same image, or itself where there is no other."""
+    """Return (N,) another question about the same image for each question, or the question itself if there is no other."""
     places: dict[str, list[int]] = defaultdict(list)
     for place, question in enumerate(questions):
         places[question.image_id].append(place)
@@ -220,7 +221,7 @@ def exchange(questions: Sequence[Question]) -> NDArray[np.int64]:
 
 
 def hits(maps_NK: Maps, is_hit_NK: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(N,) whether the region with the most attention is a hit."""
+    """Return (N,) whether the region with the most attention is a hit."""
     return np.take_along_axis(is_hit_NK, maps_NK.argmax(axis=1)[:, None], axis=1)[:, 0].astype(np.float64)
 
 

@@ -1,14 +1,15 @@
-"""A memory task with a known answer: which symbol came first, after a delay in which nothing happens.
+"""A memory task: recall the first symbol of a sequence after a delay of blanks.
 
     python scripts/recall.py                       # every cell, delay 50, three seeds
     python scripts/recall.py elman lstm --delay 100 --start orthogonal
 
-Sequences are one of eight symbols, then so many blanks; the answer is read from the last state (as Hochreiter and Schmidhuber
-1997, section 5, and Arjovsky et al. 2016, section 5.1, made as small as it gets). Chance is 1 in 8. There are only eight
-sequences: each cell is trained on draws of them and measured on 2,000 others. The task is to remember, not to generalise.
+A sequence is one of eight symbols followed by blanks; the answer is computed from the last state. This is a minimal version of
+the tasks of Hochreiter and Schmidhuber 1997 (section 5) and Arjovsky et al. 2016 (section 5.1). Chance is 1 in 8. There are
+only eight sequences: each cell is trained on random draws of them and tested on 2,000 other draws. The task tests memory, not
+generalisation.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -70,7 +71,7 @@ def _count(text: str) -> int:
 
 
 def recall(cell: str, task: argparse.Namespace, seed: int) -> float:
-    """Train a cell, and say how often it is right."""
+    """Train a cell and return its accuracy."""
     torch.manual_seed(seed)
     embedding = nn.Embedding(SYMBOLS + 1, SIZE)
     forget_bias = 3.0 if task.forget_bias is None else task.forget_bias

@@ -1,4 +1,4 @@
-"""One variant trained again and again, over folds and seeds: scores are pooled over folds and averaged over seeds."""
+"""Repeated training of a variant, over folds and seeds. Scores are pooled over folds and averaged over seeds."""
 
 import dataclasses
 import json
@@ -26,13 +26,13 @@ from vqa_rnn.records import Split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeats:
-    """What a variant gave.
+    """The results of a variant.
 
     Attributes:
-        measured: All questions, each with the mean of its scores over the seeds; predictions and floors of the first seed.
-        by_seed: The headline, over all questions, of each seed.
-        weights: Numbers that a run's model learned.
-        seconds: Of training and no more, the mean of a run.
+        measured: All questions, each with the mean of its scores over the seeds; predictions and floors are of the first seed.
+        by_seed: Headline score of each seed, over all questions.
+        weights: Number of parameters of a run's model.
+        seconds: Mean training time of a run, without validation.
     """
 
     measured: Measurement
@@ -54,19 +54,19 @@ class Repeats:
 def repeat(
     label: str, config: str, options: Sequence[str], folds: int | None, seeds: int, split: Split, *, with_floors: bool
 ) -> Repeats:
-    """Train what is not trained yet, and measure a variant.
+    """Train the runs of a variant that are not trained yet, and measure it.
 
     Args:
-        label: What its runs are called.
-        config: A recipe; its features must be there.
+        label: The name of its runs.
+        config: A recipe; its features must exist.
         options: ``section.key=value`` each.
-        folds: Cross-validate over so many parts by image; None trains on the training split.
-        seeds: How often.
-        split: What is measured where there are no folds.
+        folds: Number of folds to cross-validate by image; None trains on the training split.
+        seeds: Number of seeds.
+        split: The split to measure if there are no folds.
         with_floors: Measure the floors with the first seed.
 
     Returns:
-        Everything pooled and averaged.
+        The pooled and averaged results.
     """
     seed_measured, runs = [], []
     for seed, configs in enumerate(plan(label, config, options, folds, seeds)):
@@ -85,17 +85,17 @@ def repeat(
 
 
 def plan(label: str, config: str, options: Sequence[str], folds: int | None, seeds: int) -> list[list[Config]]:
-    """The runs of a variant.
+    """Return the configs of a variant's runs.
 
     Args:
-        label: What they are called.
+        label: The name of the runs.
         config: A recipe.
         options: ``section.key=value`` each.
         folds: As in ``repeat``.
-        seeds: How often.
+        seeds: Number of seeds.
 
     Returns:
-        Of each seed the config of each fold.
+        For each seed, the config of each fold.
     """
     configs = []
     for seed in range(seeds):
@@ -109,14 +109,14 @@ def plan(label: str, config: str, options: Sequence[str], folds: int | None, see
 
 
 def train_side_by_side(configs: Sequence[Config], jobs: int) -> None:
-    """Train several runs at a time, each in a process of its own; they come out as one after the other.
+    """Train several runs at a time, each in its own process. The results are the same as one after the other.
 
     Args:
-        configs: With a name for each run, and their features there.
-        jobs: How many at a time.
+        configs: Configs with a name for each run; their features must exist.
+        jobs: Number of runs at a time.
 
     Raises:
-        UserError: As ``train_once``; runs that have begun are finished first.
+        UserError: As in ``train_once``; runs that have begun are finished first.
         Interrupted: Ctrl-C; what was trained so far is saved.
     """
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool:
@@ -130,7 +130,7 @@ def train_side_by_side(configs: Sequence[Config], jobs: int) -> None:
 
 
 def _start_worker() -> None:
-    """Progress bars of several processes would overwrite each other. And no worker outlives the process that started it."""
+    """Hide progress bars, which would overwrite each other, and stop the worker when its parent process ends."""
     logging.getLogger("vqa_rnn").setLevel(logging.ERROR)
     os.environ["TERM"] = "dumb"
     threading.Thread(target=_stop_with_parent, daemon=True).start()
@@ -140,7 +140,7 @@ def _stop_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)  # a training finishes its step and saves its state
+    os.kill(os.getpid(), signal.SIGTERM)  # the training finishes its step and saves its state
 
 
 def _train_quietly(config: Config) -> None:
@@ -149,20 +149,20 @@ def _train_quietly(config: Config) -> None:
     finally:
         parent = multiprocessing.parent_process()
         if parent is None or not parent.is_alive():
-            os._exit(1)  # the pool would wait for the next job for ever
+            os._exit(1)  # else the pool would wait forever for the next job
 
 
 def train_once(config: Config) -> Run:
-    """Train, unless the run was finished before; one that was broken off goes on.
+    """Train a run unless it is finished. An interrupted run is resumed.
 
     Args:
-        config: With a name for the run.
+        config: A config with a name for the run.
 
     Returns:
         The finished run.
 
     Raises:
-        UserError: There is such a run, of another config.
+        UserError: The run exists with another config.
     """
     path = run_path(config)
     begun = (path / "run.json").exists()
@@ -176,21 +176,21 @@ def train_once(config: Config) -> Run:
 
 
 def count_weights(run: Run) -> int:
-    """How many numbers a run's model learned.
+    """Return the number of parameters of a run's model.
 
     Args:
         run: The run.
 
     Returns:
-        Their number, without buffers.
+        The number of parameters, without buffers.
     """
     return sum(weight.numel() for weight in load_model(run).parameters())
 
 
 def training_seconds(path: Path) -> float:
-    """How long a run's epochs take, validation apart: as many steps as there were, each as long as in the median epoch.
+    """Return the training time of a run without validation: its number of steps times the median over epochs of a step's time.
 
-    A machine that stood still for a while, or an epoch that was taken up again in its middle, does not count.
+    The median ignores pauses of the machine and epochs that were resumed in the middle.
 
     Args:
         path: The run folder.
@@ -203,7 +203,7 @@ def training_seconds(path: Path) -> float:
 
 
 def _pool(parts: list[Measurement]) -> Measurement:
-    """The test folds of a cross-validation end to end."""
+    """Join the measurements of the test folds of a cross-validation."""
 
     def join(each: list[Mapping[str, Scores]]) -> dict[str, Scores]:
         return {name: np.concatenate([scores[name] for scores in each]) for name in each[0]}

@@ -1,15 +1,15 @@
-"""The same questions through every way of asking: the same answers, with the same probabilities.
+"""Check that every way of asking gives the same answers with the same probabilities.
 
     python scripts/same_answers.py runs/demo --questions 500
     python scripts/same_answers.py runs/demo --python other/.venv/bin/python --page http://127.0.0.1:7860
 
-The reference is ``vqa-rnn evaluate``. Beside it: ``vqa_rnn.load``, one question after the other and many at once; ``vqa-rnn
-ask``, a process an image; the prompt through a pipe; an exported folder, opened by ``--python``, by default this one; and the
-endpoint of ``vqa-rnn serve``, where ``--page`` says that it runs. A row each: how many answers differ, and by how much a
-probability differs at most. Exit code 1 where an answer differs, or a probability by more than 1e-4.
+The reference is ``vqa-rnn evaluate``. It is compared with: ``vqa_rnn.load``, one question at a time and many at once; ``vqa-rnn
+ask``, one process per image; the prompt through a pipe; an exported folder, opened by ``--python`` (default: this Python); and
+the endpoint of ``vqa-rnn serve``, if ``--page`` gives its address. Each row has the number of different answers and the largest
+difference of a probability. The exit code is 1 if an answer differs, or a probability differs by more than 1e-4.
 """
 
-import vqa_rnn  # before torch is loaded, it settles how threads wait
+import vqa_rnn  # imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -35,7 +35,7 @@ Found = list[tuple[str, float]]  # the best answer and its probability
 
 
 def evaluated(run: Path, split: str, count: int) -> tuple[Asked, Found]:
-    """The first questions of a split, with what ``evaluate`` measured."""
+    """Return the first questions of a split, with the answers of ``evaluate``."""
     config = vqa_rnn.load_run(run).config
     annotations = vqa_rnn.read_annotations(config.dataset)
     questions = {question.question_id: question for question in annotations.questions}
@@ -48,18 +48,18 @@ def evaluated(run: Path, split: str, count: int) -> tuple[Asked, Found]:
 
 
 def by_python(run: Path, asked: Asked) -> Found:
-    """One after the other."""
+    """Ask one question after the other with ``vqa_rnn.load``."""
     session = vqa_rnn.load(run)
     return [(answer.best, answer.probability) for answer in itertools.starmap(session.ask, asked)]
 
 
 def at_once(run: Path, asked: Asked) -> Found:
-    """In batches."""
+    """Ask in batches with ``vqa_rnn.load``."""
     return [(answer.best, answer.probability) for answer in vqa_rnn.load(run).ask_many(asked)]
 
 
 def by_command(run: Path, asked: Asked) -> Found:
-    """A process an image."""
+    """Ask with ``vqa-rnn ask``, one process per image."""
     found: Found = []
     for image, group in itertools.groupby(asked, key=lambda pair: pair[0]):
         options = [option for _, question in group for option in ("--question", question)]
@@ -69,7 +69,7 @@ def by_command(run: Path, asked: Asked) -> Found:
 
 
 def by_pipe(run: Path, asked: Asked, python: str = sys.executable) -> Found:
-    """Lines in, lines out."""
+    """Ask through a pipe to the prompt."""
     lines = []
     for image, group in itertools.groupby(asked, key=lambda pair: pair[0]):
         lines += [f"/image {image.resolve()}", *(question for _, question in group)]
@@ -78,7 +78,7 @@ def by_pipe(run: Path, asked: Asked, python: str = sys.executable) -> Found:
 
 
 def exported(run: Path, asked: Asked, python: str) -> Found:
-    """A folder that was exported, in another environment."""
+    """Export the run and ask the exported folder in another environment."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model"
         _run([sys.executable, "-m", "vqa_rnn", "export", str(run), str(target)])
@@ -86,7 +86,7 @@ def exported(run: Path, asked: Asked, python: str) -> Found:
 
 
 def by_page(url: str, asked: Asked) -> Found:
-    """The endpoint of the page."""
+    """Ask the endpoint of the page."""
     from gradio_client import Client, handle_file
 
     client = Client(url, verbose=False)

@@ -1,4 +1,4 @@
-"""What torchrun and SLURM start: ``python scripts/train.py CONFIG key=value …`` is ``vqa-rnn train CONFIG key=value …``."""
+"""Script for torchrun and SLURM: ``python scripts/train.py CONFIG key=value …`` is ``vqa-rnn train CONFIG key=value …``."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""How long a question about a loaded image takes in the prompt, start to answer.
+"""Measure how long the prompt takes to answer a question about an image that is already loaded.
 
     python scripts/benchmarks/ask.py runs/demo IMAGE [--questions 500] [--json]
 
-One question at a time through ``Session.ask``, which is what the prompt calls; the first ten are not counted.
+Asks one question at a time with ``Session.ask``, which the prompt calls. The first ten questions are not counted.
 """
 
 import argparse

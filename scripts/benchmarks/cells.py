@@ -1,17 +1,18 @@
-"""What each recurrent cell costs beside torch.nn.LSTM: forward and backward, in one run.
+"""Measure the time of each recurrent cell relative to torch.nn.LSTM, forward and backward.
 
     python scripts/benchmarks/cells.py [--batch 256] [--length 15] [--input 300] [--hidden 512] [--threads N] [--json]
 
-Sequences of one length, as torch's kernel likes them best, and of lengths from 3 to the longest, where torch packs. In float32.
-Each round times all of them one after the other, and torch's again; a ratio is the median over the rounds of a cell's time by
-that of torch.nn.LSTM in the same round. The row of torch's second time says what the measurement itself is worth.
+Sequences have equal lengths, which suit torch's kernel best, or lengths from 3 to the longest, for which torch packs. All in
+float32. Each round times all cells one after the other, and torch.nn.LSTM twice. A ratio is the median over the rounds of a
+cell's time divided by the time of torch.nn.LSTM in the same round. The ratio of torch's second time shows the measurement
+error.
 
-The limit is the time of the cell's matrix products alone at the rate of torch.matmul, timed in the same round at the size of a
-step. torch.nn.LSTM can be below it: on some processors its kernel multiplies twice as fast as torch.matmul, which the other
-cells are made of.
+The limit is the time of the cell's matrix products alone at the rate of torch.matmul, measured in the same round at the size of
+a step. torch.nn.LSTM can be faster than this limit: on some processors its kernel multiplies twice as fast as torch.matmul,
+which the other cells use.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -93,14 +94,14 @@ def main() -> int:
 
 
 def measure(functions: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, dict[str, float]]:
-    """The median time of each, and the median of its ratio to torch's."""
+    """Return the median time of each function, and the median of its ratio to torch's."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds + 1):
         for name, function in functions.items():
             started = time.perf_counter()
             function().sum().backward()
             times[name].append(time.perf_counter() - started)
-    kept = {name: each[1:] for name, each in times.items()}  # the first is to warm up
+    kept = {name: each[1:] for name, each in times.items()}  # the first round is the warm-up
     return {
         name: {
             "ratio": statistics.median(mine / theirs for mine, theirs in zip(each, kept[TORCH], strict=True)),

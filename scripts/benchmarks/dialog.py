@@ -1,27 +1,28 @@
-"""What it saves to read each distinct answer option once: a batch in training, a split in evaluation.
+"""Measure what is saved by reading each distinct answer option once, per batch in training and per split in evaluation.
 
     python scripts/benchmarks/dialog.py [--dialogs 2064] [--strings FILE] [--history none] [--hidden 512] [--json]
 
-Rounds have 100 options, as in VisDial: some are popular, the others come from anywhere among all answers. With `--strings`
-these are the questions and answers of a VisDial file, and a round takes the options of one of its rounds, each that comes once
-in the file exchanged for any answer; the training step takes the file's first dialogs as they are. Otherwise words are made up
-and 40 options are popular. Questions and options are read by LSTMs of the sizes of Das et al. 2017, over one random vector an
-image; `--history hierarchical` adds what reading the history costs all ways alike. All have the same weights, in float32.
+Rounds have 100 options, as in VisDial: some are popular, the others are drawn from all answers. With `--strings`, questions and
+answers are those of a VisDial file, and a round has the options of one of its rounds, with each option that occurs only once in
+the file replaced by a random answer; the training step uses the file's first dialogs unchanged. Otherwise words are made up and
+40 options are popular. Questions and options are read by LSTMs of the sizes of Das et al. 2017, with one random vector per
+image; `--history hierarchical` adds the cost of the history, which is the same for all ways. All have the same weights, in
+float32.
 
-Training, steps of 32 dialogs by the package's trainer:
+Training, in steps of 32 dialogs with the package's trainer:
 
 * ours: each distinct option of the step once;
-* padded: every option of every round, as 20 tokens whatever its length; in four parts, as all at once needs too much memory;
-* unpadded: every option of every round, at its length, in four parts.
+* padded: every option of every round, padded to 20 tokens; in four parts, as all at once needs too much memory;
+* unpadded: every option of every round, at its length; in four parts.
 
 Evaluation of all dialogs:
 
 * ours: the evaluator, which reads each distinct option of the split once;
 * a batch: each distinct option once in each batch of 1,024 rounds, on a tenth of the dialogs and scaled;
-* an occurrence: every option of every round, at its length, and as 20 tokens whatever that is; on 20 dialogs and scaled.
+* an occurrence: every option of every round, at its length and padded to 20 tokens, on 20 dialogs and scaled.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -64,7 +65,7 @@ TRAINING = TrainingConfig.model_validate({"batch_size": DIALOGS_A_STEP * ROUNDS,
 
 
 class Strings:
-    """Questions, answers, and the options that a round may have."""
+    """Questions, answers, and the options of rounds."""
 
     def __init__(self, path: Path | None) -> None:
         self.dialogs: list[dict[str, Any]] = []
@@ -82,7 +83,7 @@ class Strings:
         self.rounds = np.array(rounds)  # -1: any answer
 
     def draw(self, generator: np.random.Generator) -> dict[str, Any]:
-        """A round: the popular options of some round, the others drawn from all answers, in any order."""
+        """Draw a round: the popular options of a random round, the other options from all answers, in random order."""
         options = self.rounds[generator.integers(len(self.rounds))]
         drawn = generator.integers(len(self.answers), size=OPTIONS)
         return {
@@ -93,13 +94,13 @@ class Strings:
 
 
 def make_dialogs(strings: Strings, count: int) -> list[Question]:
-    """Dialogs of ten rounds with options as in VisDial."""
+    """Return dialogs of ten rounds with options as in VisDial."""
     generator = np.random.default_rng(0)
     return as_questions(strings, [[strings.draw(generator) for _ in range(ROUNDS)] for _ in range(count)])
 
 
 def as_questions(strings: Strings, dialogs: list[list[dict[str, Any]]]) -> list[Question]:
-    """Rounds as a file has them to questions with their history."""
+    """Convert rounds in the format of the file to questions with their history."""
     found = []
     for number, rounds in enumerate(dialogs):
         history: list[Round] = []
@@ -125,7 +126,7 @@ def as_questions(strings: Strings, dialogs: list[list[dict[str, Any]]]) -> list[
 
 
 def new_model(vocabulary_size: int, hidden: int, history: str) -> VqaModel:
-    """The same weights each time."""
+    """Build a model, with the same weights each time."""
     torch.manual_seed(0)
     config = {
         "question": {"embedding_size": 300, "hidden_size": hidden},
@@ -137,7 +138,7 @@ def new_model(vocabulary_size: int, hidden: int, history: str) -> VqaModel:
 
 
 def every_option(batch: Batch, *, padded: bool) -> Batch:
-    """The batch in which every option of every round is a text of its own."""
+    """Return the batch with every option of every round as a text of its own."""
     texts = batch.choice_index.flatten()
     tokens = torch.nn.functional.pad(batch.choice_tokens, (0, TOKENS))[:, :TOKENS][texts]
     lengths = torch.full_like(texts, TOKENS) if padded else batch.choice_lengths[texts].clamp(max=TOKENS)
@@ -147,24 +148,24 @@ def every_option(batch: Batch, *, padded: bool) -> Batch:
 
 
 def as_it_is(batch: Batch) -> Batch:
-    """The distinct options of the batch."""
+    """Return the batch with its distinct options."""
     return batch
 
 
 def padded(batch: Batch) -> Batch:
-    """Every option of every round, as 20 tokens."""
+    """Return the batch with every option of every round, as 20 tokens."""
     return every_option(batch, padded=True)
 
 
 def unpadded(batch: Batch) -> Batch:
-    """Every option of every round, at its length."""
+    """Return the batch with every option of every round, at its length."""
     return every_option(batch, padded=False)
 
 
 def training_step(
     encoded: EncodedQuestions, source: MemoryFeatures, model: VqaModel, parts: int, change: Callable[[Batch], Batch]
 ) -> Callable[[], float]:
-    """A function that makes a step over all questions in as many parts, and gives the seconds it took."""
+    """Return a function that makes a training step over all questions in several parts, and returns the seconds it took."""
     trainer = build_trainer(
         model,
         build_optimization(model, TRAINING, precision="float32", device=CPU, steps_per_epoch=1000),
@@ -187,7 +188,7 @@ def training_step(
 def measure_training(
     encoded: EncodedQuestions, source: MemoryFeatures, make_model: Callable[[], VqaModel], rounds: int
 ) -> dict[str, float]:
-    """Questions a second: the best of the rounds, in which the ways take turns; the first step of ours does not count."""
+    """Measure rounds per second. The ways take turns, and the best time of each counts; ours warms up for one step."""
     steps = {
         "ours": training_step(encoded, source, make_model(), 1, as_it_is),
         "padded": training_step(encoded, source, make_model(), PARTS, padded),
@@ -211,7 +212,7 @@ def measure_training(
 def measure_evaluation(
     encoded: EncodedQuestions, source: MemoryFeatures, make_model: Callable[[], VqaModel]
 ) -> dict[str, float]:
-    """Seconds for the whole split, and how far the scores of two ways lie apart."""
+    """Measure the seconds for the whole split, and the largest difference between the scores of two ways."""
     model = make_model().eval()
     dialogs = len(encoded) // ROUNDS
     evaluator = build_evaluator(model, encoded, device=CPU)

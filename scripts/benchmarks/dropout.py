@@ -1,9 +1,8 @@
-"""How long dropout takes on a CPU, against torch's own, forward and backward.
+"""Measure the time of dropout on a CPU against torch's own, forward and backward.
 
     python scripts/benchmarks/dropout.py [--rounds 10] [--json]
 
-The tensor is (64, 100, 128), on one thread: what MAC drops at each of its steps. The ways take turns; the best round of each
-counts.
+The tensor is (64, 100, 128), as in each step of MAC, on one thread. The two take turns, and the best round of each counts.
 """
 
 import argparse
@@ -19,7 +18,7 @@ SHAPE, STEPS = (64, 100, 128), 10
 
 
 def milliseconds(layer: nn.Module, inputs: torch.Tensor) -> float:
-    """Of a pass forward and one backward."""
+    """Return the mean time of one forward and one backward pass."""
     started = time.perf_counter()
     for _ in range(STEPS):
         layer(inputs).sum().backward()

@@ -1,13 +1,13 @@
-"""What it takes to hold VisDial's training split: encoded once, opened by every process.
+"""Measure time and memory of VisDial's training split, which is encoded once and opened by every process.
 
     python scripts/benchmarks/encode.py [--dialogs 123000] [--strings FILE] [--folder DIR] [--json]
 
-Makes up an official training file, 10 rounds a dialog and 100 answer options a round, of 380,000 questions and 340,000 answers
-(about as many as the real one has), or of those in a VisDial file given with `--strings`. 30 options of a round are popular
-answers, the others come from anywhere. A process reads it, encodes it and saves the columns; a fresh one opens them and gathers
-batches of 32 dialogs. Peak memory is that of the whole process. Anonymous memory (RssAnon) is counted from just before the file
-is opened, with all libraries loaded; what is mapped is page cache, which processes share. Marks: words counted in 30 s; opened
-in 2 s, within 300 MB.
+Writes a training file in the official format, with 10 rounds per dialog and 100 answer options per round. It has 380,000
+questions and 340,000 answers, about as many as the real one, or those of a VisDial file given with `--strings`. 30 options of a
+round are popular answers, the others are drawn from the rest. One process reads and encodes the file and saves the columns; a
+new process opens them and gathers batches of 32 dialogs. Peak memory is that of the whole process. Anonymous memory (RssAnon)
+is counted from just before the file is opened, with all libraries loaded; mapped memory is page cache, which processes share.
+Targets: words counted in 30 s; opened in 2 s, within 300 MB.
 """
 
 import argparse
@@ -39,7 +39,7 @@ FILE = "visdial_1.0_train.json"
 
 
 def make_texts(count: int, words: int, generator: random.Random) -> list[str]:
-    """Distinct texts of made-up words."""
+    """Return distinct texts of made-up words."""
     texts: dict[str, None] = {}
     while len(texts) < count:
         length = generator.randint(1, 2 * words - 1)
@@ -48,7 +48,7 @@ def make_texts(count: int, words: int, generator: random.Random) -> list[str]:
 
 
 def make_file(folder: Path, num_dialogs: int, strings: Path | None) -> None:
-    """Write the official format, dialog by dialog."""
+    """Write a file in the official format, dialog by dialog."""
     generator = random.Random(0)
     if strings is None:
         num_rounds = num_dialogs * ROUNDS  # a small file has fewer texts
@@ -76,14 +76,14 @@ def make_file(folder: Path, num_dialogs: int, strings: Path | None) -> None:
 
 
 def _draw_options(draws: np.random.Generator, num_answers: int) -> list[int]:
-    """Some popular answers and some others, none twice."""
+    """Draw some popular answers and some others, without repetition."""
     popular = draws.choice(POPULAR, NUM_POPULAR, replace=False)
     others = POPULAR + draws.choice(num_answers - POPULAR, OPTIONS - NUM_POPULAR, replace=False)
     return [*popular.tolist(), *others.tolist()]
 
 
 def encode(folder: Path) -> dict[str, float]:
-    """Read, encode and save."""
+    """Read, encode and save the questions; return times and peak memory."""
     started = time.perf_counter()
     questions = read_visdial(VisdialDataset(root=folder), ["train"]).questions
     read = time.perf_counter()
@@ -105,7 +105,7 @@ def encode(folder: Path) -> dict[str, float]:
 
 
 def open_and_gather(folder: Path) -> dict[str, float]:
-    """Open the columns and gather some batches."""
+    """Open the columns and gather some batches; return times and memory."""
     before, started = anonymous_mb(), time.perf_counter()
     encoded = open_questions(folder / "train.h5")
     seconds, opened = time.perf_counter() - started, anonymous_mb()
@@ -123,7 +123,7 @@ def open_and_gather(folder: Path) -> dict[str, float]:
 
 
 def anonymous_mb() -> float:
-    """RssAnon of this process."""
+    """Return RssAnon of this process in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("RssAnon"))
 
@@ -142,7 +142,7 @@ def main() -> None:
         if not (folder / FILE).exists():
             make_file(folder, arguments.dialogs, arguments.strings)
         result: dict[str, Any] = {"annotation_gb": (folder / FILE).stat().st_size / 1e9}
-        for step in (encode, open_and_gather):  # each in a fresh process, whose memory is its own
+        for step in (encode, open_and_gather):  # each in a new process, to measure its memory separately
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 result |= pool.apply(step, (folder,))
         result["columns_gb"] = (folder / "train.h5").stat().st_size / 1e9

@@ -1,18 +1,18 @@
-"""How fast features are extracted, against what the cores can do and against the usual loop, in one run with the same weights.
+"""Measure the speed of feature extraction, against the limit of the cores and against a plain loop with the same weights.
 
     python scripts/benchmarks/extract.py [FOLDER_OF_IMAGES] [--size 224] [--images 512] [--compile] [--json]
 
-backbone   the bare network's forward pass alone, on pixels in memory: the best of several numbers of images a pass, batch norms
-           folded or not, with --compile also compiled, in the precision that the extractor chose; bfloat16 is printed beside
-decode     files read, decoded and scaled alone, on all cores
-limit      1 / (1 / backbone + 1 / decode): what the cores can do at best
-ours       ``preprocess``: files read, decoded, scaled, extracted, written to a store
-reference  a loop as tutorials write it: float32, default layout, one image after the other
+backbone   the network's forward pass alone, on pixels in memory, in the precision that the extractor chose: the best of several
+           batch sizes, with batch norms folded or not, and with --compile also compiled; bfloat16 is printed too
+decode     reading, decoding and scaling files alone, on all cores
+limit      1 / (1 / backbone + 1 / decode): the upper limit for the cores
+ours       ``preprocess``: files are read, decoded, scaled, extracted and written to a store
+reference  a loop as in tutorials: float32, default layout, one image at a time
 
-The parts take turns, and the best of the rounds counts. Without a folder the images are those of easy-VQA.
+The parts take turns, and the best round counts. Without a folder, the images are those of easy-VQA.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -47,7 +47,7 @@ FEW = 32  # images of the reference
 
 
 def bare_backbones(config: FeaturesConfig, precision: str) -> list[Any]:
-    """The network as it is loaded, with its batch norms folded, and compiled if that is asked for: what runs a batch."""
+    """Return the network's forward functions: as loaded, with folded batch norms, and compiled with ``--compile``."""
     found = []
     for folded in (False, True):
         model = load_backbone(config).network.model.eval().requires_grad_(False)
@@ -61,7 +61,7 @@ def bare_backbones(config: FeaturesConfig, precision: str) -> list[Any]:
 
 
 def backbone_rate(run: Any, pixels: torch.Tensor, rows: int, precision: str, seconds: float) -> float:
-    """Images a second of forward passes alone."""
+    """Measure the images per second of forward passes alone."""
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     batch = pixels[:rows].to(dtype).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode(), inductor.patch(freezing=True):
@@ -74,7 +74,7 @@ def backbone_rate(run: Any, pixels: torch.Tensor, rows: int, precision: str, sec
 
 
 def decode_rate(extractor: Extractor, paths: list[Path]) -> float:
-    """Images a second of reading, decoding and scaling alone, on all cores."""
+    """Measure the images per second of reading, decoding and scaling alone, on all cores."""
     with ThreadPoolExecutor(num_cpus()) as pool:
         started = time.perf_counter()
         for _ in pool.map(lambda path: np.asarray(extractor.transform.load(path)), paths):
@@ -83,7 +83,7 @@ def decode_rate(extractor: Extractor, paths: list[Path]) -> float:
 
 
 def our_rate(config: Config, images: dict[str, Path]) -> float:
-    """Images a second of the whole job."""
+    """Measure the images per second of the whole job."""
     with tempfile.TemporaryDirectory() as folder:
         features = config.features.model_copy(update={"store": Path(folder) / "store.h5"})
         annotations = Annotations(questions=(), images=images)
@@ -92,7 +92,7 @@ def our_rate(config: Config, images: dict[str, Path]) -> float:
 
 
 def reference_rate(extractor: Extractor, model: Any, paths: list[Path]) -> float:
-    """Images a second of the loop that everyone writes."""
+    """Measure the images per second of a loop as tutorials write it."""
     started = time.perf_counter()
     for path in paths:
         pixels = torch.from_numpy(np.asarray(extractor.transform.load(path)).copy()).permute(2, 0, 1)[None]

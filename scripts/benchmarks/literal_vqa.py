@@ -1,9 +1,9 @@
-"""The official VQA evaluation step by step and without any shortcut: what tests and benchmarks compare with.
+"""The official VQA evaluation step by step, without shortcuts, as a reference for tests and benchmarks.
 
     python scripts/benchmarks/literal_vqa.py QUESTIONS ANNOTATIONS RESULTS [--rule 2021]
 
-Every person's answer is cleaned anew for every question, and the others are found by comparing whole records, ten times ten a
-question. Only tables are shared with the package. Prints one JSON object.
+Every person's answer is cleaned anew for every question, and the other answers are found by comparing whole records, ten times
+ten per question. It shares only tables with the package. Prints one JSON object.
 """
 
 import argparse
@@ -18,12 +18,12 @@ PERIOD = re.compile(r"(?!<=\d)(\.)(?!\d)")
 
 
 def flatten(text: str) -> str:
-    """White space of other kinds becomes blanks, and goes at both ends."""
+    """Replace line ends and tabs by blanks, and strip both ends."""
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
 def clean_punctuation(text: str) -> str:
-    """The 21 marks and the periods."""
+    """Clean the 21 punctuation marks and the periods."""
     cleaned = text
     for mark in TABLES["punctuation"]:
         if (mark + " " in text or " " + mark in text) or re.search(DIGIT_COMMA_DIGIT, text) is not None:
@@ -34,7 +34,7 @@ def clean_punctuation(text: str) -> str:
 
 
 def clean_words(text: str) -> str:
-    """Number words, articles, contractions."""
+    """Clean number words, articles and contractions."""
     words = []
     for word in text.lower().split():
         word = TABLES["number_words"].get(word, word)
@@ -47,7 +47,7 @@ def clean_words(text: str) -> str:
 
 
 def score_question(answer: str, people: list[dict[str, Any]], rule: str) -> float:
-    """One answer against the records of all people."""
+    """Score one answer against the records of all people."""
     people = [dict(person) for person in people]
     answer = flatten(answer)
     if rule == "2021":

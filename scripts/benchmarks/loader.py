@@ -1,14 +1,14 @@
-"""How fast features and questions reach a model that does nothing, and what they cost in memory.
+"""Measure how fast features and questions are loaded for a model that does nothing, and the memory this takes.
 
     python scripts/benchmarks/loader.py [--images 8000] [--workers 0 1 2] [--folder DIR] [--json]
 
-Makes a store of random features (36 regions x 2048, float16, 147 KB an image) with 5.4 questions an image and loads a pass
-of it: cold, after the file was dropped from the page cache, and warm. Beside it the loop of public code: one h5py read a
-question, collated by torch, with as many workers. `--images 68000` makes 10 GB. Memory is summed over the main process and its
-workers, at its highest: RssAnon and RssShmem are the program's own, RssFile is page cache that it has mapped.
+Creates a store of random features (36 regions x 2048, float16, 147 KB per image) with 5.4 questions per image, and loads all
+questions: cold, after the file was removed from the page cache, and warm. The reference is the loop of public code: one h5py
+read per question, collated by torch, with as many workers. `--images 68000` makes 10 GB. Memory is the peak of the sum over the
+main process and its workers: RssAnon and RssShmem are the program's own, RssFile is page cache that it has mapped.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -37,7 +37,7 @@ BATCH = 512
 
 
 def make_store(path: Path, num_images: int) -> None:
-    """Random features, no two images alike and no zeros."""
+    """Create a store of random features, in which no two images are equal and no value is zero."""
     attributes = {
         "backbone": "none",
         "weights_sha256": "",
@@ -55,7 +55,7 @@ def make_store(path: Path, num_images: int) -> None:
 
 
 class OneReadEach(Dataset[Any]):
-    """A question is an item, and reads its image's features from the HDF5 file."""
+    """A data set whose items are questions; each reads the features of its image from the HDF5 file."""
 
     def __init__(self, path: Path, questions: Path) -> None:
         self._path, self._file = path, None
@@ -76,7 +76,7 @@ class OneReadEach(Dataset[Any]):
 
 
 class Memory:
-    """The most that this process and its children held together, looked at ten times a second."""
+    """Records the highest memory of this process and its children together, ten times per second."""
 
     def __init__(self) -> None:
         self.most: dict[str, float] = {}
@@ -104,7 +104,7 @@ class Memory:
             try:
                 lines = Path(f"/proc/{process}/status").read_text().splitlines()
             except OSError:
-                continue  # it has just ended
+                continue  # the process has just ended
             for line in lines:
                 name, _, value = line.partition(":")
                 if name in kinds:
@@ -113,7 +113,7 @@ class Memory:
 
 
 def one_pass(loader: DataLoader[Any], num_questions: int) -> dict[str, Any]:
-    """Load everything, look at nothing."""
+    """Load everything without using it."""
     seen, started = 0, time.perf_counter()
     with Memory() as memory:
         for item in loader:
@@ -125,7 +125,7 @@ def one_pass(loader: DataLoader[Any], num_questions: int) -> dict[str, Any]:
 
 
 def drop_from_page_cache(path: Path) -> None:
-    """Have the system forget what it read of a file."""
+    """Remove a file from the page cache."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -7,15 +7,15 @@ from vqa_rnn.data.columns import EncodedQuestions, Ragged, Texts
 QUESTIONS_AN_IMAGE = 5.4
 REGIONS, FEATURE = 36, 2048
 WORDS, VOCABULARY, ANSWERS = 14, 20_000, 3129
-# The environment of a process that waits as torch does by itself: with libgomp's own count of spins set, which comes before
-# every wait policy, the package leaves the policy alone.
+# The environment of a process whose threads wait as in torch without this package. libgomp's spin count takes precedence over
+# every wait policy, so if it is set, the package does not change the policy.
 AS_TORCH_DOES = {"GOMP_SPINCOUNT": "300000"}
 
 
 def make_questions(
     num_images: int, num_questions: int, *, words: int = WORDS, vocabulary: int = VOCABULARY, answers: int = ANSWERS
 ) -> EncodedQuestions:
-    """Questions of so many words with three scored answers, at least one an image, in no order."""
+    """Return questions of fixed length with three scored answers, at least one per image, in random order."""
     generator = np.random.default_rng(0)
     image = np.concatenate([np.arange(num_images), generator.integers(0, num_images, num_questions - num_images)])
     each = np.arange(num_questions)

@@ -1,16 +1,16 @@
-"""What each attention, fusion and reasoning network costs a training step, against its own matrix products.
+"""Measure the time of a training step for each attention, fusion and reasoning network, against its own matrix products.
 
     python scripts/benchmarks/parts.py [--only bilinear mac …] [--questions 128] [--rounds 3] [--json]
 
-36 regions x 2048 of 24 images, 128 questions of 14 words, hidden sizes of 1024, float32, forward and backward. Question
-encoder and head are left out. A fusion stands behind `top_down` attention, an attention before the `product` fusion.
+36 regions x 2048 of 24 images, 128 questions of 14 words, hidden sizes of 1024, float32, forward and backward. The question
+encoder and the head are left out. A fusion comes after `top_down` attention, an attention before the `product` fusion.
 
 step       milliseconds, the best of the rounds, in which the parts take turns
 products   milliseconds of the step's matrix products and convolutions alone, with the same shapes, forward and backward
 kept       megabytes that the forward pass keeps for the backward pass, without weights and inputs
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -38,7 +38,7 @@ from vqa_rnn.models.reasoning import REASONING
 from vqa_rnn.models.text_encoder import EncodedTexts
 
 QUESTIONS_AN_IMAGE, HIDDEN = 16 / 3, 1024
-UNMEASURED = ("top_down", "product", "image")  # the baseline's two; what computes nothing
+UNMEASURED = ("top_down", "product", "image")  # the two parts of the baseline; a fusion that computes nothing
 BASELINE = "top_down + product"
 NAMES = [name for name in (*ATTENTIONS, *FUSIONS, *REASONING) if name not in UNMEASURED]
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -53,7 +53,7 @@ PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.convolution, aten.
 
 
 class Products(TorchDispatchMode):
-    """Notes the products of matrices that run, each once with how often."""
+    """Records the matrix products and convolutions that run, each distinct one once with its number of calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Products(TorchDispatchMode):
 
 
 def config_of(name: str) -> ModelConfig:
-    """A model with the part."""
+    """Return the config of a model with the part."""
     options = {"name": name, "hidden_size": HIDDEN, **OPTIONS.get(name, {})}
     options = {"name": name} if name == "none" else options
     if name in REASONING:
@@ -86,13 +86,13 @@ def config_of(name: str) -> ModelConfig:
 
 
 def build(name: str) -> VqaModel:
-    """A model of which only what joins question and image is used."""
+    """Build a model of which only the parts that join question and image are used."""
     torch.manual_seed(0)
     return VqaModel(config_of(name), ModelSizes(100, FEATURE, 2))
 
 
 def joined(model: VqaModel, inputs: tuple[Any, ...]) -> Tensor:
-    """(N, J), as ``VqaModel.encode`` makes it."""
+    """Return (N, J), as ``VqaModel.encode`` computes it."""
     if model.reasoning is not None:
         return model.reasoning(*inputs).joint
     attended = model.attention(*inputs)  # type: ignore[misc]
@@ -111,7 +111,7 @@ def make_inputs(num_questions: int) -> tuple[Any, ...]:
 
 
 def kept_bytes(model: VqaModel, inputs: tuple[Any, ...]) -> int:
-    """What the backward pass needs besides weights and inputs, each storage once."""
+    """Return the bytes that the backward pass needs besides weights and inputs, each storage once."""
     known = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), inputs[0], *inputs[2])}
     found: dict[int, int] = {}
 

@@ -1,14 +1,14 @@
-"""How fast random rows come out of a feature store in page cache, against a memory copy and against h5py.
+"""Measure how fast random rows are read from a feature store in the page cache, against a memory copy and against h5py.
 
     python scripts/benchmarks/read.py [--images 9000] [--json]
 
-copy     numpy gathering the same rows from an array in memory into a buffer: what memory can do
+copy     numpy gathers the same rows from an array in memory into a buffer: the limit of the memory
 hdf5     ``FeatureStore.read`` into that buffer, from a mapped HDF5 file
 lmdb     the same from an LMDB file
-h5py     ``dataset[row]``, a row at a time into the buffer, as public code reads
+h5py     ``dataset[row]``, one row at a time into the buffer, as in public code
 
-Rows are 36 x 2048 in float16 (147 KB), as bottom-up features; 64 at a time, no row twice in a round. The ways take turns, and
-the best of the rounds counts. Then four processes read both files, and what memory each has of its own is printed.
+Rows are 36 x 2048 in float16 (147 KB), as bottom-up features; 64 are read at a time, and no row twice in a round. The ways take
+turns, and the best round counts. Then four processes read both files, and the private memory of each is printed.
 """
 
 import argparse
@@ -32,7 +32,7 @@ ROWS, WORKERS, ROUNDS = 64, 4, 5
 
 
 def rate(read: Callable[[np.ndarray], Any], order: np.ndarray) -> float:
-    """Bytes a second of reading all rows in an order."""
+    """Measure the bytes per second of reading all rows in an order."""
     started = time.perf_counter()
     for start in range(0, len(order) - ROWS + 1, ROWS):
         read(order[start : start + ROWS])
@@ -41,7 +41,7 @@ def rate(read: Callable[[np.ndarray], Any], order: np.ndarray) -> float:
 
 
 def own_memory(path: Path, report: Any) -> None:
-    """What a process that has read all rows has of its own, in bytes beyond what it had before."""
+    """Report the private memory in bytes that a process gains by reading all rows."""
     out = np.empty((ROWS, REGIONS, FEATURE), np.float16)
     before = _private_bytes()
     store = open_store(path, check_rows=False)

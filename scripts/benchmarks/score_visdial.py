@@ -1,9 +1,9 @@
-"""How long VisDial's validation split takes to score.
+"""Measure how long it takes to score VisDial's validation split.
 
     python scripts/benchmarks/score_visdial.py [--dialogs 2064] [--json]
 
-Makes up dialogs of 10 rounds with 100 options, relevance of one round each and a random submission, and scores it with all
-six metrics and their intervals. Reading the files is timed apart. Mark: under 3 s without it.
+Makes up dialogs of 10 rounds with 100 options, relevance of one round each and a random submission, and scores it with all six
+metrics and their intervals. Reading the files is timed separately. Target: under 3 s without reading.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ROUNDS, OPTIONS = 10, 100
 
 
 def make_files(folder: Path, num_dialogs: int) -> None:
-    """The dialogs, their relevance and a submission in the official formats."""
+    """Write dialogs, their relevance and a submission in the official formats."""
     draws = np.random.default_rng(0)
     options = list(range(OPTIONS))
     dialogs, dense, results = [], [], []

@@ -1,11 +1,11 @@
-"""How fast `vqa-rnn score vqa` is, against the official procedure without shortcuts.
+"""Measure the speed of `vqa-rnn score vqa` against the official procedure without shortcuts.
 
     python scripts/benchmarks/score_vqa.py [--questions 214354] [--rounds 3] [--rule 2021] [--json]
 
-Makes official files as large as VQA v2's validation set (214,354 questions about 40,504 images, ten answers each; about a
-third of the questions have ten equal answers, as in the real set) and submits one person's answer to each. Times both as whole
-processes, in turn: `literal_vqa.py` with nothing but Python's json, and the command, its start, checks and intervals included.
-Memory is each process's highest. Ends with exit code 1 if the two find different accuracies.
+Makes official files as large as VQA v2's validation set (214,354 questions about 40,504 images, ten answers each; about a third
+of the questions have ten equal answers, as in the real set) and submits one person's answer to each. Times both as whole
+processes, in turn: `literal_vqa.py`, which only needs Python's json, and the command with its start, checks and intervals.
+Memory is the peak of each process. The exit code is 1 if the two give different accuracies.
 """
 
 import argparse
@@ -35,7 +35,7 @@ QUIRKY = ["2", "two", "a dog", "t-shirt", "black and white", "black & white", "d
 
 
 def make_files(folder: Path, num_questions: int) -> list[Path]:
-    """A question file, an annotation file and a submission, always the same."""
+    """Write a question file, an annotation file and a submission, always the same ones."""
     generator = random.Random(0)
     words = ["".join(generator.choices("abcdefghijklmnoprstuvwy", k=generator.randint(3, 9))) for _ in range(10_000)]
     others = QUIRKY * 50 + words + [f"{a} {b}" for a, b in zip(words, reversed(words), strict=True)]
@@ -81,7 +81,7 @@ def _answers(generator: random.Random, pool: list[str]) -> list[str]:
 
 
 def measure(command: list[str]) -> tuple[dict[str, Any], dict[str, float]]:
-    """What a process printed as JSON; its seconds, its processor seconds, and its highest memory in GB."""
+    """Run a command; return its JSON output, and its seconds, processor seconds and peak memory in GB."""
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=output)

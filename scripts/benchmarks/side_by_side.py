@@ -1,14 +1,14 @@
-"""What two trainings at once on one machine reach, each against one that is alone.
+"""Measure two trainings at the same time on one machine, each against a training that runs alone.
 
     python scripts/benchmarks/side_by_side.py [--seconds 6] [--models easy_vqa daquar bottom_up] [--json]
 
-Each training is a process of its own with the model and batch size of a recipe on random questions and features: ``easy_vqa``,
-``daquar``, and ``bottom_up``, the recipe ``vqa`` with 36 regions x 2048. A row says how many questions a second one reaches
-alone, and the share of it that the slower of two reaches. ``torch alone`` is with torch's own number of threads and its own way
-to wait, ``vqa-rnn`` with ours; ``a worker each`` loads batches in another process.
+Each training is its own process with the model and batch size of a recipe, on random questions and features: ``easy_vqa``,
+``daquar``, and ``bottom_up``, the recipe ``vqa`` with 36 regions x 2048. A row has the questions per second of one training
+alone, and the share of it that the slower of two reaches. ``torch alone`` uses torch's default number of threads and way of
+waiting, ``vqa-rnn`` uses ours; ``a worker each`` loads batches in another process.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -42,7 +42,7 @@ MODELS: dict[str, tuple[str, int, int, int, int, int, int, int]] = {
 
 
 def train(name: str, num_workers: int, seconds: float, as_torch_does: bool) -> float:
-    """Prepare, say so, wait for a line, train; questions a second."""
+    """Prepare a training, print "ready", wait for a line on stdin, train, and return questions per second."""
     recipe, regions, feature, vocabulary, answers, words, num_images, num_questions = MODELS[name]
     config = load_config(recipe)
     sizes = ModelSizes(vocabulary, feature, answers)
@@ -70,7 +70,7 @@ def train(name: str, num_workers: int, seconds: float, as_torch_does: bool) -> f
 
 
 def rates(count: int, name: str, num_workers: int, seconds: float, as_torch_does: bool) -> list[float]:
-    """Questions a second of so many trainings at once."""
+    """Return the questions per second of several trainings at the same time."""
     command = [sys.executable, __file__, "--train", name, "--workers", str(num_workers), "--seconds", str(seconds)]
     environment = {**os.environ, **AS_TORCH_DOES} if as_torch_does else None
     if as_torch_does:

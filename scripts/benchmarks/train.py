@@ -1,20 +1,20 @@
-"""Training steps a second of a bottom-up top-down model, against a plain loop and against the matrix-multiply rate.
+"""Measure the training speed of a bottom-up top-down model, against a plain loop and against the matrix-multiply rate.
 
     python scripts/benchmarks/train.py [--steps 4] [--rounds 3] [--json]
 
-The model has the sizes of Anderson et al. 2018 (36 regions x 2048, hidden 1024, 14 words, 3,129 answers) and an LSTM;
-questions come 5.4 to an image, as in VQA v2. Three loops take turns on the same module, weights, questions and features, all in
+The model has the sizes of Anderson et al. 2018 (36 regions x 2048, hidden 1024, 14 words, 3,129 answers) and an LSTM; there are
+5.4 questions per image, as in VQA v2. Three loops take turns on the same module, weights, questions and features, all in
 memory:
 
-* ours: `QuestionSampler`, the loader and `build_trainer`, in bfloat16, freed memory kept (`vqa_rnn/memory.py`);
-* reference: the loop that public code has, in a process of its own: shuffled questions, features repeated for each, float32;
-* the same under bfloat16 autocast.
+* ours: `QuestionSampler`, the loader and `build_trainer`, in bfloat16, with freed memory kept (`vqa_rnn/memory.py`);
+* reference: the loop of public code, in its own process: shuffled questions, features repeated for each question, float32;
+* the reference with bfloat16 autocast.
 
-The limit is the time that the matrix products left after grouping take alone, each at the rate that this run measures for its
-shape in bfloat16. Times are the best of the rounds; in each round the loops take turns.
+The limit is the time of the matrix products that are left after grouping, each at the bfloat16 rate that this run measures for
+its shape. Times are the best of the rounds.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -64,20 +64,20 @@ TRAINING = TrainingConfig.model_validate(
 
 
 def make_data(num_batches: int) -> tuple[EncodedQuestions, np.ndarray]:
-    """Questions, and random features."""
+    """Return random questions and random features."""
     num_images = num_batches * IMAGES_A_BATCH
     features = np.random.default_rng(1).standard_normal((num_images, REGIONS, FEATURE), dtype=np.float32)
     return make_questions(num_images, num_batches * BATCH), features.astype(np.float16)
 
 
 def new_model() -> VqaModel:
-    """The same weights each time."""
+    """Build a model, with the same weights each time."""
     torch.manual_seed(0)
     return VqaModel(MODEL, ModelSizes(VOCABULARY, FEATURE, ANSWERS))
 
 
 class Ours:
-    """The package's trainer over its loader."""
+    """The package's trainer with its loader."""
 
     def __init__(self, encoded: EncodedQuestions, features: np.ndarray) -> None:
         model = new_model()
@@ -97,12 +97,12 @@ class Ours:
         self._batches.epoch = engine.state.epoch
 
     def __call__(self) -> None:
-        """One round."""
+        """Run one round."""
         self.trainer.run(self._loader, max_epochs=1)
 
 
 class PlainLoop:
-    """How public code trains: questions shuffled, features repeated."""
+    """A training loop as in public code: questions are shuffled, and features are repeated for each question."""
 
     def __init__(self, encoded: EncodedQuestions, features: np.ndarray, *, bfloat16: bool) -> None:
         self.model = new_model()
@@ -113,11 +113,11 @@ class PlainLoop:
         order = np.random.default_rng(1).permutation(len(self.encoded))
         for start in range(0, len(order), BATCH):
             questions = order[start : start + BATCH]
-            # every question brings the features of its image, as if they were its own
+            # every question has its own copy of the features of its image
             yield make_batch(_apart(self.encoded), questions, _Repeated(self.features, self.encoded.image))
 
     def __call__(self) -> None:
-        """One round."""
+        """Run one round."""
         self.model.train()
         for batch in self._batches():
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -139,12 +139,12 @@ class _Repeated(MemoryFeatures):
 
 
 def _apart(encoded: EncodedQuestions) -> EncodedQuestions:
-    """Every question with an image of its own."""
+    """Return the questions, each with its own image."""
     return dataclasses.replace(encoded, image=np.arange(len(encoded)))
 
 
 def products() -> list[tuple[int, int, int, int]]:
-    """The matrix products of a step after grouping: how often, and (rows, inner, columns). Forward and backward."""
+    """Return the matrix products of a step after grouping, forward and backward: count, rows, inner size and columns."""
     steps, n, regions = BATCH * WORDS, BATCH, IMAGES_A_BATCH * REGIONS
 
     def layer(rows: int, inner: int, columns: int, *, first: bool = False) -> list[tuple[int, int, int, int]]:
@@ -165,10 +165,10 @@ def products() -> list[tuple[int, int, int, int]]:
 
 
 def product_seconds(seconds_each: float = 0.15) -> tuple[float, float]:
-    """Seconds that the products of a step take alone in bfloat16, and their floating point operations."""
+    """Return the seconds that a step's products take alone in bfloat16, and their floating-point operations."""
     total, operations = 0.0, 0.0
     for count, rows, inner, columns in products():
-        a, b = torch.randn(rows, inner).bfloat16(), torch.randn(columns, inner).bfloat16().t()  # as nn.Linear lays them
+        a, b = torch.randn(rows, inner).bfloat16(), torch.randn(columns, inner).bfloat16().t()  # in the layout of nn.Linear
         out = torch.empty(rows, columns, dtype=torch.bfloat16)
         torch.mm(a, b, out=out)
         best, until = float("inf"), time.perf_counter() + seconds_each
@@ -182,7 +182,7 @@ def product_seconds(seconds_each: float = 0.15) -> tuple[float, float]:
 
 
 class InOwnProcess:
-    """A plain loop in a process that keeps the defaults of the allocator and of OpenMP, as public code does."""
+    """A plain loop in its own process, which keeps the defaults of the allocator and of OpenMP, as public code does."""
 
     def __init__(self, num_batches: int, *, bfloat16: bool) -> None:
         context = multiprocessing.get_context("spawn")
@@ -193,7 +193,7 @@ class InOwnProcess:
             self._process.start()
 
     def __call__(self) -> None:
-        """One round."""
+        """Run one round."""
         self._pipe.send("go")
         self._pipe.recv()
 
@@ -212,7 +212,7 @@ def _serve(pipe: Connection, num_batches: int, bfloat16: bool, threads: int) -> 
 
 
 def best_of(loops: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """The shortest time of each; they take turns, and the first round does not count."""
+    """Return the shortest time of each loop. The loops take turns, and the first round is not counted."""
     seconds = dict.fromkeys(loops, float("inf"))
     for number in range(rounds + 1):
         for name, loop in loops.items():

@@ -1,4 +1,4 @@
-"""What mkdocs does beyond its plugins: notebooks are pages, and one page has every option (see ``mkdocs.yml``)."""
+"""Hooks of mkdocs: notebooks become pages, and one page lists every option (see ``mkdocs.yml``)."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ class NotebookFile(File):
     """A Python file that is shown as a page."""
 
     def is_documentation_page(self) -> bool:
-        """Whether it is a page, as a Markdown file is."""
+        """Return True, as for a Markdown file."""
         return True
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Make pages of the notebooks."""
+    """Turn notebooks into pages."""
     for file in list(files):
         if file.src_uri.startswith("notebooks/") and file.src_uri.endswith(".py"):
             files.remove(file)
@@ -27,7 +27,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_read_source(page: Page, config: Any) -> str | None:
-    """Read a notebook as Markdown."""
+    """Read a notebook as Markdown; None for other pages."""
     if not isinstance(page.file, NotebookFile):
         return None
     path = Path(config.docs_dir, page.file.src_uri)
@@ -35,7 +35,7 @@ def on_page_read_source(page: Page, config: Any) -> str | None:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Add every option to its page; the front page needs no list of neighbours."""
+    """Add every option to the page of options, and hide the navigation on the front page."""
     if page.is_homepage:
         page.meta["hide"] = ["navigation"]
     return f"{markdown}\n\n{options_page()}" if page.file.src_uri == "options.md" else markdown

@@ -1,4 +1,4 @@
-"""Notebooks as plain Python in the percent format: their cells, and the page that shows them."""
+"""Notebooks as plain Python in the percent format: how to read their cells and show them as a page."""
 
 import re
 from typing import NamedTuple
@@ -10,8 +10,8 @@ class Cell(NamedTuple):
     """A cell of a notebook.
 
     Attributes:
-        header: What stands behind its ``# %%``.
-        text: Its Markdown, without the comment signs, or its code.
+        header: The text after ``# %%``.
+        text: Its Markdown without the comment signs, or its code.
     """
 
     header: str
@@ -19,10 +19,10 @@ class Cell(NamedTuple):
 
 
 def read_cells(script: str) -> list[Cell]:
-    """Cut a script into cells.
+    """Split a script into cells.
 
     Args:
-        script: Python whose cells begin with ``# %%``. What stands before the first one is left out.
+        script: Python whose cells begin with ``# %%``. Text before the first cell is left out.
 
     Returns:
         The cells, in order.
@@ -37,7 +37,7 @@ def read_cells(script: str) -> list[Cell]:
 
 
 def with_parameters(script: str, parameters: str) -> str:
-    """The script with other parameters, as papermill sets them: a cell after the one with the tag ``parameters``.
+    """Add a cell with other parameters after the one with the tag ``parameters``, as papermill does.
 
     Args:
         script: The notebook.
@@ -57,14 +57,14 @@ def with_parameters(script: str, parameters: str) -> str:
 
 
 def as_page(script: str, name: str) -> str:
-    """The notebook as a page of the documentation.
+    """Return a notebook as a page of the documentation.
 
     Args:
         script: The notebook.
-        name: Its path in the repository, which the page says under its title.
+        name: Its path in the repository, which is shown under the title.
 
     Returns:
-        Markdown: texts as they are, code in blocks.
+        Markdown, with code in blocks.
     """
     title, *cells = read_cells(script)
     note = f"*This page is the notebook `{name}`. Open it in VS Code, in Jupyter with jupytext, or run it with Python.*"

@@ -1,4 +1,4 @@
-"""Every option of the config as Markdown: its default, what it may be, and the text under it in ``vqa_rnn/config/``."""
+"""Every option of the config as Markdown: its default, its possible values, and its description in ``vqa_rnn/config/``."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -12,16 +12,16 @@ TYPES = {"integer": "whole number", "number": "number", "string": "text", "null"
 
 
 def options_page() -> str:
-    """All sections of the config.
+    """Return all sections of the config.
 
     Returns:
-        Markdown with definition lists; a heading for each section and for each kind of those that have several.
+        Markdown with definition lists; a heading for each section and for each of its kinds, if there are several.
     """
     return "\n".join(_section("", Config, 1))
 
 
 def _section(prefix: str, section: type[Section], level: int) -> Iterator[str]:
-    """A section's own options, then the sections in it."""
+    """Yield a section's own options, then the sections in it."""
     yield from _options(prefix, section, _own_options(section))
     for key, info in section.model_fields.items():
         if not isinstance(info.default, Section):
@@ -36,7 +36,7 @@ def _section(prefix: str, section: type[Section], level: int) -> Iterator[str]:
 
 
 def _kinds(path: str, kinds: Mapping[str, type[Section]], default: str, level: int) -> Iterator[str]:
-    """A section of which there are several kinds: what all of them understand, then each."""
+    """Yield a section that has several kinds: the options that all kinds share, then each kind."""
     yield f"`{path}.name` is one of {_listed(kinds)}. The default is `{default}`.\n"
     options = {name: _own_options(kind) for name, kind in kinds.items() if _own_options(kind)}
     first = next(iter(options.values()))
@@ -52,14 +52,14 @@ def _kinds(path: str, kinds: Mapping[str, type[Section]], default: str, level: i
 
 
 def _own_options(section: type[Section]) -> dict[str, Any]:
-    """The JSON schemas of the options of a section that are plain values, without the name of its kind."""
+    """Return the JSON schemas of a section's plain options, without nested sections and the name of its kind."""
     schemas = _schemas(section)
     fields = section.model_fields.items()
     return {key: schemas[key] for key, info in fields if "const" not in schemas[key] and not isinstance(info.default, Section)}
 
 
 def _options(prefix: str, section: type[Section], keys: Iterable[str]) -> Iterator[str]:
-    """Options as a definition list: ``key=default``, what it may be, and what it does."""
+    """Yield options as a definition list: ``key=default``, the possible values, and the description."""
     schemas, defaults = _schemas(section), section().model_dump(mode="json")
     for key in keys:
         does = meaning(section.model_fields[key])
@@ -68,12 +68,12 @@ def _options(prefix: str, section: type[Section], keys: Iterable[str]) -> Iterat
 
 @cache
 def _schemas(section: type[Section]) -> dict[str, Any]:
-    """The JSON schema of each option of a section."""
+    """Return the JSON schema of each option of a section."""
     return section.model_json_schema()["properties"]
 
 
 def values(schema: Mapping[str, Any]) -> str:
-    """What an option may be.
+    """Describe the possible values of an option.
 
     Args:
         schema: The JSON schema of the option.

@@ -1,20 +1,21 @@
-"""What this package does on a GPU, in one command of a few minutes: tests, then rates, as one JSON object to paste.
+"""Check the package on a GPU in a few minutes: run the tests and measure speed, with one JSON object as the result.
 
     python scripts/gpu/check.py [--only tests training profile extraction] [--output check.json]
 
-Needs one GPU, and what the package needs with its tests: pip install -e '.[test]'. Nothing is downloaded: features, weights and
-pictures are random.
+Needs one GPU and the package with its tests: pip install -e '.[test]'. Nothing is downloaded: features, weights and pictures
+are random.
 
-tests        ``pytest -m gpu``: every model as on a CPU, resume, precisions, where features are kept, ``ask``
-training     questions a second of bottom-up top-down (36 regions x 2048, hidden 1024, batches of 512, bfloat16), features on
-             the GPU and from the host, against the same step on one batch that stays on the GPU, and against a plain loop: one
-             h5py read a question by 8 processes, features repeated for each question, in float32 and under bfloat16 autocast
-profile      what the same step does on the GPU: how long it computes, and its longest kernels; and with ``training.compile``
-extraction   images a second of ``preprocess`` with ResNet-101 at 448 pixels from JPEG files, against the backbone alone on a
-             batch on the GPU, and against reading and scaling the files alone on all cores
+tests        ``pytest -m gpu``: every model gives the same as on a CPU, resume, precisions, where features are kept, ``ask``
+training     questions per second of bottom-up top-down (36 regions x 2048, hidden 1024, batches of 512, bfloat16) with features
+             on the GPU and from the host; compared with the same step on one batch that stays on the GPU, and with a plain
+             loop: one h5py read per question in 8 processes, features repeated for each question, in float32 and with bfloat16
+             autocast
+profile      computing time and longest kernels of the same step on the GPU, and the step time with ``training.compile``
+extraction   images per second of ``preprocess`` with ResNet-101 at 448 pixels from JPEG files; compared with the backbone alone
+             on one batch on the GPU, and with only reading and scaling the files on all cores
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -71,7 +72,7 @@ GPU = torch.device("cuda")
 IMAGES, BATCH, SECONDS = 4000, 512, 2.0
 PLAIN_WARM_UP, PLAIN_STEPS, PLAIN_WORKERS = 10, 12, 8
 JPEGS, SIZE = 12_288, 448
-TEST_PROCESSES = 6  # each has a context of its own on the GPU
+TEST_PROCESSES = 6  # each has its own context on the GPU
 PROFILED_SECONDS, LONGEST = 0.5, 12
 VQA_V2_QUESTIONS, EPOCHS = 443_757, 13  # the training split; the epochs of Teney et al. 2018
 
@@ -93,7 +94,7 @@ def machine() -> dict[str, Any]:
 
 
 def tests() -> dict[str, Any]:
-    """The tests marked gpu."""
+    """Run the tests marked gpu."""
     started = time.perf_counter()
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", "--disable-warnings"]
     command += ["--numprocesses", str(min(TEST_PROCESSES, num_cpus())), "tests"]
@@ -107,7 +108,7 @@ def tests() -> dict[str, Any]:
 
 
 def _make_data(folder: Path) -> tuple[Path, Path]:
-    """A store, and questions about its images."""
+    """Create a store, and questions about its images."""
     store_path, questions_path = folder / "store.h5", folder / "questions.h5"
     make_store(store_path, IMAGES)
     save_questions(make_questions(IMAGES, int(IMAGES * QUESTIONS_AN_IMAGE)), questions_path)
@@ -115,7 +116,7 @@ def _make_data(folder: Path) -> tuple[Path, Path]:
 
 
 def training() -> dict[str, Any]:
-    """Questions a second, each way."""
+    """Measure questions per second in each way."""
     with tempfile.TemporaryDirectory() as folder:
         store_path, questions_path = _make_data(Path(folder))
         encoded, store = open_questions(questions_path), open_store(store_path, check_rows=False)
@@ -139,7 +140,7 @@ def training() -> dict[str, Any]:
 
 
 def profile() -> dict[str, Any]:
-    """Where the time of a step goes on one batch that stays on the GPU."""
+    """Measure what the time of a step is spent on, for one batch that stays on the GPU."""
     with tempfile.TemporaryDirectory() as folder:
         store_path, questions_path = _make_data(Path(folder))
         encoded, store = open_questions(questions_path), open_store(store_path, check_rows=False)
@@ -166,7 +167,7 @@ def profile() -> dict[str, Any]:
 
 
 def _config() -> Config:
-    """Bottom-up top-down in the sizes of Anderson et al. 2018, a batch with all questions of its images."""
+    """Return bottom-up top-down with the sizes of Anderson et al. 2018; a batch has all questions of its images."""
     return load_config("vqa", ["model.question.hidden_size=1024", "model.attention.hidden_size=1024"])
 
 
@@ -182,7 +183,7 @@ def _ours(encoded: EncodedQuestions, source: Any, num_workers: int, held: Any = 
 
 
 def _our_trainer(encoded: EncodedQuestions, *, compile_parts: bool = False) -> Engine:
-    """The package's trainer in bfloat16."""
+    """Build the package's trainer in bfloat16."""
     set_float32_products("bfloat16")
     config, model = _config().training, _model()
     if compile_parts:
@@ -198,12 +199,12 @@ def _our_trainer(encoded: EncodedQuestions, *, compile_parts: bool = False) -> E
 
 
 def _our_rate(encoded: EncodedQuestions, batches: Iterable[tuple[Batch, ...]]) -> float:
-    """Questions a second of it."""
+    """Measure its questions per second."""
     return training_rate(_our_trainer(encoded), batches, SECONDS, GPU)
 
 
 def _plain_rate(store_path: Path, questions_path: Path, *, bfloat16: bool) -> float:
-    """The loop of public code."""
+    """Measure the questions per second of the loop that public code has."""
     torch.set_float32_matmul_precision("highest")  # torch's defaults
     torch.backends.cudnn.allow_tf32 = True
     model, encoded = _model().train(), open_questions(questions_path)
@@ -247,12 +248,12 @@ def _one_image_a_question(like: Batch, features: torch.Tensor, tokens: torch.Ten
 
 
 def extraction() -> dict[str, Any]:
-    """Images a second."""
+    """Measure images per second."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         images = _draw_jpegs(folder)
         torch.manual_seed(0)
-        network = torchvision.models.resnet101(weights=None, zero_init_residual=True)  # else numbers grow from block to block
+        network = torchvision.models.resnet101(weights=None, zero_init_residual=True)  # else values grow from block to block
         torch.save(network.state_dict(), folder / "weights.pth")
         overrides = [
             f"features.store={folder / 'store.h5'}",
@@ -268,7 +269,7 @@ def extraction() -> dict[str, Any]:
         report = extract_features(config, Annotations(questions=(), images=images), device="cuda")
         transform = Extractor(config.features).transform
         with ProcessPoolExecutor(num_cpus()) as pool:
-            list(pool.map(_decode, [transform] * num_cpus(), images.values()))  # until all of them are there
+            list(pool.map(_decode, [transform] * num_cpus(), images.values()))  # starts all workers
             started = time.perf_counter()
             list(pool.map(_decode, [transform] * len(images), images.values(), chunksize=16))
             decoding = len(images) / (time.perf_counter() - started)
@@ -298,7 +299,7 @@ def _decode(transform: Transform, path: Path) -> None:
 
 
 def _draw_jpegs(folder: Path) -> dict[str, Path]:
-    """Pictures of 640 x 480 as photographs are: smooth, with some detail; a few, under many names."""
+    """Write JPEG files of 640 x 480 that resemble photographs, smooth with some detail: a few pictures under many names."""
     generator = np.random.default_rng(0)
     for number in range(16):
         coarse = Image.fromarray(generator.integers(0, 256, (24, 32, 3), dtype=np.uint8)).resize(

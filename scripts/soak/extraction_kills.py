@@ -1,10 +1,10 @@
-"""Kill feature extraction with SIGKILL at several moments, run it again each time, and compare with an undisturbed store.
+"""Kill feature extraction with SIGKILL at several moments, restart it, and compare the store with an uninterrupted one.
 
     python scripts/soak/extraction_kills.py [--kills 20] [--processes 2]
 
-easy-VQA at 128 pixels, extracted by one process or by several that make a part each and are killed together. Prints
-how many rows were finished at each kill and whether both stores are equal byte for byte; ends with exit code 1 if they are not,
-or if a finished row was done again.
+Extracts easy-VQA at 128 pixels with one process, or with several processes that make one part each and are killed together.
+Prints how many rows were finished at each kill, and whether both stores are equal byte for byte. The exit code is 1 if they
+differ, or if a finished row was extracted again.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def _is_equal(one: FeatureStore, other: FeatureStore) -> bool:
 
 
 def _command(store: Path) -> list[str]:
-    options = [f"features.store={store}", "features.image_size=128"]  # rows reach the disk every two seconds: not all at once
+    options = [f"features.store={store}", "features.image_size=128"]  # rows are written every two seconds: not all at once
     return [sys.executable, "-m", "vqa_rnn", "preprocess", "easy_vqa", *options, "--json"]
 
 
@@ -87,13 +87,13 @@ def _rows_finished(store: Path, processes: int) -> int:
 
 def _rows_of(part: Path) -> int:
     if partial_path(part).is_file():
-        with contextlib.suppress(UserError, FileNotFoundError):  # it was finished just now
+        with contextlib.suppress(UserError, FileNotFoundError):  # it has just been finished
             return int(np.count_nonzero(open_writer(part).done))
     return len(open_store(part, check_rows=False).row_of) if part.is_file() else 0
 
 
 def _run_and_kill(store: Path, share: float, processes: int) -> int:
-    """Start the job, kill it once this share of all rows is finished."""
+    """Start the job, kill it when this share of all rows is finished, and return the number of finished rows."""
     jobs = _start(store, processes, output=subprocess.DEVNULL)
     while any(job.poll() is None for job in jobs) and _rows_finished(store, processes) < share * NUM_IMAGES:
         time.sleep(0.02)

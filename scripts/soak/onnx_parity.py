@@ -1,9 +1,9 @@
-"""Export models of every part to ONNX, with random weights, and compare onnxruntime with torch.
+"""Export a model with random weights to ONNX for every part, and compare onnxruntime with torch.
 
     python scripts/soak/onnx_parity.py [NAME …]
 
-Prints a Markdown table of parts and largest differences; ends with exit code 1 if one does not export or differs. A few seconds
-a model. Needs `pip install "vqa-rnn[onnx]"`.
+Prints a Markdown table of the parts with the largest difference of each. The exit code is 1 if a model cannot be exported or
+differs. Takes a few seconds per model. Needs `pip install "vqa-rnn[onnx]"`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from vqa_rnn.models.reasoning import REASONING
 from vqa_rnn.rnn import CELLS
 
 GRID = 16
-TEMPERATURE = 0.01  # random weights give all answers nearly the same probability: this sets them apart
+TEMPERATURE = 0.01  # with random weights all answers have nearly the same probability; this separates them
 QUESTION = {"embedding_size": 24, "hidden_size": 32}
 SMALL: dict[str, dict[str, Any]] = {
     "mlb": {"rank": 24},
@@ -39,7 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def variants() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and model of each row."""
+    """Yield the name and the model options of each row."""
     for name in ATTENTIONS:
         yield f"attention {name}", {"attention": options(name, sized=name != "none")}
     yield "attention recurrent, hard", {"attention": options("recurrent") | {"hard": True}}

@@ -1,13 +1,13 @@
-"""Ask the page of ``vqa-rnn serve`` from many clients at once: does each get its answers, and does memory stay as it is?
+"""Ask the page of ``vqa-rnn serve`` from many clients at once, and check the answers and the memory of the server.
 
     python scripts/soak/serve_clients.py RUN [--clients 20] [--requests 500] [--warm-up 100] [--seed 0]
 
-Made-up photographs of different sizes are uploaded and asked about, with questions of the run's training. Every answer must be
-that of a session of our own, to 1e-4. Prints the server's memory after the warm-up and at the end. Leaves with 1 where an
-answer differs, a request fails, or memory grew by more than 5%.
+Uploads random images of different sizes and asks training questions of the run about them. Every probability must equal that of
+a local session to 1e-4. Prints the server's memory after the warm-up and at the end. The exit code is 1 if an answer differs, a
+request fails, the server fails, or memory grows by more than 5%.
 """
 
-import vqa_rnn  # before torch is loaded, it settles how threads wait
+import vqa_rnn  # imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -32,7 +32,7 @@ LARGEST_GROWTH = 0.05
 
 
 class Request(NamedTuple):
-    """A question about an image, and the probabilities that it must get."""
+    """A question about an image, and the expected probabilities."""
 
     image: Path
     question: str
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def make_requests(run: str, folder: Path, chance: random.Random) -> list[Request]:
-    """Photographs of noise, and what a session of our own answers about them."""
+    """Write noise images, and ask a session of our own about them."""
     session = vqa_rnn.load(run)
     questions = session.about.examples or ("What colour is it?", "What is in the image?")
     requests = []
@@ -101,7 +101,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def ask_all(clients: Sequence[Client], requests: Sequence[Request], count: int) -> list[str]:
-    """Every client asks its share, all at the same time; what went wrong."""
+    """Ask from all clients at the same time, and return what went wrong."""
     wrong: list[str] = []
 
     def ask(client: Client, numbers: range) -> None:
@@ -128,7 +128,7 @@ def ask_all(clients: Sequence[Client], requests: Sequence[Request], count: int) 
 
 
 def memory(process: subprocess.Popen[bytes]) -> int:
-    """Bytes of a process that are in memory."""
+    """Return the resident memory of a process in bytes."""
     found = subprocess.run(["ps", "-o", "rss=", "-p", str(process.pid)], capture_output=True, text=True, check=True)
     return 1024 * int(found.stdout)
 

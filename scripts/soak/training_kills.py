@@ -1,12 +1,12 @@
-"""Kill a training with SIGKILL at random moments, resume it each time, and compare the end with an undisturbed run's.
+"""Kill a training with SIGKILL at random moments, resume it each time, and compare the result with an uninterrupted run.
 
     python scripts/soak/training_kills.py [--kills 20] [--epochs 8] [--seed 0] [--folder DIR] [key=value …]
 
-Trains easy_vqa, saving the state every second. Final weights, optimizer, random numbers, best model and `metrics.jsonl` must be
-equal bit for bit; prints what it saw, and leaves with 1 where something differs.
+Trains easy_vqa and saves the state every second. The final weights, the optimizer, the random number generators, the best model
+and `metrics.jsonl` must be equal bit by bit. Prints what is equal; the exit code is 1 if something differs.
 """
 
-import vqa_rnn  # noqa: F401 - before torch is loaded, it settles how threads wait
+import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
 
 # isort: split
 
@@ -70,17 +70,17 @@ def main() -> int:
 
 
 def run(arguments: list[str]) -> subprocess.Popen[str]:
-    """Start the command."""
+    """Start a command of ``vqa-rnn``."""
     return subprocess.Popen([sys.executable, "-m", "vqa_rnn", *arguments], stderr=subprocess.PIPE, text=True)
 
 
 def newest_step(folder: Path) -> int:
-    """The step of the newest checkpoint, 0 if there is none."""
+    """Return the step of the newest checkpoint, 0 if there is none."""
     return max((int(path.stem.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*.pt")), default=0)
 
 
 def compare(killed: Path, whole: Path) -> int:
-    """Print what is equal and what is not."""
+    """Print which states and files are equal, and return the exit code."""
     states = [torch.load(path / f"checkpoints/step-{newest_step(path):08d}.pt", weights_only=True) for path in (killed, whole)]
     verdicts = {name: equal(states[0].get(name), states[1][name]) for name in states[1]}
     for name in ("metrics.jsonl", "model.safetensors"):
@@ -91,7 +91,7 @@ def compare(killed: Path, whole: Path) -> int:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Equal to the bit, whatever is nested in what."""
+    """Return whether two nested values are equal bit by bit."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):

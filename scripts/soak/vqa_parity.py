@@ -1,11 +1,11 @@
-"""Score random, quirky answers with the package and with the official procedure step by step, and compare.
+"""Score random, unusual answers with the package and step by step as the official script does, and compare the scores.
 
     python scripts/soak/vqa_parity.py [--cases 100000] [--seed 0]
 
-Texts are made of what the rules look at: marks beside and between words, digits with commas, periods in rows, number words,
-articles, contractions, capitals, blanks of all kinds. One to twelve people answer; their records are numbered, numbered twice,
-or not at all. Every case is scored under both rules, one by one and all at once. Prints
-the first scores that differ by more than 1e-9, and ends with exit code 1 if there are any.
+The texts contain what the rules look at: marks next to and between words, digits with commas, repeated periods, number words,
+articles, contractions, capitals and all kinds of blanks. There are one to twelve human answers per question; their ids are
+unique, repeated or missing. Every case is scored under both rules, alone and in a batch. Prints the first scores that differ by
+more than 1e-9; the exit code is 1 if there are any.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Case = tuple[str, list[dict[str, Any]]]
 
 
 def make_text(generator: random.Random) -> str:
-    """Up to three words with marks between and around."""
+    """Return up to three words with marks between and around them."""
     if generator.random() < 0.4:
         return generator.choice(WORDS)
     parts = []
@@ -42,7 +42,7 @@ def make_text(generator: random.Random) -> str:
 
 
 def make_case(generator: random.Random) -> Case:
-    """An answer, and the records of the people that it is compared with."""
+    """Return an answer, and the records of the people that it is compared with."""
     number = generator.choice([10] * 8 + [1, 2, 3, 5, 12])
     pool = [make_text(generator) for _ in range(generator.randint(1, 4))]
     if generator.random() < 0.3:
@@ -60,7 +60,7 @@ def make_case(generator: random.Random) -> Case:
 
 
 def identities(people: list[dict[str, Any]]) -> list[tuple[Any, Any]] | None:
-    """As a reader hands them over: None where the numbers tell the records apart."""
+    """Return the identities as a reader does: None if the answer ids distinguish the records."""
     numbers = [person.get("answer_id") for person in people]
     if len(set(numbers)) == len(numbers):
         return None
@@ -71,8 +71,8 @@ def find_differences(num_cases: int, seed: int) -> list[str]:
     """Score random cases in every way.
 
     Args:
-        num_cases: How many.
-        seed: Another seed makes others.
+        num_cases: Number of cases.
+        seed: Seed of the cases.
 
     Returns:
         One line for each score that differs.

@@ -417,7 +417,7 @@ def export(
 @app.command()
 def ask(
     run: RunArgument,
-    # what may not be read is refused where it is read, as it is everywhere
+    # readable=False: a file without read permission is reported by the code that reads it, as in all commands
     image: Annotated[Path | None, typer.Option(help="The image to look at.", readable=False)] = None,
     question: Annotated[
         list[str] | None, typer.Option(help="A question; repeat it for the rounds of a dialog. Without it, a prompt opens.")
@@ -476,14 +476,17 @@ app.command()(serve.serve)
 
 
 def _runs_and_overrides(run: Path, more: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Tell run folders from overrides, which have an equals sign; a folder that has one too is taken for a folder."""
+    """Split arguments into run folders and overrides.
+
+    An argument with an equals sign is an override, unless it is the path of a folder.
+    """
     runs = [run, *(Path(each) for each in more if "=" not in each or Path(each).is_dir())]
     overrides = [each for each in more if "=" in each and not Path(each).is_dir()]
     return runs, overrides
 
 
 def _is_model(run: Path, config: str | None) -> bool:
-    """Whether this is a model of Hugging Face and no run; the one needs a config, the other has its own."""
+    """Return whether ``run`` is a Hugging Face model, which needs a config; a run folder has its own and must not get one."""
     is_model = str(run).startswith("hf:")
     if is_model and config is None:
         raise UserError(f"{run} has no data set of its own: say with --config CONFIG which questions it answers")
@@ -493,7 +496,7 @@ def _is_model(run: Path, config: str | None) -> bool:
 
 
 def _check_ensemble(runs: Sequence[Path], *, ensemble: bool) -> None:
-    """Refuse an ensemble of one, and several runs that are none."""
+    """Check that ``--ensemble`` comes with at least two runs, and that several runs come with ``--ensemble``."""
     if ensemble and len(runs) < 2:
         raise UserError("--ensemble needs at least two runs")
     if len(runs) > 1 and not ensemble:
@@ -514,18 +517,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: As after ``vqa-rnn``; by default those of the process.
+        arguments: The arguments after ``vqa-rnn``; defaults to those of the process.
 
     Returns:
-        The exit code: 0 done, 1 a bug, 2 the user can fix it, 130 interrupted, 143 told to stop.
+        The exit code: 0 for success, 1 for a bug, 2 for an error that the user can fix, 130 after Ctrl-C, 143 after SIGTERM.
     """
-    # one of torch's C++ parts warns, in every process, of an option that is needed where a part of a batch is empty
+    # torch's C++ code would warn in every process about an option that is needed when a part of a batch is empty
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_CurrentStderr()], force=True)
     for library in ("ignite", "matplotlib"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)  # what they report is reported here
-    warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")  # too large ones are refused, see read_image
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # their errors are reported by this package
+    warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")  # read_image refuses too large images
     debug = "--debug" in arguments or "VQA_RNN_DEBUG" in os.environ
     try:
         command = typer.main.get_command(app)
@@ -543,7 +546,7 @@ def main(arguments: list[str] | None = None) -> int:
         return print_error(UserError(f"{error.filename}: {error.strerror}"), debug=debug)
     except Exception as error:
         usage = getattr(error, "format_message", None)  # Typer's usage errors
-        if usage is not None and not usage():  # a group of commands without one: its help was printed
+        if usage is not None and not usage():  # a command group without a command: its help was already printed
             return 0
         if usage is not None:
             context = getattr(error, "ctx", None)
@@ -556,7 +559,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """Logs to whatever stderr is at the moment: a progress bar takes it over to print lines above itself."""
+    """A log handler that writes to the current ``sys.stderr``, which a progress bar replaces to print lines above itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -567,11 +570,11 @@ class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def print_error(error: UserError, *, debug: bool = False) -> int:
-    """Say in one line on stderr what the user can put right.
+    """Print an error that the user can fix, as one line on stderr.
 
     Args:
-        error: What is wrong.
-        debug: Show the traceback first.
+        error: The error.
+        debug: Print the traceback first.
 
     Returns:
         The exit code, 2.
@@ -588,5 +591,5 @@ def _interrupted() -> int:
 
 
 def entry_point() -> None:
-    """What the ``vqa-rnn`` script calls."""
+    """Run the ``vqa-rnn`` script."""
     sys.exit(main())

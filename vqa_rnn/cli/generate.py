@@ -1,4 +1,4 @@
-"""``vqa-rnn generate``: data sets about drawn scenes."""
+"""``vqa-rnn generate``: generated data sets of drawn scenes."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``vqa-rnn gradients``: how far back a loss reaches."""
+"""``vqa-rnn gradients``: how far back the gradient of a loss reaches."""
 
 import math
 from pathlib import Path

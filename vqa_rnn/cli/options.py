@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 import json
 from typing import Annotated, Any
@@ -14,22 +14,22 @@ def print_json(value: Any) -> None:
     """Print a value as one line of JSON on stdout.
 
     Args:
-        value: Anything ``json.dumps`` takes.
+        value: Any value that ``json.dumps`` accepts.
     """
     typer.echo(printable(json.dumps(value, ensure_ascii=False)))
 
 
 def check_split(split: str | None) -> None:
-    """See that a split is one of the three.
+    """Check that a split is ``train``, ``val`` or ``test``.
 
     Args:
-        split: What was given; None passes.
+        split: The split; None is accepted.
 
     Raises:
-        UserError: It is not.
+        UserError: The split is unknown.
     """
     from vqa_rnn.files import unknown_name
-    from vqa_rnn.records import SPLITS  # not above: it imports numpy
+    from vqa_rnn.records import SPLITS  # imported here because it imports numpy
 
     if split is not None and split not in SPLITS:
         raise UserError(unknown_name("split", split, SPLITS))

@@ -1,4 +1,4 @@
-"""``vqa-rnn score``: one command a benchmark."""
+"""``vqa-rnn score``: one command for each benchmark."""
 
 import copy
 from pathlib import Path
@@ -13,7 +13,7 @@ ANY = "benchmark"
 
 
 class _Benchmarks(TyperGroup):
-    """The commands of this file, and for every other row of ``BENCHMARKS`` the one that suits all."""
+    """The commands of this file, and the generic command for every other row of ``BENCHMARKS``."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*(name for name in super().list_commands(ctx) if name != ANY), *self._others(ctx)]
@@ -29,7 +29,7 @@ class _Benchmarks(TyperGroup):
         return command
 
     def _others(self, ctx: Any) -> dict[str, str]:
-        """Names and titles."""
+        """Return the titles of the benchmarks that have no command of their own, by name."""
         from vqa_rnn.benchmarks import BENCHMARKS
 
         here = super().list_commands(ctx)

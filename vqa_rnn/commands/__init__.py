@@ -1,1 +1,1 @@
-"""One file a sub-command: a Python function that does the work. ``vqa_rnn.cli`` puts the options in front."""
+"""One module per sub-command, with the Python function that does the work. ``vqa_rnn.cli`` adds the command-line options."""

@@ -1,4 +1,4 @@
-"""Questions to predictions: by one run, or by several whose probabilities are averaged."""
+"""Predictions of one run, or of several runs whose probabilities are averaged."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ from vqa_rnn.records import Annotations, Prediction, Question
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A run that is ready to answer some questions.
+    """A run that is ready to answer a set of questions.
 
     Attributes:
         run: The run.
         model: Its model.
-        encoded: The questions in columns, in its words.
-        features: Of their images.
-        temperature: Of its probabilities, where it was calibrated.
+        encoded: The questions in columns, encoded with its vocabulary.
+        features: The features of their images.
+        temperature: Temperature of its probabilities; 1 if it was not calibrated.
     """
 
     run: Run
@@ -43,10 +43,10 @@ class Member:
     temperature: float = 1.0
 
     def with_shuffled_images(self, seed: int) -> "Member":
-        """The same with images exchanged among each other.
+        """Return the same member with the images exchanged among each other.
 
         Args:
-            seed: Another seed gives another exchange; members of an ensemble get the same.
+            seed: Seed of the exchange. The members of an ensemble get the same one.
 
         Returns:
             The member.
@@ -57,17 +57,17 @@ class Member:
 def open_members(
     runs: Sequence[Run], questions: Sequence[Question], annotations: Annotations, what: str, device: torch.device
 ) -> tuple[list[Member], tuple[Question, ...]]:
-    """Open what runs need to answer questions.
+    """Load the models and open the features with which runs answer questions.
 
     Args:
         runs: The runs.
         questions: The questions.
-        annotations: They are of these.
-        what: What the questions are for, for messages.
+        annotations: The annotations that the questions are from.
+        what: The kind of questions for messages.
         device: Where to compute.
 
     Returns:
-        The runs, ready, and the questions that are left where images could not be read.
+        The members, and the questions that remain after those with unreadable images are left out.
 
     Raises:
         UserError: Features are missing.
@@ -86,10 +86,10 @@ def open_members(
 
 
 def answer_questions(members: Sequence[Member], questions: Sequence[Question], device: torch.device) -> dict[str, Prediction]:
-    """Answer every question; several processes share them.
+    """Answer every question; several processes share the work.
 
     Several members answer with the mean of their probabilities, over the answers that any of them knows; the sums take
-    questions x answers x 4 bytes. A classifier that is asked a question with choices takes the best of those it knows.
+    questions x answers x 4 bytes. If a question has choices, a classifier gives the best of those it knows.
 
     Args:
         members: From ``open_members``.
@@ -97,7 +97,7 @@ def answer_questions(members: Sequence[Member], questions: Sequence[Question], d
         device: Where to compute.
 
     Returns:
-        By question id.
+        Predictions by question id.
     """
     found = _average(members, device) if len(members) > 1 else _collect(members[0], device)
     return _predictions(found, all_answers(members), questions)
@@ -123,7 +123,7 @@ def _predictions(
 
 @dataclass(frozen=True, slots=True)
 class _Averaged:
-    """Means of what ``CollectAnswers`` keeps of each member."""
+    """Means over the members of what ``CollectAnswers`` collects."""
 
     best: NDArray[np.int64]
     probability: NDArray[np.float32]
@@ -132,8 +132,8 @@ class _Averaged:
 
 
 def _collect(member: Member, device: torch.device, **options: Any) -> CollectAnswers:
-    """Let a member answer; ``options`` are those of ``CollectAnswers``."""
-    set_float32_products("float32")  # whatever this process trained in before
+    """Let a member answer; ``options`` are passed to ``CollectAnswers``."""
+    set_float32_products("float32")  # this process may have trained in another precision
     rank, world_size = launched()
     batch_size = member.run.config.evaluation.batch_size
     batches = QuestionSampler(member.encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
@@ -147,7 +147,7 @@ def _collect(member: Member, device: torch.device, **options: Any) -> CollectAns
 def answer_with_logits(
     member: Member, questions: Sequence[Question], device: torch.device
 ) -> tuple[dict[str, Prediction], NDArray[np.float32]]:
-    """Answer every question, and keep the logits.
+    """Answer every question and also return the logits.
 
     Args:
         member: From ``open_members``.
@@ -155,8 +155,8 @@ def answer_with_logits(
         device: Where to compute.
 
     Returns:
-        As ``answer_questions``; and (N, A) logits of the answers of its vocabulary, or (N, C) of the choices in the order of
-        the batch, -inf where there is none.
+        The predictions as in ``answer_questions``; and (N, A) logits of the answers in its vocabulary, or (N, C) logits of the
+        choices in the order of the batch, -inf for missing choices.
     """
     has_choices = member.encoded.num_choices > 0
     found = _collect(member, device, num_answers=0 if has_choices else len(member.run.answers))
@@ -165,13 +165,13 @@ def answer_with_logits(
 
 
 def all_answers(members: Sequence[Member]) -> list[str]:
-    """The answers that an ensemble can give.
+    """Return the answers that an ensemble can give.
 
     Args:
-        members: Its members.
+        members: The members of the ensemble.
 
     Returns:
-        The answers of all vocabularies, each once, those of the first member first.
+        The answers of all vocabularies without repetition, those of the first member first.
     """
     return list(dict.fromkeys(answer for member in members for answer in member.run.answers.answers))
 
@@ -203,7 +203,10 @@ def _average(members: Sequence[Member], device: torch.device) -> _Averaged:
 def _choose(
     question: Question, labels: Sequence[str], scores: NDArray[np.float32], probabilities: NDArray[np.float32]
 ) -> Prediction:
-    """Bring scores back to the order of the source. Equal scores rank in the hashed order, which favours no place."""
+    """Return the prediction for a question with choices, in the order of its source.
+
+    Equal scores rank in the hashed order of the batch, which favours no place.
+    """
     order = choice_order(question.question_id, len(labels))
     as_scored = rank_choices(scores[None, : len(labels)])[0]
     first = int(as_scored.argmin())

@@ -1,4 +1,4 @@
-"""``vqa-rnn ask``: answers to some questions, or a prompt."""
+"""``vqa-rnn ask``: answers to questions, or a prompt."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,20 +25,20 @@ def ask(
     caption: str | None = None,
     picture: Path | None = None,
 ) -> tuple[Answer, ...]:
-    """Ask questions about an image; of a dialog model they are the rounds of one dialog.
+    """Ask questions about an image. For a dialog model, they are the rounds of one dialog.
 
     Args:
         path: The run folder.
-        image: The image file; None where the model reads text alone.
-        questions: In the order of asking.
-        choices: Candidate answers to each of them.
-        top: How many answers to give, at most.
-        weights: The backbone's weights, where they lie elsewhere than in training.
-        caption: A sentence about the image that opens the dialog, for a dialog model.
-        picture: A PNG file to draw the answers into, and where the model looked.
+        image: The image file; None if the model uses text only.
+        questions: The questions in order.
+        choices: Candidate answers to each question.
+        top: Maximum number of answers per question.
+        weights: New location of the backbone's weights, if they moved since training.
+        caption: The caption that starts the dialog, for a dialog model.
+        picture: A PNG file to draw the answers and where the model looked.
 
     Returns:
-        An answer a question.
+        One answer per question.
     """
     session = _open(path, image, weights, caption)
     answers = tuple(session.ask(question, choices=choices, top=top) for question in questions)
@@ -61,24 +61,24 @@ def converse(
 
     Args:
         path: The run folder.
-        image: To begin with, or None.
-        choices: To begin with.
-        top: How many answers to show.
-        weights: The backbone's weights, where they lie elsewhere than in training.
-        caption: A sentence about the image that opens the dialog, for a dialog model.
+        image: The first image, or None.
+        choices: The first candidate answers.
+        top: Number of answers to show.
+        weights: New location of the backbone's weights, if they moved since training.
+        caption: The caption that starts the dialog, for a dialog model.
         as_json: Print a JSON object for each line that is read.
 
     Returns:
-        Whether every line was taken, as of ``run_repl``.
+        Whether every line was accepted, as in ``run_repl``.
     """
     return run_repl(_open(path, image, weights, caption), Console(), tuple(choices), top, as_json=as_json)
 
 
 def print_answers(questions: Sequence[str], answers: Sequence[Answer]) -> None:
-    """Print answers on stdout, under their questions where there are several.
+    """Print answers on stdout. If there are several, each is printed under its question.
 
     Args:
-        questions: As asked.
+        questions: The questions.
         answers: From ``ask``.
     """
     console = Console()

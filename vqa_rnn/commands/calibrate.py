@@ -1,4 +1,4 @@
-"""``vqa-rnn calibrate``: probabilities that can be believed, and when to say "not sure"."""
+"""``vqa-rnn calibrate``: temperature scaling, and the threshold below which an answer counts as not sure."""
 
 import logging
 from collections.abc import Sequence
@@ -41,29 +41,30 @@ from vqa_rnn.records import Split
 log = logging.getLogger("vqa_rnn")
 
 ACCURACIES = (0.8, 0.9, 0.95, 0.99)
-MOST_QUESTIONS = 5000  # to learn one number from
+MOST_QUESTIONS = 5000  # enough to fit a single number
 FEW_QUESTIONS, FEW_IMAGES = 100, 20
 
 
 def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Choose the temperature of a run's probabilities and the threshold below which it is not sure.
+    """Fit the temperature of a run's probabilities and the threshold below which an answer counts as not sure.
 
-    Writes ``calibration.json`` into the run, which ``ask``, ``evaluate`` and ``predict`` read, and the picture
+    Writes ``calibration.json`` into the run folder, which ``ask``, ``evaluate`` and ``predict`` read, and the picture
     ``evaluation/SPLIT_risk_coverage.png``.
 
     Args:
         path: The run folder.
-        split: Questions that the run did not learn from.
-        accuracy: What the answers above the threshold are to have.
+        split: A split that the run did not learn from.
+        accuracy: The accuracy that the answers above the threshold must reach.
         overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
-        ``temperature``; ``ece`` and ``nll``, each ``before`` and ``after``, the latter by cross-validation over images, so that
-        no question's answer helps to choose its own temperature; ``area_under_risk``; ``coverage`` at some accuracies;
-        ``threshold`` with the ``coverage`` and ``accuracy`` it has on the split; ``picture``.
+        ``temperature``; ``ece`` and ``nll``, each ``before`` and ``after``, where ``after`` is by cross-validation over images,
+        so that no question takes part in fitting its own temperature; ``area_under_risk``; ``coverage`` at several accuracies;
+        ``threshold`` with its ``coverage`` and ``accuracy`` on the split; ``picture``.
 
     Raises:
-        UserError: The run writes its answers, learned from the split, or its answers are withheld; or as ``evaluate``.
+        UserError: The head is generative, the run learned from the split, the answers of the split are withheld, or as in
+            ``evaluate``.
     """
     if not 0 < accuracy <= 1:
         raise UserError(f"--accuracy {accuracy}: give a share above 0 and up to 1, such as 0.9")
@@ -93,7 +94,7 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
         )
     with processes(run.config.run.device) as device:
         (member,), kept = open_members([run], questions, annotations, split, device)
-        predictions, logits = answer_with_logits(member, kept, device)  # no temperature changes which answer is the best
+        predictions, logits = answer_with_logits(member, kept, device)  # the temperature does not change which answer is best
     scores = next(iter(BENCHMARKS[run.config.dataset.name].metrics(kept, predictions).values()))
     targets, loss = _targets(member.encoded, logits.shape[1]), _loss(run)
     temperature = fit_temperature(logits, targets, loss)
@@ -143,7 +144,7 @@ def _loss(run: Run) -> Literal["softmax", "sigmoid"]:
 
 
 def _targets(encoded: EncodedQuestions, num_answers: int) -> NDArray[np.float64]:
-    """(N, A) how right each answer of a classifier is, or which choice is the right one."""
+    """Return (N, A) the score of each answer of a classifier, or (N, C) 1 for the correct choice and 0 for the others."""
     targets = np.zeros((len(encoded), num_answers))
     every = np.arange(len(encoded))
     if encoded.num_choices:
@@ -158,7 +159,7 @@ def _targets(encoded: EncodedQuestions, num_answers: int) -> NDArray[np.float64]
 def _scaled_by_others(
     logits: NDArray[np.float32], targets: NDArray[np.float64], image: NDArray[np.int64], loss: Literal["softmax", "sigmoid"]
 ) -> NDArray[np.float32]:
-    """Each question's logits over the temperature that the questions about other images choose."""
+    """Return the logits of each question, divided by the temperature that is fitted on questions about other images."""
     num_images = int(image.max()) + 1
     fold_of_image = np.random.default_rng(0).permutation(num_images) % min(FOLDS, num_images)
     fold = fold_of_image[image]
@@ -169,18 +170,18 @@ def _scaled_by_others(
 
 
 def _confidences(member: Member, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N,) the probability of each question's best answer."""
+    """Return (N,) the probability of each question's best answer."""
     return member.model.probabilities(torch.from_numpy(logits)).max(dim=1).values.numpy().astype(np.float64)
 
 
 def draw_risk(curve: Sequence[Coverage], sure: Coverage | None, path: Path, title: str) -> None:
-    """Draw the accuracy of the answers that are given over the share of questions that are answered.
+    """Plot the accuracy of the answers that are given against the share of questions that are answered.
 
     Args:
         curve: From ``risk_coverage``.
-        sure: The threshold that was chosen.
+        sure: The chosen threshold, if there is one.
         path: The picture.
-        title: Above it.
+        title: The title of the picture.
     """
     figure, axes = pyplot.subplots(figsize=(7, 4.4))
     axes.plot([100 * point.coverage for point in curve], [100 * point.accuracy for point in curve], linewidth=1.8)
@@ -204,10 +205,10 @@ def draw_risk(curve: Sequence[Coverage], sure: Coverage | None, path: Path, titl
 
 
 def print_calibration(report: dict[str, Any]) -> None:
-    """Show what ``calibrate`` found.
+    """Print the report of ``calibrate``.
 
     Args:
-        report: Its object.
+        report: The report.
     """
     console = Console()
     ece, nll = report["ece"], report["nll"]

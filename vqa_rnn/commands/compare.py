@@ -16,21 +16,21 @@ BOOTSTRAP_SAMPLES = 10_000
 
 
 def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]:
-    """Set runs beside the first of them, question by question.
+    """Compare runs with the first one, question by question.
 
     Args:
         paths: Run folders that ``vqa-rnn evaluate`` measured.
-        split: Which split; by default that on which most were measured, ``test`` before ``val``.
+        split: The split; by default the one on which most runs were evaluated, ``test`` before ``val``.
 
     Returns:
         ``signature``, ``split``, ``num_questions``, ``num_images``, ``baseline`` (the first run) and ``runs``: for each run by
-        metric its ``value`` with an ``interval``, and for all but the first the ``difference`` to it with an ``interval``,
-        both 95% by bootstrap over images, and a two-sided ``p`` from the same resamples, not corrected for many comparisons;
-        None with few images.
+        metric its ``value`` with an ``interval``, and for all but the first the ``difference`` to the first with a
+        ``difference_interval`` and a two-sided ``p``. Both intervals are 95%, by bootstrap over images; ``p`` is from the same
+        resamples, is not corrected for multiple comparisons, and is None with few images.
 
     Raises:
-        UserError: Fewer than two runs, one twice, one that was not evaluated on the split or was trained on since, unlike
-            signatures, or other questions.
+        UserError: There are fewer than two runs, a run is given twice, was not evaluated on the split or was trained since, or
+            the runs have different signatures or answered different questions.
     """
     if len({path.resolve() for path in paths}) < max(len(paths), 2):
         raise UserError("compare needs at least two different runs")
@@ -77,7 +77,7 @@ def _compare(scores: Scores, before: Scores | None, images: Sequence[str]) -> di
 
 
 def _common_split(paths: Sequence[Path]) -> Split:
-    """The split on which most were evaluated: where it is not all, the one that is missing is named."""
+    """Return the split on which most runs were evaluated. ``_read`` reports the runs that were not evaluated on it."""
     common: dict[Split, int] = {split: sum(_report_path(path, split).is_file() for path in paths) for split in ("test", "val")}
     return max(common, key=lambda split: common[split])
 

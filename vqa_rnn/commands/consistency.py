@@ -1,4 +1,4 @@
-"""``vqa-rnn consistency``: does a run contradict itself?"""
+"""``vqa-rnn consistency``: whether the answers of a run contradict each other."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -34,22 +34,26 @@ CHANGES = {"choice_order": "choices in another order", "duplicate_choice": "a wr
 
 
 def consistency(path: Path, split: Split = "val", overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Ask a run what follows from its own answers, or the same with its choices in another order or one of them twice.
+    """Measure how consistent the answers of a run are.
+
+    Without choices, the run is asked questions that its own answers imply. With choices, it is asked the same questions with
+    the choices in another order, and with a wrong choice repeated.
 
     Args:
         path: The run folder.
-        split: Whose questions and images.
+        split: The split whose questions and images are used.
         overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
-        ``num_questions``, and by kind of implied question (``equivalent``, ``necessary``, ``exclusive``) or by change
-        (``choice_order``, ``duplicate_choice``) its ``consistency`` with an ``interval`` by image, over how many ``questions``;
-        of implied ones also ``yes_or_no``, how often it said one of these at all, and ``where_right``, the consistency where
-        the run's own answer was right. Written to
+        ``run``, ``split``, ``num_questions``, and ``kinds``: by kind of implied question (``equivalent``, ``necessary``,
+        ``exclusive``) or by change (``choice_order``, ``duplicate_choice``) the ``consistency`` with an ``interval`` over
+        images and the number of ``questions``. Implied questions also have ``yes_or_no``, how often the run answered yes or no,
+        and ``where_right``, the consistency where the run's own answer was right. Written to
         ``evaluation/SPLIT_consistency.json``, with every question that was asked.
 
     Raises:
-        UserError: No question has implied ones that the run can answer.
+        UserError: The split has no questions, the run learned from it, choices are regions, or no answer implies a question
+            that the run can answer.
     """
     run = move_run(load_run(path), overrides)
     annotations = read_annotations(run.config.dataset, [split])
@@ -77,9 +81,10 @@ def consistency(path: Path, split: Split = "val", overrides: Sequence[str] = ())
 
 
 class _Row(NamedTuple):
-    """How a question that was made of another was answered; ``was_right`` is the score of the answer to that other.
+    """The answer to a question that was made from another question.
 
-    ``is_yes_or_no`` is None where the question is not an implied one.
+    ``was_right`` is the score of the answer to the other question, None if it is not known. ``is_yes_or_no`` is None unless the
+    question is an implied one.
     """
 
     kind: str
@@ -128,7 +133,7 @@ def _with_implied(
 
 
 def _other_answers(questions: Sequence[Question], predictions: Mapping[str, Prediction]) -> dict[str, str]:
-    """An answer that the run gave to another question of the same first words, and not to this one."""
+    """Return, by question id, an answer that the run gave to another question with the same first words but not to this one."""
     given: dict[str, list[str]] = defaultdict(list)
     for question in questions:
         given[_kind(question)].append(predictions[question.question_id].answer)
@@ -197,10 +202,10 @@ def _summarise(rows: Sequence[_Row]) -> dict[str, Any]:
 
 
 def print_consistency(report: Mapping[str, Any]) -> None:
-    """Show what ``consistency`` found.
+    """Print the report of ``consistency``.
 
     Args:
-        report: Its object.
+        report: The report.
     """
     title = f"{report['run']}, {report['split']} split: how often its answers are consistent"
     table = Table("", "consistent", "95%", "where right", "yes or no", "asked", title=escape(title), title_justify="left")

@@ -1,4 +1,4 @@
-"""What ``vqa-rnn datasets`` prints."""
+"""Output of ``vqa-rnn datasets``."""
 
 import shlex
 from collections import Counter
@@ -18,21 +18,21 @@ _STYLES = {"there": "green", "missing": "yellow", "damaged": "red"}
 
 
 def describe_datasets() -> dict[str, Any]:
-    """The whole catalogue for ``--json``.
+    """Return the whole catalogue for ``--json``.
 
     Returns:
-        By name of data set: title, folder, page, terms, note and files.
+        For each data set, by name: title, folder, page, terms, note and files.
     """
     return {name: _describe(dataset) for name, dataset in DATASETS.items()}
 
 
 def describe_download(name: str, folder: Path | None, outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """What ``download`` did, for ``--json``.
+    """Return the result of ``download`` for ``--json``.
 
     Args:
-        name: The data set.
-        folder: As it was given.
-        outcomes: What became of each file.
+        name: Name of the data set.
+        folder: The folder as given by the user, or None.
+        outcomes: The outcome of each file.
 
     Returns:
         ``dataset``, ``folder`` and ``files``.
@@ -42,10 +42,10 @@ def describe_download(name: str, folder: Path | None, outcomes: Iterable[Outcome
 
 
 def describe_check(report: CheckReport) -> dict[str, Any]:
-    """What ``check`` found, for ``--json``.
+    """Return the result of ``check`` for ``--json``.
 
     Args:
-        report: Its report.
+        report: The report of ``check``.
 
     Returns:
         ``dataset``, ``folder``, ``page``, ``complete`` and ``files``.
@@ -60,10 +60,10 @@ def describe_check(report: CheckReport) -> dict[str, Any]:
 
 
 def what_is_wrong(report: CheckReport) -> str:
-    """Say in one line what an incomplete data set lacks and which command fetches it.
+    """Describe in one line what an incomplete data set lacks and which command downloads it.
 
     Args:
-        report: One that is not complete.
+        report: The report of an incomplete data set.
 
     Returns:
         The line.
@@ -79,7 +79,7 @@ def print_datasets(console: Console | None = None) -> None:
     """Print the catalogue.
 
     Args:
-        console: Where to; by default stdout.
+        console: Where to print; defaults to stdout.
     """
     console = console or Console()
     table = Table("name", "data set", "annotations", "images", "folder")
@@ -96,13 +96,13 @@ def print_datasets(console: Console | None = None) -> None:
 
 
 def print_download(name: str, folder: Path | None, outcomes: Iterable[Outcome], *, images: bool) -> None:
-    """Print what ``download`` did.
+    """Print the result of ``download``.
 
     Args:
-        name: The data set.
-        folder: As it was given.
-        outcomes: What became of each file.
-        images: Whether the images were fetched too.
+        name: Name of the data set.
+        folder: The folder as given by the user, or None.
+        outcomes: The outcome of each file.
+        images: Whether the images were downloaded too.
     """
     console = Console()
     dataset = DATASETS[name]
@@ -123,10 +123,10 @@ def print_download(name: str, folder: Path | None, outcomes: Iterable[Outcome], 
 
 
 def print_check(report: CheckReport) -> None:
-    """Print what ``check`` found.
+    """Print the result of ``check``.
 
     Args:
-        report: Its report.
+        report: The report of ``check``.
     """
     console = Console()
     table = Table(
@@ -147,7 +147,7 @@ def _describe(dataset: OfficialDataset) -> dict[str, Any]:
 
 
 def _sum(files: list[OfficialFile]) -> str:
-    """The known sizes together; a + says that some are not known."""
+    """Return the sum of the known sizes, with a + if some are unknown."""
     known = [file.size for file in files if file.size is not None]
     if not known:
         return "size unknown"

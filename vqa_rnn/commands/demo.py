@@ -1,4 +1,4 @@
-"""``vqa-rnn demo``: easy-VQA from images to answers."""
+"""``vqa-rnn demo``: easy-VQA, from images to answers."""
 
 import time
 from pathlib import Path
@@ -23,10 +23,10 @@ Asked = tuple[Path, Question, Answer]
 
 
 def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
-    """Run the main job on the embedded default, telling what happens.
+    """Preprocess, train, evaluate and ask on easy-VQA, and print what each step does.
 
     Args:
-        folder: Where ``features/``, ``runs/demo`` and ``demo.png`` go.
+        folder: The folder of ``features/``, ``runs/demo`` and ``demo.png``.
         overwrite: Replace an earlier demo run.
 
     Returns:
@@ -80,7 +80,7 @@ def demo(folder: Path = Path(), *, overwrite: bool = False) -> Path:
 
 
 def _ask_three(path: Path) -> list[Asked]:
-    """One question of each kind, about three test images."""
+    """Ask one question of each kind, about three test images."""
     session = Session(path)
     annotations = read_annotations(session.run.config.dataset, ["test"])
     asked: list[Asked] = []

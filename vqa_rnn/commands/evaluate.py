@@ -1,4 +1,4 @@
-"""``vqa-rnn evaluate``: a run, several that answer together, or a model of Hugging Face, to figures."""
+"""``vqa-rnn evaluate``: the results of a run or of an ensemble, also compared with a Hugging Face model."""
 
 import math
 from collections.abc import Sequence
@@ -31,26 +31,26 @@ def evaluate(
     overrides: Sequence[str] = (),
     ceiling: str | None = None,
 ) -> dict[str, Any]:
-    """Measure a run on a split, and write ``evaluation/SPLIT.json`` and ``evaluation/SPLIT_predictions.json`` into it.
+    """Evaluate a run on a split, and write ``evaluation/SPLIT.json`` and ``evaluation/SPLIT_predictions.json`` into its folder.
 
     Args:
         path: The run folder.
-        split: Which split; by default ``test`` where there is one with answers, else ``val``.
-        question_only: A run that was trained without images (``model.ablate=question_only``) on the same data; adds
-            ``image_gain``, how much better this run is, with a paired interval.
+        split: The split; by default ``test`` if it has answers, else ``val``.
+        question_only: A run that was trained without images on the same data (``model.ablate`` is ``question_only`` or
+            ``choices_only``). Adds ``image_gain``, how much better this run is, with a paired interval.
         overrides: ``section.key=value`` each, of ``MAY_MOVE``, for both runs.
-        ceiling: ``hf:OWNER/NAME``, a model of Hugging Face that answers the same questions; adds ``ceiling_model``: its
-            ``name``, its score with an ``interval``, and the ``gain`` of this run over it, with a paired ``gain_interval``.
+        ceiling: ``hf:OWNER/NAME``, a Hugging Face model that answers the same questions. Adds ``ceiling_model``: its ``name``,
+            its score with an ``interval``, and the ``gain`` of this run over it, with a paired ``gain_interval``.
 
     Returns:
-        The object of ``summarise``, with ``signature``, and the hashes of the questions and of the weights that were measured,
-        ``questions_sha256`` and ``weights_sha256``.
+        The report of ``summarise``, with ``signature``, ``questions_sha256`` and ``weights_sha256``, the hashes of the
+        questions and of the weights.
 
     Raises:
-        UserError: The split is empty or its answers are withheld, features are missing, or an override is not one of those.
+        UserError: The split is empty or its answers are withheld, features are missing, or an override is not in ``MAY_MOVE``.
     """
     run = move_run(load_run(path), overrides)
-    weights = file_hash(run.model_path) if run.model_path.is_file() else None  # training may go on meanwhile
+    weights = file_hash(run.model_path) if run.model_path.is_file() else None  # read first, as training may go on
     with processes(run.config.run.device) as device:
         measured = measure(run, split, device)
         blind = None if question_only is None else _measure_blind(question_only, run, measured, device, overrides)
@@ -81,19 +81,19 @@ def evaluate(
 
 
 def evaluate_ensemble(paths: Sequence[Path], split: Split | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Measure runs that answer together, by the mean of their probabilities. Nothing is written into their folders.
+    """Evaluate runs that answer together with the mean of their probabilities. Nothing is written into their folders.
 
     Args:
-        paths: Their folders, two at least.
+        paths: At least two run folders.
         split: As in ``evaluate``.
         overrides: As in ``evaluate``, for all runs.
 
     Returns:
-        The object of ``summarise``, with ``signature``, ``questions_sha256``; ``members``, the headline metric of each run; and
-        ``ensemble_gain``, how much better the ensemble is than its members are in the mean, with a paired interval and ``p``.
+        The report of ``summarise``, with ``signature``, ``questions_sha256``; ``members``, the headline metric of each run; and
+        ``ensemble_gain``, how much better the ensemble is than the mean of its members, with a paired interval and ``p``.
 
     Raises:
-        UserError: As ``evaluate``; or the runs do not answer the same questions, or one was not trained yet.
+        UserError: As in ``evaluate``; or the runs do not answer the same questions, or one is not trained yet.
     """
     runs = open_runs(paths, overrides)
     with processes(runs[0].config.run.device) as device:
@@ -112,7 +112,7 @@ def evaluate_ensemble(paths: Sequence[Path], split: Split | None = None, overrid
 
 
 def _score_alone(run: Run, measured: Measurement, device: torch.device) -> Scores:
-    """The headline scores of one run on the questions of an ensemble."""
+    """Return the headline scores of one run on the questions of an ensemble."""
     annotations = read_annotations(run.config.dataset, [measured.split])
     members, _ = open_members([run], measured.questions, annotations, measured.split, device)
     predictions = answer_questions(members, measured.questions, device)

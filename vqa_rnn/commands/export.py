@@ -27,20 +27,20 @@ CARD = "README.md"
 
 
 def export(path: str | Path, output: str | Path, push: str | None = None, *, onnx: bool = False) -> Path:
-    """Write what answering needs into a new folder, with a model card; ``vqa_rnn.load`` opens it.
+    """Write what is needed to ask a run into a new folder, with a model card. ``vqa_rnn.load`` opens the folder.
 
     Args:
-        path: The run folder, trained.
-        output: The folder to make.
-        push: Also upload it to this name on the Hugging Face hub, ``OWNER/NAME``; a token must be there.
-        onnx: Also write ``model.onnx``, which answers without torch.
+        path: The folder of a trained run.
+        output: The folder to create.
+        push: Also upload it to the Hugging Face hub under this name, ``OWNER/NAME``; this needs a token.
+        onnx: Also write ``model.onnx``, which runs without torch.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: The run is not trained, the folder is there already, cannot be written, or the upload failed; or the model
-            cannot become ``model.onnx``, or does not answer there as it does in torch: then nothing is written.
+        UserError: The run is not trained, the folder exists already or cannot be written, or the upload failed. If the model
+            cannot be exported to ``model.onnx`` or does not give the same answers there as in torch, nothing is written.
     """
     run, output = load_run(path), Path(output)
     if not run.model_path.is_file():
@@ -73,7 +73,7 @@ def export(path: str | Path, output: str | Path, push: str | None = None, *, onn
 
 
 def model_card(run: Run) -> str:
-    """Describe a run: what it is, what was measured, what it cannot do, how to use it.
+    """Write the model card of a run: what it is, its results, its limits and how to use it.
 
     Args:
         run: The run.
@@ -119,7 +119,7 @@ def model_card(run: Run) -> str:
 
 
 def _without_own_paths(config: Config) -> Config:
-    """The config without where its author keeps things."""
+    """Return the config without the locations of the data set, the feature store and the run folder."""
     names = {name: Path(value.name) for name, value in config.dataset if isinstance(value, Path) and value.is_absolute()}
     return config.model_copy(
         update={
@@ -131,7 +131,7 @@ def _without_own_paths(config: Config) -> Config:
 
 
 def _figures(run: Run) -> list[str]:
-    """A table of each report of ``evaluate``; else the best validation score of training."""
+    """Return a table for each report of ``evaluate``, or the best validation score if there is none."""
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((run.path / "evaluation").glob("*.json"))]
     tables = [line for report in reports if isinstance(report, dict) and "metrics" in report for line in _table(report)]
     if tables:
@@ -162,6 +162,6 @@ def _upload(folder: Path, name: str) -> None:
         api = hub.HfApi()
         api.create_repo(name, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=str(folder))
-    except Exception as error:  # of the network, of the hub, of the token
+    except Exception as error:  # errors of the network, the hub or the token
         reason = " ".join(str(error).split())
         raise UserError(f"{folder} is written, but could not be uploaded to {name}: {reason}") from error

@@ -1,4 +1,4 @@
-"""``vqa-rnn features``: look at stores, check them, convert, merge, import."""
+"""``vqa-rnn features``: show, verify, convert, merge and import feature stores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,13 +24,13 @@ from vqa_rnn.progress import progress_bar
 
 
 def describe_store(path: Path) -> dict[str, Any]:
-    """What a store holds.
+    """Describe a store.
 
     Args:
         path: The store.
 
     Returns:
-        Images, regions, size, and how they were made.
+        Images, regions, size, and how the features were made.
     """
     store = _open(path)
     counts = store.num_regions[store.written]
@@ -49,10 +49,10 @@ def describe_store(path: Path) -> dict[str, Any]:
 
 
 def print_store(found: dict[str, Any]) -> None:
-    """Show what ``describe_store`` found.
+    """Print the description of a store.
 
     Args:
-        found: As it was returned.
+        found: From ``describe_store``.
     """
     regions = found["regions"]
     lines = {
@@ -79,17 +79,17 @@ def print_store(found: dict[str, Any]) -> None:
 
 
 def verify_store(path: Path) -> dict[str, Any]:
-    """Compare every row of a store with the hash that it was written with.
+    """Compare the features of every image with their stored hash.
 
     Args:
         path: The store.
 
     Returns:
-        ``store``, ``images``, the ids of ``damaged`` images and the ``damaged_files`` that hold them, how many are
-        ``unfinished``, and the ``remedy`` of a damaged store.
+        ``store``, ``images``, the ids of ``damaged`` images and the ``damaged_files`` that hold them, the number of
+        ``unfinished`` images, and the ``remedy`` for a damaged store.
 
     Raises:
-        UserError: What the store says of its images is damaged.
+        UserError: The columns with one entry per image are damaged.
     """
     store = _open(path, check_rows=False)
     rows = np.flatnonzero(store.written)
@@ -100,7 +100,7 @@ def verify_store(path: Path) -> dict[str, Any]:
             some = rows[start : start + ROWS_AT_ONCE]
             damaged += store.damaged(some)
             progress.advance(task, len(some))
-    if not damaged:  # which would name no image
+    if not damaged:  # its error names no image, so damaged images are reported first
         store.check_columns()
     return {
         "store": str(path),
@@ -113,11 +113,11 @@ def verify_store(path: Path) -> dict[str, Any]:
 
 
 def convert_store(path: Path, output: Path) -> Path:
-    """Write a store in another format, or a joined one in one file.
+    """Convert a store to another format, or a joined store to a single file.
 
     Args:
         path: The store.
-        output: The new one; its suffix says the format.
+        output: The new store; its suffix determines the format.
 
     Returns:
         ``output``.
@@ -126,17 +126,17 @@ def convert_store(path: Path, output: Path) -> Path:
 
 
 def merge_stores(paths: Sequence[Path], output: Path) -> Path:
-    """Make one store of several that were made in the same way.
+    """Merge several stores that were made with the same settings.
 
     Args:
         paths: The stores; no image may be in two of them.
-        output: The new one. ``NAME.json`` only names the parts, which stay where they are; other suffixes copy them.
+        output: The new store. ``NAME.json`` only refers to the parts, which stay where they are; other suffixes copy them.
 
     Returns:
         ``output``.
 
     Raises:
-        UserError: There is a store already, or the stores do not belong together.
+        UserError: The output exists already or has another suffix, or the stores do not belong together.
     """
     if output.suffix not in (*SUFFIXES.values(), JOINED):
         raise UserError(f"{output} must end in .h5 or .lmdb, which copy the stores, or in .json, which only names them")
@@ -145,7 +145,7 @@ def merge_stores(paths: Sequence[Path], output: Path) -> Path:
         return _copy(stores, output)
     if output.exists():
         raise UserError(f"{output} already exists: delete it, or give another name")
-    JoinedStore(output, stores)  # refuses what does not belong together
+    JoinedStore(output, stores)  # raises if the stores do not belong together
     write_joined(output, paths)
     return output
 
@@ -153,21 +153,21 @@ def merge_stores(paths: Sequence[Path], output: Path) -> Path:
 def import_store(
     kind: str, files: Sequence[Path], output: Path, ids: str, dtype: str, array_options: Mapping[str, Any]
 ) -> Path:
-    """Write published features into a store.
+    """Import published features into a store.
 
     Args:
         kind: The format, one of ``SOURCES``.
-        files: Files or folders of it.
-        output: The store; its suffix says the format.
+        files: Files or folders in that format.
+        output: The store; its suffix determines the format.
         ids: ``as-is`` or ``coco``, as in ``import_features``.
         dtype: ``float16`` or ``float32``.
-        array_options: Of ``ArraysSource``, None where they are not given.
+        array_options: Options of ``ArraysSource``; None for those that are not given.
 
     Returns:
         ``output``.
 
     Raises:
-        UserError: An option is unknown, a file is missing, or as ``import_features``.
+        UserError: An option is unknown, a file is missing, or as in ``import_features``.
     """
     for what, name, known in (
         ("format", kind, SOURCES),
@@ -188,7 +188,7 @@ def import_store(
 
 
 def _num_unfinished(store: FeatureStore) -> int:
-    """How many images are still to be done, which a finished store has none of."""
+    """Return the number of images that are still to be extracted, 0 for a finished store."""
     return int(np.count_nonzero(~(store.written | store.failed)))
 
 

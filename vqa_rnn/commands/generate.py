@@ -1,4 +1,4 @@
-"""``vqa-rnn generate``: data sets about drawn scenes."""
+"""``vqa-rnn generate``: generated data sets of drawn scenes."""
 
 import os
 import shlex
@@ -22,7 +22,7 @@ HELD_OUT_SHARE = 0.1
 
 
 class _Generated(NamedTuple):
-    """A data set that can be generated: what writes it, and how many training images it has by default."""
+    """A data set that can be generated: the function that writes it, and its default number of training images."""
 
     write: Callable[[Path, Mapping[Split, int], int], dict[str, int]]
     images: int
@@ -36,12 +36,12 @@ GENERATED = {
 
 @dataclass(frozen=True, slots=True)
 class GenerationReport:
-    """What was written.
+    """Report of a generated data set.
 
     Attributes:
-        dataset: Its name.
-        folder: Where it lies.
-        seed: What it depends on.
+        dataset: Name of the data set.
+        folder: Its folder.
+        seed: The seed that it was generated with.
         counts: Numbers of images and of rounds or questions, by part.
         seconds: How long it took.
     """
@@ -56,20 +56,20 @@ class GenerationReport:
 def generate(
     name: str, folder: Path | None = None, images: int | None = None, seed: int = 0, *, overwrite: bool = False
 ) -> GenerationReport:
-    """Write a generated data set, all of it or nothing.
+    """Write a generated data set. If this fails, nothing is written.
 
     Args:
         name: One of ``GENERATED``.
-        folder: Where to; by default ``data/NAME``.
-        images: Training images; by default 20,000 for dialogs and 4,000 for questions.
+        folder: The folder to write; defaults to ``data/NAME``.
+        images: Number of training images; defaults to 20,000 for dialogs and 4,000 for questions.
         seed: The same seed gives the same files.
         overwrite: Replace what was generated there before.
 
     Returns:
-        What was written.
+        The report.
 
     Raises:
-        UserError: There is no such data set, or something is in the way at ``folder``.
+        UserError: The data set is unknown, or ``folder`` exists already or cannot be written.
     """
     if name not in GENERATED:
         raise UserError(unknown_name("generated data set", name, GENERATED))
@@ -83,7 +83,7 @@ def generate(
         temporary.mkdir(parents=True)
         counts = GENERATED[name].write(temporary, {"train": train, "val": held_out, "test": held_out}, seed)
         write_json(temporary / MARK, {"dataset": name, "seed": seed, **counts})
-        if folder.exists():  # it was generated and may go
+        if folder.exists():  # _check_free has found that it may be replaced
             shutil.rmtree(folder)
         temporary.replace(folder)
     except OSError as error:
@@ -105,10 +105,10 @@ def _check_free(folder: Path, overwrite: bool) -> None:
 
 
 def what_next(report: GenerationReport) -> str:
-    """Say what was made and which command reads it.
+    """Describe what was written and which command reads it.
 
     Args:
-        report: What was written.
+        report: The report.
 
     Returns:
         Two lines.

@@ -1,4 +1,4 @@
-"""``vqa-rnn gradients``: how far back a loss reaches, for the cells as they start and for a trained question encoder."""
+"""``vqa-rnn gradients``: how far back the gradient of a loss reaches, for untrained cells and a trained question encoder."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -31,10 +31,10 @@ from vqa_rnn.rnn import CELLS
 from vqa_rnn.rnn.gradients import Flow, by_distance, has_one_matrix, make_network, measure_flow
 
 SIZE, SEQUENCES = 64, 16
-SMALL = 1e-6  # of the inputs, so that no activation is anywhere near its ends
+SMALL = 1e-6  # scale of the inputs, so that no activation saturates
 SINGULAR_VALUES = (0.9, 1.1)
 SMALLEST_SHOWN = 1e-15
-FORMATS = ("png", "pdf", "svg", "jpg")  # of pictures that need no other program
+FORMATS = ("png", "pdf", "svg", "jpg")  # picture formats that need no other program
 
 
 def flow_of_cells(
@@ -46,23 +46,24 @@ def flow_of_cells(
     seed: int = 0,
     start: Literal["orthogonal", "uniform"] = "orthogonal",
 ) -> dict[str, list[float]]:
-    """Follow the gradient of a loss on the last output back through a sequence of small random inputs.
+    """Measure the gradient of a loss on the last output at each step of a sequence of small random inputs.
 
     Args:
-        cells: Names from ``CELLS``; none means all.
-        length: Elements of the sequence.
-        singular_value: What all singular values of a lone recurrent matrix are. None shows it as it starts, with 1, and below
-            and above that.
-        clip: Show also what clipping to this norm leaves, where the gradient in the weights is larger.
+        cells: Names from ``CELLS``; all if empty.
+        length: Length of the sequence.
+        singular_value: The value of all singular values of the recurrent matrix, for cells with a single one. If None, such a
+            cell is measured as it is initialised, and with orthogonal matrices, whose singular values are 1, also with
+            ``SINGULAR_VALUES``.
+        clip: Also return the norms after clipping the weight gradient to this norm, where it is larger.
         forget_bias: Bias of an LSTM's forget gate.
-        seed: Of weights, inputs and loss.
-        start: Of the matrices between states, ``orthogonal`` or ``uniform``.
+        seed: Seed of weights, inputs and loss.
+        start: Initialisation of the recurrent matrices, ``orthogonal`` or ``uniform``.
 
     Returns:
-        For each cell the norms at the distances 0, 1, … from the end.
+        For each cell, the norms at the distances 0, 1, … from the end.
 
     Raises:
-        UserError: A cell is not known, or a gradient grows without bounds.
+        UserError: A cell is unknown, or a gradient overflows.
     """
     for cell in cells:
         if cell not in CELLS:
@@ -85,19 +86,19 @@ def flow_of_cells(
 
 
 def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[float]]:
-    """Follow the loss of a trained model back through its own validation questions, to the vector of each word.
+    """Measure the gradient of a trained model's loss at each word vector of its validation questions.
 
     Args:
         path: The run folder.
-        overrides: ``section.key=value`` each, of what may move.
+        overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
-        For the question encoder's cell the norms at the distances 0, 1, … from a question's last word, each the mean over
-        the questions that are long enough and have a loss; of the gradient of a question's own loss.
+        For the question encoder's cell, the norms at the distances 0, 1, … from a question's last word. Each norm is of the
+        gradient of a question's own loss, and a mean over the questions that are long enough and have a loss.
 
     Raises:
-        UserError: The model sees no question or reads it in two directions, there are no validation questions with answers,
-            or features are missing.
+        UserError: The model was trained without the question, or reads it with a transformer or in two directions; there are no
+            validation questions with answers, or with answers that the model knows; or features are missing.
     """
     run = move_run(load_run(path), overrides)
     config = run.config
@@ -122,7 +123,7 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
     model = load_model(run, device)
     batches = QuestionSampler(encoded.image, config.training.batch_size, shuffle=False)
     gradients, lengths = [], []
-    with torch.backends.cudnn.flags(enabled=False):  # which cannot go back through a network that does not train
+    with torch.backends.cudnn.flags(enabled=False):  # it has no backward pass in evaluation mode
         for (batch,) in build_loader(encoded, open_features(store, encoded), batches):
             batch = batch.to(device)
             with _WordVectors(model.question_encoder.embedding) as words:
@@ -136,14 +137,14 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
 
 
 def _outputs(model: VqaModel, batch: Batch) -> Tensor:
-    """What the losses of training are of; a head that writes is asked for the true answers alone, and not for every choice."""
+    """Return the outputs that the training loss needs. A generative head scores the true answers only, not every choice."""
     if isinstance(model.head, GenerativeHead):
         return model.head.answer_log_p(model.encode(batch).joint, batch)
     return model(batch)
 
 
 class _WordVectors:
-    """Keeps what an embedding looks up first: the words of a batch's questions, before those of facts and choices."""
+    """Keeps the first output of an embedding, the word vectors of the questions; those of facts and choices come later."""
 
     def __init__(self, embedding: nn.Module) -> None:
         self.embedding = embedding
@@ -162,26 +163,26 @@ class _WordVectors:
 
 
 def check_picture(path: Path) -> None:
-    """See that a picture can be written there, before anything is measured.
+    """Check that a picture can be written in the format of its suffix, before anything is measured.
 
     Args:
         path: The picture.
 
     Raises:
-        UserError: Its name says no format that can be drawn.
+        UserError: The suffix is not a known format.
     """
     if path.suffix.removeprefix(".").lower() not in FORMATS:
         raise UserError(f"--picture {path}: name it with a format, such as gradients.png (known: {', '.join(FORMATS)})")
 
 
 def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str) -> None:
-    """Draw the norms over the distance, on a logarithmic scale.
+    """Plot the norms against the distance on a logarithmic scale.
 
     Args:
         cells: Norms by name.
         path: The picture.
-        title: Above it.
-        unit: What distances are counted in.
+        title: The title of the picture.
+        unit: The unit of the distances.
     """
     figure, axes = pyplot.subplots(figsize=(9, 5.2))
     kinds = list(dict.fromkeys(label.partition(" ")[0] for label in cells))
@@ -208,7 +209,10 @@ def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str
 
 
 def _label_ends(axes: pyplot.Axes, ends: Sequence[tuple[float, str, tuple[float, ...]]]) -> None:
-    """Write each name beside its line's end, moved up where names would touch; lines that left the picture come below it."""
+    """Write each name next to the end of its line.
+
+    A name that would overlap another is moved up. The names of lines that end below the plot are written below it.
+    """
     to_axes = axes.transAxes.inverted()
     lowest = -0.16
     for value, label, colour in sorted(ends):

@@ -1,4 +1,4 @@
-"""Models of Hugging Face on a benchmark: what people would use instead of a recurrent network, measured the same way."""
+"""Hugging Face models on a benchmark, measured in the same way as runs."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,22 +21,22 @@ from vqa_rnn.metrics.intervals import bootstrap_interval
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Prediction, Question, Split
 
-AT_ONCE = 64  # questions that a session is given together
+AT_ONCE = 64  # questions given to a session together
 
 
 def evaluate_model(name: str, config: Config, split: Split | None = None) -> dict[str, Any]:
-    """Measure a model of Hugging Face on a data set. Nothing is written.
+    """Evaluate a Hugging Face model on a data set. Nothing is written.
 
     Args:
         name: ``hf:OWNER/NAME``, or ``hf:FOLDER``.
-        config: Of what data set.
+        config: The config with the data set.
         split: As in ``evaluate``.
 
     Returns:
-        The object of ``summarise``, with ``model``, ``signature`` and ``questions_sha256``.
+        The report of ``summarise``, with ``model``, ``signature`` and ``questions_sha256``.
 
     Raises:
-        UserError: As ``evaluate``; or the model cannot be opened, or the data set has questions that it cannot be asked.
+        UserError: As in ``evaluate``; or the model cannot be opened, or cannot answer the kind of questions in the data set.
     """
     session = open_model(name)
     annotations, split, questions = questions_of(config, split)
@@ -49,18 +49,19 @@ def evaluate_model(name: str, config: Config, split: Split | None = None) -> dic
 
 
 def compare_with(name: str, config: Config, measured: Measurement) -> dict[str, Any]:
-    """Let a model of Hugging Face answer the questions that a run answered.
+    """Let a Hugging Face model answer the questions that a run answered.
 
     Args:
         name: ``hf:OWNER/NAME``, or ``hf:FOLDER``.
-        config: The run's.
-        measured: What the run did.
+        config: The config of the run.
+        measured: The measurement of the run.
 
     Returns:
-        ``name``, the headline score and its ``interval``, and ``gain``, how much better the run is, with its ``gain_interval``.
+        ``name``, the headline score with its ``interval``, and ``gain``, how much better the run is, with its
+        ``gain_interval``.
 
     Raises:
-        UserError: The model cannot be opened, or the data set has questions that it cannot be asked.
+        UserError: The model cannot be opened, or cannot answer the kind of questions in the data set.
     """
     images = read_annotations(config.dataset, [measured.split]).images
     predictions = answer_with(open_model(name), measured.questions, images)
@@ -78,19 +79,19 @@ def compare_with(name: str, config: Config, measured: Measurement) -> dict[str, 
 
 
 def predict_model(name: str, config: Config, split: Split, output: str | Path) -> PredictionReport:
-    """Let a model of Hugging Face answer all questions of a split, and write the benchmark's official submission.
+    """Answer all questions of a split with a Hugging Face model, and write the benchmark's official submission.
 
     Args:
         name: ``hf:OWNER/NAME``, or ``hf:FOLDER``.
-        config: Of what data set.
-        split: Which split.
+        config: The config with the data set.
+        split: The split.
         output: The file to write.
 
     Returns:
-        What was done.
+        The report.
 
     Raises:
-        UserError: As ``predict``; or the model cannot be opened, or the data set has questions that it cannot be asked.
+        UserError: As in ``predict``; or the model cannot be opened, or cannot answer the kind of questions in the data set.
     """
     check_output(Path(output))
     annotations, questions = questions_to_answer(config, split, Path(output))
@@ -99,16 +100,16 @@ def predict_model(name: str, config: Config, split: Split, output: str | Path) -
 
 
 def open_model(name: str) -> AnySession:
-    """Open a model that is no run.
+    """Open a session with a Hugging Face model.
 
     Args:
         name: ``hf:OWNER/NAME``, or ``hf:FOLDER``.
 
     Returns:
-        A session with it.
+        The session.
 
     Raises:
-        UserError: It is another name, or there is no such model.
+        UserError: The name does not start with ``hf:``, or there is no such model.
     """
     if not name.startswith(HUGGING_FACE):
         raise UserError(f"{name} is not a model of Hugging Face: give {HUGGING_FACE}OWNER/NAME, or {HUGGING_FACE}FOLDER")
@@ -116,7 +117,7 @@ def open_model(name: str) -> AnySession:
 
 
 def answer_with(session: AnySession, questions: Sequence[Question], images: Mapping[str, ImageSource]) -> dict[str, Prediction]:
-    """Let a session answer every question, in this process alone.
+    """Answer every question with a session, in this process only.
 
     Args:
         session: Any session.
@@ -124,10 +125,10 @@ def answer_with(session: AnySession, questions: Sequence[Question], images: Mapp
         images: The image of each ``image_id``.
 
     Returns:
-        By question id.
+        Predictions by question id.
 
     Raises:
-        UserError: A question has choices that the model cannot be asked about: regions, or answers that it does not know.
+        UserError: A question has choices that the model does not support: regions, or answers that it does not know.
     """
     if questions and questions[0].choice_regions:
         raise UserError(f"question {questions[0].question_id} chooses among regions of the image: no session can")

@@ -1,4 +1,4 @@
-"""What a model answers on a split, scored: with intervals, by type, and the floors beside it."""
+"""Scores of a model on a split, with intervals, scores by type, and floors."""
 
 import dataclasses
 import hashlib
@@ -32,16 +32,16 @@ SHUFFLE_SEED = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """How right a run is on each question of a split, and how right the floors are.
+    """The scores of a run and of the floors on each question of a split.
 
     Attributes:
-        benchmark: The data set.
+        benchmark: Name of the data set.
         split: The split.
-        questions: Its questions whose answers are known.
-        predictions: The run's answers by question id.
-        metrics: (N,) scores of each question by metric, the headline first; NaN where a metric does not apply.
-        floors: (N,) scores of each floor by metric, the headline among them; empty where they were not asked for.
-        ceilings: (N,) the best headline scores that can be reached, where the benchmark scores answers one by one.
+        questions: The questions of the split with known answers.
+        predictions: The run's predictions by question id.
+        metrics: (N,) scores of each question by metric, the headline metric first; NaN where a metric does not apply.
+        floors: (N,) scores of each floor by metric, including the headline metric; empty if floors were not requested.
+        ceilings: (N,) the highest possible headline scores, if the benchmark scores answers one by one; else empty.
     """
 
     benchmark: str
@@ -54,7 +54,7 @@ class Measurement:
 
     @property
     def headline(self) -> str:
-        """The metric that is broken down by type and set beside the floors."""
+        """The metric that is broken down by type and compared with the floors."""
         return next(iter(self.metrics))
 
     @property
@@ -71,17 +71,17 @@ def measure(
     with_floors: bool = True,
     ensemble: Sequence[Run] = (),
 ) -> Measurement:
-    """Answer a split's questions and score them.
+    """Answer the questions of a split and score them.
 
     Args:
         run: The run.
-        split: Which split; by default ``test`` where there is one with answers, else ``val``.
-        device: Where to compute; by default where the run's config says.
-        with_floors: Score the floors as well.
-        ensemble: More runs that answer with it, by the mean of their probabilities.
+        split: The split; by default ``test`` if it has answers, else ``val``.
+        device: Where to compute; defaults to the device in the run's config.
+        with_floors: Also score the floors.
+        ensemble: More runs that answer together with it, with the mean of their probabilities.
 
     Returns:
-        Scores of each question, by the run and by the floors.
+        The scores of each question, by the run and by the floors.
 
     Raises:
         UserError: The split is empty, its answers are withheld, the run learned from them (``training.refit``), or features are
@@ -110,17 +110,17 @@ def measure(
 
 
 def questions_of(config: Config, split: Split | None) -> tuple[Annotations, Split, tuple[Question, ...]]:
-    """Read the questions to be measured on.
+    """Read the questions to measure on.
 
     Args:
-        config: Of what data set.
-        split: Which split; by default ``test`` where there is one with answers, else ``val``.
+        config: The config with the data set.
+        split: The split; by default ``test`` if it has answers, else ``val``.
 
     Returns:
-        What was read, the split, and its questions whose answers are known.
+        The annotations, the split, and its questions with known answers.
 
     Raises:
-        UserError: There is none.
+        UserError: There are no such questions.
     """
     annotations = read_annotations(config.dataset, [split] if split else ["val", "test"])
     if split is None:
@@ -143,18 +143,18 @@ def score(
     *,
     with_floors: bool = True,
 ) -> Measurement:
-    """Score answers, whoever gave them, and the floors that look at the text alone.
+    """Score predictions of any model, and the floors that use text only.
 
     Args:
-        config: Of what data set.
-        split: Which split of it.
+        config: The config with the data set.
+        split: The split.
         questions: From ``questions_of``.
-        predictions: The answers.
-        known: The answers that the model can give, for the best score that it can reach; None where it writes any.
-        with_floors: Score the floors as well.
+        predictions: The predictions by question id.
+        known: The answers that the model can give, for its highest possible score; None if it can write any answer.
+        with_floors: Also score the floors.
 
     Returns:
-        Scores of each question.
+        The scores of each question.
     """
     benchmark = BENCHMARKS[config.dataset.name]
     metrics = benchmark.metrics(questions, predictions)
@@ -163,7 +163,7 @@ def score(
         if any(chance(question) for question in questions):
             floors["chance"] = {next(iter(metrics)): np.array([chance(question) for question in questions])}
         train = read_annotations(config.dataset, config.training.splits).questions
-        if not questions[0].choice_regions:  # a box comes once: what was said of others tells nothing
+        if not questions[0].choice_regions:  # each box occurs only once, so training answers say nothing about it
             for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
                 floors[name] = benchmark.metrics(questions, answers)
     return Measurement(
@@ -178,16 +178,16 @@ def score(
 
 
 def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | None = None) -> dict[str, Any]:
-    """Means, 95% intervals by image, breakdowns and floors.
+    """Summarise a measurement: means, 95% intervals over images, scores by type, and floors.
 
     Args:
-        measured: What ``measure`` found.
-        bootstrap_samples: Resamples of the images.
+        measured: From ``measure``.
+        bootstrap_samples: Number of resamples of the images.
         blind: (N,) scores of a model without images on the same questions; adds ``image_gain``.
 
     Returns:
-        ``benchmark``, ``split``, ``num_questions``, ``metrics``, ``intervals``, ``per_type``, ``floors`` and ``ceilings``.
-        Fractions.
+        ``benchmark``, ``split``, ``num_questions``, ``num_images``, ``metrics``, ``intervals``, ``per_type``, ``floors`` and
+        ``ceilings``. Scores are fractions.
     """
     image_ids = [question.image_id for question in measured.questions]
 
@@ -214,18 +214,18 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
 
 
 def _means(metrics: Mapping[str, Scores]) -> dict[str, Any]:
-    """The mean of each metric over the questions to which it applies."""
+    """Return the mean of each metric over the questions to which it applies."""
     return {name: float(np.nanmean(scores)) for name, scores in metrics.items() if not np.isnan(scores).all()}
 
 
 def signature_of(config: Config, measured: Measurement, num_runs: int = 1, head: str | None = None) -> str:
-    """What was measured and how, in one line; two figures can be compared where it is the same.
+    """Describe in one line what was measured and how. Scores can be compared if their signatures are equal.
 
     Args:
-        config: Of what data set.
-        measured: What was measured.
-        num_runs: How many runs answered together.
-        head: How answers were given; by default as the config says.
+        config: The config with the data set.
+        measured: The measurement.
+        num_runs: Number of runs that answered together.
+        head: How answers were given; defaults to the head in the config.
 
     Returns:
         The line.
@@ -241,7 +241,7 @@ def signature_of(config: Config, measured: Measurement, num_runs: int = 1, head:
         rule="2021" if several_people else None,
         choices="-".join(map(str, sorted({min(choices), max(choices)}))) if any(choices) else None,
         dense=num_judged,
-        # a head that chooses among a question's choices has the same task as any other that does
+        # all heads that choose among a question's choices have the same task
         head=None if any(choices) else head or config.model.head.name,
         ensemble=num_runs if num_runs > 1 else None,
         split=measured.split,
@@ -251,13 +251,13 @@ def signature_of(config: Config, measured: Measurement, num_runs: int = 1, head:
 
 
 def questions_hash(questions: Sequence[Question]) -> str:
-    """Tell questions of one set from those of another whose ids are the same numbers.
+    """Hash questions, to tell apart sets of questions that use the same ids.
 
     Args:
         questions: The questions.
 
     Returns:
-        A SHA-256 of what they are and who answered what.
+        SHA-256 of their ids, image ids, texts, human answers and choices.
     """
     digest = hashlib.sha256()
     for question in questions:

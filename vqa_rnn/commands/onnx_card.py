@@ -1,4 +1,4 @@
-"""What the model card says about ``model.onnx``: how it is asked, and what it reads."""
+"""The part of a model card about ``model.onnx``: its inputs and how to use it."""
 
 import json
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ INPUTS: Mapping[str, tuple[str, str]] = {
 
 
 def onnx_card(run: Run, plain: PlainModel, num_regions: int | None, compared: str) -> list[str]:
-    """Say how a file is used.
+    """Describe how to use an ONNX file.
 
     Args:
         run: The run.
-        plain: What was written.
-        num_regions: The only number of regions that it is for; None where it is for any.
-        compared: How it compares with torch.
+        plain: The exported model.
+        num_regions: The only number of regions that the file accepts; None if it accepts any.
+        compared: How the file compares with torch.
 
     Returns:
         Lines of Markdown for the model card.
@@ -59,14 +59,14 @@ def onnx_card(run: Run, plain: PlainModel, num_regions: int | None, compared: st
 
 
 def onnx_snippet(run: Run, plain: PlainModel) -> list[str]:
-    """Python that asks the file a question.
+    """Return Python code that asks the file a question.
 
     Args:
         run: The run.
-        plain: What was written.
+        plain: The exported model.
 
     Returns:
-        Its lines.
+        The lines of code.
     """
     question = json.dumps((run.examples or ["What is it?"])[0], ensure_ascii=False)
     has_choices = "choice_tokens" in plain.inputs or "choice_regions" in plain.inputs

@@ -1,4 +1,4 @@
-"""``vqa-rnn export --onnx``: a model as a file of ONNX operators (https://onnx.ai), which answers without torch."""
+"""``vqa-rnn export --onnx``: a model as an ONNX file (https://onnx.ai), which runs without torch."""
 
 import importlib.util
 import logging
@@ -25,22 +25,22 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.models.plain import AXES, PlainModel
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-LARGEST_DIFFERENCE = 1e-4  # of a probability
-REPEATS = 3  # of each size of random inputs
+LARGEST_DIFFERENCE = 1e-4  # largest accepted difference of a probability
+REPEATS = 3  # random inputs of each size
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How much of everything is in some inputs.
+    """The sizes of some inputs.
 
     Attributes:
-        images: B.
-        regions: K.
-        questions: N.
-        words: T.
-        choices: C.
+        images: Number of images, B.
+        regions: Number of regions, K.
+        questions: Number of questions, N.
+        words: Number of words in a text, T.
+        choices: Number of choices, C.
     """
 
     images: int
@@ -50,7 +50,7 @@ class Sizes:
     choices: int
 
 
-TRACED = Sizes(images=3, regions=5, questions=4, words=6, choices=2)  # all differ, and none is 1, so that none becomes fixed
+TRACED = Sizes(images=3, regions=5, questions=4, words=6, choices=2)  # all differ and none is 1, so that no axis becomes fixed
 COMPARED = (
     Sizes(images=1, regions=1, questions=1, words=1, choices=2),
     Sizes(images=4, regions=9, questions=7, words=12, choices=5),
@@ -60,11 +60,11 @@ COMPARED = (
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How a file answers, beside torch.
+    """Comparison of a file with torch.
 
     Attributes:
-        num_random: Random questions that both answered.
-        num_real: Questions of the training split that both answered.
+        num_random: Number of random questions that both answered.
+        num_real: Number of questions of the training split that both answered.
         largest: The largest difference of a probability.
     """
 
@@ -78,13 +78,13 @@ class Compared:
 
 
 def check_onnx(run: Run) -> None:
-    """See that a run's model can become a file, before anything is written.
+    """Check that a run's model can be exported, before anything is written.
 
     Args:
         run: The run.
 
     Raises:
-        UserError: It cannot, or a package is missing.
+        UserError: The model cannot be exported, or a package is missing.
     """
     model = run.config.model
     why = None
@@ -99,17 +99,17 @@ def check_onnx(run: Run) -> None:
 
 
 def write_onnx(run: Run, path: Path) -> tuple[Compared, list[str]]:
-    """Write the model of a run and compare it with torch.
+    """Export the model of a run and compare the file with torch.
 
     Args:
         run: A run that passed ``check_onnx``.
         path: The file.
 
     Returns:
-        How it compares, and the lines of the model card that say how it is used.
+        The comparison, and the lines of the model card that describe the file.
 
     Raises:
-        UserError: Torch cannot export it, or the file answers otherwise than torch.
+        UserError: Torch cannot export the model, or the file gives other probabilities than torch.
     """
     plain = PlainModel(load_model(run), read_calibration(run).temperature).eval()
     num_regions = open_run_extractor(run, None, torch.device("cpu")).num_regions if plain.needs_grid else None
@@ -122,7 +122,7 @@ def write_onnx(run: Run, path: Path) -> tuple[Compared, list[str]]:
         largest = compare_graph(plain, path, [*random, *real])
     except ArithmeticError as error:
         raise UserError(f"{run.path} cannot become {FILE}: {error}") from error
-    except Exception as error:  # of the exporter or of the runtime
+    except Exception as error:  # errors of the exporter or of the runtime
         raise UserError(f"{run.path} cannot become {FILE}: {_reason(error)}") from error
     compared = Compared(sum(len(inputs["tokens"]) for inputs in random), len(run.examples), largest)
     return compared, onnx_card(run, plain, num_regions, str(compared))
@@ -131,19 +131,19 @@ def write_onnx(run: Run, path: Path) -> tuple[Compared, list[str]]:
 def write_graph(
     module: nn.Module, inputs: Arrays, path: Path, num_regions: int | None = None, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write what a module computes.
+    """Export a module to an ONNX file.
 
     Args:
-        module: Takes the inputs by name, and gives one tensor or several.
-        inputs: Of any sizes but 1, by names of ``AXES``.
-        path: The file; it holds the weights too.
-        num_regions: The only number of regions that it is for; None where it is for any.
-        metadata: Texts that the file carries.
+        module: A module that takes the inputs by name and returns one or several tensors.
+        inputs: Example inputs by the names of ``AXES``. No size may be 1.
+        path: The file; it also holds the weights.
+        num_regions: The only number of regions that the file accepts; None if it accepts any.
+        metadata: Texts to store in the file.
     """
     axes = {axis: torch.export.Dim(axis) for name in inputs for axis in AXES[name] if axis != "regions" or not num_regions}
     shapes = {name: {n: axes[axis] for n, axis in enumerate(AXES[name]) if axis in axes} for name in inputs}
     with _quietly(), torch.no_grad():
-        exported = torch.export.export(module, (), _tensors(inputs), dynamic_shapes=shapes)  # an axis that it fixes is an error
+        exported = torch.export.export(module, (), _tensors(inputs), dynamic_shapes=shapes)  # raises if an axis becomes fixed
         program = torch.onnx.export(
             exported,
             input_names=list(inputs),
@@ -160,7 +160,7 @@ def compare_graph(module: nn.Module, path: Path, cases: Sequence[Arrays]) -> flo
     """Compare a file with torch.
 
     Args:
-        module: What was written.
+        module: The exported module.
         path: The file.
         cases: Inputs of different sizes.
 
@@ -168,11 +168,11 @@ def compare_graph(module: nn.Module, path: Path, cases: Sequence[Arrays]) -> flo
         The largest difference of a number.
 
     Raises:
-        ArithmeticError: They differ by more than ``LARGEST_DIFFERENCE``.
+        ArithmeticError: A number differs by more than ``LARGEST_DIFFERENCE``.
     """
     onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong is said once, by an exception
+    options.log_severity_level = 4  # errors are reported once, by an exception
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     largest = 0.0
     for inputs in cases:
@@ -190,17 +190,17 @@ def compare_graph(module: nn.Module, path: Path, cases: Sequence[Arrays]) -> flo
 def draw_inputs(
     plain: PlainModel, vocabulary_size: int, sizes: Sizes, generator: np.random.Generator, num_regions: int | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Draw inputs: features as they are spread in training, some regions missing, texts of all lengths.
+    """Draw random inputs: features distributed as in training, some regions missing, texts of all lengths.
 
     Args:
-        plain: The model, whose inputs are drawn.
-        vocabulary_size: How many words it knows.
-        sizes: Of what is drawn.
-        generator: Where from.
-        num_regions: The only number of regions that the model is for.
+        plain: The model whose inputs are drawn.
+        vocabulary_size: Size of its vocabulary.
+        sizes: Sizes of the inputs.
+        generator: The random generator.
+        num_regions: The only number of regions that the model accepts, if there is one; then no region is missing.
 
     Returns:
-        By name.
+        The inputs by name.
     """
     images, questions, words = sizes.images, sizes.questions, sizes.words
     regions = _draw_regions(plain, images, num_regions or sizes.regions, generator, all_exist=num_regions is not None)
@@ -223,16 +223,16 @@ def draw_inputs(
 def real_inputs(
     plain: PlainModel, run: Run, generator: np.random.Generator, num_regions: int | None = None
 ) -> dict[str, NDArray[Any]]:
-    """The questions that a run was trained with most often, about drawn features.
+    """Return the most frequent training questions of a run, with random features.
 
     Args:
         plain: The model.
-        run: Its run, which has such questions.
-        generator: Where features come from.
-        num_regions: The only number of regions that the model is for.
+        run: Its run, which has example questions.
+        generator: The random generator of the features.
+        num_regions: The only number of regions that the model accepts, if there is one.
 
     Returns:
-        By name.
+        The inputs by name.
     """
     ids = run.tokenizer.encode(list(run.examples))
     longest = max(map(len, ids))
@@ -259,7 +259,7 @@ def _draw_regions(
 def _draw_texts(
     shape: tuple[int, ...], longest: int, vocabulary: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(…, T) tokens and (…) lengths of at least 1."""
+    """Draw (…, T) tokens, padded with 0, and (…) lengths of at least 1."""
     lengths = generator.integers(1, longest + 1, shape)
     tokens = generator.integers(1, vocabulary, (*shape, longest))
     tokens[np.arange(longest) >= lengths[..., None]] = 0
@@ -281,7 +281,7 @@ def _tensors(inputs: Arrays) -> dict[str, torch.Tensor]:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what is at the bottom of an error."""
+    """Return the first line of an error's original cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -289,7 +289,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what the exporter remarks for its own authors."""
+    """Hide what the exporter logs and warns for its own developers."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx", "torch.export", "torch._dynamo")]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""``vqa-rnn predict``: the official submission of a split, whether its answers are known or not."""
+"""``vqa-rnn predict``: the official submission for a split, with or without known answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
 from vqa_rnn.records import SPLITS, Annotations, Prediction, Question, Split
 
-SUBMISSIONS = (".json", ".txt")  # what may be written again
+SUBMISSIONS = (".json", ".txt")  # an existing file with such a suffix may be overwritten
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionReport:
-    """What was predicted.
+    """Report of the predictions.
 
     Attributes:
-        benchmark: The data set.
+        benchmark: Name of the data set.
         split: The split.
-        num_questions: Questions answered.
+        num_questions: Number of questions answered.
         output: The file.
     """
 
@@ -37,20 +37,20 @@ class PredictionReport:
 def predict(
     paths: str | Path | Sequence[str | Path], split: Split, output: str | Path, overrides: Sequence[str] = ()
 ) -> PredictionReport:
-    """Answer all questions of a split and write them as the benchmark's official evaluation reads them.
+    """Answer all questions of a split and write the benchmark's official submission.
 
     Args:
         paths: The run folder, or those of an ensemble, which answers with the mean of their probabilities.
-        split: Which split.
+        split: The split.
         output: The file to write.
         overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
-        What was done.
+        The report.
 
     Raises:
-        UserError: The split is empty, features are missing, runs do not answer the same questions, or the file is a folder, is
-            one of the data set's own, is there already and no submission by its name, or cannot be written.
+        UserError: The split is empty, features are missing, runs do not answer the same questions, or the output is a folder, a
+            file of the data set, an existing file without the suffix of a submission, or cannot be written.
     """
     check_output(Path(output))
     runs = open_runs([paths] if isinstance(paths, str | Path) else paths, overrides)
@@ -64,13 +64,13 @@ def predict(
 
 
 def check_output(output: Path) -> None:
-    """See that a submission may be written to a file, before anything is computed.
+    """Check that a submission may be written to a file, before anything is computed.
 
     Args:
         output: The file.
 
     Raises:
-        UserError: It is a folder, or is there already and no submission by its name.
+        UserError: The output is a folder, or an existing file without the suffix of a submission.
     """
     if not output.name or output.is_dir():
         raise UserError(f"--output {output} is a folder: give the name of a file")
@@ -81,18 +81,18 @@ def check_output(output: Path) -> None:
 
 
 def questions_to_answer(config: Config, split: Split, output: Path) -> tuple[Annotations, tuple[Question, ...]]:
-    """Read all questions of a split, whether their answers are known or not.
+    """Read all questions of a split, with or without known answers.
 
     Args:
-        config: Of what data set.
-        split: Which split.
-        output: Where the answers will go.
+        config: The config with the data set.
+        split: The split.
+        output: The submission file.
 
     Returns:
-        What was read, and the questions.
+        The annotations and the questions.
 
     Raises:
-        UserError: There is none, or the output is a file of the data set.
+        UserError: The split has no questions, or the output is a file of the data set.
     """
     dataset = config.dataset.with_all_questions()
     annotations = read_annotations(dataset, [split])
@@ -109,20 +109,20 @@ def questions_to_answer(config: Config, split: Split, output: Path) -> tuple[Ann
 def write_predictions(
     benchmark: str, split: Split, questions: Sequence[Question], predictions: Mapping[str, Prediction], output: Path
 ) -> PredictionReport:
-    """Write a submission; of several processes the first does.
+    """Write a submission, in the first process only.
 
     Args:
-        benchmark: The data set.
-        split: Its split.
-        questions: What was answered.
-        predictions: The answers by question id.
+        benchmark: Name of the data set.
+        split: The split.
+        questions: The questions that were answered.
+        predictions: The predictions by question id.
         output: The file.
 
     Returns:
-        What was written.
+        The report.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The file cannot be written.
     """
     if is_first():
         write_text(output, submission_text(BENCHMARKS[benchmark].submission, questions, predictions))

@@ -1,4 +1,4 @@
-"""``vqa-rnn preprocess``: images to a feature store."""
+"""``vqa-rnn preprocess``: from images to a feature store."""
 
 import logging
 import os
@@ -16,22 +16,22 @@ log = logging.getLogger("vqa_rnn")
 
 
 def preprocess(config: Config, *, check_images: bool = False) -> ExtractionReport:
-    """Make or finish the feature store of a config, for the images of all its splits.
+    """Create or complete the feature store of a config, for the images of all its splits.
 
-    With ``training.mirror`` it has the mirror images of the training and validation splits too. Under torchrun, ``srun`` or in
-    a SLURM array each process makes a part of it.
+    With ``training.mirror`` the store also has the mirrored images of the training and validation splits; with folds, of all
+    splits. Under torchrun, ``srun`` or in a SLURM array, each process makes one part of the store.
 
     Args:
         config: The config.
-        check_images: Read every image file, as in ``extract_features``.
+        check_images: Check every image file for changes, as in ``extract_features``.
 
     Returns:
-        What was done.
+        The report of the extraction.
     """
     annotations = read_annotations(config.dataset.with_all_questions())
     _warn_of_shared_images(annotations)
     if config.training.mirror:
-        # of validation, and of the fold for testing, as a refit or another fold trains on them
+        # also val, and test if there are folds, because a refit or another fold trains on them
         annotations = with_mirrored(annotations, ("train", "val") if config.dataset.folds is None else SPLITS)
     return extract_features(
         config,
@@ -44,7 +44,7 @@ def preprocess(config: Config, *, check_images: bool = False) -> ExtractionRepor
 
 
 def _own_share() -> Share:
-    """Which part is this process's own: by its number in an array of SLURM jobs, or among the processes of one job."""
+    """Return the share of this process: from its index in a SLURM job array, or from its rank among the processes of a job."""
     environment = os.environ
     if {"SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"} <= set(environment):
         index = int(environment["SLURM_ARRAY_TASK_ID"]) - int(environment["SLURM_ARRAY_TASK_MIN"])
@@ -54,7 +54,7 @@ def _own_share() -> Share:
 
 
 def _warn_of_shared_images(annotations: Annotations) -> None:
-    """Say so where an image is both learned from and measured on."""
+    """Log a warning if the validation or test split has training images."""
     images = {split: {question.image_id for question in annotations.split(split)} for split in SPLITS}
     for split in ("val", "test"):
         shared = sorted(images["train"] & images[split])

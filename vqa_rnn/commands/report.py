@@ -1,4 +1,4 @@
-"""``vqa-rnn report``: runs as one HTML file that opens without a network."""
+"""``vqa-rnn report``: runs in one HTML file, which works offline."""
 
 import io
 import json
@@ -34,24 +34,25 @@ BLUE, ORANGE = "#4472a8", "#e69f00"
 NUM_EXAMPLES = 6
 NUM_CONFUSIONS = 10
 NUM_BINS = 10
-MOST_PICTURES = 3  # of an example: the image and two looks
+MOST_PICTURES = 3  # per example: the image and two looks
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
 def report(paths: Sequence[str | Path], output: Path, split: Split | None = None, overrides: Sequence[str] = ()) -> Path:
-    """Write a page about runs: what was trained, figures with intervals and floors, curves, errors, examples with pictures.
+    """Write an HTML page about runs: settings, results with intervals and floors, curves, errors, and examples with pictures.
 
     Args:
-        paths: Run folders, trained on the same data; the first is what the others are compared with.
+        paths: Run folders, trained on the same data. The others are compared with the first.
         output: The HTML file.
-        split: Which split; by default ``test`` where there is one with answers, else ``val``.
+        split: The split; by default ``test`` if it has answers, else ``val``.
         overrides: ``section.key=value`` each, of ``MAY_MOVE``.
 
     Returns:
         The file.
 
     Raises:
-        UserError: As ``evaluate``; the runs do not answer the same questions, or the file cannot be written.
+        UserError: As in ``evaluate``; or the runs do not answer the same questions, or the output is no HTML file or cannot be
+            written.
     """
     if output.suffix not in (".html", ".htm"):
         raise UserError(f"--output {output}: give the name of an .html file")
@@ -78,7 +79,7 @@ def report(paths: Sequence[str | Path], output: Path, split: Split | None = None
 
 
 def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
-    """What the page says of a run."""
+    """Return what the page shows about a run."""
     model, environment = run.config.model, json.loads((run.path / "environment.json").read_text(encoding="utf-8"))
     facts = {
         "Data set": run.config.dataset.name,
@@ -135,7 +136,7 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Any]:
 
 
 def _curves(run: Run) -> list[Markup]:
-    """Training loss and validation score of each epoch."""
+    """Draw the training loss and the validation score of each epoch."""
     lines = read_metrics(run.path)
     drawn = []
     for key, title, scale in (("train_loss", "Training loss", 1), ("val_accuracy", "Validation score, %", 100)):
@@ -148,7 +149,7 @@ def _curves(run: Run) -> list[Markup]:
 
 
 def _reliability(measured: Measurement) -> Markup | None:
-    """How often answers are right that the model gives so much."""
+    """Draw how many answers are right in each bin of their probability; None without probabilities from 0 to 1."""
     p = np.array([measured.predictions[question.question_id].probability for question in measured.questions], dtype=float)
     if np.isnan(p).any() or p.max(initial=0) > 1:
         return None
@@ -167,7 +168,7 @@ def _reliability(measured: Measurement) -> Markup | None:
 
 
 def _confusions(measured: Measurement) -> list[tuple[str, str, int]]:
-    """The wrong answers that come most often: what people said, what the model said, how often."""
+    """Return the most frequent wrong answers: what people answered, what the model answered, and how often."""
     pairs = Counter(
         (most_frequent_answer(question.human_answers), measured.predictions[question.question_id].answer)
         for question, score in zip(measured.questions, measured.scores, strict=True)
@@ -177,7 +178,7 @@ def _confusions(measured: Measurement) -> list[tuple[str, str, int]]:
 
 
 def _examples(measured: Measurement, show: "_Shown") -> dict[str, list[dict[str, Any]]]:
-    """Questions that show what the run can do and what it cannot."""
+    """Return the right and wrong answers with the highest probability, and the answers with the lowest."""
     p = np.array([measured.predictions[question.question_id].probability for question in measured.questions], dtype=float)
     right, wrong = measured.scores == 1, measured.scores == 0
     chosen = {
@@ -189,20 +190,20 @@ def _examples(measured: Measurement, show: "_Shown") -> dict[str, list[dict[str,
 
 
 def _other_images(places: Sequence[int], questions: Sequence[Question]) -> list[int]:
-    """The first few, each about another image while there are enough."""
+    """Return the first few places, at most one per image."""
     first = {questions[place].image_id: place for place in reversed(places)}
     return sorted(first.values(), key=places.index)[:NUM_EXAMPLES]
 
 
 class _Shown:
-    """Questions with their pictures, and where a run looked."""
+    """Questions with their images and where a run looked."""
 
     def __init__(self, run: Run, measured: Measurement) -> None:
         self._measured = measured
         self._images = read_annotations(run.config.dataset, [measured.split]).images
         try:
             self._session: Session | None = Session(run.path)
-        except UserError:  # its features were imported, or are of given boxes
+        except UserError:  # no session: the features were imported, or are those of given boxes
             self._session = None
 
     def all(self, places: Sequence[int]) -> list[dict[str, Any]]:
@@ -228,7 +229,7 @@ class _Shown:
 
 
 def _apart(runs: Sequence[Run], measured: Sequence[Measurement], shown: Sequence[_Shown]) -> list[dict[str, Any]]:
-    """Questions that only one of the first two runs answers right."""
+    """Return questions that only one of the first two runs answers correctly."""
     found = []
     for winner, loser in ((0, 1), (1, 0)):
         places = np.flatnonzero((measured[winner].scores == 1) & (measured[loser].scores == 0)).tolist()

@@ -1,4 +1,4 @@
-"""What several commands do: open the data of a config or a run."""
+"""Helpers of several commands, which open the data of a config or a run."""
 
 import dataclasses
 import logging
@@ -22,12 +22,12 @@ from vqa_rnn.records import Annotations, Question, Split
 
 log = logging.getLogger("vqa_rnn")
 
-# What may differ from the config of training wherever a run is used: where things are, where to compute, how to measure.
+# Options that may differ from the training config whenever a run is used: locations, the device and how to measure.
 MAY_MOVE = ("evaluation.", "run.device", "dataset.root", "dataset.path", "dataset.extra", "features.store")
 
 
 def move_run(run: Run, overrides: Sequence[str]) -> Run:
-    """A run whose data lie elsewhere now, or that is to be measured otherwise.
+    """Apply overrides to the config of a run, such as new locations of its data or other evaluation options.
 
     Args:
         run: The run.
@@ -37,7 +37,7 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
         The run with the changed config.
 
     Raises:
-        UserError: An override is wrong, or not one of those.
+        UserError: An override is invalid or not in ``MAY_MOVE``.
     """
     if not overrides:
         return run
@@ -46,17 +46,17 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
 
 
 def open_runs(paths: Sequence[str | Path], overrides: Sequence[str]) -> list[Run]:
-    """Open a run, or those of an ensemble.
+    """Open a run, or the runs of an ensemble.
 
     Args:
-        paths: Their folders.
+        paths: The run folders.
         overrides: As in ``move_run``.
 
     Returns:
         The runs.
 
     Raises:
-        UserError: One comes twice, or is of other questions than the first.
+        UserError: A run is given twice, or its data set or its head differs from that of the first run.
     """
     if len({Path(path).resolve() for path in paths}) < len(paths):
         raise UserError("a run comes twice: an ensemble needs each once")
@@ -73,12 +73,14 @@ def open_runs(paths: Sequence[str | Path], overrides: Sequence[str]) -> list[Run
 
 
 def check_unchanged(run: Run, annotations: Annotations, split: Split) -> None:
-    """Refuse to measure on questions that a changed file may have put among the images that a run learned from.
+    """Check that a split has no images that the run learned from because an annotation file has changed.
+
+    Other changes of the annotation files are only logged.
 
     Args:
         run: The run.
-        annotations: As they are read now.
-        split: The split to be measured.
+        annotations: The annotations as they are now.
+        split: The split to measure.
 
     Raises:
         UserError: A file has changed since the run began, and the split is cut from the same images as the training split.
@@ -95,11 +97,11 @@ def check_unchanged(run: Run, annotations: Annotations, split: Split) -> None:
 
 
 def images_of(questions: Sequence[Question], annotations: Annotations) -> dict[str, Path]:
-    """The files of the images that some questions ask about.
+    """Return the image files of some questions.
 
     Args:
         questions: The questions.
-        annotations: They are of these.
+        annotations: The annotations that the questions are from.
 
     Returns:
         Path by image id.
@@ -108,19 +110,19 @@ def images_of(questions: Sequence[Question], annotations: Annotations) -> dict[s
 
 
 def store_of_config(config: Config, images: Mapping[str, Path | None], run: Run | None = None) -> FeatureStore:
-    """The feature store of a config.
+    """Open and check the feature store of a config.
 
     Args:
         config: The config.
-        images: The images wanted: their files by id, None where they are not at hand.
-        run: A run that was trained on it.
+        images: The images wanted: their files by id, None for files that are not available.
+        run: A run that was trained on the store.
 
     Returns:
-        The store, checked to be made as the config says.
+        The store.
 
     Raises:
-        UserError: It was made otherwise, is not the one that the run was trained on, does not say where regions lie and
-            ``model.geometry`` needs it, or has no grid and ``model.reasoning`` needs it.
+        UserError: The store was made with other options than the config has, is not the one that the run was trained on, has no
+            region positions although ``model.geometry`` needs them, or has no grid although ``model.reasoning`` needs one.
     """
     store = open_store(find_store(config, images, run.features["fingerprint"] if run else None))
     check_store(store, config.features)
@@ -146,25 +148,25 @@ def store_of_config(config: Config, images: Mapping[str, Path | None], run: Run 
 
 
 def _is_grid(store: FeatureStore) -> bool:
-    """Whether regions are the cells of a square grid; a store of ``features.library=none`` has seen no image."""
+    """Return whether the regions are the cells of a square grid. A store of ``features.library=none`` has no grid."""
     has_cells = store.attributes["transform"].get("output") == "grid" and not store.attributes["backbone"].startswith("none/")
     return has_cells and math.isqrt(store.num_regions_max) ** 2 == store.num_regions_max
 
 
 def readable_questions(config: Config, store: FeatureStore, questions: Sequence[Question], what: str) -> tuple[Question, ...]:
-    """Leave out the questions whose images could not be read, where ``features.skip_damaged`` lets work go on past those.
+    """Leave out questions whose images could not be read, if ``features.skip_damaged`` is set.
 
     Args:
         config: The config.
-        store: Its store.
+        store: The feature store of the config.
         questions: The questions.
-        what: What they are for, for the message, such as ``training``.
+        what: The kind of questions for messages, such as ``training``.
 
     Returns:
-        The questions that are left; how many were left out is logged.
+        The remaining questions. The number of questions that are left out is logged.
 
     Raises:
-        UserError: None is left.
+        UserError: No question remains.
     """
     if not config.features.skip_damaged:
         return tuple(questions)
@@ -178,7 +180,7 @@ def readable_questions(config: Config, store: FeatureStore, questions: Sequence[
 
 
 def open_features(store: FeatureStore, encoded: EncodedQuestions) -> StoreFeatures:
-    """The features of a set of questions.
+    """Open the features of a set of questions.
 
     Args:
         store: From ``store_of_config``.
@@ -188,7 +190,7 @@ def open_features(store: FeatureStore, encoded: EncodedQuestions) -> StoreFeatur
         The features of their images.
 
     Raises:
-        UserError: An image has no features, or a question chooses among regions that its image has not.
+        UserError: An image has no features, or the store lacks a region that a question has as a choice.
     """
     features = StoreFeatures(store, encoded.image_ids)
     lengths = encoded.choice_regions.lengths(np.arange(len(encoded)))
@@ -205,15 +207,15 @@ def open_features(store: FeatureStore, encoded: EncodedQuestions) -> StoreFeatur
 
 
 def check_questions(config: Config, questions: Sequence[Question]) -> None:
-    """See that questions suit the model's head.
+    """Check that questions suit the model's head.
 
     Args:
         config: The config.
         questions: The questions.
 
     Raises:
-        UserError: A head that chooses, or that writes and is measured by how it ranks, meets a question without choices, or
-            with choices of the other kind.
+        UserError: The head is a classifier and the choices are regions; or it is another head (a generative one is measured by
+            how it ranks choices) and a question has fewer than two choices of the kind that the head needs.
     """
     head = config.model.head
     if head.name == "classifier":

@@ -1,4 +1,4 @@
-"""``vqa-rnn split``: the questions of any data set in another split, as a ``jsonl`` file of one's own."""
+"""``vqa-rnn split``: a new split of the questions of any data set, written as a ``jsonl`` file."""
 
 import json
 import os
@@ -19,21 +19,22 @@ from vqa_rnn.records import Question
 
 
 def split(config: Config, output: Path, test_share: float = 1 / 3, prefix_words: int = 3) -> dict[str, Any]:
-    """Write a data set's questions with changing priors: a kind of question has other answers in test than in train.
+    """Write a split with changing priors: each kind of question has different answers in test than in train.
 
     Args:
-        config: Its data set, whose training and validation questions are cut anew.
-        output: The file, for ``vqa-rnn train jsonl dataset.path=OUTPUT``. Images stay where they are.
-        test_share: Share of the questions that test is to have.
-        prefix_words: Words that make a kind of question.
+        config: The config of the data set. Its training and validation questions are split anew.
+        output: The file to write, for ``vqa-rnn train jsonl dataset.path=OUTPUT``. Images stay where they are.
+        test_share: Share of the questions in the test split.
+        prefix_words: Number of first words that define the kind of a question.
 
     Returns:
-        ``output``, ``train`` and ``test`` (questions), ``kinds``; ``prior_accuracy``, how often the most frequent answer of a
-        kind in train is right on ``train`` itself and on ``test``; ``known_answers``, the share of test questions whose answer
-        is one of train's.
+        ``output``; ``train`` and ``test``, the numbers of questions; ``kinds``, the number of kinds; ``prior_accuracy``, how
+        often the most frequent train answer of a kind is right on ``train`` and on ``test``; ``known_answers``, the share of
+        test questions whose answer occurs in train.
 
     Raises:
-        UserError: Questions have choices or a history, which make no such groups; there are too few; the file is in the way.
+        UserError: The questions have choices or a history, which cannot be split in this way; there are too few questions; the
+            file exists already; or an option is invalid.
     """
     if not 0 < test_share < 1:
         raise UserError(f"--test-share {test_share}: give a share between 0 and 1, such as 0.33")
@@ -77,7 +78,7 @@ def _line(question: Question, image: Path, folder: Path) -> dict[str, Any]:
 
 
 def _priors(questions: Sequence[Question], prefix_words: int) -> dict[str, str]:
-    """The most frequent answer of each kind."""
+    """Return the most frequent answer of each kind."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for question in questions:
         counts[kind_of(question, prefix_words)][most_frequent_answer(question.human_answers)] += 1

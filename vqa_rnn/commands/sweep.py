@@ -1,4 +1,7 @@
-"""``vqa-rnn sweep``: options tried on the validation split, chosen by Optuna (Akiba et al. 2019, https://arxiv.org/abs/1907.10902)."""
+"""``vqa-rnn sweep``: search for options by validation accuracy.
+
+Uses Optuna (Akiba et al. 2019, https://arxiv.org/abs/1907.10902).
+"""
 
 import logging
 import math
@@ -34,11 +37,11 @@ from vqa_rnn.metrics.intervals import paired_difference
 
 log = logging.getLogger("vqa_rnn")
 
-COMPARED = 5  # of the best trials, question by question
-SECTIONS = ("training.", "model.", "text.", "features.")  # others change what is measured, or nothing
+COMPARED = 5  # number of best trials that are compared question by question
+SECTIONS = ("training.", "model.", "text.", "features.")  # other options change what is measured, or nothing
 NOT_TRIED = ("training.refit", "training.start_from", "model.head.target", *MAY_CHANGE)
-LOG_RATIO = 10.0  # ranges as wide as this are searched on a logarithmic scale
-STARTUP_TRIALS = 10  # drawn at random before the sampler learns from them
+LOG_RATIO = 10.0  # from this ratio of its ends, a range is searched on a logarithmic scale
+STARTUP_TRIALS = 10  # random trials before the sampler learns from them
 BOOTSTRAP_SAMPLES = 10_000
 
 
@@ -47,9 +50,9 @@ class Span:
     """An option that is tried with different values.
 
     Attributes:
-        key: Such as ``training.learning_rate``.
-        low: Of a range; None where there are choices.
-        high: Of a range, included.
+        key: Name of the option, such as ``training.learning_rate``.
+        low: Lower end of a range; None for choices.
+        high: Upper end of a range, which is included; None for choices.
         choices: Values as texts; empty for a range.
     """
 
@@ -70,7 +73,7 @@ class Span:
             trial: An Optuna trial.
 
         Returns:
-            An override.
+            The override ``key=value``.
         """
         if self.choices:
             return f"{self.key}={trial.suggest_categorical(self.key, self.choices)}"
@@ -82,16 +85,16 @@ class Span:
 
 
 def parse_span(text: str) -> Span:
-    """Read what is to be tried.
+    """Parse a value of ``--over``.
 
     Args:
         text: ``key=LOW..HIGH``, or ``key=A|B|C``.
 
     Returns:
-        The span.
+        The option with its values.
 
     Raises:
-        UserError: It is neither.
+        UserError: The text has neither form, the range does not increase, or a value is repeated.
     """
     key, _, values = text.partition("=")
     number = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
@@ -114,22 +117,23 @@ def parse_span(text: str) -> Span:
 def sweep(
     source: str, overrides: Sequence[str], over: Sequence[str], num_trials: int, folder: Path | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Train a config with different options, and choose by validation accuracy. A sweep that was stopped goes on.
+    """Train a config with different options and rank the trials by validation accuracy. An interrupted sweep is continued.
 
     Args:
         source: A recipe or a YAML file.
-        overrides: What all trials share, ``section.key=value`` each.
-        over: What is tried, as ``parse_span`` reads it.
-        num_trials: How many trials there are to be in the end.
-        folder: Where trials and results lie; by default ``sweeps/NAME``, of the config's name.
-        seed: Of the choices that Optuna makes.
+        overrides: ``section.key=value`` each, for all trials.
+        over: The options to try, as ``parse_span`` reads them.
+        num_trials: Total number of trials, including those already done.
+        folder: The folder of trials and results; by default ``sweeps/NAME``, of the config's name.
+        seed: Seed of the search.
 
     Returns:
-        ``trials`` (the best first: number, options, ``accuracy``, ``epoch``; the five best also the paired ``difference`` to
-        the first with an ``interval``), ``failed`` (what was wrong, by number), ``options`` of the best, ``picture``.
+        ``trials`` (the best first: ``trial``, ``options``, ``accuracy``, ``epoch``, ``run``; the second to fifth best also have
+        the paired ``difference`` to the best with an ``interval``), ``failed`` (error messages by 0-based trial number),
+        ``options`` of the best trial, ``picture``.
 
     Raises:
-        UserError: An option is wrong, the folder holds another sweep, another process is in it, or all trials failed.
+        UserError: An option is invalid, the folder holds another sweep or is used by another process, or all trials failed.
     """
     if launched()[1] > 1:
         raise UserError("a sweep trains in one process: start it without torchrun")
@@ -180,7 +184,7 @@ def sweep(
 
 
 def _of_the_right_kind(span: Span, source: str, overrides: Sequence[str]) -> Span:
-    """See that the values are valid, and search whole numbers only where the option is one."""
+    """Check that the values are valid, and search whole numbers only if the option is one."""
     values = span.choices or (str(span.low), str(span.high))
     configs = [load_config(source, [*overrides, f"{span.key}={value}"]) for value in values]
     if span.choices:
@@ -204,7 +208,7 @@ def _library() -> ModuleType:
 
 
 def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
-    """Refuse to go on with a sweep of other options."""
+    """Refuse to continue a sweep of other options."""
     path = folder / "asked.json"
     if not path.is_file():
         write_json(path, asked)
@@ -222,10 +226,10 @@ def _listed(value: Any) -> str:
 
 
 def _next_trial(optuna: ModuleType, study: Any, num_trials: int, seed: int) -> Any:
-    """The trial that was stopped, else a new one; None where there are enough."""
+    """Return the interrupted trial, or else a new one; None if there are enough trials."""
     stopped = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.RUNNING]
     number = stopped[0].number if stopped else len(study.trials)
-    # one for each trial, so that a sweep that goes on chooses as one that was not stopped
+    # one seed per trial, so that a continued sweep makes the same choices as an uninterrupted one
     own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     study.sampler = optuna.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP_TRIALS)
     if stopped:
@@ -238,7 +242,7 @@ def _trial_config(source: str, options: Sequence[str], folder: Path, number: int
 
 
 def _train(source: str, options: Sequence[str], folder: Path, number: int) -> float:
-    """Train a trial, or go on with it; its best validation accuracy."""
+    """Train or resume a trial, and return its best validation accuracy."""
     config = _trial_config(source, options, folder, number)
     preprocess(config)
     path = run_path(config)
@@ -246,7 +250,7 @@ def _train(source: str, options: Sequence[str], folder: Path, number: int) -> fl
 
 
 def _best(path: Path) -> tuple[float, int]:
-    """The best validation accuracy of a trial, and its epoch."""
+    """Return the best validation accuracy of a trial, and its epoch."""
     best = best_validation(path)
     assert best is not None, "a trial that ended was measured"
     return best
@@ -281,10 +285,10 @@ def _shown(value: Any) -> str:
 
 
 def draw_trials(trials: Sequence[Mapping[str, Any]], spans: Sequence[Span], path: Path) -> None:
-    """Draw the accuracy of each trial over each option.
+    """Plot the accuracy of each trial against each option.
 
     Args:
-        trials: Of the report, the best first.
+        trials: The trials of the report, the best first.
         spans: The options.
         path: The picture.
     """
@@ -316,12 +320,12 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], spans: Sequence[Span], path
 
 
 def print_sweep(report: Mapping[str, Any], source: str, overrides: Sequence[str]) -> None:
-    """Show what ``sweep`` found.
+    """Print the report of ``sweep``.
 
     Args:
-        report: Its object.
-        source: The config, as it was given.
-        overrides: As they were given.
+        report: The report.
+        source: The config, as given by the user.
+        overrides: The overrides, as given by the user.
     """
     console = Console()
     trials = report["trials"]

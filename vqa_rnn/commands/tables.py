@@ -1,4 +1,4 @@
-"""Results as tables a person can read. Fractions come in, per cent go out."""
+"""Tables of results for the terminal. Fractions are printed as percentages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,11 +27,11 @@ CEILING_NAMES = {
 
 
 def print_tuning(trials: Sequence[Trial], config: str) -> None:
-    """Print what ``tune`` found, and the commands that it recommends.
+    """Print the trials of ``tune`` and the commands with the recommended options.
 
     Args:
-        trials: Its trials.
-        config: The config with its overrides, as they were given.
+        trials: The trials.
+        config: The config with its overrides, as given by the user.
     """
     table = Table(
         "option", "value", "per second", "", title="the fastest value of each option on this machine", title_justify="left"
@@ -56,11 +56,11 @@ def print_tuning(trials: Sequence[Trial], config: str) -> None:
 
 
 def print_evaluation(report: dict[str, Any], console: Console | None = None) -> None:
-    """Print what ``evaluate`` found.
+    """Print the report of ``evaluate``.
 
     Args:
-        report: Its object.
-        console: Where to; by default stdout.
+        report: The report.
+        console: Where to print; defaults to stdout.
     """
     console = console or Console()
     few = report["num_images"] < FEWEST_IMAGES
@@ -134,11 +134,11 @@ def _print_others(report: dict[str, Any], names: list[str], console: Console, *,
 
 
 def print_extraction(report: ExtractionReport, console: Console | None = None) -> None:
-    """Print what ``preprocess`` did.
+    """Print the report of ``preprocess``.
 
     Args:
-        report: Its report.
-        console: Where to; by default stdout.
+        report: The report.
+        console: Where to print; defaults to stdout.
     """
     console = console or Console()
     if report.num_done:
@@ -161,11 +161,11 @@ def _images(count: int) -> str:
 
 
 def print_comparison(report: dict[str, Any], console: Console | None = None) -> None:
-    """Print what ``compare`` found: a table for each metric.
+    """Print the report of ``compare``, with a table for each metric.
 
     Args:
-        report: Its object.
-        console: Where to; by default stdout.
+        report: The report.
+        console: Where to print; defaults to stdout.
     """
     console = console or Console()
     runs = report["runs"]
@@ -204,12 +204,12 @@ def _signed(metric: str, value: float) -> str:
 
 
 def print_gradients(cells: Mapping[str, Sequence[float]], unit: str, console: Console | None = None) -> None:
-    """Print gradients at a few distances.
+    """Print the gradient norms at several distances.
 
     Args:
         cells: Norms at the distances 0, 1, … by name.
-        unit: What distances are counted in.
-        console: Where to; by default stdout.
+        unit: The unit of the distances.
+        console: Where to print; defaults to stdout.
     """
     console = console or Console()
     longest = max(map(len, cells.values())) - 1

@@ -1,4 +1,4 @@
-"""``vqa-rnn train``: a config to a run folder."""
+"""``vqa-rnn train``: from a config to a run folder."""
 
 import dataclasses
 import json
@@ -65,7 +65,7 @@ from vqa_rnn.word_vectors import WordVectors, read_word_vectors
 
 log = logging.getLogger("vqa_rnn")
 
-# What may differ when a run is resumed: where things are, how fast they go and what is said, not what is learned.
+# Options that may differ when a run is resumed. They affect locations, speed and logging, but not what is learned.
 MAY_CHANGE = (
     *MAY_MOVE,
     "training.num_workers",
@@ -75,31 +75,31 @@ MAY_CHANGE = (
     "training.loggers",
     "training.profile_steps",
 )
-NUM_EXAMPLES = 3  # questions that a run tells
+NUM_EXAMPLES = 3  # number of example questions saved in a run
 NAMES: dict[Split, str] = {"train": "training", "val": "validation"}
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
-    """Train a model on the training split, choosing by the validation split; or on both (``training.refit``).
+    """Train a model on the training split and select its epoch by validation score.
 
-    Under torchrun or SLURM every process calls this, and they train together. A job that its launcher restarted goes on with
-    the run that it began, as with ``resume``.
+    With ``training.refit``, train on both splits. Under torchrun or SLURM, every process calls this function and they train
+    together. A job that was restarted by its launcher resumes the run that it began, as with ``resume``.
 
     Args:
         config: The config. Its feature store must exist.
-        resume: Go on with an existing run from its last checkpoint.
+        resume: Resume an existing run from its last checkpoint.
         overwrite: Replace an existing run.
 
     Returns:
         The finished run.
 
     Raises:
-        UserError: The run folder exists (or, to resume, does not) or another process trains in it, features are missing, the
-            data do not fit the config, or the loss was not finite.
+        UserError: The run folder exists (or, to resume, does not exist), another process trains in it, features are missing,
+            the data do not fit the config, or the loss was not finite.
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
     if config.run.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, before its first product
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, before its first matrix product
     with processes(config.run.device) as device, ExitStack() as stack, Loggers(config) as loggers:
         path = run_path(config)
         checkpoint = on_first(lambda: _prepare(config, device, stack, loggers, resume=resume, overwrite=overwrite))
@@ -117,7 +117,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
 def _prepare(
     config: Config, device: torch.device, stack: ExitStack, loggers: Loggers, *, resume: bool, overwrite: bool
 ) -> Mapping[str, Any] | None:
-    """What the first process does alone: take the run folder, and make in it what all processes need; gives the checkpoint."""
+    """Lock the run folder, write what all processes need, and return the checkpoint; only the first process does this."""
     loggers.check()
     path = run_path(config)
     resume = resume or _was_restarted(config)
@@ -154,7 +154,7 @@ def _prepare(
     vectors = _read_vectors(config, tokenizer) if checkpoint is None else None
     encoded = encode_splits(config, questions, tokenizer, answers)
     for split in encoded:
-        open_features(store, encoded[split])  # every image has the features that its questions need
+        open_features(store, encoded[split])  # checks that every image has the features that its questions need
     if run is None:
         assert annotations is not None, "only a run that is resumed has encoded questions"
         sizes = measure_sizes(config, tokenizer, store, answers)
@@ -202,17 +202,17 @@ def _prepare(
 
 
 def _examples(questions: Sequence[Question]) -> list[str]:
-    """The questions that are asked most often."""
+    """Return the most frequent questions."""
     return [text for text, _ in Counter(question.question for question in questions).most_common(NUM_EXAMPLES)]
 
 
 def _vectors_path(run: Run) -> Path:
-    """Where the first process leaves word vectors, beside the encoded questions."""
+    """Return the path of the word vectors that the first process saves for all, next to the encoded questions."""
     return run.questions_path("train").with_name("word_vectors.npz")
 
 
 def _read_vectors(config: Config, tokenizer: WordTokenizer) -> WordVectors | None:
-    """The word vectors that a new run begins with."""
+    """Read the word vectors that a new run starts with; None without ``text.vectors``."""
     if config.text.vectors is None:
         return None
     words = tokenizer.words
@@ -239,17 +239,17 @@ def _read_vectors(config: Config, tokenizer: WordTokenizer) -> WordVectors | Non
 
 
 def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequence[Question]]:
-    """The questions to train and to validate on, seen to suit the model.
+    """Return the training and validation questions, after checking that they suit the model.
 
     Args:
         config: The config.
-        annotations: Its data set's.
+        annotations: The annotations of its data set.
 
     Returns:
-        Those of ``train`` and ``val``; with ``training.refit`` all are ``train``.
+        The questions of ``train`` and ``val``; with ``training.refit`` all of them as ``train``.
 
     Raises:
-        UserError: There are none, or the model has nothing to do with them.
+        UserError: A split has no questions, or the model cannot use them.
     """
     questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in NAMES}
     for split, name in NAMES.items():
@@ -272,12 +272,12 @@ def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequ
 
 
 def _splits(config: Config) -> list[Split]:
-    """The splits whose questions are encoded."""
+    """Return the splits whose questions are encoded."""
     return ["train"] if config.training.refit is not None else ["train", "val"]
 
 
 def _judged(questions: Sequence[Question], config: Config, name: str) -> Sequence[Question]:
-    """The questions whose choices people graded."""
+    """Return the questions that have graded relevance."""
     judged = [question for question in questions if any(question.relevance)]
     if not judged:
         raise UserError(
@@ -288,7 +288,7 @@ def _judged(questions: Sequence[Question], config: Config, name: str) -> Sequenc
 
 
 def _images_of_encoded(run: Run) -> dict[str, Path | None]:
-    """The images that a run's encoded questions ask about; where their files lie is not known."""
+    """Return the image ids of a run's encoded questions. The image files are unknown (None)."""
     return {image_id: None for split in _splits(run.config) for image_id in open_questions(run.questions_path(split)).image_ids}
 
 
@@ -311,7 +311,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
     if start is not None:
         load_start(run, start, model)
     elif checkpoint is None and is_first() and model.standardises and run.config.features.library != "none":
-        # the others' are set to this process's when they are joined in build_trainer
+        # build_trainer copies the statistics of this process to the others
         model.set_feature_statistics(*map(torch.from_numpy, channel_statistics(store, features["train"].rows)))
     if checkpoint is None and start is None and is_first() and reader.name == "transformer":
         model.question_encoder.load_pretrained(read_weights(reader.weights))
@@ -369,7 +369,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         loggers,
     )
     if rank > 0:
-        manual_seed(run.config.run.seed + rank)  # the same weights, another dropout
+        manual_seed(run.config.run.seed + rank)  # the same weights, but different dropout
     training.restore(checkpoint)
     if training.is_done:
         log.info("%s: all epochs are done, there is nothing to resume", run.path)
@@ -416,7 +416,7 @@ def _loaders(
     features: Mapping[Split, StoreFeatures],
     batches: Mapping[Split, QuestionSampler],
 ) -> dict[Split, Loader | DeviceLoader]:
-    """Batches of each split, on a GPU with features from there or from the store."""
+    """Return a loader for each split. On a GPU, features are kept on the GPU or read from the store."""
     is_gpu = device.type == "cuda"
     rows = [features[split].rows for split in features]
     place = choose_place(config.features_on, store, len(np.unique(np.concatenate(rows))), device)
@@ -435,7 +435,7 @@ def _loaders(
 
 
 def _check_mirrored(data: EncodedQuestions) -> None:
-    """See that the second half of the questions are those of the first half about mirrored images."""
+    """Check that the second half of the questions are those of the first half, about mirrored images."""
     half = len(data) // 2
     first, last = data.question_ids[0], data.question_ids[len(data) - 1]
     assert data.question_ids[half] == first + MIRRORED, f"{first} has no mirrored question {half} places behind it"
@@ -443,13 +443,13 @@ def _check_mirrored(data: EncodedQuestions) -> None:
 
 
 def _question_texts(data: EncodedQuestions) -> Iterator[NDArray[np.int32]]:
-    """The tokens of each distinct question."""
+    """Yield the tokens of each distinct question."""
     for text in np.unique(data.question).tolist():
         yield data.tokens.values[data.tokens.offsets[text] : data.tokens.offsets[text + 1]]
 
 
 def _uses_all_parameters(config: Config, num_questions: int, world_size: int) -> bool:
-    """Whether every part of every step computes with all of the model, which several processes need not look for then."""
+    """Return whether every part of every step uses all parameters, so that DDP need not search for unused ones."""
     training, model = config.training, config.model
     smallest_batch = num_questions % training.batch_size or training.batch_size
     has_no_empty_part = smallest_batch >= world_size * training.accumulation
@@ -458,7 +458,7 @@ def _uses_all_parameters(config: Config, num_questions: int, world_size: int) ->
 
 @contextmanager
 def _log_file(run: Run) -> Iterator[None]:
-    """Write what is logged to the run's ``log.txt`` as well."""
+    """Also write log messages to the run's ``log.txt``."""
     handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
     log.addHandler(handler)
@@ -471,16 +471,16 @@ def _log_file(run: Run) -> Iterator[None]:
 
 
 def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:
-    """Collect words and answers, from the training split alone.
+    """Build the tokenizer and the answer vocabulary from the training split only.
 
-    A mirrored image's questions are not counted again; answers are those of the benchmark's own questions.
+    Questions about mirrored images are not counted again. Answers come from the benchmark's own questions only.
 
     Args:
-        config: How frequent they must be.
+        config: The config; its ``text`` section has the minimum counts.
         questions: The training questions.
 
     Returns:
-        The tokenizer, and the answers, of which only a classifier has any.
+        The tokenizer and the answer vocabulary, which is empty unless the head is a classifier.
 
     Raises:
         UserError: A classifier has fewer than two answers.
@@ -503,13 +503,13 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
 
 
 def measure_sizes(config: Config, tokenizer: WordTokenizer, store: FeatureStore, answers: AnswerVocabulary) -> ModelSizes:
-    """What the data, and a transformer that others trained, fix about the model.
+    """Return the sizes of the model that depend on the data and on a pretrained question transformer.
 
     Args:
         config: The config.
         tokenizer: From ``build_vocabularies``.
-        store: The features.
-        answers: From ``build_vocabularies`` as well.
+        store: The feature store.
+        answers: From ``build_vocabularies``.
 
     Returns:
         The sizes.
@@ -525,16 +525,16 @@ def measure_sizes(config: Config, tokenizer: WordTokenizer, store: FeatureStore,
 def encode_splits(
     config: Config, questions: Mapping[Split, Sequence[Question]], tokenizer: WordTokenizer, answers: AnswerVocabulary
 ) -> dict[Split, EncodedQuestions]:
-    """Encode questions to train and to validate on.
+    """Encode the training and validation questions.
 
     Args:
         config: The config.
-        questions: Of each split.
+        questions: The questions of each split.
         tokenizer: From ``build_vocabularies``.
-        answers: From there as well.
+        answers: From ``build_vocabularies``.
 
     Returns:
-        The questions of each split; a generative head trains without choices, which are for ranking alone.
+        The encoded questions of each split. For a generative head, those of ``train`` have no choices: it only ranks them.
     """
     writes = config.model.head.name == "generative"
     encoded = {split: encode_questions(questions[split], tokenizer, answers, answers_as_text=writes) for split in questions}
@@ -544,12 +544,12 @@ def encode_splits(
 
 
 def _launcher() -> str:
-    """What started this process: a restart by the same launcher has the same name, another job has not."""
+    """Return an identifier of what started this process, which stays the same when the same launcher restarts a job."""
     return os.environ.get("SLURM_JOB_ID") or f"{socket.gethostname()}/{os.getppid()}"
 
 
 def _was_restarted(config: Config) -> bool:
-    """Whether torchrun or SLURM started this job again after it had begun the run."""
+    """Return whether torchrun or SLURM restarted this job after it had begun the run."""
     restarts = [os.environ.get(name, "0") for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")]
     path = run_path(config)
     return (
@@ -558,7 +558,7 @@ def _was_restarted(config: Config) -> bool:
 
 
 def _run_to_resume(config: Config) -> Run:
-    """Open the run to go on with; refuse changes to what is learned."""
+    """Open the run to resume, and refuse changes to options that affect what is learned."""
     run = load_run(run_path(config))
     check_changes(run.config, config, MAY_CHANGE, str(run.path), "a resume")
     changed, gone = changed_files(config.dataset, run.annotations)

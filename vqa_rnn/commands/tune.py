@@ -1,4 +1,4 @@
-"""``vqa-rnn tune``: what is fastest on this machine, as options to paste."""
+"""``vqa-rnn tune``: the options that are fastest on this machine."""
 
 import math
 import time
@@ -34,7 +34,7 @@ from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Annotations
 from vqa_rnn.threads import choose_threads, num_cpus
 
-NOTICEABLE = 1.05  # a setting is recommended where it is this much faster than what would be taken without it
+NOTICEABLE = 1.05  # a setting is recommended only if it is this much faster than the default
 BATCH_ROWS = (1, 4, 8, 16, 32, 64)
 
 
@@ -43,10 +43,10 @@ class Trial:
     """A setting that was tried.
 
     Attributes:
-        option: Its name in a config.
-        value: Its value.
-        rate: Questions a second, or images for ``features.batch_rows``.
-        is_default: Whether it is what the config comes to without the option.
+        option: Name of the option.
+        value: Value of the option.
+        rate: Questions per second, or images per second for the options of ``features``.
+        is_default: Whether the config gives this value without the option.
         is_best: Whether it is recommended.
     """
 
@@ -58,20 +58,19 @@ class Trial:
 
 
 def tune(config: Config, seconds: float = 3.0) -> list[Trial]:
-    """Train a few steps, and extract a few images, with one setting after the other.
+    """Measure the speed of training and of feature extraction with different settings, one after the other.
 
-    The config's own store and questions are used; no run is made. The rates are of this moment: what else runs on the machine
-    is in them.
+    The store and the questions of the config are used; no run is made. Other work on the machine affects the rates.
 
     Args:
         config: The config; its feature store must exist.
-        seconds: How long each setting is tried.
+        seconds: How long to try each setting.
 
     Returns:
-        The trials, those of an option together. An option is tried with the best of those before it.
+        The trials, grouped by option. Each option is tried with the best values of the options before it.
 
     Raises:
-        UserError: Features are missing, or the data do not fit the config.
+        UserError: ``seconds`` is not a time above 0, features are missing, or the data do not fit the config.
     """
     if not seconds > 0 or math.isinf(seconds):
         raise UserError(f"--seconds {seconds:g}: a time above 0 is needed")
@@ -132,7 +131,7 @@ def _order(value: Any) -> tuple[bool, Any]:
 
 
 class _Trainings:
-    """Short trainings on the config's own questions and features."""
+    """Short trainings on the questions and features of the config."""
 
     def __init__(self, config: Config, annotations: Annotations, device: torch.device, seconds: float) -> None:
         questions = find_questions(config, annotations)["train"]
@@ -149,7 +148,7 @@ class _Trainings:
             keep_freed_memory()
 
     def rate(self, precision: str, threads: int, num_workers: int) -> float:
-        """Questions a second."""
+        """Return questions per second."""
         config, device = self._config.training, self._device
         set_float32_products(precision)
         manual_seed(self._config.run.seed)
@@ -186,14 +185,14 @@ def _extraction_rate(extractor: Extractor, images: Sequence[Any], seconds: float
 
 
 def overrides(trials: Sequence[Trial], command: str) -> str:
-    """The options of one command that are worth giving.
+    """Return the recommended options of one command.
 
     Args:
         trials: From ``tune``.
         command: ``train`` or ``preprocess``.
 
     Returns:
-        ``option=value`` each; empty where the defaults are as fast.
+        ``option=value`` for each, separated by spaces; empty if the defaults are as fast.
     """
     section = "features." if command == "preprocess" else "training."
     best = [trial for trial in trials if trial.is_best and not trial.is_default and trial.option.startswith(section)]

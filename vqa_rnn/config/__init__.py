@@ -1,4 +1,4 @@
-"""All options: typed, frozen, validated. The defaults live here and nowhere else. A file a section; `files` composes them."""
+"""All options: typed, frozen and validated, with their defaults. Each section has a module; ``files`` composes config files."""
 
 from vqa_rnn.config.attention import Attention, NoAttention, StackedAttention, TopDownAttention
 from vqa_rnn.config.dataset import (

@@ -1,4 +1,4 @@
-"""`model.attention`: how regions become an image vector."""
+"""The section ``model.attention``: how the regions are combined into an image vector."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""`dataset`: where questions and images come from."""
+"""The section ``dataset``: where questions and images come from."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,21 +22,21 @@ class DatasetOptions(Section):
 
     @property
     def place(self) -> Path | None:
-        """The folder, or the one file, that holds the data set; None for one that is installed as a package."""
+        """The folder or file of the data set; None if it is installed as a package."""
         return getattr(self, "root", None)
 
     @property
     def source(self) -> str:
-        """Where the images come from, to tell feature stores apart."""
+        """Where the images come from, used to tell feature stores apart."""
         return "" if self.place is None else str(self.place.resolve())
 
     @property
     def variant(self) -> dict[str, str]:
-        """Which of several releases or tasks it is, for the signature of a score."""
+        """Release, task or language of the data set, for the signature of a score."""
         return {}
 
     def with_all_questions(self) -> Self:
-        """The data set with the questions that training leaves out: a submission answers them."""
+        """Return the options that select the questions of a submission, also those that training leaves out."""
         return self
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class DaquarDataset(DatasetOptions):
     """Give each question four choices. The decoys are drawn so that they are hard to tell apart without the image."""
 
     def with_all_questions(self) -> Self:
-        """The official evaluation goes through the file line by line, with the questions that have several answers."""
+        """Keep the questions with several answers: the official evaluation compares the files line by line."""
         return self.model_copy(update={"single_word": False})
 
 
@@ -98,7 +98,7 @@ class VqaDataset(DatasetOptions):
         return {"release": self.version, "task": self.task}
 
     def with_all_questions(self) -> Self:
-        """A submission answers VQA's own questions."""
+        """Leave out ``extra``: a submission answers only VQA's own questions."""
         return self.model_copy(update={"extra": None})
 
     @model_validator(mode="after")
@@ -121,7 +121,7 @@ class Visual7wDataset(DatasetOptions):
 
     @property
     def source(self) -> str:
-        """The folder and what the regions are made of."""
+        """The folder and the task: the tasks use different regions."""
         return f"{super().source}/{self.task}"
 
     @property

@@ -1,4 +1,4 @@
-"""`features`: images to features."""
+"""The section ``features``: how image features are extracted."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,12 +8,12 @@ from pydantic import Field, model_validator
 from vqa_rnn.config.section import Positive, Section
 
 Intensity = Literal["full", "image"]
-SUFFIXES = {"hdf5": ".h5", "lmdb": ".lmdb"}  # of the stores of each features.format
-# Options of FeaturesConfig that are the backbone's own where they are null: of its images, and all.
+SUFFIXES = {"hdf5": ".h5", "lmdb": ".lmdb"}  # file name suffix of a store, by features.format
+# Options of FeaturesConfig that default to the backbone's own settings: those of its input images, and all of them.
 PRESET_OPTIONS = ("image_size", "mean", "std", "interpolation", "crop_share")
 OWN_OPTIONS = ("layers", *PRESET_OPTIONS)
-_GRID_OPTIONS = ("layers", "grid_size", "resize", "mean", "std", "interpolation", "crop_share")  # not of a detector
-# Options of FeaturesConfig that say which proposals of a detector become regions.
+_GRID_OPTIONS = ("layers", "grid_size", "resize", "mean", "std", "interpolation", "crop_share")  # not used by detectors
+# Options of FeaturesConfig that decide which proposals of a detector become regions.
 REGION_OPTIONS = ("min_regions", "max_regions", "region_score")
 
 
@@ -84,7 +84,7 @@ class FeaturesConfig(Section):
 
     @property
     def backbone_name(self) -> str:
-        """What stores call the backbone: library and name; of transformers without the folder, or the owner, before it."""
+        """Name of the backbone in feature stores: library and name. For transformers, the folder or owner is left out."""
         return f"{self.library}/{Path(self.backbone).name if self.library == 'transformers' else self.backbone}"
 
     @model_validator(mode="after")

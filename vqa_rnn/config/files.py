@@ -1,8 +1,8 @@
-"""Config files: composed, checked, printed, compared.
+"""Loading, checking, printing and comparing configs.
 
-A config file is YAML and holds only what differs from the defaults. ``base:`` names the file it starts from, and
-``section.key=value`` on the command line comes last. Where a section has kinds (``dataset``, ``model.fusion``, …) its
-``name`` picks one; a changed ``name`` replaces the whole section.
+A config file is YAML and contains only what differs from the defaults. ``base:`` names the config that it starts from.
+Overrides of the form ``section.key=value`` on the command line are applied last. Some sections have several kinds
+(``dataset``, ``model.fusion``, …), chosen by ``name``; a changed ``name`` replaces the whole section.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ from vqa_rnn.files import unknown_name
 
 
 def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
-    """Compose a config from a file or a shipped recipe and command-line overrides.
+    """Load a config from a file or a shipped recipe and apply command-line overrides.
 
     Args:
         source: Path of a YAML file, or the name of a recipe in ``configs/`` such as ``easy_vqa`` or ``daquar/top_down``.
-        overrides: ``section.key=value`` each; values are read as YAML.
+        overrides: Overrides of the form ``section.key=value``; values are read as YAML.
 
     Returns:
-        The validated config. ``run.name`` is filled in from ``source`` where nothing sets it.
+        The validated config. ``run.name`` defaults to a name made from ``source``.
 
     Raises:
         UserError: The file is missing or not YAML, a key or name is unknown, or a value is out of range.
@@ -51,14 +51,14 @@ def validate_config(values: Mapping[str, Any], where: str) -> Config:
     """Check a nested mapping of options.
 
     Args:
-        values: Sections and their options; what is missing takes its default.
+        values: Sections and their options; missing ones take their defaults.
         where: Where the values come from, for the error message.
 
     Returns:
         The config.
 
     Raises:
-        UserError: A key or name is unknown, or a value is out of range; one line for the first mistake.
+        UserError: A key or name is unknown, or a value is out of range. The message is one line about the first error.
     """
     try:
         return Config.model_validate(values)
@@ -71,15 +71,15 @@ def change_config(config: Config, overrides: Sequence[str], may_change: Sequence
 
     Args:
         config: The config.
-        overrides: ``section.key=value`` each.
-        may_change: Dotted keys that may be given; one that ends in a dot stands for all of its section.
-        what: What the config is of, for the error message.
+        overrides: Overrides of the form ``section.key=value``.
+        may_change: Dotted keys that may change; a key that ends in a dot stands for its whole section.
+        what: What was trained with the config, for the error message.
 
     Returns:
         The changed config.
 
     Raises:
-        UserError: An override is wrong, or changes what may not change.
+        UserError: An override is invalid, or changes an option that may not change.
     """
     values: dict[str, Any] = config.model_dump(mode="json")
     for override in overrides:
@@ -93,11 +93,11 @@ def check_changes(old: Config, new: Config, may_change: Sequence[str], what: str
     """Refuse changes to a config that was used before.
 
     Args:
-        old: The config as it was.
+        old: The earlier config.
         new: The config as it is given now.
-        may_change: Dotted keys that may differ; one that ends in a dot stands for all of its section.
-        what: What the config is of, for the error message.
-        who: What uses it now, for the error message.
+        may_change: Dotted keys that may differ; a key that ends in a dot stands for its whole section.
+        what: What was trained with the config, for the error message.
+        who: What uses the config now, for the error message.
 
     Raises:
         UserError: Another option differs.
@@ -111,14 +111,14 @@ def check_changes(old: Config, new: Config, may_change: Sequence[str], what: str
 
 
 def config_yaml(config: Config, *, comments: bool = False) -> str:
-    """The whole config as YAML.
+    """Return the whole config as YAML.
 
     Args:
         config: The config.
-        comments: Write the meaning of each option beside it.
+        comments: Add the help text of each option as a comment.
 
     Returns:
-        YAML that ``load_config`` reads back to an equal config.
+        YAML from which ``load_config`` loads an equal config.
     """
     if comments:
         return "\n".join(_commented(config, 0)) + "\n"
@@ -141,7 +141,7 @@ def _find_config(source: str) -> Path:
 
 
 def recipes_folder() -> Path:
-    """The folder of shipped configs: inside the installed package, or beside it in a source checkout.
+    """Return the folder of the shipped configs: inside the installed package, or next to it in a source checkout.
 
     Returns:
         Its path.
@@ -151,10 +151,10 @@ def recipes_folder() -> Path:
 
 
 def list_recipes() -> list[str]:
-    """Names of the shipped configs.
+    """List the shipped configs.
 
     Returns:
-        Names that ``load_config`` takes, sorted; a folder's ``default.yaml`` goes by the folder's name.
+        Sorted names that ``load_config`` accepts. A folder's ``default.yaml`` has the name of the folder.
     """
     folder = recipes_folder()
     names = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
@@ -202,9 +202,9 @@ def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any], where: str) -> dict
 
 
 def _drop_renamed(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Leave out of ``base`` every node whose ``name`` ``over`` changes: its options belong to another kind.
+    """Remove the options of each section in ``base`` whose ``name`` is changed by ``over``: they belong to another kind.
 
-    ``run.name`` is a label, not a kind, so the run section stays.
+    ``run.name`` is not the name of a kind, so the section ``run`` is kept.
     """
     kept: dict[Any, Any] = {}
     for key, value in base.items():
@@ -213,7 +213,7 @@ def _drop_renamed(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any,
             renamed = key != "run" and "name" in new and new["name"] != value.get("name")
             kept[key] = {} if renamed else _drop_renamed(value, new)
         elif isinstance(value, Mapping) and key in over:
-            kept[key] = {}  # over gives something that is no section: let validation say so
+            kept[key] = {}  # the new value is not a section: validation reports it
         else:
             kept[key] = value
     return kept
@@ -234,7 +234,7 @@ def _explain(error: ValidationError) -> str:
         in_list = isinstance(first["loc"][-1], int)
         *section, name = first["loc"][:-1] if in_list else first["loc"]
         literal = _section_at(section).model_fields[str(name)].annotation
-        members = get_args(literal)[:1] if in_list else get_args(literal)  # of the values, or of a union with None
+        members = get_args(literal)[:1] if in_list else get_args(literal)  # the values, or for a union with None its members
         values = [value for member in members for value in (get_args(member) or (member,)) if value is not type(None)]
         option = key.removesuffix(f".{first['loc'][-1]}") if in_list else key
         return unknown_name(f"value for {option}", str(first["input"]), map(str, values))
@@ -248,12 +248,12 @@ def _explain(error: ValidationError) -> str:
         return f"{key}: a section with options is needed, not {first['input']!r}{_meant_name(key, first)}"
     message = first["msg"].removeprefix("Value error, ")
     is_told = "given" in message or isinstance(first["input"], Mapping)
-    where = f"{key}: " if key else ""  # a mistake between sections is in none of them
+    where = f"{key}: " if key else ""  # an error that concerns several sections has no key
     return f"{where}{message}" if is_told else f"{where}{message} (given: {first['input']!r})"
 
 
 def _list_length(loc: Sequence[str | int]) -> int | None:
-    """How long a list an option takes, 0 for any length; None where it takes no list."""
+    """Return the length of the list that an option takes: 0 for any length, None if it takes no list."""
     *section, name = loc[:-1] if isinstance(loc[-1], int) else loc
     option = _section_at(section).model_fields.get(str(name))
     kinds = [] if option is None else [option.annotation, *get_args(option.annotation)]
@@ -270,7 +270,7 @@ def _meant_name(key: str, error: Mapping[str, Any]) -> str:
 
 
 def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Section]]]:
-    """Follow an error's place through the sections: each part, whether it is a kind's tag, the section it leads to."""
+    """Follow the location of an error: yield each part, whether it is the tag of a kind, and the section it leads to."""
     section: type[Section] = Config
     kinds: dict[str, type[Section]] = {}
     for part in loc:
@@ -288,13 +288,13 @@ def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Sect
 
 
 def kinds_of(annotation: Any) -> dict[str, type[Section]]:
-    """The kinds of a section that has several, such as ``model.fusion``.
+    """Return the kinds of a section that has several, such as ``model.fusion``.
 
     Args:
         annotation: The type of the field that holds the section.
 
     Returns:
-        The class of each kind by its name; nothing for a field of another type.
+        The class of each kind by name; empty for a field of another type.
     """
     sections = [arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, Section)]
     return {str(kind.model_fields["name"].default): kind for kind in sections}
@@ -327,22 +327,22 @@ def _commented(section: Section, depth: int) -> Iterator[str]:
 
 
 def meaning(option: FieldInfo) -> str:
-    """What an option does.
+    """Return the help text of an option.
 
     Args:
         option: The field of a section.
 
     Returns:
-        The text under the field, on one line; empty where there is none.
+        The string below the field, on one line; empty if there is none.
     """
     return " ".join((option.description or "").split())
 
 
 def one_line(value: Any) -> str:
-    """A value as YAML on one line, so that a note can stand beside it.
+    """Format a value as YAML on one line, so that a comment can follow it.
 
     Args:
-        value: What ``model_dump(mode="json")`` gives for an option.
+        value: The value of an option, from ``model_dump(mode="json")``.
 
     Returns:
         The YAML, without a newline.
@@ -352,14 +352,14 @@ def one_line(value: Any) -> str:
 
 
 def config_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """The options in which two configs differ.
+    """Return the options that differ between two configs.
 
     Args:
         old: One config.
         new: The other.
 
     Returns:
-        Old and new value by dotted key; an option that one of them lacks counts as None there.
+        Old and new value by dotted key; None for an option that one of them does not have.
     """
     before, after = flat_config(old), flat_config(new)
     keys = dict.fromkeys([*before, *after])
@@ -367,13 +367,13 @@ def config_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def flat_config(config: Config) -> dict[str, Any]:
-    """Every option of a config by its dotted key.
+    """Return every option of a config by dotted key.
 
     Args:
         config: The config.
 
     Returns:
-        Plain values and lists of them, by key.
+        Plain values, and lists of plain values, by key.
     """
     return _flat(config.model_dump(mode="json"))
 

@@ -1,4 +1,4 @@
-"""`model.fusion`: how question and image become one vector."""
+"""The section ``model.fusion``: how question and image are combined into one vector."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""`model.head`: how the joint vector becomes an answer."""
+"""The section ``model.head``: how the answer is predicted from the joint vector."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""`model.history`: how what was said before is read."""
+"""The section ``model.history``: how the dialog history is encoded."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""`model`: features and tokens to scores."""
+"""The section ``model``: the network, from features and tokens to scores."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -47,7 +47,7 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _words_have_vectors_of_their_own(self) -> "ModelConfig":
-        """A transformer's word states depend on the whole text, which these parts do not have when they look words up."""
+        """Refuse a transformer for parts that read word by word: its word states depend on the whole text."""
         if self.question.name == "transformer":
             for part, name in (("head", "generative"), ("history", "late_fusion")):
                 if getattr(self, part).name == name:
@@ -80,7 +80,7 @@ class ModelConfig(Section):
 
     @property
     def has_published_history(self) -> bool:
-        """Whether the history encoder makes the joint vector by itself, in place of attention and fusion."""
+        """Whether the history encoder computes the joint vector, in place of attention and fusion."""
         return getattr(self.history, "published", False)
 
     @model_validator(mode="after")
@@ -149,7 +149,7 @@ class ModelConfig(Section):
     def _what_has_no_layer_fits(self) -> "ModelConfig":
         question, attention, reasoning = self.question, self.attention, self.reasoning
         if question.name == "transformer" and question.alone:
-            return self  # the run says how large its states are
+            return self  # the config does not contain the size of its states
         size = question.hidden_size * (2 if question.bidirectional else 1)
         if question.name == "recurrent" and question.alone:
             size = question.embedding_size

@@ -1,4 +1,4 @@
-"""Where the features and the run of a config lie."""
+"""Paths of the feature store and the run folder of a config."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ from vqa_rnn.config.whole import Config
 
 
 def store_path(config: Config) -> Path:
-    """Where the features of a config lie.
+    """Return the path of a config's feature store.
 
     Args:
         config: The config.
 
     Returns:
-        ``features.store``, or a name in ``features/`` that tells data set, backbone and settings apart.
+        ``features.store`` if it is set; else a file in ``features/``, named after data set, backbone and settings.
     """
     features = config.features
     if features.store is not None:
         return features.store
-    how_kept = {"store", "format", "precision", "batch_rows", "compile", "skip_damaged"}  # these do not change what is in it
+    how_kept = {"store", "format", "precision", "batch_rows", "compile", "skip_damaged"}  # not part of the name
     if features.output != "boxes":
         how_kept.add("box_method")
     if features.output != "regions":
@@ -33,18 +33,18 @@ def store_path(config: Config) -> Path:
 
 
 def _movable(place: str) -> str:
-    """A place relative to the working directory if it lies inside: then it stays the same when all of that is moved."""
+    """Return a path relative to the working directory if it is inside it, so that the directory can be moved."""
     here = Path.cwd().resolve()
     return Path(place).relative_to(here).as_posix() if place and Path(place).is_relative_to(here) else place
 
 
 def run_path(config: Config) -> Path:
-    """The run folder of a config.
+    """Return the run folder of a config.
 
     Args:
         config: The config.
 
     Returns:
-        ``run.folder`` / ``run.name``.
+        ``run.folder`` / ``run.name``; the name ``unnamed`` is used if there is none.
     """
     return config.run.folder / (config.run.name or "unnamed")

@@ -1,4 +1,4 @@
-"""`model.reasoning`: words and regions to a joint vector, in place of attention and fusion."""
+"""The section ``model.reasoning``: networks that compute the joint vector in place of attention and fusion."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What every section of the config is."""
+"""The base class of all config sections, and types that they share."""
 
 from typing import Annotated
 
@@ -9,6 +9,6 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    """A part of the config. Every option carries its meaning as the text under it."""
+    """A section of the config. The string below each option is its help text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""`text`: words and answers; `model.question`: how texts are read."""
+"""The sections ``text`` (word and answer vocabularies) and ``model.question`` (the question encoder)."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -52,7 +52,7 @@ class RecurrentOptions(Section):
         return self
 
     def start(self) -> dict[str, Any]:
-        """How the network starts.
+        """Return the options of the initial state and weights.
 
         Returns:
             Keyword arguments of ``RecurrentNetwork``.
@@ -81,13 +81,13 @@ class TextEncoderOptions(RecurrentOptions):
         return self
 
     def with_cell(self, cell: CellName | None) -> Self:
-        """The same with another cell.
+        """Return the options with another cell.
 
         Args:
-            cell: Its name; None keeps the cell.
+            cell: Name of the cell; None returns the options unchanged.
 
         Returns:
-            The options, of words that do not stand alone; a forget bias stays with an LSTM alone.
+            The options with ``alone`` set to False. ``forget_bias`` is kept only for an LSTM.
         """
         if cell is None:
             return self

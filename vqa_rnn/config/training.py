@@ -1,4 +1,4 @@
-"""`training`: the optimisation."""
+"""The section ``training``: optimizer, schedule and everything else about training."""
 
 import itertools
 from pathlib import Path
@@ -188,12 +188,12 @@ class TrainingConfig(Section):
 
     @property
     def num_epochs(self) -> int:
-        """How many epochs are trained at most; the schedule is that of `max_epochs`."""
+        """Maximum number of epochs. With ``refit``, the schedule is still that of ``max_epochs``."""
         return self.refit or self.max_epochs
 
     @property
     def splits(self) -> tuple[Literal["train", "val"], ...]:
-        """The splits whose questions are learned from."""
+        """The splits that the model is trained on."""
         return ("train",) if self.refit is None else ("train", "val")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""All sections in one: `Config`."""
+"""The complete config: all sections."""
 
 from pathlib import Path
 

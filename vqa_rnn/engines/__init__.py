@@ -1,4 +1,4 @@
-"""Ignite engines: functions that return them wired, on one process or many."""
+"""Training and evaluation with Ignite engines, in one process or several."""
 
 from ignite.utils import manual_seed
 

@@ -1,4 +1,4 @@
-"""The choice texts of a split as vectors, each read once however many questions it is a choice of."""
+"""Vectors of the choice texts of a split, each distinct text encoded once."""
 
 from dataclasses import replace
 
@@ -15,19 +15,19 @@ TEXTS_AT_ONCE = 4096
 
 
 class ChoiceTable:
-    """What a head that chooses among texts makes of every distinct one of a split.
+    """The vectors of all distinct choice texts of a split, for heads that choose among texts.
 
-    A batch reads its own texts once, but VisDial's popular answers are choices in every batch. The processes share the texts of
-    a split. For heads that do not choose among texts the table is empty and batches stay as they are.
+    Without it, each distinct text would be encoded once per batch, and popular answers of VisDial are choices in every batch.
+    The texts are divided among the processes. For other heads the table is empty and batches are not changed.
     """
 
     def __init__(self, model: VqaModel, encoded: EncodedQuestions, device: torch.device) -> None:
-        """Collect the texts; ``fill`` reads them.
+        """Collect the texts. They are encoded by ``fill``.
 
         Args:
             model: The model.
             encoded: The questions of the split.
-            device: Where the model lives.
+            device: Device of the model.
         """
         self._reader = model.text_choices
         self._tokens = encoded.tokens
@@ -37,12 +37,12 @@ class ChoiceTable:
         self._vectors: Tensor | None = None
 
     def fill(self) -> None:
-        """Read the texts with the weights as they are now, in evaluation mode."""
+        """Encode the texts with the current weights, in evaluation mode."""
         self.clear()
         if self._reader is None or len(self._texts) == 0:
             return
         self._reader.eval()
-        # texts of like lengths go together, so that little padding is looked up
+        # texts of similar length are encoded together, which needs less padding
         order = np.argsort(self._tokens.lengths(self._texts), kind="stable")[idist.get_rank() :: idist.get_world_size()]
         parts = []
         with torch.inference_mode():
@@ -53,22 +53,22 @@ class ChoiceTable:
             mine_UH = torch.cat(parts)
             vectors_UH = mine_UH.new_zeros(len(self._texts), mine_UH.shape[1])
             vectors_UH[torch.from_numpy(order).to(self._device)] = mine_UH
-            if idist.get_world_size() > 1:  # the others hold zeros in the rows of this process
+            if idist.get_world_size() > 1:  # in the rows of this process, the others have zeros
                 vectors_UH = idist.all_reduce(vectors_UH)  # type: ignore[assignment]
         self._vectors = vectors_UH
 
     def clear(self) -> None:
-        """Forget the vectors."""
+        """Delete the vectors."""
         self._vectors = None
 
     def put_into(self, batch: Batch) -> Batch:
-        """Give a batch the vectors of its choice texts.
+        """Add the vectors of its choice texts to a batch.
 
         Args:
             batch: A batch of the split, on the device.
 
         Returns:
-            The batch with ``choice_vectors``.
+            The batch with ``choice_vectors``, or unchanged if there are none.
         """
         if self._vectors is None:
             return batch

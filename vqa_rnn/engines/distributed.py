@@ -1,7 +1,7 @@
-"""One process or many, on one machine or on several: what torchrun or SLURM started, joined by ``ignite.distributed``.
+"""One or several processes, started by torchrun or SLURM on one or several machines and joined by ``ignite.distributed``.
 
-Every process runs the same program. The first one reads annotations and writes files; the others wait for it where they need
-what it made, and fail where it fails.
+Every process runs the same program. The first process reads annotations and writes files. The others wait for it where they
+need its results, and fail if it fails.
 """
 
 import gc
@@ -24,43 +24,43 @@ T = TypeVar("T")
 
 
 def launched() -> tuple[int, int]:
-    """What the launcher says of this process, known before the processes are joined.
+    """Return the rank and the number of processes from the launcher's environment, also before the processes are joined.
 
     Returns:
-        Its rank, and how many processes there are: 0 and 1 where neither torchrun nor ``srun`` started several.
+        Rank and number of processes; 0 and 1 if neither torchrun nor ``srun`` started several.
     """
     environment = os.environ
     if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(environment):
         return int(environment["RANK"]), int(environment["WORLD_SIZE"])
-    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set by srun, and not in the batch script around it
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set by srun, but not in the batch script
         return int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"])
     return 0, 1
 
 
 def launched_here() -> int:
-    """How many processes torchrun started on this machine, which share its processors. ``srun`` binds each to its own.
+    """Return how many processes of torchrun share the CPUs of this machine. ``srun`` binds each process to CPUs of its own.
 
     Returns:
-        Their number; 1 where torchrun did not start this one.
+        Number of processes; 1 if torchrun did not start this one.
     """
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if launched()[1] > 1 else 1
 
 
 @contextmanager
 def processes(device_name: str) -> Iterator[torch.device]:
-    """Join the processes that were started, for as long as the block runs: NCCL between GPUs, gloo between CPUs.
+    """Join the started processes while the block runs, with NCCL on GPUs and gloo on CPUs.
 
     Args:
-        device_name: ``run.device``. Of several processes on a machine each takes the GPU of its own number.
+        device_name: ``run.device``. Several processes on a machine each use the GPU of their local rank.
 
     Yields:
         The device of this process.
 
     Raises:
-        UserError: There is no such device, or a machine has fewer GPUs than processes.
+        UserError: The device does not exist, several processes would share one GPU, or a machine has fewer GPUs than processes.
     """
     rank, world_size = launched()
-    if world_size == 1 or idist.get_world_size() > 1:  # alone, or joined by a caller
+    if world_size == 1 or idist.get_world_size() > 1:  # a single process, or already joined by the caller
         yield idist.device() if idist.get_world_size() > 1 else choose_device(device_name)
         return
     device = own_device(device_name)
@@ -70,14 +70,14 @@ def processes(device_name: str) -> Iterator[torch.device]:
     _join("nccl" if device.type == "cuda" else "gloo")
     try:
         if rank > 0:
-            log.setLevel(logging.WARNING)  # what goes on is said once
+            log.setLevel(logging.WARNING)  # progress is logged by the first process only
         if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(1, num_cpus() // idist.get_nproc_per_node()))
         yield idist.device()
     finally:
         log.setLevel(level)
-        # What holds on to the group, such as a replica in a cycle with its hooks, goes first: else the group's threads live on
-        # until the interpreter ends, and one that then frees a Python object ends the process with an abort
+        # First free what refers to the process group, such as a replica in a reference cycle with its hooks. Otherwise the
+        # group's threads run until the interpreter exits, and the process aborts if one of them then frees a Python object.
         gc.collect()
         idist.finalize()
 
@@ -87,23 +87,23 @@ def _join(backend: str) -> None:
     if attempt is None:
         idist.initialize(backend)
         return
-    # torchrun keeps its store across restarts: addresses of processes that died must not be taken for the living ones'
+    # torchrun keeps its store across restarts: without a prefix, the addresses of dead processes would be used
     store, rank, world_size = next(dist.rendezvous("env://"))
     dist.init_process_group(backend, store=dist.PrefixStore(f"attempt{attempt}", store), rank=rank, world_size=world_size)
     idist.sync()
 
 
 def own_device(name: str) -> torch.device:
-    """The device of this process, whether it is alone or one of many.
+    """Return the device of this process, which may be the only one or one of several.
 
     Args:
-        name: ``run.device``. Of several processes on a machine each takes the GPU of its own number.
+        name: ``run.device``. Several processes on a machine each use the GPU of their local rank.
 
     Returns:
         The device.
 
     Raises:
-        UserError: There is no such device, or a machine has fewer GPUs than processes.
+        UserError: The device does not exist, several processes would share one GPU, or a machine has fewer GPUs than processes.
     """
     rank, world_size = launched()
     if world_size == 1:
@@ -124,16 +124,16 @@ def own_device(name: str) -> torch.device:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a config, for one process.
+    """Return the device of a config, for a single process.
 
     Args:
         name: ``run.device``.
 
     Returns:
-        The device; for ``auto`` a GPU if there is one.
+        The device. ``auto`` is a GPU if there is one, else the CPU.
 
     Raises:
-        UserError: There is no such device.
+        UserError: The device does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -147,11 +147,11 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def computing_with(threads: int, device: torch.device) -> Iterator[None]:
-    """Compute with so many threads for as long as the block runs.
+    """Set the number of CPU threads that torch uses while the block runs.
 
     Args:
-        threads: Of all processes on this machine together, among which they are shared.
-        device: Where they compute: on a GPU nothing is changed.
+        threads: Total for all processes on this machine; each gets an equal share.
+        device: Device of the computation. On a GPU the number is not changed.
     """
     before = torch.get_num_threads()
     if device.type == "cpu":
@@ -163,35 +163,35 @@ def computing_with(threads: int, device: torch.device) -> Iterator[None]:
 
 
 def processes_here() -> int:
-    """How many of the joined processes run on this machine.
+    """Return how many of the joined processes run on this machine.
 
     Returns:
-        1 where there is but one.
+        Number of processes; 1 if none are joined.
     """
     return idist.get_nproc_per_node() if idist.get_world_size() > 1 else 1
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and prints.
+    """Check whether this process is the one that writes files and prints.
 
     Returns:
-        True in the first of several, and in a single one.
+        True in the first of several processes, and in a single process.
     """
     return launched()[0] == 0
 
 
 def on_first(work: Callable[[], T]) -> T | None:
-    """Do something in the first process alone, while the others wait.
+    """Call a function in the first process only, while the others wait.
 
     Args:
-        work: What to do.
+        work: The function.
 
     Returns:
-        What ``work`` returned, in the first process; None in the others.
+        The result of ``work`` in the first process; None in the others.
 
     Raises:
-        UserError: ``work`` raised it, in the first process.
-        ReportedElsewhere: The same, in the others.
+        UserError: In the first process, if ``work`` raised it.
+        ReportedElsewhere: In the other processes, if ``work`` raised ``UserError`` in the first.
     """
     if idist.get_world_size() == 1:
         return work()
@@ -208,37 +208,37 @@ def on_first(work: Callable[[], T]) -> T | None:
 
 
 def largest(values: Sequence[float]) -> list[float]:
-    """Agree on numbers.
+    """Compute the maximum of each number over all processes, in float64.
 
     Args:
-        values: This process's.
+        values: The numbers of this process.
 
     Returns:
-        For each the largest of all processes'.
+        The maximum of each number.
     """
     return _reduce(values, "MAX")
 
 
 def total(values: Sequence[float]) -> list[float]:
-    """Add numbers up, in float64.
+    """Compute the sum of each number over all processes, in float64.
 
     Args:
-        values: This process's.
+        values: The numbers of this process.
 
     Returns:
-        For each the sum over all processes.
+        The sum of each number.
     """
     return _reduce(values, "SUM")
 
 
 def gather(value: Any) -> list[Any]:
-    """Collect an object from every process.
+    """Gather an object from every process.
 
     Args:
-        value: This process's.
+        value: The object of this process.
 
     Returns:
-        All of them, by rank.
+        The objects of all processes, in order of rank.
     """
     return [value] if idist.get_world_size() == 1 else list(idist.all_gather(value))  # type: ignore[arg-type]
 

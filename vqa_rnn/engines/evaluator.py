@@ -1,4 +1,4 @@
-"""The evaluation engine, and what it leaves behind."""
+"""The evaluation engine, and a collector for the answers."""
 
 from collections.abc import Sequence
 
@@ -18,25 +18,25 @@ from vqa_rnn.models.heads import ClassifierHead
 
 
 def build_evaluator(model: VqaModel, encoded: EncodedQuestions, *, device: torch.device) -> Engine:
-    """Wire the evaluation engine. It computes in the precision of the weights, as answering does, without autocast.
+    """Build the evaluation engine. It computes in the precision of the weights, as answering does, without autocast.
 
-    Texts that are choices are read once a run of the engine and not once a batch. Of a classifier that is asked for choices
-    the best of these is scored, and not the best of all classes.
+    Choice texts are encoded once per run of the engine, not once per batch. If a classifier is evaluated on questions with
+    choices, the best of the choices is scored, not the best of all classes.
 
     Args:
         model: The model, on ``device``.
         encoded: The questions of the whole split, over all processes.
-        device: Where to compute.
+        device: Device of the computation.
 
     Returns:
-        An engine over this process's batches. ``engine.state.output`` is the logits with the batch they belong to, both on
-        ``device``, and ``engine.state.metrics["accuracy"]`` the mean score of the questions of all processes.
+        An engine over the batches of this process. ``engine.state.output`` is the logits and their batch, both on ``device``.
+        ``engine.state.metrics["accuracy"]`` is the mean score over the questions of all processes.
     """
     choices = ChoiceTable(model, encoded, device)
 
     def step(engine: Engine, parts: tuple[Batch | PackedBatch, ...]) -> tuple[torch.Tensor, Batch]:
         model.eval()
-        (part,) = parts  # only training accumulates
+        (part,) = parts  # gradients are accumulated only in training
         with torch.inference_mode():
             batch = choices.put_into(part.to(device, non_blocking=True))
             return model(batch), batch
@@ -57,13 +57,13 @@ def build_evaluator(model: VqaModel, encoded: EncodedQuestions, *, device: torch
 
 
 def _choice_classes(encoded: EncodedQuestions, batch: Batch) -> torch.Tensor:
-    """(N, C) int64 on the batch's device: what a classifier takes each question's choices for, -1 where for nothing."""
+    """Return the class of each choice, (N, C) int64 on the batch's device; -1 for a choice without a class."""
     classes_NC = encoded.choice_classes(batch.question_index.cpu().numpy())
     return torch.from_numpy(classes_NC).to(batch.question_index.device)
 
 
 def _among(logits_NA: torch.Tensor, classes_NC: torch.Tensor) -> torch.Tensor:
-    """Leave the classes that are choices of each question; all where none is."""
+    """Set logits of classes that are no choice of the question to -inf; keep all if no choice has a class."""
     if classes_NC.shape[1] == 0:
         return logits_NA
     known_NA = torch.zeros_like(logits_NA).scatter_add_(1, classes_NC.clamp(min=0), (classes_NC >= 0).to(logits_NA.dtype))
@@ -71,15 +71,15 @@ def _among(logits_NA: torch.Tensor, classes_NC: torch.Tensor) -> torch.Tensor:
 
 
 class CollectAnswers:
-    """Keeps what a model gives to each question's answers: attach it to an evaluator, run, then read it.
+    """Collects a model's answers to all questions: attach it to an evaluator, run the evaluator, then read the attributes.
 
     Attributes:
-        best: (N,) int64, the best class, or place among the choices; -1 before a question is answered.
-        probability: (N,) float32, what the model gave it.
-        choice_scores: (N, C) float32, the logits of each question's choices in the order of the batch, -inf where there is no
-            such choice or a classifier does not know it.
-        choice_probabilities: (N, C) float32, 0 there.
-        logits: (N, A) float32, a classifier's logits of all answers of its vocabulary; (N, 0) if not asked for.
+        best: (N,) int64, the best class, or the position of the best choice; -1 before the question is answered.
+        probability: (N,) float32, the probability of the best answer.
+        choice_scores: (N, C) float32, the logits of each question's choices in the order of the batch; -inf where there is no
+            such choice, or where it is not in the vocabulary of a classifier.
+        choice_probabilities: (N, C) float32, the probabilities of the choices; 0 where ``choice_scores`` is -inf.
+        logits: (N, A) float32, a classifier's logits of all answers in its vocabulary; (N, 0) if they are not kept.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class CollectAnswers:
         total: NDArray[np.float32] | None = None,
         columns: Sequence[int] = (),
     ) -> None:
-        """Make room.
+        """Allocate the arrays.
 
         Args:
             model: The model that the evaluator runs.
-            encoded: The N questions of the whole split; C is the most choices that one has, 0 where none has any.
-            num_answers: A, the size of a classifier's vocabulary, to keep all logits; 0 keeps the best answer alone.
-            temperature: What logits are divided by before they become probabilities.
-            total: (N, …) to which a classifier's probabilities are added; of other processes' questions it stays as it is.
+            encoded: The N questions of the whole split. C is the largest number of choices of a question, which may be 0.
+            num_answers: A, the size of a classifier's vocabulary, to keep all logits; with 0 they are not kept.
+            temperature: Number that logits are divided by before probabilities are computed.
+            total: (N, …) array that a classifier's probabilities are added to, in the rows of this process's questions only.
             columns: (A,) the column of ``total`` of each answer.
         """
         self._model = model
@@ -113,7 +113,7 @@ class CollectAnswers:
         self._temperature, self._total, self._columns = temperature, total, np.asarray(columns, dtype=np.int64)
 
     def attach(self, evaluator: Engine) -> None:
-        """Listen to an evaluator.
+        """Attach the collector to an evaluator.
 
         Args:
             evaluator: From ``build_evaluator``.
@@ -127,7 +127,7 @@ class CollectAnswers:
             return
         questions = batch.question_index.cpu().numpy()
         probabilities = self._model.probabilities(logits / self._temperature)
-        best = logits.argmax(dim=1)  # a sigmoid may give several answers 1.0
+        best = logits.argmax(dim=1)  # of logits, because several sigmoids may round to 1.0
         probability = probabilities.gather(1, best[:, None]).squeeze(1)
         self.best[questions] = best.cpu().numpy()
         self.probability[questions] = probability.cpu().numpy()
@@ -145,19 +145,19 @@ class CollectAnswers:
         self.choice_probabilities[questions, : logits.shape[1]] = probabilities.cpu().numpy()
 
     def _exchange(self) -> None:
-        """Every question was answered by one process: the others hold the smallest of each for it."""
+        """Combine the processes. Only one of them answered each question; the others have the smallest values for it."""
         for name in ("best", "probability", "choice_scores", "choice_probabilities", "logits"):
             setattr(self, name, largest_of_all(getattr(self, name)))
 
 
 def largest_of_all(values: NDArray) -> NDArray:
-    """Join what processes found for their own questions.
+    """Combine the results of processes that each answered a part of the questions.
 
     Args:
-        values: Of every question; of another process's question the smallest there is.
+        values: Values of all questions; the smallest possible ones for the questions of other processes.
 
     Returns:
-        The largest of all processes.
+        The elementwise maximum over all processes.
     """
     if idist.get_world_size() == 1:
         return values

@@ -1,4 +1,4 @@
-"""What happens around the steps: validation, the best model, checkpoints, logs, signals."""
+"""Handlers around the training steps: validation, the best model, checkpoints, logs and signals."""
 
 import copy
 import logging
@@ -29,11 +29,11 @@ log = logging.getLogger("vqa_rnn")
 
 
 class Training:
-    """The trainer with everything wired around it: one object to restore, and to run.
+    """A trainer with all handlers attached, which can be restored and run.
 
     Attributes:
-        trainer: The engine.
-        keeper: The best validation score.
+        trainer: The training engine.
+        keeper: The best validation score so far, for early stopping.
     """
 
     def __init__(
@@ -50,20 +50,20 @@ class Training:
         device: torch.device,
         loggers: Loggers,
     ) -> None:
-        """Wire.
+        """Attach the handlers.
 
         Args:
-            run: Where results go.
+            run: The run that results are written to.
             trainer: From ``build_trainer``.
-            evaluator: From ``build_evaluator``, over ``evaluated``; None where nothing is validated.
-            model: The model being trained.
-            evaluated: The weights that are validated and kept: ``model``, or a copy that becomes its moving average.
-            optimization: From ``build_optimization``, of ``model``.
-            train_batches: What ``train_loader`` loads; told its place before each pass.
+            evaluator: From ``build_evaluator`` for ``evaluated``; None without validation.
+            model: The model that is trained.
+            evaluated: The model that is validated and saved: ``model``, or a copy that holds its moving average.
+            optimization: From ``build_optimization`` for ``model``.
+            train_batches: The sampler of ``train_loader``; its epoch and first batch are set before each pass.
             train_loader: Training batches.
-            val_loader: Validation batches; None as well.
-            device: Where to compute.
-            loggers: Open in the first process.
+            val_loader: Validation batches; None without validation.
+            device: Device of the computation.
+            loggers: The loggers, open in the first process.
         """
         config = run.config.training
         self.trainer = trainer
@@ -79,7 +79,7 @@ class Training:
         self._log = RunLog(run, loggers)
         self._timer = Timer()
         self._interruption = Interruption()
-        self._stop = 0  # the signal that all processes have agreed to obey, as one may hear of it later than another
+        self._stop = 0  # the signal to stop for; agreed on by all processes, which may receive it at different times
         objects: dict[str, Any] = {
             "model": model,
             **optimization._asdict(),
@@ -107,10 +107,10 @@ class Training:
             self._profiler.attach(trainer)
 
     def restore(self, checkpoint: Mapping[str, Any] | None) -> None:
-        """Go on from a checkpoint, or from the start.
+        """Restore a checkpoint, or prepare to start from the first step.
 
         Args:
-            checkpoint: From ``load_checkpoint``; None where there is none.
+            checkpoint: From ``load_checkpoint``; None if there is none.
         """
         if checkpoint is None:
             on_first(self._log.cut_back)
@@ -119,19 +119,19 @@ class Training:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing to go on with."""
+        """Whether all epochs are done or patience has run out."""
         return self.keeper.epoch >= self._run.config.training.num_epochs or self.keeper.is_over
 
     def run(self) -> None:
-        """Train until all epochs are done or patience is over.
+        """Train until all epochs are done or patience runs out.
 
         Raises:
-            Interrupted: A signal came; the state is saved.
-            UserError: The loss was not finite, or something could not be written.
+            Interrupted: A signal was received; the state is saved.
+            UserError: The loss or the gradient was not finite, or a file could not be written.
         """
         with self._interruption:
             try:
-                if self.keeper.epoch < self.trainer.state.epoch:  # stopped between an epoch's last step and its checkpoint
+                if self.keeper.epoch < self.trainer.state.epoch:  # stopped after an epoch's last step, before its end
                     self._finish_epoch(self.trainer)
                 if not (self.is_done or self._stop):
                     self.trainer.run(self._train_loader, max_epochs=self._run.config.training.num_epochs)
@@ -177,7 +177,7 @@ class Training:
         score = None
         if self._evaluator is not None:
             self._evaluator.run(self._val_loader)
-            if self._stop:  # a resume validates again
+            if self._stop:  # a resumed run validates again
                 self._state.save(step)
                 engine.terminate()
                 return
@@ -213,12 +213,12 @@ class Training:
 
 
 def copy_for_average(model: VqaModel) -> VqaModel:
-    """A copy of a model that will hold its moving average.
+    """Copy a model, to hold its moving average.
 
     Args:
         model: The model.
 
     Returns:
-        The copy, without gradients.
+        The copy; its parameters require no gradients.
     """
     return copy.deepcopy(model).requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Signals as requests: a step is finished and the state saved before a process leaves."""
+"""Signals that ask a process to finish its step, save its state and exit."""
 
 import signal
 import threading
@@ -6,20 +6,20 @@ from types import FrameType, TracebackType
 
 
 class Interruption:
-    """Within its block, Ctrl-C and SIGTERM (what a cluster sends before it takes a machine away) are noted, not obeyed at once.
+    """Records Ctrl-C and SIGTERM (which a cluster sends before it takes a machine away) while its block runs.
 
-    A second Ctrl-C is obeyed at once. Loader processes hear of a SIGTERM too, and end before long: from then on that is no
-    error, as no further batch is needed.
+    The process is not stopped at once, except by a second Ctrl-C. Data loading processes may receive the SIGTERM too and exit.
+    After a SIGTERM this is not an error, as no further batch is needed.
 
     Attributes:
-        number: The signal that came, or 0.
+        number: The received signal, or 0.
     """
 
     def __init__(self) -> None:
         self.number = 0
 
     def __enter__(self) -> "Interruption":
-        # Python hands signals to the main thread alone
+        # Python handles signals in the main thread only
         is_main = threading.current_thread() is threading.main_thread()
         self._before = {n: signal.signal(n, self._note) for n in (signal.SIGINT, signal.SIGTERM) if is_main}
         return self
@@ -32,5 +32,5 @@ class Interruption:
         if number == signal.SIGINT and self.number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = number
-        if number == signal.SIGTERM and signal.SIGCHLD not in self._before:  # torch's handler raises where a worker ends
+        if number == signal.SIGTERM and signal.SIGCHLD not in self._before:  # torch's handler raises when a worker ends
             self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL) or signal.SIG_DFL

@@ -1,7 +1,7 @@
-"""Experiment loggers of others, through Ignite's handlers: MLflow, and Weights & Biases.
+"""MLflow and Weights & Biases, through Ignite's handlers.
 
-They are told what ``metrics.jsonl`` and ``timings.jsonl`` get, at the same steps. The libraries' own environment variables say
-where the logs go; those that this module sets (``QUIET``) are set only where the user has not.
+They log the same values as ``metrics.jsonl`` and ``timings.jsonl``, at the same steps. The libraries' own environment variables
+decide where the logs go. This module sets those in ``QUIET``, unless the user has set them.
 """
 
 import importlib.util
@@ -30,8 +30,8 @@ log = logging.getLogger("vqa_rnn")
 
 Outcome = Literal["finished", "interrupted", "failed"]
 
-LONGEST_VALUE = 500  # of a parameter; the oldest MLflow servers take no longer ones
-# No word over the progress bar, nothing sent that was not asked for, and no endless wait for a server that is gone.
+LONGEST_VALUE = 500  # characters of a parameter value; the oldest MLflow servers accept no more
+# Print nothing over the progress bar, send nothing that was not asked for, and do not wait endlessly for a server.
 QUIET: Mapping[str, Mapping[str, str]] = {
     "mlflow": {
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -55,22 +55,22 @@ QUIET: Mapping[str, Mapping[str, str]] = {
 
 
 class Logger(Protocol):
-    """A library's run that is being written.
+    """An open run of a logging library.
 
     Attributes:
-        run_id: What the library calls the run.
-        place: Where it can be seen, for a message.
+        run_id: The library's id of the run.
+        place: Where the run can be viewed, for a message.
     """
 
     run_id: str
     place: str
 
     def write(self, values: Mapping[str, float], step: int) -> None:
-        """Log numbers.
+        """Log values.
 
         Args:
-            values: By name.
-            step: After which step.
+            values: Values by name.
+            step: The step after which they were measured.
         """
         ...
 
@@ -84,7 +84,7 @@ class Logger(Protocol):
 
 
 class _Mlflow:
-    """MLflow: without MLFLOW_TRACKING_URI into ``mlflow.db``, SQLite, in the folder that holds the run folders."""
+    """MLflow. Without MLFLOW_TRACKING_URI it writes to ``mlflow.db`` (SQLite) in the folder that contains the run folders."""
 
     def __init__(self, config: Config, run_id: str | None) -> None:
         self._library = _import("mlflow")
@@ -95,12 +95,12 @@ class _Mlflow:
         if self._has_own_place:
             self._library.set_tracking_uri(f"sqlite:///{path.parent / 'mlflow.db'}")
         try:
-            # nested: also where the caller has an MLflow run open
+            # nested: the caller may have an MLflow run open
             run = self._library.start_run(run_id=run_id, run_name=path.name, nested=True)
         except BaseException:
             self._forget_place()
             raise
-        self._logger = MLflowLogger()  # of the run that is open
+        self._logger = MLflowLogger()  # for the open run
         self.run_id, self.place = run.info.run_id, self._library.get_tracking_uri()
         try:
             if run_id is None:
@@ -120,13 +120,13 @@ class _Mlflow:
             self._forget_place()
 
     def _forget_place(self) -> None:
-        """The next run of this process may lie elsewhere."""
+        """Reset the tracking URI, because the next run of this process may be in another folder."""
         if self._has_own_place:
             self._library.set_tracking_uri(None)
 
 
 class _Wandb:
-    """Weights & Biases, where its environment variables and its login say."""
+    """Weights & Biases, as set up by its environment variables and login."""
 
     def __init__(self, config: Config, run_id: str | None) -> None:
         _import("wandb")
@@ -152,18 +152,17 @@ ADVICE = {"mlflow": "Is MLFLOW_TRACKING_URI right?", "wandb": "Run wandb login, 
 
 
 class Loggers:
-    """The loggers of a run besides TensorBoard, for as long as the block runs; how it ends says how their runs end.
+    """The loggers of a run other than TensorBoard. They are closed at the end of the block, with its outcome as their status.
 
-    The first process opens them, those of the others hold none. A logger that cannot begin is a ``UserError``, as nothing was
-    computed yet. One that fails later is left out with a warning, and training goes on; so it does where a run that is resumed
-    cannot be gone on with.
+    Only the first process opens loggers. A logger that cannot start is a ``UserError``, because nothing is computed yet. A
+    logger that fails later, or cannot continue its run on a resume, is switched off with a warning, and training continues.
     """
 
     def __init__(self, config: Config) -> None:
-        """Begin nothing yet.
+        """Prepare the loggers; none is opened yet.
 
         Args:
-            config: The config of the run that is trained.
+            config: The config of the training run.
         """
         self._config = config
         self._names = [name for name in config.training.loggers if name in LOGGERS]
@@ -181,23 +180,23 @@ class Loggers:
             _close(*self._loggers.popitem(), outcome)
 
     def check(self) -> None:
-        """See that the libraries are installed.
+        """Check that the libraries are installed.
 
         Raises:
-            UserError: One is not.
+            UserError: A library is missing.
         """
         for name in self._names:
             if importlib.util.find_spec(name) is None:
                 raise UserError(f'training.loggers={name} needs {TITLES[name]}: pip install "vqa-rnn[loggers]"')
 
     def open(self, *, resume: bool) -> None:
-        """Begin a run with each logger, or go on with the one that the run folder names.
+        """Start a run with each logger, or continue the run whose id is in the run folder.
 
         Args:
-            resume: Whether to go on.
+            resume: Whether to continue earlier runs.
 
         Raises:
-            UserError: One cannot begin.
+            UserError: A logger cannot start.
         """
         ids = self._ids if resume else {}
         for name in self._names:
@@ -206,7 +205,7 @@ class Loggers:
             try:
                 with _apart():
                     logger = LOGGERS[name](self._config, ids.get(name))
-            except Exception as error:  # of a library, a server, a login
+            except Exception as error:  # from the library, a server or the login
                 why = _one_line(error)
                 if name not in ids:
                     raise UserError(f"training.loggers={name}: {TITLES[name]} cannot start: {why}. {ADVICE[name]}") from error
@@ -218,7 +217,7 @@ class Loggers:
             log.info("%s: %s, run %s", TITLES[name], _without_password(logger.place), logger.run_id)
 
     def save_ids(self) -> None:
-        """Write into the run folder which runs a resume goes on with.
+        """Write the ids of the loggers' runs into the run folder, for a resume.
 
         Raises:
             UserError: The file cannot be written.
@@ -228,12 +227,12 @@ class Loggers:
             write_json(self._path, ids)
 
     def write(self, values: Mapping[str, float], step: int, *, again: bool) -> None:
-        """Log numbers.
+        """Log values.
 
         Args:
-            values: By name.
-            step: After which step.
-            again: They were logged before this training was stopped: runs that it goes on with have them.
+            values: Values by name.
+            step: The step after which they were measured.
+            again: Whether they were logged before the training was stopped. Continued runs have them already.
         """
         for name, logger in list(self._loggers.items()):
             if again and name in self._resumed:
@@ -263,11 +262,11 @@ def _close(name: str, logger: Logger, outcome: Outcome) -> None:
 
 
 def _import(name: str) -> ModuleType:
-    return importlib.import_module(name)  # a second or more, and it reads the environment
+    return importlib.import_module(name)  # takes a second or more, and reads environment variables
 
 
 def _parameters(config: Config) -> dict[str, str]:
-    """Every option by its dotted key, as a text."""
+    """Return every option as text, by dotted key."""
     flat = flat_config(config)
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
     return {key: text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…" for key, text in texts.items()}
@@ -275,7 +274,7 @@ def _parameters(config: Config) -> dict[str, str]:
 
 @contextmanager
 def _apart() -> Iterator[None]:
-    """What a library draws at random, or warns its own authors of, is not the training's."""
+    """Keep a library's random draws and warnings apart from the training."""
     with keep_random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -283,7 +282,7 @@ def _apart() -> Iterator[None]:
 
 @contextmanager
 def _no_terminal() -> Iterator[None]:
-    """Without a login W&B asks for one where somebody could answer: without a terminal it says so."""
+    """Hide the terminal from W&B: without a login it would ask for one; without a terminal it raises an error."""
     before = sys.stdin
     with Path(os.devnull).open(encoding="utf-8") as nothing:
         sys.stdin = nothing

@@ -1,4 +1,4 @@
-"""What a run writes about itself: deterministic metrics, timings, TensorBoard and other loggers, a progress bar."""
+"""Logs of a run: deterministic metrics, timings, TensorBoard and other loggers, and a progress bar."""
 
 import json
 import os
@@ -24,31 +24,31 @@ METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
 
 
 class RunLog:
-    """``metrics.jsonl``, which depends on the seed alone, ``timings.jsonl``, which does not, and ``training.loggers``.
+    """The log of a run: ``metrics.jsonl`` (deterministic), ``timings.jsonl`` (not deterministic) and ``training.loggers``.
 
-    Knows how many lines it wrote, so that a resume can take back those that came after the checkpoint. Loggers that nothing can
-    be taken back from are not told again what they were told before. All processes have one, the first one's is written to.
+    It counts its lines, so that a resume can delete those that were written after the checkpoint. Entries of MLflow and W&B
+    cannot be deleted, so they are not logged there a second time. All processes have a log; only that of the first is used.
     """
 
     def __init__(self, run: Run, loggers: Loggers) -> None:
-        """Write nothing yet.
+        """Prepare the log; nothing is written yet.
 
         Args:
-            run: Where to.
-            loggers: Those besides TensorBoard, open.
+            run: The run to log.
+            loggers: The loggers other than TensorBoard, open in the first process.
         """
         self._run = run
         self._writer: SummaryWriter | None = None
         self._num_lines = {METRICS: 0, TIMINGS: 0}
-        self._num_told = {METRICS: 0, TIMINGS: 0}  # how many there were when this training was stopped
+        self._num_told = {METRICS: 0, TIMINGS: 0}  # number of lines when the training was stopped
         self._loggers = loggers
 
     def write(self, name: str, line: Mapping[str, Any]) -> None:
-        """Add a line.
+        """Append a line.
 
         Args:
             name: ``METRICS`` or ``TIMINGS``.
-            line: Plain values, with the ``step``; numbers go to the loggers too.
+            line: Numbers by name, with ``step``. All but ``step`` and ``epoch`` are also sent to the loggers.
 
         Raises:
             UserError: The file cannot be written.
@@ -64,31 +64,31 @@ class RunLog:
         self._loggers.write(values, line["step"], again=self._num_lines[name] <= self._num_told[name])
 
     def close(self) -> None:
-        """Finish TensorBoard's file."""
+        """Close TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     def state_dict(self) -> dict[str, int]:
-        """What a resume needs.
+        """Return the state for a resume.
 
         Returns:
-            Lines of each file.
+            Number of lines of each file.
         """
         return dict(self._num_lines)
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on from ``state_dict``: later lines are taken back.
+        """Restore the state, and delete the lines that were written after it.
 
         Args:
-            state: What it gave.
+            state: From ``state_dict``.
         """
         self._num_lines = dict(state)
         if is_first():
             self.cut_back()
 
     def cut_back(self) -> None:
-        """Drop the lines that this log did not write."""
+        """Delete the lines that are not counted."""
         for name, count in self._num_lines.items():
             path = self._run.path / name
             if path.is_file():
@@ -98,51 +98,52 @@ class RunLog:
 
 
 class EpochLoss:
-    """Loss sums of the running epoch, and of the steps since the last line. Part of the state: an epoch may be interrupted.
+    """Loss sums of the current epoch, and of the steps since the last log line.
 
-    The sums are on the device; only ``read`` and ``state_dict`` wait for it.
+    They are saved in checkpoints, because an epoch may be interrupted. The sums are on the device; only ``read`` and
+    ``state_dict`` wait for it.
     """
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor | None] = {"epoch": None, "window": None}
 
     def add(self, loss_sum: Tensor, num_counted: Tensor) -> None:
-        """Take in a step.
+        """Add the loss of a step.
 
         Args:
-            loss_sum: () float64, the sum of losses.
-            num_counted: () float64, of how many questions.
+            loss_sum: () float64, the sum of the losses.
+            num_counted: () float64, the number of questions in the sum.
         """
         step = torch.stack([loss_sum, num_counted])
         for span, sums in self._sums.items():
             self._sums[span] = step if sums is None else sums.to(step) + step
 
     def read(self, span: str) -> float:
-        """The mean, and begin anew.
+        """Return the mean loss, and reset the sum.
 
         Args:
-            span: ``epoch`` or ``window``.
+            span: ``epoch``, or ``window`` for the steps since the last log line.
 
         Returns:
-            Loss a question; 0 if there was none.
+            Mean loss per question; 0 if there were no questions.
         """
         loss_sum, num_counted = self._read(span)
         self._sums[span] = None
         return loss_sum / max(num_counted, 1)
 
     def state_dict(self) -> dict[str, list[float]]:
-        """What a resume needs.
+        """Return the state for a resume.
 
         Returns:
-            The sums.
+            Sum of the losses and number of questions, by span.
         """
         return {span: self._read(span) for span in self._sums}
 
     def load_state_dict(self, state: Mapping[str, list[float]]) -> None:
-        """Go on from ``state_dict``.
+        """Restore the state.
 
         Args:
-            state: What it gave.
+            state: From ``state_dict``.
         """
         self._sums = {span: torch.tensor(sums, dtype=torch.float64) for span, sums in state.items()}
 
@@ -152,13 +153,13 @@ class EpochLoss:
 
 
 class Timer:
-    """Seconds of an epoch, how many of them the step waited for its batch, and questions."""
+    """Measures the time of an epoch, the time spent waiting for batches, and the speed."""
 
     def __init__(self) -> None:
         self._start()
 
     def attach(self, trainer: Engine) -> None:
-        """Listen to the trainer.
+        """Attach the timer to the trainer.
 
         Args:
             trainer: From ``build_trainer``.
@@ -169,11 +170,12 @@ class Timer:
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._count)
 
     def read(self) -> dict[str, float]:
-        """The epoch so far.
+        """Return the measurements of the epoch so far. All processes call this.
 
         Returns:
-            ``steps`` (fewer than an epoch has where it was resumed), ``seconds``, ``questions_per_second``, ``waiting_share``;
-            ``peak_memory``, bytes of this process, and ``peak_gpu_memory``, those that torch took of its GPU, where it has one.
+            ``steps`` (fewer than an epoch has if it was resumed), ``seconds``, ``questions_per_second`` (of all processes) and
+            ``waiting_share``. Also ``peak_memory``, the bytes of this process since it started, and on a GPU
+            ``peak_gpu_memory``, the bytes that torch allocated there.
         """
         seconds = time.perf_counter() - self._started
         rate = total([self._num_questions])[0] / seconds
@@ -203,13 +205,13 @@ class Timer:
 
 
 def attach_progress(trainer: Engine) -> Progress:
-    """Show the steps of the whole training, with their rate and the time left, in the first process.
+    """Show a progress bar of the whole training, with rate and remaining time, in the first process.
 
     Args:
         trainer: From ``build_trainer``.
 
     Returns:
-        The bar; it runs from the trainer's start until it is stopped.
+        The progress bar. It starts with the trainer; the caller stops it.
     """
     progress = progress_bar()
     if not is_first():
@@ -228,7 +230,7 @@ def attach_progress(trainer: Engine) -> Progress:
         now = time.perf_counter()
         begun.append(now)
         del begun[:-21]  # the last 20 steps
-        # of all processes: each has about as many
+        # over all processes, which have about the same number of questions
         num_questions = engine.state.output.num_questions * idist.get_world_size()  # type: ignore[union-attr]
         rate = f"{num_questions * (len(begun) - 1) / (now - begun[0]):,.0f} questions/s" if len(begun) > 1 else ""
         progress.update(task, completed=engine.state.iteration, rate=rate)

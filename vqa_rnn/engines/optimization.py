@@ -14,19 +14,19 @@ from vqa_rnn.models.transformer import Transformer
 
 
 class DeviceAdamax(Adamax):
-    """Adamax whose step can be left out on the device, by ``found_inf``, as that of torch's fused optimizers.
+    """Adamax whose step can be skipped on the device with ``found_inf``, like the step of torch's fused optimizers.
 
-    On a CPU it is torch's own (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, algorithm 2).
+    On a CPU it is torch's Adamax (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, algorithm 2).
 
     Attributes:
-        found_inf: () float, 1 leaves weights and state as they are; None is 0.
+        found_inf: () float. 1 skips the step: weights and state are not changed. None is the same as 0.
     """
 
     found_inf: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Take a step, or none.
+        """Take a step, unless ``found_inf`` is set.
 
         Args:
             closure: Unused.
@@ -39,10 +39,10 @@ class DeviceAdamax(Adamax):
 
     @torch.no_grad()
     def step_on_device(self, found_inf: Tensor) -> None:
-        """A step that reads nothing.
+        """Take a step without waiting for the device.
 
         Args:
-            found_inf: () float, 1 leaves weights and state as they are.
+            found_inf: () float. 1 skips the step: weights and state are not changed.
         """
         skip = found_inf > 0
         for group in self.param_groups:
@@ -71,14 +71,15 @@ class DeviceAdamax(Adamax):
 
 
 # adamw: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101; adam, adamax: Kingma and Ba 2015,
-# https://arxiv.org/abs/1412.6980. Weight decay is decoupled in adamw alone; in the others it is an L2 penalty.
+# https://arxiv.org/abs/1412.6980. Weight decay is decoupled in adamw only; in the others it is an L2 penalty.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "adam": Adam, "adamax": DeviceAdamax, "sgd": SGD}
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Make the optimizer; weight decay is for matrices alone, and not for word vectors that have a rate of their own.
+    """Build the optimizer.
 
-    A transformer that others trained has a rate of its own as well.
+    Weight decay is applied to weight matrices only, but not to word vectors with a learning rate of their own. Word vectors
+    with a rate of 0 are frozen. A pretrained transformer has a learning rate of its own.
 
     Args:
         model: The model.
@@ -109,25 +110,25 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     name, options = config.optimizer.name, config.optimizer.model_dump(exclude={"name"})
     device = parameters[0].device.type
     if name == "adamax":
-        options["capturable"] = device != "cpu"  # steps are counted on the device
+        options["capturable"] = device != "cpu"  # the step count is kept on the device
     else:
         options["fused"] = device in ("cpu", "cuda")
     optimizer = OPTIMIZERS[name](groups, lr=config.learning_rate, **options)
-    if options.get("momentum"):  # a first step that is skipped would leave them as they lay in memory
+    if options.get("momentum"):  # torch would leave them uninitialised if the first step is skipped
         for parameter in parameters:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
 def step_unless(skip: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    """Take a step or leave weights and state as they are, decided on the device.
+    """Take an optimizer step unless ``skip`` is True, decided on the device.
 
     Args:
-        skip: () bool.
-        optimizer: From ``build_optimizer``; another one reads ``skip``.
+        skip: () bool. True leaves weights and state unchanged.
+        optimizer: From ``build_optimizer``. If it cannot skip on the device, ``skip`` is read, which waits for the device.
     """
     if optimizer.defaults.get("fused") or isinstance(optimizer, DeviceAdamax):
-        # what torch's GradScaler tells its fused optimizers
+        # the attributes that torch's GradScaler sets on fused optimizers
         optimizer.grad_scale, optimizer.found_inf = None, skip.float()  # type: ignore[attr-defined]
         optimizer.step()
     elif not skip:
@@ -150,8 +151,8 @@ def _cosine(schedule: CosineSchedule, progress: float, epoch: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-# Each takes its options, the share of the steps after warm-up that are done, and the epochs that are done; gives the factor
-# of the learning rate.
+# Each function takes its options, the share of the steps after warm-up that are done and the number of epochs that are done,
+# and returns the factor of the learning rate.
 SCHEDULES: dict[str, Callable[[Any, float, float], float]] = {
     "constant": _constant,
     "steps": _steps,
@@ -161,15 +162,15 @@ SCHEDULES: dict[str, Callable[[Any, float, float], float]] = {
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, steps_per_epoch: int) -> LambdaLR:
-    """Warm-up along a line, then what ``training.schedule`` says.
+    """Build the learning rate schedule: a linear warm-up, then ``training.schedule``.
 
     Args:
         optimizer: The optimizer.
         config: Schedule and number of epochs.
-        steps_per_epoch: Optimizer steps an epoch.
+        steps_per_epoch: Optimizer steps per epoch.
 
     Returns:
-        The schedule, to be stepped after every optimizer step.
+        The schedule, which must be stepped after every optimizer step.
     """
     schedule = config.schedule
     num_steps = config.max_epochs * steps_per_epoch
@@ -184,12 +185,12 @@ def build_schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, ste
 
 
 class Optimization(NamedTuple):
-    """What turns gradients into steps.
+    """Optimizer, learning rate schedule and gradient scaler of a model.
 
     Attributes:
-        optimizer: Of a model's parameters.
-        schedule: Of the optimizer's learning rate, stepped after every optimizer step.
-        scaler: Of the loss; enabled for float16 alone.
+        optimizer: The optimizer.
+        schedule: The learning rate schedule, stepped after every optimizer step.
+        scaler: The gradient scaler; enabled for float16 only.
     """
 
     optimizer: torch.optim.Optimizer
@@ -200,14 +201,14 @@ class Optimization(NamedTuple):
 def build_optimization(
     model: nn.Module, config: TrainingConfig, *, precision: str, device: torch.device, steps_per_epoch: int
 ) -> Optimization:
-    """Make what a trainer steps with.
+    """Build optimizer, schedule and gradient scaler.
 
     Args:
         model: The model, on ``device``.
         config: Optimizer, schedule, learning rate, weight decay and number of epochs.
         precision: As in ``build_trainer``.
-        device: Where to compute.
-        steps_per_epoch: Optimizer steps an epoch.
+        device: Device of the computation.
+        steps_per_epoch: Optimizer steps per epoch.
 
     Returns:
         Optimizer, schedule and scaler.

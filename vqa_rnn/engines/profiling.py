@@ -1,4 +1,4 @@
-"""A window of steps under torch's profiler."""
+"""Profiling of some training steps with torch's profiler."""
 
 import logging
 from pathlib import Path
@@ -11,15 +11,15 @@ log = logging.getLogger("vqa_rnn")
 
 
 class ProfilerWindow:
-    """Records some steps: a trace for Chrome's or Perfetto's viewer, and a table of what took longest."""
+    """Profiles some steps: writes a trace for the viewers of Chrome or Perfetto, and a table of the slowest operations."""
 
     def __init__(self, steps: tuple[int, int], folder: Path, device: torch.device) -> None:
-        """Record nothing yet.
+        """Prepare the profiler; nothing is recorded yet.
 
         Args:
-            steps: The first and the last step.
-            folder: Where ``steps-FIRST-LAST.json`` and ``.txt`` go.
-            device: Where training computes.
+            steps: First and last step to record.
+            folder: Folder for ``steps-FIRST-LAST.json`` and ``.txt``.
+            device: Device of the training.
         """
         self._first, self._last = steps
         self._folder = folder
@@ -28,7 +28,7 @@ class ProfilerWindow:
         self._began = 0
 
     def attach(self, trainer: Engine) -> None:
-        """Listen to the trainer.
+        """Attach the profiler to the trainer.
 
         Args:
             trainer: From ``build_trainer``.
@@ -48,10 +48,10 @@ class ProfilerWindow:
             self.close(engine.state.iteration)
 
     def close(self, step: int) -> None:
-        """Write what was recorded, if anything was that is not written yet.
+        """Stop and write the results, unless nothing was recorded or the results are written already.
 
         Args:
-            step: The last step.
+            step: The last recorded step.
         """
         if self._profiler is None or not self._began:
             return

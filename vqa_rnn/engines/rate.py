@@ -1,4 +1,4 @@
-"""How fast a trainer goes."""
+"""The speed of a trainer."""
 
 import sys
 import time
@@ -8,20 +8,20 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-WARM_UP = 5  # steps: the first ones make the optimizer's state and find out kernels
+WARM_UP = 5  # steps that are not measured: the first ones create the optimizer's state and select kernels
 
 
 def training_rate(trainer: Engine, batches: Iterable[Any], seconds: float, device: torch.device) -> float:
-    """Train for a while.
+    """Measure the speed of a trainer by training for some time.
 
     Args:
         trainer: From ``build_trainer``.
-        batches: A loader; its passes follow each other.
-        seconds: How long, after some steps to warm up.
-        device: Where it computes.
+        batches: A loader, which is repeated as often as needed.
+        seconds: How long to measure, after ``WARM_UP`` steps.
+        device: Device of the training.
 
     Returns:
-        Questions a second of this process.
+        Questions per second of this process.
     """
 
     def endless() -> Iterator[Any]:

@@ -1,26 +1,26 @@
-"""The best model on validation, and when to stop."""
+"""Selection of the best epoch by its validation score, and early stopping."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class KeepBest:
-    """Tells whether a validation score is the best so far, and when it has not risen for too long.
+    """Keeps the best validation score, and decides when to stop early.
 
-    Of equal scores the later counts as best: its learning rate is the lower one.
+    If several epochs have the same score, the last one counts as best, since learning rates usually decay.
 
     Attributes:
-        best_score: The best validation score, or None before the first.
-        best_epoch: When it was, for the last time.
-        risen_epoch: When it was first reached.
-        epoch: The last epoch that was validated.
+        best_score: The best validation score; None before the first one.
+        best_epoch: The last epoch with the best score.
+        risen_epoch: The first epoch with the best score.
+        epoch: The last finished epoch.
     """
 
     def __init__(self, patience: int | None) -> None:
-        """Nothing seen yet.
+        """Start without a score.
 
         Args:
-            patience: Epochs without a higher score before training stops, or None.
+            patience: Epochs without a higher score before training stops; None never stops early.
         """
         self._patience = patience
         self.best_score: float | None = None
@@ -29,14 +29,14 @@ class KeepBest:
         self.epoch = 0
 
     def update(self, epoch: int, score: float | None) -> bool:
-        """Take in the score of an epoch.
+        """Add the score of an epoch.
 
         Args:
             epoch: The epoch.
-            score: Validation score, higher is better; None where nothing is validated, and the last epoch is the best.
+            score: Validation score, higher is better. None without validation: then the last epoch is the best.
 
         Returns:
-            Whether it is the best so far.
+            Whether the epoch is the best so far.
         """
         self.epoch = epoch
         if score is None:
@@ -53,19 +53,19 @@ class KeepBest:
         return self._patience is not None and self.epoch - self.risen_epoch >= self._patience
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resume needs.
+        """Return the state for a resume.
 
         Returns:
-            Plain values.
+            Plain values by name.
         """
         names = ("best_score", "best_epoch", "risen_epoch", "epoch")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict``.
+        """Restore the state.
 
         Args:
-            state: What it gave.
+            state: From ``state_dict``.
         """
         for name, value in state.items():
             setattr(self, name, value)

@@ -1,4 +1,4 @@
-"""The full state of a training, so that a resumed run is the same run."""
+"""The full state of a training run, so that a resumed run has the same result as an uninterrupted one."""
 
 import random
 import time
@@ -15,41 +15,42 @@ from vqa_rnn.engines.distributed import gather, is_first, on_first
 
 
 class Stateful(Protocol):
-    """What goes into a checkpoint."""
+    """An object whose state is saved in checkpoints."""
 
     def state_dict(self) -> Mapping[str, Any]:
-        """Tensors and plain values.
+        """Return the state.
 
         Returns:
-            By name.
+            Tensors and plain values by name.
         """
         ...
 
     def load_state_dict(self, state: Any) -> Any:
-        """Go on from ``state_dict``.
+        """Restore the state.
 
         Args:
-            state: What it gave.
+            state: From ``state_dict``.
 
         Returns:
-            Nothing that counts.
+            Ignored.
         """
         ...
 
 
 class TrainingState:
-    """Everything that training goes on from, saved and restored together.
+    """All objects that a resume needs, saved and restored together.
 
-    The place inside the epoch is the trainer's iteration: the order of batches follows from seed and epoch.
+    The position within an epoch follows from the trainer's iteration, as seed and epoch determine the order of the batches.
     """
 
     def __init__(self, run: Run, objects: Mapping[str, Stateful], device: torch.device) -> None:
-        """Name what belongs to it.
+        """Register the objects.
 
         Args:
-            run: Where checkpoints lie.
-            objects: Model, optimizer, schedule, trainer, … by name; the same in all processes. ``trainer`` is one of them.
-            device: Whose random numbers count.
+            run: The run that the checkpoints belong to.
+            objects: Model, optimizer, schedule, trainer and so on by name, the same names in all processes. ``model`` and
+                ``trainer`` are required.
+            device: Device of the training; on a GPU its random state is saved, too.
         """
         self._run = run
         self._objects = objects
@@ -57,13 +58,13 @@ class TrainingState:
         self._saved = time.monotonic()
 
     def save(self, step: int) -> None:
-        """Write a checkpoint. All processes call this, the first one writes.
+        """Write a checkpoint. All processes call this; the first one writes.
 
         Args:
-            step: The step just finished.
+            step: The last finished step.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: The checkpoint cannot be written.
         """
         state: dict[str, Any] = {name: stateful.state_dict() for name, stateful in self._objects.items()} if is_first() else {}
         state["random"] = gather(_random_state(self._device))
@@ -72,19 +73,18 @@ class TrainingState:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last checkpoint was written longer ago than ``training.checkpoint_minutes``."""
+        """Whether the last checkpoint is older than ``training.checkpoint_minutes``."""
         minutes = self._run.config.training.checkpoint_minutes
         return minutes is not None and time.monotonic() - self._saved > 60 * minutes
 
     def restore(self, checkpoint: Mapping[str, Any]) -> bool:
-        """Put everything back.
+        """Restore all objects and the random state.
 
         Args:
             checkpoint: From ``load_checkpoint``.
 
         Returns:
-            Whether the random numbers go on too: they do not where another number of processes, or another kind of device,
-            goes on.
+            Whether the random state was restored. It is not if the number of processes or the kind of device has changed.
         """
         for name, stateful in self._objects.items():
             stateful.load_state_dict(checkpoint[name])
@@ -97,7 +97,7 @@ class TrainingState:
 
 @contextmanager
 def keep_random_state() -> Iterator[None]:
-    """Leave the global random numbers of the CPU as they are, whatever the block draws."""
+    """Restore the global random states of the CPU at the end of the block."""
     state = _random_state(torch.device("cpu"))
     try:
         yield
@@ -106,8 +106,8 @@ def keep_random_state() -> Iterator[None]:
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
-    """The generators of Python, numpy and torch, as tensors and plain values."""
-    algorithm, keys, *rest = np.random.get_state()  # the global ones, which others' code may use
+    """Return the random states of Python, numpy and torch, as tensors and plain values."""
+    algorithm, keys, *rest = np.random.get_state()  # numpy's global generator, which third-party code may use
     state: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": [algorithm, np.asarray(keys).tolist(), *rest],

@@ -1,6 +1,6 @@
-"""The training engine. Its step is the only place with ``backward()``.
+"""The training engine. Only its step calls ``backward()`` to train a model.
 
-A step never waits for the device: what it leaves behind are tensors that are read every ``read_every(device)`` steps.
+A step never waits for the device. Its results are tensors, which are read every ``read_every`` steps.
 """
 
 import math
@@ -29,13 +29,13 @@ MOST_NAMED = 20
 
 
 class Step(NamedTuple):
-    """What a step leaves behind.
+    """The results of a step.
 
     Attributes:
-        loss_sum: () float64 on the device, the sum of the losses of the questions that count, over all processes.
-        num_counted: () float64, how many those are.
+        loss_sum: () float64 (float32 on MPS) on the device, the sum of the losses of all counted questions of all processes.
+        num_counted: () of the same dtype, the number of counted questions.
         gradient_norm: () float, the norm of the gradient before clipping.
-        num_questions: Questions of this process.
+        num_questions: Number of questions of this process.
     """
 
     loss_sum: Tensor
@@ -45,14 +45,14 @@ class Step(NamedTuple):
 
 
 class _Unread(NamedTuple):
-    """What tells which questions were behind a step that failed.
+    """A step whose results are not read yet, with what is needed to name the questions if it failed.
 
     Attributes:
-        step: Its number.
-        failed: () bool, whether it or an earlier one failed.
-        output: What it left.
-        losses: (N,) float of each part.
-        questions: (N,) int64 of each part.
+        step: Number of the step.
+        failed: () bool, whether this step or an earlier unread one failed.
+        output: Results of the step.
+        losses: (N,) float losses of each part.
+        questions: (N,) int64 question indices of each part.
     """
 
     step: int
@@ -63,14 +63,14 @@ class _Unread(NamedTuple):
 
 
 def read_every(device: torch.device, log_steps: int) -> int:
-    """How often what steps leave behind is read.
+    """Return how often the results of steps are read.
 
     Args:
-        device: Where they compute.
+        device: Device of the training.
         log_steps: ``training.log_steps``.
 
     Returns:
-        Steps: each one on a CPU, where there is nothing to wait for.
+        Number of steps: ``log_steps``, or 1 on a CPU, where reading does not wait.
     """
     return 1 if device.type == "cpu" else log_steps
 
@@ -85,25 +85,25 @@ def build_trainer(
     question_ids: Sequence[str],
     find_unused_parameters: bool = True,
 ) -> Engine:
-    """Wire the training engine.
+    """Build the training engine.
 
-    A step's gradient is that of the mean loss over the questions of all its parts and all processes, each question with the
-    same weight, however they are spread. A step whose loss or gradient is not finite changes nothing, nor do those after it,
-    until it is found out.
+    The gradient of a step is that of the mean loss over the questions of all its parts and all processes. Every question has
+    the same weight, however the questions are distributed. If the loss or the gradient of a step is not finite, neither this
+    step nor those after it change anything, until the failure is read.
 
     Args:
         model: The model, on ``device``.
-        optimization: From ``build_optimization``, of its parameters.
-        config: Batch size and clipping.
+        optimization: From ``build_optimization`` for ``model``.
+        config: Batch size, clipping and ``log_steps``.
         precision: ``float32``, ``float64``, or ``bfloat16`` or ``float16`` by autocast.
-        device: Where to compute.
-        question_ids: Names of the questions that ``Batch.question_index`` refers to.
-        find_unused_parameters: Of several processes: some parts of a step do not use all parameters.
+        device: Device of the computation.
+        question_ids: Ids of the questions that ``Batch.question_index`` refers to.
+        find_unused_parameters: With several processes, whether parts of a step may leave parameters unused.
 
     Returns:
         An engine over tuples of batches, the parts of a step. ``engine.state.output`` is a ``Step``. Every ``read_every``
-        steps and at the end of an epoch the engine raises ``UserError`` if the loss or the gradient was not finite, with
-        weights, optimizer and schedule as they were before that step.
+        steps and at the end of an epoch, the engine raises ``UserError`` if a loss or gradient was not finite. Weights,
+        optimizer and schedule are then as they were before that step.
     """
     optimizer, schedule, scaler = optimization
     autocast = torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else nullcontext()
@@ -113,9 +113,9 @@ def build_trainer(
     if world_size > 1:
         replica = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters, gradient_as_bucket_view=True)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # a first step that is skipped is left to the schedule all the same
+    # torch warns because the schedule is also stepped if the first optimizer step is skipped
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-    nominal = config.batch_size / world_size  # processes' gradients are averaged
+    nominal = config.batch_size / world_size  # the gradients of the processes are averaged
     unread: list[_Unread] = []
     no_failure = torch.zeros((), dtype=torch.bool, device=device)
 
@@ -139,7 +139,7 @@ def build_trainer(
             sums += torch.stack([loss.detach().to(sums_in), counts.sum().to(sums_in)])
             num_questions += batch.num_questions
             each_losses.append(losses.detach())
-            each_questions.append(part.question_index.clone())  # alone, not as a view of the whole batch
+            each_questions.append(part.question_index.clone())  # a copy: a view would keep the whole batch in memory
         if world_size > 1:
             sums = idist.all_reduce(sums)  # type: ignore[assignment]
         loss_sum, num_counted = sums
@@ -147,7 +147,7 @@ def build_trainer(
         scaler.unscale_(optimizer)
         norm = _scale_and_clip([p.grad for p in parameters if p.grad is not None], num_counted, config)
         overflows = ~norm.isfinite()
-        # float16: a gradient that overflows is left out, and the scaler scales less
+        # float16: a step whose gradient overflows is skipped, and the scaler lowers its scale
         failed = (unread[-1].failed if unread else no_failure) | ~loss_sum.isfinite() | (overflows & (scale <= 1))
         step_unless(failed | overflows, optimizer)
         scaler.update()
@@ -173,7 +173,7 @@ def build_trainer(
 
 
 def _scale_and_clip(gradients: list[Tensor], num_counted: Tensor, config: TrainingConfig) -> Tensor:
-    """Make the gradient that of the mean over the questions that count, and clip it; () its norm before clipping."""
+    """Scale the gradient to that of the mean over the counted questions, clip it, and return its () norm before clipping."""
     if not gradients:
         return torch.zeros_like(num_counted)
     factor = torch.where(num_counted > 0, config.batch_size / num_counted, 1.0).to(gradients[0].dtype)
@@ -191,10 +191,10 @@ def _scale_and_clip(gradients: list[Tensor], num_counted: Tensor, config: Traini
 
 
 def _not_finite(failed: _Unread, question_ids: Sequence[str]) -> UserError:
-    """The error of the first process; the others raise it without words."""
+    """Build the error to raise: with a message in the first process, ``ReportedElsewhere`` in the others."""
     loss = float(failed.output.loss_sum / failed.output.num_counted.clamp(min=1))
     norm = float(failed.output.gradient_norm)
-    nothing = torch.empty(0, dtype=torch.int64)  # a process may have had no question
+    nothing = torch.empty(0, dtype=torch.int64)  # a process may have no questions
     losses = torch.cat([nothing, *(part.cpu() for part in failed.losses)])
     questions = torch.cat([nothing, *(part.cpu() for part in failed.questions)])
     is_wrong = ~losses.isfinite()

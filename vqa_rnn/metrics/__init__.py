@@ -1,1 +1,1 @@
-"""Official metrics on numpy alone; ``ignite.py`` adapts them to Ignite engines."""
+"""Metrics, computed with numpy. Only ``ignite.py``, the metric for Ignite engines, uses torch."""

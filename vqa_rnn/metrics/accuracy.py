@@ -1,4 +1,4 @@
-"""How right each answer is, and means over questions."""
+"""Scores of answers, and their means by kind of question."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,18 +14,18 @@ Scores = NDArray[np.float64]
 
 
 def question_scores(questions: Sequence[Question], predictions: Mapping[str, Prediction]) -> Scores:
-    """Score each question's prediction.
+    """Score the prediction of each question.
 
     Args:
-        questions: Questions whose answers are known.
-        predictions: By question id, one for each.
+        questions: Questions with known answers.
+        predictions: Predictions by question id, one for each question.
 
     Returns:
-        (N,) fractions: the consensus where several people answered, of choices too; else 1 or 0, for choices by place and
-        not by text.
+        (N,) fractions. If several people answered, the consensus score, also for choices. Otherwise 1 or 0; choices are then
+        compared by position, not by text.
 
     Raises:
-        ValueError: A question's answer is withheld.
+        ValueError: The answer of a question is withheld.
     """
     return np.array([_score(question, predictions[question.question_id]) for question in questions], dtype=np.float64)
 
@@ -38,7 +38,7 @@ def _score(question: Question, prediction: Prediction) -> float:
     return score_answer(prediction.answer, question.human_answers)
 
 
-# What questions are broken down by; a kind is a text, a number or true or false. Rounds are counted from 1, as people do.
+# What scores are broken down by. A kind is a string, a number or a bool; None leaves the question out. Rounds count from 1.
 BREAKDOWNS: dict[str, Callable[[Question], Any]] = {
     "answer_type": lambda question: question.answer_type or None,
     "question_type": lambda question: question.question_type or None,
@@ -52,16 +52,17 @@ BREAKDOWNS: dict[str, Callable[[Question], Any]] = {
 
 
 def by_type(questions: Sequence[Question], metrics: Mapping[str, Scores]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean scores by kind of question, for each of ``BREAKDOWNS`` that the benchmark has.
+    """Compute mean scores by kind of question, for each of ``BREAKDOWNS`` that the benchmark has.
 
     Args:
         questions: The questions.
-        metrics: (N,) their scores by metric; NaN where one does not apply.
+        metrics: (N,) scores by metric; NaN where a metric does not apply.
 
     Returns:
-        Such as ``{"answer_type": {"yes/no": {"accuracy": 0.9, "num_questions": 100, "chance": 0.5}}}``; ``chance`` where
-        questions have choices. A metric is the mean over the questions that it applies to, and left out if there are none.
-        Kinds are in order, ``2`` before ``10``; they are ``true`` and ``false``, and a distance of 0 is ``none``.
+        Means such as ``{"answer_type": {"yes/no": {"accuracy": 0.9, "num_questions": 100, "chance": 0.5}}}``. ``chance`` is
+        given if questions have choices. A metric is averaged over the questions that it applies to, and left out if there are
+        none. Kinds are sorted by value, ``2`` before ``10``. Bools are named ``true`` and ``false``, and a
+        ``coreference_distance`` of 0 ``none``.
     """
     report: dict[str, dict[str, dict[str, float]]] = {}
     for field, kind_of in BREAKDOWNS.items():
@@ -96,13 +97,14 @@ def _row(questions: Sequence[Question], metrics: Mapping[str, Scores], places: S
 
 
 def chance(question: Question) -> float:
-    """What a blind guess among the choices earns.
+    """Compute the expected score of a random guess among the choices.
 
     Args:
         question: A question.
 
     Returns:
-        1 / number of choices; where several people answered, the mean consensus of the choices; 0 for an open-ended question.
+        1 / number of choices, or, if several people answered, the mean consensus score of the choices; 0 for an open-ended
+        question.
     """
     num_choices = len(question.choices) or len(question.choice_regions)
     if question.choices and len(question.human_answers) > 1:

@@ -1,7 +1,7 @@
-"""How far a model's probabilities can be believed, and what it leaves unanswered when it is not sure.
+"""Calibration of a model's probabilities, and selective answering by a threshold.
 
-Temperature scaling and the expected calibration error (ECE) are those of Guo et al. 2017 (https://arxiv.org/abs/1706.04599),
-risk and coverage those of Geifman and El-Yaniv 2017 (https://arxiv.org/abs/1705.08500).
+Temperature scaling and the expected calibration error (ECE) are those of Guo et al. 2017 (https://arxiv.org/abs/1706.04599).
+Risk and coverage are those of Geifman and El-Yaniv 2017 (https://arxiv.org/abs/1705.08500).
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 NUM_BINS = 15
-LOWEST, HIGHEST = 0.05, 20.0  # temperatures tried
-FEWEST_ANSWERS = 20  # that a threshold must rest on: the first few are right by luck
+LOWEST, HIGHEST = 0.05, 20.0  # range of temperatures
+FEWEST_ANSWERS = 20  # minimum number above a threshold: a few answers may all be right by chance
 FOLDS = 5
 
 
 class Coverage(NamedTuple):
-    """What a threshold does.
+    """Coverage and accuracy at a threshold.
 
     Attributes:
-        threshold: Answers at least this probable are given.
-        coverage: The share of questions that are answered.
-        accuracy: Of the answers that are given.
+        threshold: Answers with at least this probability are given.
+        coverage: Share of questions that are answered.
+        accuracy: Accuracy of the answers that are given.
     """
 
     threshold: float
@@ -32,15 +32,15 @@ class Coverage(NamedTuple):
 
 
 def expected_calibration_error(confidences: Floats, scores: Floats, num_bins: int = NUM_BINS) -> float:
-    """How far confidence is from accuracy, in the mean over bins of equal width (Guo et al. 2017, equation 3).
+    """Compute the expected calibration error with bins of equal width (Guo et al. 2017, equation 3).
 
     Args:
         confidences: (N,) probability of each answer, 0 to 1.
-        scores: (N,) how right it is, 0 to 1.
-        num_bins: Bins.
+        scores: (N,) score of each answer, 0 to 1.
+        num_bins: Number of bins.
 
     Returns:
-        0 to 1.
+        The error, 0 to 1.
     """
     bins = bin_of(confidences, num_bins)
     gaps = np.bincount(bins, weights=confidences, minlength=num_bins) - np.bincount(bins, weights=scores, minlength=num_bins)
@@ -48,31 +48,31 @@ def expected_calibration_error(confidences: Floats, scores: Floats, num_bins: in
 
 
 def bin_of(confidences: Floats, num_bins: int) -> NDArray[np.int64]:
-    """The bin of each confidence, among bins of equal width.
+    """Assign each confidence to one of several bins of equal width.
 
     Args:
-        confidences: (N,) from 0 to 1.
-        num_bins: Bins.
+        confidences: (N,) probabilities, 0 to 1.
+        num_bins: Number of bins.
 
     Returns:
-        (N,) 0 to ``num_bins - 1``; 1 lies in the last.
+        (N,) bin indices, 0 to ``num_bins - 1``. A confidence of 1 is in the last bin.
     """
     return np.minimum((np.asarray(confidences) * num_bins).astype(np.int64), num_bins - 1)
 
 
 def fit_temperature(logits: NDArray[np.float32], targets: Floats, loss: Literal["softmax", "sigmoid"] = "softmax") -> float:
-    """The temperature that makes targets most likely (Guo et al. 2017, section 4.2).
+    """Fit the temperature that minimises the negative log-likelihood (Guo et al. 2017, section 4.2).
 
     Args:
         logits: (N, A), -inf where there is no such answer.
-        targets: (N, A) how right each is, 0 to 1; rows of zeros do not count with ``softmax``.
+        targets: (N, A) score of each answer, 0 to 1. With ``softmax``, rows of zeros are ignored.
         loss: The loss that the logits were trained with.
 
     Returns:
-        What to divide logits by: from 0.05 to 20, to about 1%; 1 where no question counts.
+        The number to divide logits by, from 0.05 to 20, accurate to about 1%; 1 if all rows are ignored.
     """
     if loss == "softmax" and not targets.sum():
-        return 1.0  # nothing to learn from
+        return 1.0  # nothing to fit
     low, high = LOWEST, HIGHEST
     for number in (12, 8, 8, 8):
         candidates = np.geomspace(low, high, number)
@@ -83,7 +83,7 @@ def fit_temperature(logits: NDArray[np.float32], targets: Floats, loss: Literal[
 
 
 def negative_log_likelihood(logits: NDArray[np.float32], targets: Floats, loss: Literal["softmax", "sigmoid"]) -> float:
-    """The mean loss of a question.
+    """Compute the mean loss per question. With ``softmax``, questions whose targets are all 0 are left out.
 
     Args:
         logits: As in ``fit_temperature``.
@@ -91,7 +91,7 @@ def negative_log_likelihood(logits: NDArray[np.float32], targets: Floats, loss: 
         loss: As in ``fit_temperature``.
 
     Returns:
-        Nats.
+        The loss in nats.
     """
     exists = np.isfinite(logits)
     finite = np.where(exists, logits, 0.0)
@@ -107,44 +107,45 @@ def negative_log_likelihood(logits: NDArray[np.float32], targets: Floats, loss: 
 
 
 def risk_coverage(confidences: Floats, scores: Floats) -> list[Coverage]:
-    """What each threshold does, from the highest, which answers least, to the lowest, which answers all.
+    """Compute coverage and accuracy at each threshold, from the highest (fewest answers) to the lowest (all answers).
 
     Args:
         confidences: (N,) probability of each answer.
-        scores: (N,) how right it is.
+        scores: (N,) score of each answer.
 
     Returns:
-        One for each distinct confidence.
+        One entry for each distinct confidence.
     """
     order = np.argsort(-confidences, kind="stable")
     sure, right = confidences[order], np.cumsum(scores[order])
-    last = np.flatnonzero(np.append(sure[1:] != sure[:-1], True))  # equal confidences are answered together
+    last = np.flatnonzero(np.append(sure[1:] != sure[:-1], True))  # answers with equal confidence are given together
     return [Coverage(float(sure[i]), (i + 1) / len(sure), float(right[i] / (i + 1))) for i in last.tolist()]
 
 
 def area_under_risk(curve: Sequence[Coverage]) -> float:
-    """The mean risk, 1 - accuracy, over all coverages.
+    """Compute the mean risk (1 - accuracy) over all coverages.
 
     Args:
         curve: From ``risk_coverage``.
 
     Returns:
-        0 to 1; lower is better.
+        The area, 0 to 1; lower is better.
     """
     widths = np.diff([0.0, *(point.coverage for point in curve)])
     return float(np.sum(widths * [1 - point.accuracy for point in curve]))
 
 
 def threshold_for(curve: Sequence[Coverage], accuracy: float, num_questions: int) -> Coverage | None:
-    """The threshold that answers most questions at a given accuracy.
+    """Find the threshold with the highest coverage that reaches an accuracy.
 
     Args:
         curve: From ``risk_coverage``.
-        accuracy: Of the answers that are given, at least.
-        num_questions: How many questions the curve is of.
+        accuracy: Minimum accuracy of the answers that are given.
+        num_questions: Number of questions behind the curve.
 
     Returns:
-        The threshold; None where none is so accurate over at least ``FEWEST_ANSWERS`` answers, or half of fewer questions.
+        The threshold; None if no threshold has this accuracy and gives at least ``FEWEST_ANSWERS`` answers (or answers half of
+        the questions, if that is fewer).
     """
     fewest = min(FEWEST_ANSWERS, num_questions / 2) / num_questions
     return next((point for point in reversed(curve) if point.accuracy >= accuracy and point.coverage >= fewest), None)

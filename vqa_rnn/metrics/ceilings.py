@@ -1,7 +1,7 @@
-"""What could be reached at best: the scores of the best answers that there are, beside those of a model.
+"""Ceilings: the best scores that any answers could reach, to compare with those of a model.
 
-Where few people answer, or where they disagree, no answer scores 1; and a classifier cannot give an answer that is not in its
-vocabulary.
+If few people answered, or if they disagree, there may be no answer that scores 1. A classifier also cannot give an answer that
+is not in its answer vocabulary.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from vqa_rnn.records import Question
 
 
 def ceilings(questions: Sequence[Question], vocabulary: AnswerVocabulary | None) -> dict[str, Scores]:
-    """The best score that each question allows.
+    """Compute the best possible score of each question.
 
     Args:
-        questions: Questions whose answers are known, scored by ``score_answer``.
-        vocabulary: The answers that a classifier can give; None for other heads.
+        questions: Questions with known answers that are scored by ``score_answer``.
+        vocabulary: The answer vocabulary of a classifier; None for other heads.
 
     Returns:
-        ``best_answer`` (N,), by any answer, or any choice where there are choices; and, for a classifier, ``best_known_answer``
-        (N,), by one that is in the vocabulary.
+        ``best_answer``: (N,) the best score of any answer, or of any choice if the question has choices. For a classifier also
+        ``best_known_answer``: (N,) the best score of an answer in the vocabulary.
     """
     found = {"best_answer": np.array([_best(question, None) for question in questions])}
     if vocabulary is not None:

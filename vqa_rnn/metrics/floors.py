@@ -1,9 +1,9 @@
-"""What scores without the image: answers by frequency alone, learned from the training questions.
+"""Floors: answers from the frequency of answers to the training questions, without the image.
 
-A floor answers a question with the best-earning training answer that it can look up: over all questions, over questions with
-the same text, or with the same first words. What a finer look-up has not met, the coarser one answers. Where a question has
-choices, they are ranked by what they earned in the finest look-up, then in the coarser ones; what is still equal is ordered by
-a hash, which favours no place, no text and not the truth.
+A floor gives the answer with the highest total score among all training questions, among those that begin with the same words,
+or among those with the same text. If a finer lookup finds no training question, the next coarser one is used. The choices of a
+question are ranked by their total score in the finest lookup, ties by the coarser ones. Remaining ties are ordered by a hash,
+which favours no position, no text and not the correct choice.
 """
 
 from collections import defaultdict
@@ -18,9 +18,9 @@ from vqa_rnn.answers import answer_forms, answer_scores, fold_answer
 from vqa_rnn.records import Prediction, Question
 
 Key = Callable[[Question], str]
-Earned = Mapping[str, Mapping[str, float]]  # summed score of each answer, by what was looked up
+Earned = Mapping[str, Mapping[str, float]]  # total score of each answer, by lookup key
 
-_fold = lru_cache(maxsize=1 << 18)(fold_answer)  # VisDial's two million choices are 35 thousand texts
+_fold = lru_cache(maxsize=1 << 18)(fold_answer)  # VisDial's two million choices are 35 thousand distinct texts
 
 
 def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_words: int) -> dict[str, dict[str, Prediction]]:
@@ -29,11 +29,11 @@ def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_wor
     Args:
         train: Training questions with their answers.
         asked: The questions to answer.
-        prefix_words: Words that the prefix floor looks at.
+        prefix_words: Number of first words that ``question_prefix`` compares.
 
     Returns:
-        By floor, by question id: ``most_frequent_answer``, ``question_prefix`` and ``question_string``; with ranks where a
-        question has choices.
+        Predictions by floor (``most_frequent_answer``, ``question_prefix`` and ``question_string``) and question id. They have
+        ranks if the question has choices.
     """
 
     def anything(question: Question) -> str:
@@ -67,12 +67,12 @@ def _earnings(train: Sequence[Question], key: Key) -> Earned:
     for question in train:
         for answer, score in answer_scores(question.human_answers).items():
             totals[key(question)][answer] += score
-    # rounded, as sums of the same scores in another order differ in their last digit, and would not be ties
+    # rounded: sums of the same scores in another order differ in the last digits, and ties would be lost
     return {name: {answer: round(total, 9) for answer, total in earned.items()} for name, earned in totals.items()}
 
 
 def _answer(question: Question, tables: Sequence[Mapping[str, float]]) -> Prediction:
-    """The best-earning answer of the first look-up that has met something; a tie goes by the alphabet."""
+    """Predict the answer with the highest total in the first lookup that is not empty; ties are broken alphabetically."""
     totals = next(filter(None, tables), {"": 0.0})
     answer = min(totals, key=lambda a: (-totals[a], a))
     probability = totals[answer] / (sum(totals.values()) or 1)
@@ -82,14 +82,14 @@ def _answer(question: Question, tables: Sequence[Mapping[str, float]]) -> Predic
 def _rank(
     question: Question, tables: Sequence[Mapping[str, float]], hashed: NDArray[np.int64], several_people: bool
 ) -> Prediction:
-    """All choices by what they earned, the finest look-up first, then in hashed order."""
+    """Rank all choices by total score, the finest lookup first; ties keep the hashed order."""
     if several_people:
         forms = [answer_forms(choice) for choice in question.choices]
         earned = np.array([[sum(table.get(form, 0.0) for form in said) for said in forms] for table in tables])
     else:
         folded = [_fold(choice) for choice in question.choices]
         earned = np.array([[table.get(choice, 0.0) for choice in folded] for table in tables])
-    order = hashed[np.lexsort(-earned[::-1, hashed])]  # the last key of lexsort counts most; it is stable
+    order = hashed[np.lexsort(-earned[::-1, hashed])]  # lexsort sorts by its last key first and is stable
     ranks = np.empty(len(order), dtype=np.int64)
     ranks[order] = np.arange(1, len(order) + 1)
     best = int(order[0])
@@ -104,7 +104,7 @@ def _rank(
 
 
 def _hashed_order(question: Question) -> NDArray[np.int64]:
-    """The places of the choices by a hash of question and text; choices with one text by a hash of question and place."""
+    """Order the choices by a hash of question id and text; choices with equal texts by a hash of question id and position."""
     seed = xxhash.xxh64_intdigest(question.question_id.encode())
     texts = [xxhash.xxh64_intdigest(_fold(choice).encode(), seed) for choice in question.choices]
     places = [xxhash.xxh64_intdigest(str(place).encode(), seed) for place in range(len(texts))]

@@ -1,4 +1,4 @@
-"""The metrics as Ignite metrics, exact across processes."""
+"""The metric for Ignite engines, exact across processes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,40 +11,39 @@ from torch import Tensor
 
 
 class QuestionScores(Metric):
-    """The mean over a split's questions of any score that a question has by itself: accuracy, reciprocal rank, NDCG, ….
+    """The mean of a score over the questions of a split, for any per-question score such as accuracy, reciprocal rank or NDCG.
 
     - ``update`` must receive output of the form ``(question_index, scores)``: int64 and float tensors of shape (N,).
 
-    Scores are kept by question, in float64, so that the mean is the same to the last bit however many processes share the
-    questions and in whatever order they come, and a question that was scored twice or not at all is found out. A score that is
-    NaN does not apply to its question and is left out. For three questions, ``([2, 0], [1, 0])`` and then ``([1], [1])`` give
-    2/3.
+    Scores are stored per question, in float64. The mean is therefore bit-identical for any number of processes and any order of
+    the questions, and a question that is scored twice or never is detected. A NaN score does not apply to its question and is
+    left out of the mean. For three questions, ``([2, 0], [1, 0])`` and then ``([1], [1])`` give 2/3.
     """
 
     _state_dict_all_req_keys = ("_scores", "_times")
 
     def __init__(self, num_questions: int, output_transform: Callable[[Any], tuple[Tensor, Tensor]] = lambda x: x) -> None:
-        """Make room.
+        """Initialise the metric.
 
         Args:
-            num_questions: Of the whole split, over all processes.
-            output_transform: From the engine's output to ``(question_index, scores)``.
+            num_questions: Number of questions of the whole split, over all processes.
+            output_transform: Function from the engine's output to ``(question_index, scores)``.
         """
         self._num_questions = num_questions
         super().__init__(output_transform=output_transform, device="cpu")
 
     @reinit__is_reduced
     def reset(self) -> None:
-        """Forget all scores."""
+        """Reset all scores."""
         self._scores = torch.zeros(self._num_questions, dtype=torch.float64)
         self._times = torch.zeros(self._num_questions, dtype=torch.int64)
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor]) -> None:
-        """Take in a batch.
+        """Add the scores of a batch.
 
         Args:
-            output: (N,) places of the questions among those of the split, and (N,) their scores.
+            output: (N,) positions of the questions in the split, and (N,) their scores.
         """
         index, scores = output[0].to("cpu"), output[1].detach().to("cpu", torch.float64)
         self._scores.index_add_(0, index, scores)
@@ -52,10 +51,10 @@ class QuestionScores(Metric):
 
     @sync_all_reduce("_scores", "_times")
     def compute(self) -> float:
-        """The mean over all questions of all processes to which the score applies.
+        """Compute the mean over the questions of all processes that the score applies to.
 
         Returns:
-            A fraction, or whatever the scores are.
+            The mean score.
 
         Raises:
             NotComputableError: The score applies to no question.

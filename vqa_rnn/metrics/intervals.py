@@ -1,4 +1,4 @@
-"""95% intervals by bootstrap over images: the questions of an image are drawn together, since they are not independent."""
+"""95% intervals by bootstrap over images. Questions about the same image are drawn together: they are not independent."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,33 +7,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 Interval = tuple[float, float]
-FEWEST_IMAGES = 5  # a bootstrap over fewer says nothing
+FEWEST_IMAGES = 5  # a bootstrap over fewer is not informative
 
 
 def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000, seed: int = 0) -> Interval:
-    """The 95% percentile interval of a mean over questions.
+    """Compute the 95% percentile interval of a mean over questions.
 
-    For a paired comparison give the differences of two models' scores on the same questions.
+    For a paired comparison, pass the differences between the scores of two models on the same questions.
 
     Args:
-        scores: (N,) one score a question, or one difference; NaN where it does not apply.
-        image_ids: (N,) the image of each.
-        samples: Resamples of the images.
+        scores: (N,) score or difference of each question; NaN where it does not apply.
+        image_ids: (N,) image of each question.
+        samples: Number of resamples of the images.
         seed: Seed of the resampling.
 
     Returns:
-        Lower and upper end. With one image both are the mean: it tells nothing.
+        Lower and upper end. With a single image both equal the mean and are not informative.
     """
     return _middle(bootstrap_means(scores, image_ids, samples, seed))
 
 
 class Difference(NamedTuple):
-    """By how much one model's scores are above another's on the same questions.
+    """The difference between the mean scores of two models on the same questions.
 
     Attributes:
-        mean: The mean over the questions.
-        interval: 95%, by bootstrap over images.
-        p: Two-sided, from the same resamples (``bootstrap_p``); None with fewer than ``FEWEST_IMAGES`` images.
+        mean: Mean difference over the questions.
+        interval: 95% interval of the mean difference, by bootstrap over images.
+        p: Two-sided p-value from the same resamples (``bootstrap_p``); None with fewer than ``FEWEST_IMAGES`` images.
     """
 
     mean: float
@@ -44,16 +44,16 @@ class Difference(NamedTuple):
 def paired_difference(
     scores: NDArray[np.float64], others: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000
 ) -> Difference | None:
-    """Compare two models, question by question.
+    """Compare the scores of two models on the same questions.
 
     Args:
-        scores: (N,) one score a question; NaN where it does not apply.
-        others: (N,) the other's.
-        image_ids: (N,) the image of each.
-        samples: Resamples of the images.
+        scores: (N,) score of each question; NaN where it does not apply.
+        others: (N,) scores of the other model.
+        image_ids: (N,) image of each question.
+        samples: Number of resamples of the images.
 
     Returns:
-        The difference, or None where it applies to no question.
+        The difference ``scores - others``; None if no question has both scores.
     """
     differences = scores - others
     applies = np.flatnonzero(~np.isnan(differences))
@@ -65,13 +65,13 @@ def paired_difference(
 
 
 def bootstrap_p(means: NDArray[np.float64]) -> float:
-    """How surprising a mean difference would be if there were none.
+    """Compute the two-sided p-value of a mean difference, under the hypothesis that there is none.
 
     Args:
-        means: (S,) means of differences, from ``bootstrap_means``.
+        means: (S,) mean differences, from ``bootstrap_means``.
 
     Returns:
-        Twice the share of resamples on the side of 0 that has fewer, one more counted on either, so at least 2 / (S + 1).
+        ``2 * (k + 1) / (S + 1)``, at most 1, where k is the number of resamples on the side of 0 that has fewer.
     """
     fewer = min(int((means <= 0).sum()), int((means >= 0).sum()))
     return min(1.0, 2 * (fewer + 1) / (len(means) + 1))
@@ -80,16 +80,16 @@ def bootstrap_p(means: NDArray[np.float64]) -> float:
 def bootstrap_means(
     scores: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000, seed: int = 0
 ) -> NDArray[np.float64]:
-    """The means over questions of images drawn with replacement.
+    """Compute the means over the questions of images drawn with replacement.
 
     Args:
-        scores: (N,) one score a question, or one difference; NaN where it does not apply.
-        image_ids: (N,) the image of each.
-        samples: Resamples of the images, S.
+        scores: (N,) score or difference of each question; NaN where it does not apply.
+        image_ids: (N,) image of each question.
+        samples: S, the number of resamples of the images.
         seed: Seed of the resampling.
 
     Returns:
-        (S,) float64.
+        (S,) float64 means.
     """
     applies = ~np.isnan(scores)
     scores = scores[applies]
@@ -101,7 +101,7 @@ def bootstrap_means(
     means = np.empty(samples)
     for i in range(samples):
         times = np.bincount(generator.integers(num_images, size=num_images), minlength=num_images)
-        # not times @ sums: a product of so many short vectors spends its time waiting for the threads of BLAS
+        # not times @ sums: for many products of short vectors, BLAS spends most of the time waiting for its threads
         means[i] = (times * sums).sum() / (times * counts).sum()
     return means
 

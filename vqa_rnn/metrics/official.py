@@ -1,4 +1,4 @@
-"""The official metrics, a score for each question."""
+"""The official metrics of the benchmarks, as one score per question."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,11 +13,11 @@ Predictions = Mapping[str, Prediction]
 
 
 def answer_accuracy(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
-    """Accuracy where the benchmark has no rule of its own.
+    """Compute the accuracy of benchmarks that need no metric of their own.
 
     Args:
-        questions: Questions whose answers are known.
-        predictions: By question id, one for each.
+        questions: Questions with known answers.
+        predictions: Predictions by question id, one for each question.
 
     Returns:
         ``accuracy`` (N,), from ``question_scores``.
@@ -26,14 +26,14 @@ def answer_accuracy(questions: Sequence[Question], predictions: Predictions) -> 
 
 
 def open_closed_accuracy(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
-    """Medical VQA: accuracy over all questions, and over the open and the closed ones, as its papers report it.
+    """Compute the accuracy on all, open and closed questions, as papers on medical VQA report it.
 
     Args:
-        questions: Questions whose answers are known, their ``answer_type`` ``open`` or ``closed``.
-        predictions: By question id, one for each.
+        questions: Questions with known answers; their ``answer_type`` is ``open`` or ``closed``.
+        predictions: Predictions by question id, one for each question.
 
     Returns:
-        ``accuracy``, ``open`` and ``closed``, each (N,); the last two are NaN for questions of the other kind.
+        ``accuracy``, ``open`` and ``closed``, each (N,). The last two are NaN for questions of the other kind.
     """
     scores = question_scores(questions, predictions)
     kinds = np.array([question.answer_type for question in questions])
@@ -41,11 +41,11 @@ def open_closed_accuracy(questions: Sequence[Question], predictions: Predictions
 
 
 def visual7w_accuracy(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
-    """Visual7W: the text of the choice, or the box id, is that of the answer.
+    """Compute the accuracy of Visual7W, which compares the text of the choice, or its box id, with the answer.
 
     Args:
-        questions: Questions whose answers are known.
-        predictions: By question id, one for each.
+        questions: Questions with known answers.
+        predictions: Predictions by question id, one for each question.
 
     Returns:
         ``accuracy`` (N,), 1 or 0.
@@ -55,15 +55,15 @@ def visual7w_accuracy(questions: Sequence[Question], predictions: Predictions) -
 
 
 def visdial_metrics(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
-    """VisDial: what the rank of the truth earns, and NDCG where relevance was judged.
+    """Compute the metrics of VisDial: retrieval of the correct choice, and NDCG for rounds with graded relevance.
 
     Args:
-        questions: Rounds whose answers are known.
-        predictions: By question id, one for each, with ranks.
+        questions: Rounds with known answers.
+        predictions: Predictions with ranks by question id, one for each round.
 
     Returns:
-        ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg``, each (N,). NDCG is NaN for rounds that were not
-        judged.
+        ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg``, each (N,). NDCG is NaN for rounds without graded
+        relevance.
     """
     truth = np.empty(len(questions), dtype=np.int64)
     gains = np.full(len(questions), np.nan)

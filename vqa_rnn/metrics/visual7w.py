@@ -1,14 +1,14 @@
-"""The official Visual7W rule (Zhu et al. 2016, https://arxiv.org/abs/1511.03416): the text of the choice, not its place."""
+"""The official rule of Visual7W (Zhu et al. 2016, https://arxiv.org/abs/1511.03416), which compares texts, not positions."""
 
 
 def is_correct(predicted: str | int, answer: str | int) -> bool:
-    """Whether a choice is right: the same text but for capitals, with no other tidying; box ids are compared as text.
+    """Check whether a choice is correct. The comparison ignores case but normalises nothing else; box ids count as text.
 
     Args:
-        predicted: The text of the choice, or a box id.
-        answer: The true one. A decoy with the same text is as right.
+        predicted: Text or box id of the choice.
+        answer: Text or box id of the answer. A decoy with the same text also counts as correct.
 
     Returns:
-        True if it is.
+        True if the choice is correct.
     """
     return str(predicted).lower() == str(answer).lower()

@@ -1,4 +1,4 @@
-"""The official VQA accuracy (Antol et al. 2015, https://arxiv.org/abs/1505.00468), under the rule of 2021 or of 2015."""
+"""The official VQA accuracy (Antol et al. 2015, https://arxiv.org/abs/1505.00468), by the script of 2021 or of 2015."""
 
 from collections.abc import Callable, Hashable, Sequence
 from itertools import chain
@@ -18,14 +18,14 @@ def consensus_scores(
     rule: Rule = "2021",
     identities: Sequence[Sequence[Hashable] | None] | None = None,
 ) -> Scores:
-    """Score one answer a question by what people answered.
+    """Score one answer per question against the human answers.
 
     Args:
         answers: (N,) the answers to score.
-        human_answers: (N,) what people answered to each question, as their file has it.
-        rule: Which official script.
-        identities: (N,) what tells people's records apart where their texts are equal, None where all are distinct; by
-            default they are everywhere.
+        human_answers: (N,) the human answers of each question, as in the official file.
+        rule: Year of the official script.
+        identities: (N,) for each question, what distinguishes human answers with equal texts (see ``consensus_score``); None
+            if all are distinct, as they are by default.
 
     Returns:
         (N,) fractions.
@@ -47,7 +47,7 @@ def consensus_scores(
 
 
 def _matches(answers: Sequence[str], human_answers: Sequence[Sequence[str]], people: NDArray[np.int64], rule: Rule) -> Codes:
-    """(N,) how many people said what is scored: each distinct text is tidied once, and from there on it is a number."""
+    """Count the (N,) people who gave the scored answer. Each distinct text is normalised once, then compared as a number."""
     forms, known = RULES[rule], dict[str, int]()
     humans, said = _Texts(list(chain.from_iterable(human_answers))), _Texts(answers)
     starts = np.cumsum(people) - people
@@ -59,7 +59,7 @@ def _matches(answers: Sequence[str], human_answers: Sequence[Sequence[str]], peo
 
 
 class _Texts:
-    """Many texts, few of them distinct."""
+    """Many texts with few distinct ones."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
@@ -67,20 +67,20 @@ class _Texts:
         self._which = np.fromiter(map(place.__getitem__, texts), dtype=np.int64, count=len(texts))
 
     def numbers(self, form: Callable[[str], str], known: dict[str, int]) -> Codes:
-        """(N,) a number for the form of each text; forms not yet ``known`` get the next ones."""
+        """Return the (N,) numbers of the texts after applying ``form``. New results are added to ``known``."""
         of_distinct = [known.setdefault(form(text), len(known)) for text in self._distinct]
         return np.array(of_distinct, dtype=np.int64)[self._which]
 
 
 def mean_by_type(scores: Scores, kinds: Sequence[str]) -> dict[str, float]:
-    """Mean scores of each kind of question.
+    """Compute the mean score of each kind of question.
 
     Args:
         scores: (N,) scores.
         kinds: (N,) the kind of each question.
 
     Returns:
-        Kind to mean, in alphabetical order.
+        Mean by kind, in alphabetical order.
     """
     names = sorted(set(kinds))
     number = {name: i for i, name in enumerate(names)}

@@ -1,7 +1,7 @@
-"""WUPS, the score of DAQUAR (Malinowski and Fritz 2014, https://arxiv.org/abs/1410.0210, eq. 7): near words are nearly right.
+"""WUPS, the score of DAQUAR (Malinowski and Fritz 2014, https://arxiv.org/abs/1410.0210, eq. 7).
 
-How near two words are is the measure of Wu and Palmer (1994) over WordNet's nouns. NLTK reads WordNet; nothing else here
-imports NLTK, and of WordNet three files are read: ``data.noun``, ``index.noun`` and ``noun.exc``.
+Similar words get a partial score: the similarity of Wu and Palmer (1994) over WordNet's nouns. WordNet is read with NLTK, which
+no other module imports. Only three of its files are needed: ``data.noun``, ``index.noun`` and ``noun.exc``.
 """
 
 import io
@@ -22,7 +22,7 @@ from vqa_rnn.errors import UserError
 Similarity = Callable[[str, str], float]
 DOWN_WEIGHT = 0.1
 NOUN_FILES = ("data.noun", "index.noun", "noun.exc")
-# The lexicographer files' names (lexnames(5WN)) decide nothing here, and not every distribution of WordNet has the list.
+# The names of the lexicographer files (lexnames(5WN)) do not matter here, and some distributions of WordNet lack the list.
 _NUM_LEXICOGRAPHER_FILES = 45
 _VERSION = re.compile(rb"WordNet (\d+\.\d+) Copyright")
 _HOW_TO_GET_IT = (
@@ -35,17 +35,17 @@ class WordNet:
     """The nouns of WordNet.
 
     Attributes:
-        version: Such as ``3.0``, the one that the official scores are made with; ``unknown`` where the files do not say.
+        version: Version such as ``3.0``, which the official scores use; ``unknown`` if the files do not contain it.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         """Read the index.
 
         Args:
-            folder: With WordNet's files; by default where NLTK keeps its data.
+            folder: Folder with WordNet's files; by default NLTK's data folders are searched.
 
         Raises:
-            UserError: There is no WordNet, or its files are damaged.
+            UserError: WordNet is not found, or its files are damaged.
         """
         self._files = _find(folder)
         try:
@@ -57,7 +57,7 @@ class WordNet:
         self.similarity: Similarity = cache(self._similarity)
 
     def _similarity(self, word: str, other: str) -> float:
-        """The measure of two words: 1 for equal ones, else the best over their noun senses, 0 where one has none."""
+        """Return the similarity of two words: 1 if equal, else the maximum over their noun senses, 0 if one has none."""
         if word == other:
             return 1.0
         try:
@@ -67,7 +67,7 @@ class WordNet:
             raise UserError(self._damaged(error)) from error
 
     def _senses(self, word: str) -> list[Synset]:
-        with warnings.catch_warnings(action="error", category=UserWarning):  # NLTK's word for an offset that leads nowhere
+        with warnings.catch_warnings(action="error", category=UserWarning):  # NLTK warns about an invalid offset
             try:
                 return self._reader.synsets(word, pos="n")
             except UserWarning as warning:
@@ -78,7 +78,7 @@ class WordNet:
 
 
 class _Files(nltk.data.PathPointer):  # type: ignore[misc]  # NLTK has no types
-    """WordNet's files: the noun files as they are, and nothing in those of other parts of speech."""
+    """WordNet's files. Those of other parts of speech than nouns appear empty."""
 
     def __init__(self, folder: Traversable, name: str = "") -> None:
         self._folder, self._name = folder, name
@@ -90,7 +90,7 @@ class _Files(nltk.data.PathPointer):  # type: ignore[misc]  # NLTK has no types
         return len(self._content())
 
     def open(self, encoding: str | None = None) -> io.TextIOWrapper:
-        # in memory: it comes out of an archive as well, and senses are found by their byte offset
+        # in memory: the file may be in an archive, and senses are found by byte offset
         return io.TextIOWrapper(io.BytesIO(self._content()), encoding=encoding or "utf-8")
 
     def _content(self) -> bytes:
@@ -100,21 +100,21 @@ class _Files(nltk.data.PathPointer):  # type: ignore[misc]  # NLTK has no types
 
 
 class _NounReader(WordNetCorpusReader):  # type: ignore[misc]
-    """NLTK's reader, which takes files from its own data folders only and insists on all parts of speech."""
+    """NLTK's reader for WordNet's nouns in any folder. NLTK accepts only its data folders, with all parts of speech."""
 
     def __init__(self, folder: Traversable) -> None:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # no other languages: none are asked for
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about other languages, which are not used
             super().__init__(_Files(folder), omw_reader=None)
 
     def open(self, file: str) -> io.TextIOWrapper:
         return self._root.join(file).open(self._ENCODING)
 
     def map_wn(self, version: str = "wordnet") -> None:
-        """Other languages' senses are looked up through it."""
+        """Do nothing: NLTK maps the senses of other languages here."""
 
 
 def _find(folder: Path | None) -> Traversable:
-    """Where WordNet's files are: in a folder, or in the archive that NLTK downloads."""
+    """Find WordNet's files in the given folder, or in NLTK's data folders, where they may be in an archive."""
     if folder is not None:
         missing = [name for name in NOUN_FILES if not (folder / name).is_file()]
         if missing:
@@ -130,23 +130,23 @@ def _find(folder: Path | None) -> Traversable:
 
 
 def split_answers(line: str) -> list[str]:
-    """Take a line of answers apart.
+    """Split a line of answers.
 
     Args:
-        line: Such as ``book, scissor``.
+        line: Answers separated by commas, such as ``book, scissor``.
 
     Returns:
-        The answers, stripped; an empty line is one empty answer.
+        The answers, stripped; an empty line gives one empty answer.
     """
     return [answer.strip() for answer in line.split(",")]
 
 
 def equality(word: str, other: str) -> float:
-    """The measure behind accuracy.
+    """Compare two answers for equality, the measure behind accuracy.
 
     Args:
         word: An answer.
-        other: Another.
+        other: Another answer.
 
     Returns:
         1 if they are equal, else 0.
@@ -155,11 +155,11 @@ def equality(word: str, other: str) -> float:
 
 
 def down_weighted(similarity: Similarity, threshold: float) -> Similarity:
-    """The measure behind WUPS at a threshold.
+    """Build the measure behind WUPS at a threshold.
 
     Args:
-        similarity: Of two words.
-        threshold: What is below it counts a tenth.
+        similarity: Similarity of two words.
+        threshold: Similarities below it are multiplied by ``DOWN_WEIGHT``.
 
     Returns:
         The measure.
@@ -173,16 +173,16 @@ def down_weighted(similarity: Similarity, threshold: float) -> Similarity:
 
 
 def score_answers(answers: Sequence[str], truths: Sequence[str], measure: Similarity) -> float:
-    """Score the answers to one question: neither too many nor too few.
+    """Score the answers to one question. Both missing and surplus answers lower the score.
 
     Args:
-        answers: What was answered.
-        truths: What people answered.
+        answers: The given answers.
+        truths: The human answers.
         measure: ``equality``, or ``down_weighted`` similarity.
 
     Returns:
-        The smaller of two products, over the answers of how well the best truth fits, and over the truths of how well the
-        best answer fits. No answers score 1 where there are no truths, else 0.
+        The smaller of two products: over the answers, the best measure with any truth; over the truths, the best measure with
+        any answer. If one of them is empty, 1 if both are, else 0.
     """
     if not answers or not truths:
         return float(len(answers) == len(truths))

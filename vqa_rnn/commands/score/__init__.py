@@ -1,1 +1,1 @@
-"""``vqa-rnn score``: the official metric over files, one module a benchmark. Nothing here needs torch."""
+"""``vqa-rnn score``: the official metrics of result files, one module per benchmark. Nothing here needs torch."""

@@ -1,4 +1,4 @@
-"""``vqa-rnn score`` of a benchmark that has no official script: the metrics of its row over files."""
+"""``vqa-rnn score`` for benchmarks without an official script: the metrics of their row in ``BENCHMARKS``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,22 +20,22 @@ from vqa_rnn.records import Prediction, Question, Split
 def score_benchmark(
     name: str, results: Path, overrides: Sequence[str] = (), *, split: Split = "test", allow_missing: bool = False
 ) -> dict[str, Any]:
-    """Score a submission, as ``vqa-rnn predict`` writes it.
+    """Score a submission of ``vqa-rnn predict``.
 
     Args:
         name: The benchmark.
         results: A JSON list of objects with the benchmark's key and ``answer``.
-        overrides: ``dataset.key=value`` each: where the data set lies.
-        split: Which questions are scored.
+        overrides: ``dataset.key=value`` each, such as the location of the data set.
+        split: The split to score.
         allow_missing: Count questions without an answer as wrong.
 
     Returns:
-        The benchmark's metrics with their 95% intervals by image, ``per_answer_type`` and the like for the first of them, as
-        fractions; how many questions there are, and a signature. With few images an interval is None.
+        The benchmark's metrics with their 95% intervals over images, and breakdowns of the first metric such as
+        ``per_answer_type``, as fractions; the number of questions; and a signature. With few images an interval is None.
 
     Raises:
-        UserError: A file is missing or wrong, the split is empty or its answers are withheld, or the results are not of these
-            questions.
+        UserError: A file is missing or invalid, an override is not an option of the data set, the split is empty or its answers
+            are withheld, or the results do not belong to these questions.
     """
     benchmark = BENCHMARKS[name]
     for override in overrides:
@@ -86,5 +86,5 @@ def score_benchmark(
 
 
 def _nothing(question: Question) -> Prediction:
-    """What stands in for an answer that is missing: it is wrong."""
+    """Return a prediction for a missing answer, which counts as wrong."""
     return Prediction(question_id=question.question_id, answer="", probability=0.0, choice=-1 if question.choices else None)

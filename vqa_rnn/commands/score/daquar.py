@@ -1,4 +1,4 @@
-"""``vqa-rnn score daquar``: accuracy and WUPS of a file of answers, one line a question."""
+"""``vqa-rnn score daquar``: accuracy and WUPS of a file with one answer line per question."""
 
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,15 @@ def score_daquar(questions: Path, results: Path, *, wordnet: Path | None = None)
     """Score answers to DAQUAR's questions.
 
     Args:
-        questions: The official file, a question line and an answer line in turn.
-        results: One line of answers a question, in the same order; several answers are separated by commas.
-        wordnet: Folder with WordNet's files; by default where NLTK keeps its data.
+        questions: The official file, in which question lines and answer lines alternate.
+        results: One line of answers per question, in the same order; several answers are separated by commas.
+        wordnet: Folder of WordNet's files; by default in NLTK's data folder.
 
     Returns:
-        ``accuracy``, ``wups@0.9`` and ``wups@0.0`` as fractions, ``intervals`` by image, and a ``signature``.
+        ``accuracy``, ``wups@0.9`` and ``wups@0.0`` as fractions, ``intervals`` over images, and a ``signature``.
 
     Raises:
-        UserError: A file is missing or wrong, the numbers of lines differ, or there is no WordNet.
+        UserError: A file is missing or invalid, the numbers of lines differ, or WordNet is missing.
     """
     lines = read_lines(questions)
     asked = parse_lines(lines, questions, "test")
@@ -52,9 +52,9 @@ def score_daquar(questions: Path, results: Path, *, wordnet: Path | None = None)
 
 
 def _read_answers(path: Path) -> list[str]:
-    """A line a question; an empty line is an empty answer."""
+    """Read one line per question. An empty line is an empty answer."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # universal newlines: Windows line ends are read
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # universal newlines also read Windows line ends
     except FileNotFoundError:
         raise UserError(f"no file of answers at {path}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: result files are complete, and each question is answered once."""
+"""Checks shared by the benchmarks: a result file answers each question exactly once."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -10,20 +10,20 @@ MOST_NAMED = 3
 
 
 def check_ids(given: Sequence[Hashable], expected: Sequence[Hashable], path: Path, what: str, *, allow_missing: bool) -> int:
-    """See that a result file answers every question, once, and nothing else.
+    """Check that a result file answers each question exactly once and has no other ids.
 
     Args:
         given: Ids in the result file.
-        expected: Ids that are asked, each once.
+        expected: Ids of the questions, each once.
         path: The result file.
-        what: What an id names ("question", "round").
-        allow_missing: Questions without an answer are no error.
+        what: What an id stands for ("question", "round").
+        allow_missing: Accept questions without an answer.
 
     Returns:
-        How many questions have an answer.
+        The number of questions with an answer.
 
     Raises:
-        UserError: Ids are repeated, unknown or missing; with their numbers and the first few.
+        UserError: Ids are repeated, unknown or missing. The message has their numbers and the first few ids.
     """
     asked, answered = set(expected), set(given)
     faults = []

@@ -1,4 +1,4 @@
-"""Scores as tables a person can read. Fractions come in, per cent go out."""
+"""Tables of scores for the terminal. Fractions are printed as percentages."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ PLAIN_NUMBERS = {"mean_rank"}  # all other metrics are fractions
 
 
 def print_scores(report: dict[str, Any], console: Console | None = None) -> None:
-    """Print what ``vqa-rnn score`` found.
+    """Print the report of ``vqa-rnn score``.
 
     Args:
-        report: Metrics flat by name, ``intervals`` by name, breakdowns under ``per_…``, ``num_…`` counts, ``signature``.
-        console: Where to; by default stdout.
+        report: Metrics by name, ``intervals`` by metric, breakdowns ``per_…``, counts ``num_…``, and ``signature``.
+        console: Where to print; defaults to stdout.
     """
     console = console or Console()
     counts = ", ".join(f"{value:,} {key.removeprefix('num_')}" for key, value in report.items() if key.startswith("num_"))

@@ -34,13 +34,13 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What people answered.
+    """The true answers that a submission is compared with.
 
     Attributes:
-        split: As the file calls it.
-        keys: The n asked rounds.
-        num_options: How many options each has.
-        correct: (n,) 0-based place of the true one.
+        split: The split as named in the file.
+        keys: The n rounds to answer.
+        num_options: Number of options in each round.
+        correct: (n,) 0-based index of the true option.
         dense: Graded relevance by image and 0-based round, or None.
     """
 
@@ -58,14 +58,14 @@ def score_visdial(dialogs: Path, results: Path, *, dense: Path | None = None, al
         dialogs: The official dialogs with the true answers.
         results: The submission: ``ranks`` are a permutation of 1 to the number of options, in the order of the options.
         dense: The official graded relevance; adds NDCG.
-        allow_missing: A round without ranks has its truth ranked last and an NDCG of 0; otherwise it is an error.
+        allow_missing: Rank the true option last and count an NDCG of 0 in rounds without ranks, which are otherwise an error.
 
     Returns:
-        ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg`` (None without ``dense``), ``intervals`` by image, counts
-        and a ``signature``. Fractions, but for ``mean_rank``.
+        ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg`` (None without ``dense``), ``intervals`` over images,
+        counts and a ``signature``. All metrics but ``mean_rank`` are fractions.
 
     Raises:
-        UserError: A file is missing or wrong, truths are withheld, or the submission does not fit the dialogs.
+        UserError: A file is missing or invalid, true answers are withheld, or the submission does not fit the dialogs.
     """
     truth = read_truth(dialogs, dense)
     keys, ranks = read_ranks(results)
@@ -73,17 +73,17 @@ def score_visdial(dialogs: Path, results: Path, *, dense: Path | None = None, al
 
 
 def read_truth(dialogs: Path, dense: Path | None = None) -> Truth:
-    """Read what a submission is held against.
+    """Read the true answers that a submission is compared with.
 
     Args:
         dialogs: The official dialogs.
         dense: The official graded relevance.
 
     Returns:
-        The truth.
+        The true answers.
 
     Raises:
-        UserError: A file is missing or wrong, or truths are withheld.
+        UserError: A file is missing or invalid, or true answers are withheld.
     """
     file = read_official(dialogs, DialogFile, WHAT)
     keys: list[Key] = []
@@ -120,21 +120,21 @@ def score_ranks(
     """Score ranks.
 
     Args:
-        truth: What they are held against.
+        truth: The true answers.
         keys: The round of each row of ranks.
-        ranks: For each row the rank of each option.
+        ranks: For each row, the rank of each option.
         path: The submission, for the error message.
-        allow_missing: As for ``score_visdial``.
+        allow_missing: As in ``score_visdial``.
 
     Returns:
-        As for ``score_visdial``.
+        As in ``score_visdial``.
 
     Raises:
-        UserError: Rounds are missing, unknown or repeated, or ranks are no permutation.
+        UserError: Rounds are missing, unknown or repeated, or ranks are not a permutation.
     """
     num_answered = check_ids(keys, truth.keys, path, "round", allow_missing=allow_missing)
     matrix = _rank_matrix(truth, keys, ranks, path)
-    # a round without ranks has its truth ranked last
+    # in a round without ranks, the true option is ranked last
     rank_of_truth = np.minimum(matrix[np.arange(len(matrix)), truth.correct], truth.num_options)
     image_ids = [str(image_id) for image_id, _ in truth.keys]
     scores = rank_metrics(rank_of_truth)
@@ -163,7 +163,7 @@ def score_ranks(
 
 
 def _rank_matrix(truth: Truth, keys: Sequence[Key], ranks: Sequence[Sequence[int]], path: Path) -> NDArray[np.int64]:
-    """The ranks in the order of the truth's rounds. Rounds without ranks come after all ranks."""
+    """Return the ranks in the order of the true rounds. In rounds without ranks, each rank is 1 above the number of options."""
     width = truth.num_options
     for record, row in enumerate(ranks):
         if len(row) != width:
@@ -188,7 +188,7 @@ def _name(key: Key) -> str:
 
 
 def _gains(truth: Truth, matrix: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The rounds that have an NDCG, and what it is."""
+    """Return the rounds that have an NDCG, and their NDCG."""
     assert truth.dense is not None
     place = {key: row for row, key in enumerate(truth.keys)}
     rows = np.array([place[image_id, round_index + 1] for image_id, round_index in truth.dense], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""``vqa-rnn score visual7w``: the official accuracy of Visual7W over files."""
+"""``vqa-rnn score visual7w``: the official accuracy of Visual7W result files."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -25,17 +25,16 @@ def score_visual7w(dataset: Path, results: Path, *, split: Split = "test", allow
 
     Args:
         dataset: The official file.
-        results: A list of ``{"qa_id", "candidates": [{"answer"}]}``; an answer is a text, or the id of a box.
-        split: Which questions of the file are scored.
+        results: A list of ``{"qa_id", "candidates": [{"answer"}]}``; an answer is a text or the id of a box.
+        split: The split to score.
         allow_missing: Count questions without an answer as wrong.
 
     Returns:
-        ``accuracy`` with its 95% interval by image and ``per_type``, as fractions; how many questions there are, and a
-        signature.
+        ``accuracy`` with its 95% interval over images and ``per_type``, as fractions; the number of questions; and a signature.
 
     Raises:
-        UserError: A file is missing or wrong, the split is empty or its answers are withheld, or the results are not of these
-            questions.
+        UserError: A file is missing or invalid, the split is empty or its answers are withheld, or the results do not belong to
+            these questions.
     """
     pairs, truths = _asked(dataset, split)
     submitted = read_official(results, list[Visual7wResult], "Visual7W result file")
@@ -72,7 +71,10 @@ def _choices(pair: Visual7wPair[str | int]) -> list[str | int]:
 
 
 def _check_choices(pairs: Sequence[Visual7wPair[str | int]], answers: Mapping[int, str | int], path: Path) -> None:
-    """The official toolkit scores any text; a submission of another task, of which nothing can be right, is refused."""
+    """Refuse a submission in which no answer is a choice of its question, which is probably of another task.
+
+    If only some answers are not among the choices, log a warning. The official toolkit scores any text.
+    """
     outside = [
         pair.qa_id
         for pair in pairs
@@ -93,7 +95,7 @@ def _check_choices(pairs: Sequence[Visual7wPair[str | int]], answers: Mapping[in
 
 
 def _asked(path: Path, split: Split) -> tuple[list[Visual7wPair[str | int]], list[str | int]]:
-    """The questions of a split, and their true answers."""
+    """Return the questions of a split, and their true answers."""
     content = read_visual7w_file(path, Visual7wFile[str | int])
     pairs = [pair for image in content.images if image.split == split for pair in image.qa_pairs]
     truths = [pair.answer for pair in pairs if pair.answer is not None]

@@ -1,4 +1,4 @@
-"""``vqa-rnn score vqa``: the official accuracy of VQA v1 and v2 over files."""
+"""``vqa-rnn score vqa``: the official accuracy of VQA v1 and v2 result files."""
 
 from collections.abc import Hashable, Sequence
 from operator import attrgetter
@@ -25,18 +25,18 @@ def score_vqa(
     """Score a submission, open-ended or multiple choice.
 
     Args:
-        questions: The official question file. Where its questions have choices, answers must be among them.
+        questions: The official question file. If its questions have choices, answers must be among them.
         annotations: The official annotation file.
         results: A list of ``{"question_id", "answer"}``.
-        rule: Which official script: today's, or that of results published before March 2021.
+        rule: Version of the official script: the current one (2021), or the one used before March 2021 (2015).
         allow_missing: Count questions without an answer as wrong.
 
     Returns:
-        ``accuracy`` with its 95% interval by image, ``per_answer_type`` and ``per_question_type``, as fractions; how many
-        questions there are, and a signature.
+        ``accuracy`` with its 95% interval over images, ``per_answer_type`` and ``per_question_type``, as fractions; the number
+        of questions; and a signature.
 
     Raises:
-        UserError: A file is missing or wrong, or the results are not of these questions.
+        UserError: A file is missing or invalid, or the results do not belong to these questions.
     """
     content, truth = read_questions_and_answers(questions, annotations)
     submitted = read_official(results, list[VqaResult], "VQA result file")
@@ -69,7 +69,7 @@ def score_vqa(
 
 
 def _score(truth: Sequence[VqaAnnotation], answers: dict[int, str], rule: Rule) -> Scores:
-    """(N,) scores; 0 where there is no answer."""
+    """Return (N,) scores, 0 for questions without an answer."""
     places = [place for place, annotation in enumerate(truth) if annotation.question_id in answers]
     asked = [truth[place] for place in places]
     scores = np.zeros(len(truth))
@@ -83,7 +83,7 @@ def _score(truth: Sequence[VqaAnnotation], answers: dict[int, str], rule: Rule) 
 
 
 def _identities(annotation: VqaAnnotation) -> list[tuple[Hashable, Hashable]] | None:
-    """What tells the records of people apart who said the same; None where their numbers do."""
+    """Return what distinguishes the records of people with the same answer; None if the answer ids do."""
     if len(set(map(_NUMBER, annotation.answers))) == len(annotation.answers):
         return None
     return [(person.answer_id, person.answer_confidence) for person in annotation.answers]
