@@ -29,7 +29,7 @@ from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import print_error
 from vqa_rnn.commands.shared import images_of, open_features, store_of_config
 from vqa_rnn.data.collate import make_batch
-from vqa_rnn.data.encoding import answer_text, encode_questions
+from vqa_rnn.data.encoding import encode_questions, generation_target
 from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import UserError
 from vqa_rnn.models.decoding import Method, Written, beam_search, greedy, join, raw_beam_search
@@ -69,7 +69,7 @@ def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str,
     if not isinstance(model.head, GenerativeHead):
         raise UserError(f"{path} does not write: it has model.head.name={run.config.model.head.name}")
     annotations = read_annotations(run.config.dataset, [split])
-    questions = [q for q in annotations.split(split) if answer_text(q)]
+    questions = [q for q in annotations.split(split) if generation_target(q)]
     if not questions:
         raise UserError(f"{run.config.dataset.name} has no questions with a known answer in its {split} split")
     encoded = encode_questions(questions, run.tokenizer, run.answers)
@@ -92,7 +92,7 @@ def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str,
         ours = write(joint_NJ[:count], partial(beam_search, width=width))
         raw = write(joint_NJ[:count], partial(raw_beam_search, width=width))
     texts = [run.tokenizer.decode(row) for row in [*_rows(some), *_rows(others)]]
-    equal = [text == " ".join(split_words(answer_text(q) or "")) for text, q in zip(texts, questions, strict=True)]
+    equal = [text == " ".join(split_words(generation_target(q) or "")) for text, q in zip(texts, questions, strict=True)]
     differs = np.array([one != other for one, other in zip(_rows(raw), _rows(some), strict=True)])
     return {
         "num_questions": len(questions),

@@ -53,6 +53,14 @@ def test_no_decoy_is_an_answer_about_the_same_image() -> None:
         assert not any((q.image_id, decoy) in given for decoy in q.choices[1:])
 
 
+def test_the_answer_is_no_decoy_even_if_few_answers_are_about_other_images() -> None:
+    answers = ["blue", "pink", "black", "red", "green"]
+    made = [question(i, "what colour ?", answer, i // 4, "other") for i, answer in enumerate(answers)]
+    for q in draw_choices(made):
+        assert len(set(q.choices)) == 4
+        assert made[-1].question_id == q.question_id or "green" in q.choices  # the one answer about another image
+
+
 def test_frequency_tells_little(questions: list[Question]) -> None:
     frequency = Counter(q.human_answers[0] for q in questions)
     drawn = draw_choices(questions)

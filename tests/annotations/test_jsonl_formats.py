@@ -161,7 +161,7 @@ TABLES = {
         b"image,question,answer,split\na.png,What?,cat,tset\n",
         ": row 2: split: unknown split 'tset': did you mean",
     ),
-    "no answer": (b"image,question,answer\n" + ROW + b"\na.png,What?,\n", ": row 4: an answer is needed; only questions of"),
+    "no answer": (b"image,question,answer\n" + ROW + b"\na.png,What?,\n", ": row 4: the answer is missing; it is optional"),
     "list without JSON": (
         b"image,question,answers\na.png,What?,red|blue\n",
         ': row 2: answers: a JSON list is needed, such as ["red", "dark red"], and not red|blue',

@@ -120,16 +120,18 @@ def test_a_fold_has_three_sides_without_an_image_in_common(tmp_path: Path):
     assert sorted(tested) == sorted(f"{i}.png" for i in range(40))
 
 
-def test_ids_that_come_twice_and_training_questions_without_an_answer_are_refused(monkeypatch: pytest.MonkeyPatch):
+def test_repeated_ids_empty_questions_and_training_questions_without_an_answer_are_refused(monkeypatch: pytest.MonkeyPatch):
     def reading(*questions: Question) -> None:
         annotations = Annotations(questions=questions, images={"a": Path("a.png")})
         row = replace(BENCHMARKS["jsonl"], reader=lambda dataset, splits: annotations)
         monkeypatch.setitem(BENCHMARKS, "jsonl", row)
         read_annotations(JsonlDataset())
 
-    first = Question(question_id="1", image_id="a", question="?", split="train", human_answers=("red",))
+    first = Question(question_id="1", image_id="a", question="what ?", split="train", human_answers=("red",))
     with pytest.raises(UserError, match="jsonl: the question id '1' comes twice, in train and in test"):
         reading(first, replace(first, split="test"))
     with pytest.raises(UserError, match="jsonl: the training question '2' has no answer"):
         reading(first, replace(first, question_id="2", human_answers=()))
+    with pytest.raises(UserError, match="jsonl: the test question '2' is empty"):
+        reading(first, replace(first, question_id="2", question=" ?", split="test"))
     reading(first, replace(first, question_id="2", split="test", human_answers=()))

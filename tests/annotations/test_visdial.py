@@ -281,10 +281,15 @@ def test_a_missing_training_or_validation_file_is_an_error(tmp_path: Path, split
     dataset = put(tmp_path, **{split: None})
     message = error_of(dataset)
     assert str(tmp_path / f"visdial_1.0_{split}.json") in message
-    assert "vqa-rnn datasets download visdial" in message
+    assert "(vqa-rnn datasets download visdial)" in message
     assert f"dataset.{split}_file" in message
     with pytest.raises(UserError, match="no VisDial dialogs"):
         read_annotations(dataset)
+
+
+def test_a_missing_file_of_0_9_names_the_download_of_0_9(tmp_path: Path):
+    with pytest.raises(UserError, match=r"visdial_0\.9_train\.json: .*\(vqa-rnn datasets download visdial0\.9\)"):
+        read_annotations(VisdialDataset(root=tmp_path, version="0.9"))
 
 
 @pytest.mark.parametrize("option", ["test_file", "val_dense_file", "test_dense_file", "train_dense_file"])

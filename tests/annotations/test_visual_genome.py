@@ -7,9 +7,11 @@ import pytest
 
 from tests.official import draw_vqa
 from tests.test_recipes import SMALL, run
+from vqa_rnn.annotations.visual_genome import read_extra_questions
 from vqa_rnn.annotations.vqa import read_vqa
 from vqa_rnn.config import VqaDataset
 from vqa_rnn.errors import UserError
+from vqa_rnn.records import Question
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,24 @@ def test_questions_about_training_images_with_known_answers_are_added(drawn: Pat
     assert len(found.files) == len(plain.files) + 2
     val = read_vqa(VqaDataset(root=drawn / "vqa", extra=drawn / "genome"), ["val"])
     assert all(not question.question_id.startswith("visual") for question in val.questions)
+
+
+def test_answers_are_compared_in_both_forms_and_empty_questions_are_left_out(tmp_path: Path):
+    pairs = [("What is it?", "T-shirt."), ("How many?", "Two"), ("?", "Two"), ("What is it?", "A zebra.")]
+    qas = [{"qa_id": number, "question": question, "answer": answer} for number, (question, answer) in enumerate(pairs)]
+    (tmp_path / "image_data.json").write_text(json.dumps([{"image_id": 1, "coco_id": 1000}]))
+    (tmp_path / "question_answers.json").write_text(json.dumps([{"id": 1, "qas": qas}]))
+    # If all people agree, VQA's answer keeps its hyphen; otherwise it is normalised.
+    human_answers = [("t-shirt",) * 10, ("two",) * 9 + ("3",), ("two",) * 10]
+    train = [
+        Question(question_id=str(number), image_id="1000", question="what ?", split="train", human_answers=answers)
+        for number, answers in enumerate(human_answers)
+    ]
+    found = read_extra_questions(tmp_path, train)
+    assert [(question.question, question.human_answers) for question in found] == [
+        ("What is it?", ("t-shirt",)),
+        ("How many?", ("2",)),
+    ]
 
 
 def test_it_trains_and_is_measured_on_vqa_alone(

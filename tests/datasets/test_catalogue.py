@@ -277,7 +277,7 @@ def test_help_has_an_example(arguments: list[str], capsys) -> None:
 
 @pytest.mark.parametrize(
     ("size", "said"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (13_510_573_713, "13.5 GB"), (2e12, "2.0 TB")],
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (13_510_573_713, "13.5 GB"), (2e12, "2.0 TB")],
 )
 def test_sizes_are_said_as_a_person_would(size: float, said: str) -> None:
     assert readable_size(size) == said

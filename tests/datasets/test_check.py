@@ -35,8 +35,8 @@ def test_all_is_there(toy: Toy, capsys) -> None:
     assert output.err == ""
     assert (report["dataset"], report["folder"], report["complete"]) == ("toy", str(toy.folder), True)
     assert report["files"] == [
-        {"path": "questions.json", "state": "there", "detail": "as it came", "images": False},
-        {"path": "dense.json", "state": "there", "detail": "as it came", "images": False},
+        {"path": "questions.json", "state": "there", "detail": "unchanged since the download", "images": False},
+        {"path": "dense.json", "state": "there", "detail": "unchanged since the download", "images": False},
         {"path": "images", "state": "there", "detail": "4 images", "images": True},
     ]
 
@@ -88,7 +88,7 @@ def test_files_put_there_by_hand_are_looked_at_only_so_far(toy: Toy) -> None:
     (toy.folder / "dense.json").write_bytes(QUESTIONS[:-10])
     (toy.folder / "images").mkdir()
     assert states(toy) == {
-        "questions.json": ("there", "put there by hand, not verified"),
+        "questions.json": ("there", "added by hand, not verified"),
         "dense.json": ("damaged", "ends in the middle"),
         "images": ("missing", "from toy_images.tar"),
     }
@@ -112,7 +112,7 @@ def test_a_file_where_a_folder_should_be_and_the_other_way_round(toy: Toy) -> No
 def test_kept_archives_are_compared_with_their_hashes(toy: Toy) -> None:
     download("toy", images=True, keep_archives=True)
     assert states(toy)["questions.zip"] == ("there", "sha256 of the authors")
-    assert states(toy)["toy_images.tar"] == ("there", "as it came, unverified")
+    assert states(toy)["toy_images.tar"] == ("there", "unchanged since the download, no published hash")
     archive = toy.folder / "toy_images.tar"
     archive.write_bytes(archive.read_bytes()[:-1] + b"!")
     assert states(toy)["toy_images.tar"][0] == "damaged"

@@ -304,7 +304,7 @@ def test_a_full_disc_while_unpacking_keeps_the_archive(toy: Toy, refuse, monkeyp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(unpack, "_copy", full)
+        patch.setattr(unpack.shutil, "copyfileobj", full)
         assert "No space left on device" in refuse()
     assert toy.listing == ["questions.zip"]
     toy.server.requests.clear()
@@ -360,7 +360,7 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(toy: Toy, refuse, name: str
     toy.only(name, Served(body), PLAIN)
     said = refuse()
     assert word in said
-    assert "it was removed" in said
+    assert "it was deleted" in said
     assert toy.listing == []
     assert sorted(path.name for path in toy.folder.parent.iterdir()) == ["toy"]
 

@@ -29,6 +29,7 @@ from vqa_rnn.records import Question
 NUM_DECOYS = 3
 SIMILARITY_POWERS = (3, 10)
 SHARPNESS = 1.35
+_LAST_RESORT = -1e3  # log-weight far below those of all answers about other images
 
 
 def draw_choices(questions: Sequence[Question]) -> list[Question]:
@@ -61,7 +62,8 @@ def draw_choices(questions: Sequence[Question]) -> list[Question]:
         other = (image[rows, None] != image) & (kind[rows, None] == kind)
         similarity = (vectors[rows] @ vectors.T).clip(0, 1)
         weights = sum(_share_of_answers(similarity**power * other, answer_id) for power in SIMILARITY_POWERS)
-        log_weights = np.where(given[image[rows]], -np.inf, SHARPNESS * np.log(weights + 1e-12))
+        log_weights = np.where(given[image[rows]], _LAST_RESORT, SHARPNESS * np.log(weights + 1e-12))
+        log_weights[np.arange(len(log_weights)), answer_id[rows]] = -np.inf  # the true answer
         for question, log_weight in zip(questions[rows], log_weights, strict=True):
             generator = np.random.default_rng(xxhash.xxh64_intdigest(question.question_id.encode()))
             # The largest log-weights plus Gumbel noise are a sample without replacement.

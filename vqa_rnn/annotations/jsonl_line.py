@@ -82,14 +82,16 @@ def _no_object(value: Any) -> Any:
 
 def _image_path(image: str) -> str:
     if _URL.match(image):
-        raise _wrong(f"images are not fetched: download {image} and give the path of the file")
+        raise _wrong(f"image URLs are not supported: download {image} and give the path of the file")
     if image.startswith("~"):
-        raise _wrong(f"~ stands for no folder here: give the whole path in place of {image}")
+        raise _wrong(f"~ is not expanded: give the full path instead of {image}")
     if "\\" in image:
-        raise _wrong(f"folders are set apart by /: write {image.replace(chr(92), '/')}")
+        raise _wrong(f"use / between folders: write {image.replace(chr(92), '/')}")
     longest = max(len(os.fsencode(part)) for part in image.split("/"))
-    if longest > _LONGEST_NAME or len(os.fsencode(image)) > _LONGEST_PATH:
-        raise _wrong(f"no file has a name of {longest} bytes; {_LONGEST_NAME} are the most")
+    if longest > _LONGEST_NAME:
+        raise _wrong(f"a file or folder name has {longest} bytes; the limit is {_LONGEST_NAME}")
+    if len(os.fsencode(image)) > _LONGEST_PATH:
+        raise _wrong(f"the path has {len(os.fsencode(image))} bytes; the limit is {_LONGEST_PATH}")
     return image
 
 
@@ -142,7 +144,7 @@ class Line(_Strict):
         if self.answer is not None and self.answers is not None:
             raise ValueError("give answer or answers, not both")
         if self.answer is None and self.answers is None and self.split != "test":
-            raise ValueError("an answer is needed; only questions of the test split may be without")
+            raise ValueError("the answer is missing; it is optional only in the test split")
         if self.choices is not None:
             _check_choices(self.choices, self.answer, self.answers)
         return self
@@ -157,7 +159,7 @@ def _check_choices(choices: list[str], answer: str | None, answers: list[str] | 
     for one, other in same_words(choices):
         raise ValueError(f"the choices '{one}' and '{other}' are the same words to a model: write them differently")
     if answers is not None:
-        raise ValueError("choices go with one answer, not with answers")
+        raise ValueError('use "answer", not "answers", together with "choices"')
     if answer is not None and fold_own_answer(answer) not in folded:
         raise ValueError(f"the answer '{answer}' is not among the choices {choices}")
 

@@ -324,8 +324,9 @@ def _dialog_path(dataset: VisdialDataset, split: Split) -> Path | None:
     if not path.is_file():
         if split == "test" and not named:
             return None
+        official = "visdial" if dataset.version == "1.0" else f"visdial{dataset.version}"
         raise UserError(
-            f"no {WHAT} at {path}: put the {split} file there (vqa-rnn datasets download visdial), or set dataset.root "
+            f"no {WHAT} at {path}: put the {split} file there (vqa-rnn datasets download {official}), or set dataset.root "
             f"or dataset.{split}_file"
         )
     return path

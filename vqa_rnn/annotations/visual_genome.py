@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from vqa_rnn.annotations.json_files import read_official
-from vqa_rnn.answers import most_frequent_answer, normalise_vqa
+from vqa_rnn.answers import answer_forms, most_frequent_answer
 from vqa_rnn.errors import UserError
-from vqa_rnn.records import Question
+from vqa_rnn.records import Question, is_empty
 
 
 class QuestionAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -109,8 +109,10 @@ def read_extra_questions(folder: Path, train: Collection[Question]) -> list[Ques
         if image_id not in images:
             continue
         for pair in image.qas:
-            answer = normalise_vqa(pair.answer.strip().removesuffix("."))
-            if answer in answers and pair.question.strip():
+            forms = answer_forms(pair.answer.strip().removesuffix("."))
+            # The normalised form comes first, because VQA's answers are in it unless all people agree.
+            answer = next((form for form in reversed(forms) if form in answers), None)
+            if answer is not None and not is_empty(pair.question.strip()):
                 name = f"{PREFIX}{pair.qa_id}"
                 asked = Question(
                     question_id=name, image_id=image_id, question=pair.question, split="train", human_answers=(answer,)

@@ -7,7 +7,7 @@ from vqa_rnn.annotations.splits import carve_validation, cut_folds
 from vqa_rnn.benchmarks.table import BENCHMARKS
 from vqa_rnn.config import Dataset
 from vqa_rnn.errors import UserError
-from vqa_rnn.records import SPLITS, Annotations, Split
+from vqa_rnn.records import SPLITS, Annotations, Split, is_empty
 
 
 def read_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Annotations:
@@ -24,7 +24,8 @@ def read_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
         The questions of these splits, and the paths of their images.
 
     Raises:
-        UserError: A file is missing or invalid, a question id is not unique, or a training question has no answer.
+        UserError: A file is missing or invalid, a question id is not unique, a question is empty, or a training
+            question has no answer.
     """
     sources: list[Split] = []
     if dataset.folds is not None:
@@ -50,6 +51,8 @@ def read_annotations(dataset: Dataset, splits: Sequence[Split] = SPLITS) -> Anno
             places = " and in ".join(dict.fromkeys((seen[question.question_id], question.split)))
             raise UserError(f"{dataset.name}: the question id '{question.question_id}' comes twice, in {places}")
         seen[question.question_id] = question.split
+        if is_empty(question.question):
+            raise UserError(f"{dataset.name}: the {question.split} question '{question.question_id}' is empty")
         if question.split == "train" and not question.human_answers:
             raise UserError(f"{dataset.name}: the training question '{question.question_id}' has no answer")
     kept = tuple(question for question in questions if question.split in splits)

@@ -21,7 +21,7 @@ def its_own_id(question: Question) -> dict[str, Any]:
     return {"question_id": question.question_id}
 
 
-def answer_text(question: Question, prediction: Prediction) -> dict[str, Any]:
+def answer_entry(question: Question, prediction: Prediction) -> dict[str, Any]:
     """Return the answer of an entry in most submission formats.
 
     Args:
@@ -45,7 +45,7 @@ class Submission:
     """
 
     key: Callable[[Question], dict[str, Any]] | None = its_own_id
-    answer: Callable[[Question, Prediction], dict[str, Any]] = answer_text
+    answer: Callable[[Question, Prediction], dict[str, Any]] = answer_entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

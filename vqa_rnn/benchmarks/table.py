@@ -12,7 +12,7 @@ from vqa_rnn.annotations.visdial import read_visdial
 from vqa_rnn.annotations.visual7w import read_visual7w
 from vqa_rnn.annotations.vqa import read_vqa
 from vqa_rnn.annotations.vqa_rad import read_vqa_rad
-from vqa_rnn.benchmarks.benchmark import Benchmark, Submission, answer_text
+from vqa_rnn.benchmarks.benchmark import Benchmark, Submission, answer_entry
 from vqa_rnn.config.dataset import (
     ClevrDataset,
     ClevrDialogDataset,
@@ -66,7 +66,7 @@ def _qid(question: Question) -> dict[str, Any]:
 
 
 def _own_answer(question: Question, prediction: Prediction) -> dict[str, Any]:
-    return answer_text(question, prediction) | {"probability": prediction.probability}
+    return answer_entry(question, prediction) | {"probability": prediction.probability}
 
 
 BENCHMARKS: dict[str, Benchmark] = {

@@ -56,7 +56,7 @@ def choice_orders(question_ids: Sequence[str], num_choices: int) -> Ints:
 
 
 Text = str | Round
-"""A text to be tokenised; of an earlier round the question is cut before the answer."""
+"""A text to tokenise. In an earlier round, the question is truncated before the answer."""
 
 
 Key = TypeVar("Key", str, Text)
@@ -70,7 +70,7 @@ class _Numbers(dict[Key, int]):
         return number
 
 
-def answer_text(question: Question) -> str | None:
+def generation_target(question: Question) -> str | None:
     """Return the answer text that a generative head is trained on.
 
     Args:
@@ -112,7 +112,7 @@ def encode_questions(
     dialog = _column(dialogs[q.dialog_id or q.question_id] for q in questions)
     history_length, dialog_facts = _encode_facts(questions, dialog, texts)
     choices, choice_regions, relevance, correct_choice = _encode_choices(questions, texts)
-    said = map(answer_text, questions) if answers_as_text else [None] * len(questions)
+    said = map(generation_target, questions) if answers_as_text else [None] * len(questions)
     answer = _column(-1 if text is None else texts[text] for text in said)
     tokens, round_question = _tokenise(texts, tokenizer)
     targets = [answers.targets(q.human_answers) for q in questions] if len(answers) else [{}] * len(questions)

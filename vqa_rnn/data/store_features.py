@@ -1,5 +1,6 @@
 """Features of the images of a set of questions, read from a store."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,8 +62,7 @@ class StoreFeatures:
         Returns:
             The permuted source. With a single image the features are unchanged.
         """
-        other = StoreFeatures.__new__(StoreFeatures)
-        other._store = self._store
+        other = copy.copy(self)
         order = np.random.default_rng(seed).permutation(len(self.rows))
         other.rows = np.empty_like(self.rows)
         other.rows[order] = self.rows[np.roll(order, 1)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.config import TextConfig
-from vqa_rnn.data.encoding import answer_text
+from vqa_rnn.data.encoding import generation_target
 from vqa_rnn.records import Question
 from vqa_rnn.text import WordTokenizer
 
@@ -49,7 +49,7 @@ def vocabulary_texts(questions: Sequence[Question]) -> Iterator[str]:
         if place not in dialog.asked:
             dialog.asked.add(place)
             yield question.question
-        answer = answer_text(question)
+        answer = generation_target(question)
         if answer and place not in dialog.answered:
             dialog.answered.add(place)
             yield answer

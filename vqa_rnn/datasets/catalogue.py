@@ -104,7 +104,7 @@ class OfficialDataset:
 
 
 _VQA_SERVER = "https://s3.amazonaws.com/cvmlp/vqa/mscoco/vqa"
-_VQA_TERMS = "By downloading you agree to the terms of use linked on the page; the COCO images have the terms of Flickr"
+_VQA_TERMS = "By downloading you agree to the terms of use linked on the page; the COCO images are under Flickr's terms of use"
 _COCO_SERVER = "http://images.cocodataset.org/zips"
 
 _TRAIN2014 = OfficialFile(
@@ -327,14 +327,14 @@ DATASETS: dict[str, OfficialDataset] = {
         title="Visual7W, telling and pointing",
         folder=Visual7wDataset().root,
         page="https://ai.stanford.edu/~yukez/visual7w/",
-        terms="See the page; the images are from COCO and have the terms of Flickr",
+        terms="See the page; the images are from COCO and are under Flickr's terms of use",
         files=_VISUAL7W,
     ),
     "visdial": OfficialDataset(
         title="VisDial 1.0",
         folder=VisdialDataset().root,
         page="https://visualdialog.org/data",
-        terms="CC BY 4.0; the COCO images have the terms of Flickr",
+        terms="CC BY 4.0; the COCO images are under Flickr's terms of use",
         files=_VISDIAL,
         note="train2014 and val2014 are those of VQA: symbolic links to data/vqa/train2014 and val2014 save 20 GB.",
     ),
@@ -342,7 +342,7 @@ DATASETS: dict[str, OfficialDataset] = {
         title="VisDial 0.9",
         folder=VisdialDataset().root,
         page="https://visualdialog.org/data",
-        terms="CC BY 4.0; the COCO images have the terms of Flickr",
+        terms="CC BY 4.0; the COCO images are under Flickr's terms of use",
         files=_VISDIAL_0_9,
         note="train2014 and val2014 are those of VQA: symbolic links to data/vqa/train2014 and val2014 save 20 GB.",
     ),
@@ -371,7 +371,7 @@ DATASETS: dict[str, OfficialDataset] = {
         files=_VQA_RAD,
         note=(
             "Most papers use trainset.json and testset.json (3,064 and 451 questions) of github.com/aioz-ai/MICCAI19-MedVQA: "
-            "put into the folder, they are read instead."
+            "if these files are in the folder, they are read instead."
         ),
     ),
     "slake": OfficialDataset(
@@ -411,7 +411,8 @@ def readable_size(num_bytes: float) -> str:
         A text such as ``13.5 GB``, in decimal units.
     """
     for unit in ("bytes", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.1f} {unit}"
+        decimals = 0 if unit == "bytes" else 1
+        if round(num_bytes, decimals) < 1000:
+            return f"{num_bytes:.{decimals}f} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.1f} TB"

@@ -12,6 +12,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash
 
 _LAST_BYTES = 64
+_CHANGED = "changed since the download (sha256 differs)"
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ def _image_sizes(folder: Path) -> list[int]:
 def _look_at_recorded(path: Path, wanted: Wanted, record: FileRecord) -> FileState:
     size = path.stat().st_size
     if size != record.size:
-        return FileState(wanted.path, "damaged", f"{size:,} bytes, {record.size:,} came")
+        return FileState(wanted.path, "damaged", f"{size:,} bytes, but {record.size:,} were downloaded")
     if file_hash(path) != record.sha256:
-        return FileState(wanted.path, "damaged", "not the content that came (sha256)")
-    return FileState(wanted.path, "there", "as it came")
+        return FileState(wanted.path, "damaged", _CHANGED)
+    return FileState(wanted.path, "there", "unchanged since the download")
 
 
 def _look_at_unknown(path: Path, wanted: Wanted) -> FileState:
@@ -144,15 +145,13 @@ def _look_at_unknown(path: Path, wanted: Wanted) -> FileState:
         return FileState(wanted.path, "damaged", "empty" if not size else "ends in the middle")
     if path.suffix == ".json" and not end.endswith((b"}", b"]")):
         return FileState(wanted.path, "damaged", "ends in the middle")
-    return FileState(wanted.path, "there", "put there by hand, not verified")
+    return FileState(wanted.path, "there", "added by hand, not verified")
 
 
 def _look_at_archive(folder: Path, file: OfficialFile, record: ArchiveRecord) -> FileState:
     right = file_hash(folder / file.name) == record.sha256
-    detail = f"sha256 of {record.verified_by}" if file.sha256 else "as it came, unverified"
-    return FileState(
-        file.name, "there" if right else "damaged", detail if right else "not the content that came (sha256)", file.images
-    )
+    detail = f"sha256 of {record.verified_by}" if file.sha256 else "unchanged since the download, no published hash"
+    return FileState(file.name, "there" if right else "damaged", detail if right else _CHANGED, file.images)
 
 
 def _advise(found: FileState, file: OfficialFile) -> FileState:

@@ -141,8 +141,9 @@ def _lend(part: Path, output: Path) -> None:
 
 
 def _record(file: OfficialFile, archive: Path, url: str | None) -> ArchiveRecord:
-    found = file_hash(archive)
-    if file.sha256 and found != file.sha256:  # pooch checks downloads, so this file was added by hand
+    # pooch has compared the hash of a download; a file without a URL was added by hand
+    found = file.sha256 if url and file.sha256 else file_hash(archive)
+    if file.sha256 and found != file.sha256:
         raise UserError(
             f"{archive} is not the published file: sha256 expected {file.sha256} ({file.hash_source}), got {found}; "
             "remove it and run the same command again"
@@ -160,7 +161,7 @@ def _unpack(file: OfficialFile, archive: Path, folder: Path, workplace: Path, *,
     except DamagedArchive as error:
         if remove_damaged:
             archive.unlink()
-            raise UserError(f"{error}; it was removed; the same command fetches it anew") from None
+            raise UserError(f"{error}; it was deleted; run the same command again to download it") from None
         raise UserError(f"{error}; remove it and run the same command again") from None
     for wanted in file.unpacks:
         _put(unpacked / wanted.path, folder / wanted.path)

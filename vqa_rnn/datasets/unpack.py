@@ -3,7 +3,6 @@
 All names are checked before anything is written. Files are extracted to a separate folder; the caller moves them into place.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from typing import IO
 from vqa_rnn.datasets.catalogue import Wanted, readable_size
 from vqa_rnn.datasets.records import FileRecord
 from vqa_rnn.errors import UserError
+from vqa_rnn.files import file_hash
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _CHUNK_BYTES = 2**20
@@ -139,23 +139,15 @@ def _choose(archive: Path, members: list[_Member], wanted: Wanted) -> list[tuple
 
 def _take(archive: Path, wanted: Wanted, chosen: list[tuple[PurePosixPath, _Member]], folder: Path) -> FileRecord:
     target = folder / wanted.path
-    digest = hashlib.sha256()
     for below, member in chosen:
         path = target / below
         path.parent.mkdir(parents=True, exist_ok=True)
-        with member.open() as source:
-            _copy(source, path, digest.update)
+        with member.open() as source, path.open("wb") as file:
+            shutil.copyfileobj(source, file, _CHUNK_BYTES)
     if wanted.num_images is None:
-        return FileRecord(archive=archive.name, size=target.stat().st_size, sha256=digest.hexdigest())
+        return FileRecord(archive=archive.name, size=target.stat().st_size, sha256=file_hash(target))
     images = [member for below, member in chosen if below.suffix.lower() in IMAGE_SUFFIXES]
     return FileRecord(archive=archive.name, size=sum(member.size for member in images), num_images=len(images))
-
-
-def _copy(source: IO[bytes], path: Path, update: Callable[[bytes], None]) -> None:
-    with path.open("wb") as file:
-        while chunk := source.read(_CHUNK_BYTES):
-            file.write(chunk)
-            update(chunk)
 
 
 def _refuse_full_disc(archive: Path, folder: Path, size: int) -> None:
