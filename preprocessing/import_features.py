@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.importers import Regions, Source
+from vqa_rnn.features.regions import all_finite
 from vqa_rnn.features.store import StoreWriter
 from vqa_rnn.features.store.copying import fill_store
 from vqa_rnn.progress import progress_bar
@@ -123,14 +124,14 @@ def _unfit(image_id: str, features: NDArray[Any], dtype: np.dtype) -> str:
     """Return the error message for features that cannot be stored."""
     if np.isfinite(features).all():
         return f"image {image_id} has a value that is too large for {dtype}: import with --dtype float32"
-    return f"the features of image {image_id} hold NaN or infinity: correct its file, or leave the image out of it"
+    return f"the features of image {image_id} contain NaN or infinity: correct its file, or leave the image out of it"
 
 
 def _write(writer: StoreWriter, rows: range, read: Sequence[Regions], dtype: np.dtype) -> None:
     with np.errstate(over="ignore"):
         features = [regions.features.astype(dtype) for regions in read]
     for row, stored in zip(rows, features, strict=True):
-        if not np.isfinite(stored).all():
+        if not all_finite(stored):
             raise UserError(_unfit(writer.image_ids[row], read[row - rows.start].features, dtype))
     columns = {name: [regions.columns[name] for regions in read] for name in read[0].columns}
     writer.write(rows, features, [0] * len(read), **columns)

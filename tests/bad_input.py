@@ -184,7 +184,7 @@ REFUSED = {
     "empty.png": Refused(content(b""), "is not an image: it is empty (0 bytes); copy it again"),
     "text.png": Refused(content(b"not a picture"), f"is not an image: it is text; {KINDS}"),
     "long_text.png": Refused(content("ß".encode() * 5000 + b"\xff"), f"is not an image: it is text; {KINDS}"),
-    "noise.jpg": Refused(content(bytes(range(256)) * 40), f"is not an image: it is of no kind that can be read; {KINDS}"),
+    "noise.jpg": Refused(content(bytes(range(256)) * 40), f"is not an image: its format is not supported; {KINDS}"),
     "drawing.svg": Refused(
         content(b'<?xml version="1.0"?>\n<!-- a -->\n<svg xmlns="http://www.w3.org/2000/svg"/>'),
         "is not an image: it is an SVG drawing, which has no pixels; export it as PNG",
@@ -205,7 +205,7 @@ REFUSED = {
         "is not an image: it is a PostScript drawing; export it as PNG",
     ),
     "folder.png": Refused(lambda path: path.mkdir(), "is a folder, and an image is needed", has_content=False),
-    "locked.png": Refused(locked, "may not be read: allow it, as chmod u+r does", has_content=False),
+    "locked.png": Refused(locked, "no permission to read the image", has_content=False),
     MISSING: Refused(lambda path: None, "no image at", has_content=False),
     "a" * 300 + ".png": Refused(lambda path: None, "File name too long", has_content=False),
 }

@@ -84,7 +84,8 @@ def test_a_box_is_cut_at_the_edge_of_the_image_and_one_outside_is_refused(tmp_pa
     image = build().transform.load_boxed(path, boxes((-5, -5, 64, 400)))
     np.testing.assert_allclose(image.boxes[1], [0, 0, 0.5, 1])
     with pytest.raises(
-        UserError, match=r"a box \(200, 0, 210, 5\) lies outside of the image .*a\.png, which has 128x32 pixels"
+        UserError,
+        match=r"the box \(200, 0, 210, 5\) of .*a\.png has no area inside the image \(128 x 32 pixels\); boxes are x1 y1",
     ):
         build().transform.load_boxed(path, boxes((0, 0, 5, 5), (200, 0, 210, 5)))
 
@@ -141,6 +142,6 @@ def test_more_images_keep_the_boxes_that_were_done(tmp_path: Path, monkeypatch: 
 def test_a_data_set_without_boxes_is_refused(tmp_path: Path):
     annotations = annotate(tmp_path, [1, 1])
     plain = Annotations(questions=(), images=annotations.images)
-    with pytest.raises(UserError, match=r"features\.output=boxes: jsonl gives no boxes"):
+    with pytest.raises(UserError, match=r"features\.output=boxes: jsonl has no boxes; use a data set with boxes"):
         extract_features(config_for(tmp_path / "store.h5", output="boxes"), plain)
     assert not list(tmp_path.glob("*.h5"))

@@ -75,6 +75,12 @@ def test_without_suppression_the_surest_are_taken():
     assert select_regions(same, scores, 1, 3, 0.3, LARGEST_OVERLAP).places.tolist() == [1, 3]
 
 
+def test_suppressed_boxes_do_not_reach_a_threshold_of_0():
+    scores = torch.tensor([[0.1, 0.3], [0.6, 0.2], [0.1, 0.1], [0.5, 0.4]])
+    same = torch.tensor([[0.1, 0.1, 0.5, 0.5]]).repeat(4, 1)
+    assert select_regions(same, scores, 1, 4, 0.0, LARGEST_OVERLAP).places.tolist() == [1, 3]
+
+
 @pytest.fixture(scope="module")
 def rcnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of a small Faster R-CNN."""

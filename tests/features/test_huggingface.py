@@ -174,7 +174,7 @@ def test_position_embeddings_are_resampled_for_another_size(kind: str, tmp_path:
     expected = by_hand(extractor, model, noise(1, 48), **options)
     assert extractor.num_regions == 36
     close(extractor.regions(noise(1, 48)), expected[:, -36:].numpy())
-    assert "its patches have 8 pixels a side" in refusal(build, tmp_path / kind, image_size=50)
+    assert "the image size must be a multiple of its patch size, 8 pixels" in refusal(build, tmp_path / kind, image_size=50)
 
 
 def test_a_folder_that_was_moved_holds_the_same_backbone(tmp_path: Path):

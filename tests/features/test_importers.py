@@ -316,6 +316,11 @@ def spoil_tab(lines: list[list[Any]]) -> None:
     lines[1] = lines[1][:5]
 
 
+def add_labels(lines: list[list[Any]]) -> None:
+    name, width, height, *others = lines[1]
+    lines[1] = [name, height, width, *[base64_of(np.zeros(1))] * 4, *others]
+
+
 def cut_off(lines: list[list[Any]]) -> None:
     lines[1][5] = lines[1][5][:-3]
 
@@ -329,6 +334,7 @@ def shorten(lines: list[list[Any]]) -> None:
     [
         (spoil_number, "line 2: num_boxes is b'three', not a number"),
         (spoil_tab, "line 2: 5 fields between tabs"),
+        (add_labels, "line 2: 10 fields between tabs, but line 1 has 6: put lines of different kinds into separate files"),
         (cut_off, "line 2: features is cut off"),
         (shorten, "line 2: boxes has 3 numbers, not 1 regions of 4"),
     ],
@@ -412,7 +418,7 @@ def test_a_value_that_is_no_number_is_refused(tmp_path: Path, capsys: pytest.Cap
     arguments = ["features", "import", "bottom-up-tsv", str(path), "-o", str(tmp_path / "store.h5"), "--dtype", "float32"]
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "the features of image 5 hold NaN or infinity" in error
+    assert "the features of image 5 contain NaN or infinity" in error
     assert f"what was done until then is in {tmp_path / 'store.partial.h5'}: delete it if the input changes" in error
 
 

@@ -23,8 +23,9 @@ def test_regions_that_exist_count_once_each(tmp_path: Path):
     assert mean.dtype == deviation.dtype == np.float32
 
 
-def test_without_any_region_there_is_nothing_to_know(tmp_path: Path):
+@pytest.mark.parametrize("rows", [[0], []])
+def test_without_any_region_there_is_nothing_to_know(tmp_path: Path, rows: list[int]):
     writer = begin(tmp_path / "store.h5", ["a"])
     writer.write([0], [np.zeros((0, 6))], [0])
-    mean, deviation = channel_statistics(open_store(writer.finish()), np.array([0]))
+    mean, deviation = channel_statistics(open_store(writer.finish()), np.array(rows, dtype=np.int64))
     assert mean.tolist() == deviation.tolist() == [0] * 6

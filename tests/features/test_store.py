@@ -11,7 +11,7 @@ import pytest
 import xxhash
 
 from tests.conftest import everything
-from vqa_rnn.config import FeaturesConfig
+from vqa_rnn.config import STORE_SUFFIXES, FeaturesConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.store import FORMAT_VERSION, StoreWriter, base, create_store, open_store, open_writer, partial_path
@@ -227,6 +227,11 @@ def test_the_store_has_its_name_only_once_finished(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["store.h5"]
 
 
+def test_stores_of_all_suffixes_are_unfinished_in_different_files(tmp_path: Path) -> None:
+    partials = [partial_path(tmp_path / f"n{suffix}").name for suffix in STORE_SUFFIXES]
+    assert partials == ["n.partial.h5", "n.partial.lmdb", "n.partial.hdf5"]
+
+
 def test_written_is_false_until_a_row_is_committed(tmp_path: Path) -> None:
     path = tmp_path / "store.h5"
     writer = begin(path, ["a", "b"])
@@ -296,7 +301,9 @@ def test_a_weights_file_that_was_replaced_is_noticed(tmp_path: Path) -> None:
     weights.write_bytes(b"two")
     os.utime(weights, ns=(1, 1))
     text = message(check_store, open_store(tmp_path / "store.h5"), config)
-    expected = f"{tmp_path / 'store.h5'} was made with other weights (resnet.pth) than features.weights={weights} has now: "
+    expected = (
+        f"{tmp_path / 'store.h5'} was made with the weights resnet.pth, but features.weights={weights} is different now: "
+    )
     assert text.startswith(expected)
     weights.unlink()
     check_store(open_store(tmp_path / "store.h5"), config)  # nothing to compare with
@@ -307,7 +314,7 @@ def test_weights_of_another_name_are_refused(tmp_path: Path) -> None:
     check_store(open_store(tmp_path / "store.h5"), FeaturesConfig(weights="hub:IMAGENET1K_V2"))
     check_store(open_store(tmp_path / "store.h5"), FeaturesConfig(weights="hub"))
     text = message(check_store, open_store(tmp_path / "store.h5"), FeaturesConfig(weights="hub:IMAGENET1K_V1"))
-    assert "made with other weights (ResNet50_Weights.IMAGENET1K_V2) than features.weights=hub:IMAGENET1K_V1" in text
+    assert "made with the weights ResNet50_Weights.IMAGENET1K_V2, but features.weights=hub:IMAGENET1K_V1 is" in text
 
 
 def test_failed_rows_are_not_images_of_the_store(tmp_path: Path) -> None:
@@ -390,6 +397,15 @@ def make_chunked(file: h5py.File) -> None:
     file.create_dataset("features", data=features, chunks=(1, NUM_REGIONS, FEATURE_SIZE), compression="gzip")
 
 
+def make_boxes_chunked(file: h5py.File) -> None:
+    file.create_dataset("boxes", shape=(2, NUM_REGIONS, 4), dtype="float32", chunks=(1, NUM_REGIONS, 4))
+
+
+def make_columns_hash_chunked(file: h5py.File) -> None:
+    del file["columns_hash"]
+    file.create_dataset("columns_hash", shape=(1,), dtype="uint64", chunks=(1,))
+
+
 def make_group(file: h5py.File) -> None:
     del file["features"]
     file.create_group("features")
@@ -417,6 +433,8 @@ FOREIGN = {
     "no_transform": drop_attribute("transform"),
     "no_fingerprint": drop_attribute("fingerprint"),
     "chunked_and_compressed": make_chunked,
+    "boxes_are_chunked": make_boxes_chunked,
+    "columns_hash_is_chunked": make_columns_hash_chunked,
     "features_is_a_group": make_group,
     "ids_are_numbers": make_ids_numbers,
     "transform_is_not_json": spoil_transform,

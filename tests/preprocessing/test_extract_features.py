@@ -14,15 +14,18 @@ import torch
 import xxhash
 from PIL import Image
 
+import preprocessing.extract_features
 from preprocessing.extract_features import extract_features
 from tests.conftest import everything
 from vqa_rnn.cli import main
 from vqa_rnn.config import Config, FeaturesConfig, JsonlDataset
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.backbones.layers import LayerGrids
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.extractor import Extractor
 from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import base, hdf5, open_store, partial_path
+from vqa_rnn.features.store.parts import Share, part_path
 from vqa_rnn.features.transform import Transform
 from vqa_rnn.features.weights import weights_file
 from vqa_rnn.files import hold
@@ -343,6 +346,53 @@ def test_a_replaced_image_that_is_older_than_the_store_is_found_on_demand(tmp_pa
     np.testing.assert_array_equal(np.flatnonzero(before != after), [7])
 
 
+def test_check_images_reads_each_image_once_if_one_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = numbered(6)
+    annotations = draw_pictures(tmp_path / "images", ids)
+    few = Annotations(questions=(), images={name: annotations.images[name] for name in ids[:5]})
+    extract_features(config_for(tmp_path / "store.h5"), few)
+    compared: list[str] = []
+    compare = preprocessing.extract_features._was_replaced
+
+    def counted(store, image_id: str, *others) -> bool:
+        compared.append(image_id)
+        return compare(store, image_id, *others)
+
+    monkeypatch.setattr("preprocessing.extract_features._was_replaced", counted)
+    assert extract_features(config_for(tmp_path / "store.h5"), annotations, check_images=True).num_done == 1
+    assert compared == ids[:5]
+
+
+def test_a_store_that_is_computed_in_another_way_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(10))
+    begin(config_for(tmp_path / "store.h5"), annotations, "005")
+    monkeypatch.setattr(LayerGrids, "fold_norms", lambda self, sample: False)
+    extract_features(config_for(tmp_path / "store.h5"), annotations)
+    text = f"{tmp_path / 'store.partial.h5'} was computed with folds_norms=True, which is not possible here: new rows differ"
+    assert text in caplog.text
+
+
+def test_parts_of_an_earlier_version_share_a_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    annotations = draw_pictures(tmp_path / "images", ids := numbered(8))
+    monkeypatch.setattr(Extractor, "compute", {"precision": "float32", "layout": "channels_last", "batch_rows": 4})
+    for number in (0, 1):
+        few = Annotations(questions=(), images={name: annotations.images[name] for name in ids[4 * number : 4 * number + 4]})
+        begin(config_for(part_path(tmp_path / "store.h5", Share(number, 2))), few, ids[4 * number + 1])
+    monkeypatch.undo()
+    opened: list[Extractor] = []
+    load = Extractor.__init__
+
+    def counted(self, *arguments) -> None:
+        opened.append(self)
+        load(self, *arguments)
+
+    monkeypatch.setattr(Extractor, "__init__", counted)
+    assert extract_features(config_for(tmp_path / "store.h5"), annotations).store == tmp_path / "store.json"
+    assert len(opened) == 1
+
+
 def test_check_images_says_which_files_are_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     annotations = draw_pictures(tmp_path / "images", numbered(10))
     config = config_for(tmp_path / "store.h5")
@@ -497,9 +547,9 @@ def test_a_job_killed_twice_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("value", "dtype", "why"),
     [
-        (1e6, "float16", "a value beyond 65,504, the largest of float16: set features.dtype=float32"),
-        (np.nan, "float16", "a value that is no number: look at the image and at features.weights"),
-        (np.inf, "float32", "a value that is no number: look at the image and at features.weights"),
+        (1e6, "float16", "contain a value larger than 65,504, the maximum of float16: set features.dtype=float32"),
+        (np.nan, "float16", "contain NaN or infinity: check the image and features.weights"),
+        (np.inf, "float32", "contain NaN or infinity: check the image and features.weights"),
     ],
 )
 def test_features_that_cannot_be_stored_are_refused_with_image_and_layer(
@@ -519,7 +569,7 @@ def test_features_that_cannot_be_stored_are_refused_with_image_and_layer(
     monkeypatch.setattr(Extractor, "_grid", spoiled)
     with pytest.raises(UserError) as caught:
         extract_features(config, annotations)
-    expected = f"the layer blocks.2 of tf_efficientnet_lite0 gives {annotations.images['b']} {why}"
+    expected = f"the features of {annotations.images['b']} from the layer blocks.2 of tf_efficientnet_lite0 {why}"
     assert str(caught.value) == expected
     assert not (tmp_path / "store.h5").exists()
 
@@ -533,7 +583,7 @@ def test_features_of_replaced_weights_are_noticed(tmp_path: Path) -> None:
     extract_features(config, annotations)
     assert extract_features(config, annotations).num_done == 0
     torch.save(timm.create_model("resnet18").state_dict(), weights)
-    with pytest.raises(UserError, match=r"store\.h5 was made with other weights \(resnet18\.pth\) than features\.weights="):
+    with pytest.raises(UserError, match=r"store\.h5 was made with the weights resnet18\.pth, but features\.weights="):
         extract_features(config, annotations)
 
 
@@ -581,7 +631,9 @@ def test_a_store_is_not_taken_for_one_of_other_weights(tmp_path: Path, monkeypat
     with pytest.raises(UserError, match=r"no weights at elsewhere/others\.pth"):
         extract_features(configured("elsewhere/others.pth"), annotations)
     for weights in ("elsewhere/others.pth", "hub"):
-        with pytest.raises(UserError, match=rf"was made with other weights \(mine.pth\) than features.weights={weights}"):
+        with pytest.raises(
+            UserError, match=rf"was made with the weights mine.pth, but features.weights={weights} is different"
+        ):
             extract_features(configured(weights, store=made), annotations)
 
 

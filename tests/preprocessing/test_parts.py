@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from preprocessing.extract_features import extract_features
-from tests.preprocessing.test_extract_features import config_for, draw_pictures, numbered
+from tests.preprocessing.test_extract_features import config_for, count_rows, draw_pictures, numbered
 from vqa_rnn.commands.preprocess import _own_share
 from vqa_rnn.config import Config
 from vqa_rnn.errors import UserError
@@ -45,10 +45,56 @@ def assert_same(one: FeatureStore, other: FeatureStore) -> None:
 
 @pytest.mark.parametrize(("images", "count", "rows"), [(50, 2, 4), (50, 7, 4), (13, 13, 1), (5, 2, 4), (1000, 3, 16)])
 def test_every_image_is_in_one_part_and_batches_are_whole(images: int, count: int, rows: int):
-    parts = [cut(numbered(images), Share(index, count), rows) for index in range(count)]
-    assert [name for part in parts for name in part] == numbered(images)
+    parts = [cut(range(images), Share(index, count), rows) for index in range(count)]
+    assert [row for part in parts for row in part] == list(range(images))
     assert all(len(part) % rows == 0 for part in parts[:-1])
     assert max(map(len, parts)) - min(map(len, parts)) <= 2 * rows
+
+
+@pytest.mark.parametrize("sizes", [(8, 32), (32, 8)])
+def test_automatic_batches_of_several_machines_leave_no_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int]
+):
+    """The batch size is chosen by the processor, the images of a part are not."""
+    pictures = draw_pictures(tmp_path / "images", numbered(100), size=8)
+    shared = tmp_path / "shared.h5"
+    for index, size in enumerate(sizes):
+        monkeypatch.setattr("vqa_rnn.features.extractor.images_a_pass", lambda *_, size=size, **__: size)
+        with hold(partial_path(part_path(shared, Share(1 - index, 2))).with_suffix(".lock"), "busy"):
+            share_out(shared, pictures, index, batch_rows=None)
+        assert (part_path(shared, Share(index, 2))).is_file()
+    assert open_store(joined_path(shared)).image_ids == numbered(100)
+    computes = [open_store(part_path(shared, Share(index, 2))).attributes["compute"] for index in (0, 1)]
+    assert [compute["batch_rows"] for compute in computes] == list(sizes)
+
+
+def test_batches_at_the_ends_of_a_part_are_those_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The parts are 0 to 63 and 64 to 99, and a batch has 60 to 69."""
+    pictures = draw_pictures(tmp_path / "images", numbered(100), size=8)
+    pictures.images["062"].write_bytes(b"no image")
+    pictures.images["065"].write_bytes(b"no image")
+    monkeypatch.setattr("vqa_rnn.features.extractor.images_a_pass", lambda *_, **__: 10)
+    batches = count_rows(monkeypatch)
+    options = {"batch_rows": None, "skip_damaged": True}
+    extract_features(config_for(tmp_path / "whole.h5", **options), pictures)
+    assert batches == [10] * 6 + [8] + [10] * 3
+    batches.clear()
+    report = share_out(tmp_path / "shared.h5", pictures, 0, **options)
+    assert batches == [10] * 6 + [8] + [8] + [10] * 3
+    assert (report.num_done, set(report.failed)) == (98, {"062", "065"})
+    assert_same(open_store(joined_path(tmp_path / "shared.h5")), open_store(tmp_path / "whole.h5"))
+
+
+def test_parts_that_overlap_are_not_joined(pictures: Annotations, tmp_path: Path):
+    """As an earlier version cut them on two machines."""
+    shared = tmp_path / "shared.h5"
+    more = Annotations(questions=(), images=dict(list(pictures.images.items())[:30]))
+    extract_features(config_for(part_path(shared, Share(0, 2))), more)
+    with pytest.raises(
+        UserError, match=r"cannot join the parts of .*shared\.h5: each .* but 024 is in 2: delete shared\.part-\* and run"
+    ):
+        share_out(shared, pictures, 0)
+    assert not joined_path(shared).exists()
 
 
 def test_two_processes_make_what_one_makes(pictures: Annotations, tmp_path: Path):
@@ -172,6 +218,7 @@ def start(folder: Path, rank: int, command: list[str]) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_one_of_two_processes_is_killed_and_started_again(tmp_path: Path):
     annotations = draw_pictures(tmp_path / "images", numbered(200), size=8)
     lines = (f'{{"image": "images/{name}.png", "question": "What?", "answer": "this"}}\n' for name in annotations.images)

@@ -15,7 +15,15 @@ from vqa_rnn.config.dataset import (
     VqaDataset,
     VqaRadDataset,
 )
-from vqa_rnn.config.features import OWN_OPTIONS, PRESET_OPTIONS, REGION_OPTIONS, SUFFIXES, FeaturesConfig, Intensity
+from vqa_rnn.config.features import (
+    OWN_OPTIONS,
+    PRESET_OPTIONS,
+    REGION_OPTIONS,
+    STORE_SUFFIXES,
+    SUFFIXES,
+    FeaturesConfig,
+    Intensity,
+)
 from vqa_rnn.config.fusion import ConcatFusion, Fusion, ProductFusion
 from vqa_rnn.config.heads import ChoiceHead, ClassifierHead, GenerativeHead, Head, MlpChoiceHead
 from vqa_rnn.config.history import (
@@ -58,6 +66,7 @@ __all__ = [
     "OWN_OPTIONS",
     "PRESET_OPTIONS",
     "REGION_OPTIONS",
+    "STORE_SUFFIXES",
     "SUFFIXES",
     "AdamOptimizer",
     "AdamWOptimizer",

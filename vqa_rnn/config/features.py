@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from vqa_rnn.config.section import Positive, Section
 
 Intensity = Literal["full", "image"]
-SUFFIXES = {"hdf5": ".h5", "lmdb": ".lmdb"}  # file name suffix of a store, by features.format
+SUFFIXES = {"hdf5": ".h5", "lmdb": ".lmdb"}  # default file name suffix of a store, by features.format
+STORE_SUFFIXES = (*SUFFIXES.values(), ".hdf5")  # all suffixes that a store may have
 # Options of FeaturesConfig that default to the backbone's own settings: those of its input images, and all of them.
 PRESET_OPTIONS = ("image_size", "mean", "std", "interpolation", "crop_share")
 OWN_OPTIONS = ("layers", *PRESET_OPTIONS)
@@ -88,27 +89,27 @@ class FeaturesConfig(Section):
         return f"{self.library}/{Path(self.backbone).name if self.library == 'transformers' else self.backbone}"
 
     @model_validator(mode="after")
-    def _store_has_the_suffix(self) -> "FeaturesConfig":
-        if self.store is not None and self.store.suffix not in (".h5", ".hdf5", ".lmdb", ".json"):
+    def _check_store_suffix(self) -> "FeaturesConfig":
+        if self.store is not None and self.store.suffix not in (*STORE_SUFFIXES, ".json"):
             raise ValueError(f"store={self.store} must end in .h5 or .lmdb, which says its format")
         if self.format == "lmdb" and self.store is not None and self.store.suffix not in (SUFFIXES["lmdb"], ".json"):
             raise ValueError(f"format=lmdb needs a store that ends in .lmdb, not store={self.store}")
         return self
 
     @model_validator(mode="after")
-    def _imported_features_have_a_store(self) -> "FeaturesConfig":
+    def _check_imported(self) -> "FeaturesConfig":
         if self.library == "imported" and self.store is None:
             raise ValueError("library=imported needs store, the file that vqa-rnn features import wrote")
         return self
 
     @model_validator(mode="after")
-    def _boxes_fit(self) -> "FeaturesConfig":
+    def _check_boxes(self) -> "FeaturesConfig":
         if self.output == "boxes" and self.resize != "squash":
             raise ValueError("output=boxes needs resize=squash: boxes must keep their relative position in the scaled image")
         return self
 
     @model_validator(mode="after")
-    def _regions_are_a_detectors(self) -> "FeaturesConfig":
+    def _check_regions(self) -> "FeaturesConfig":
         fields = type(self).model_fields
         of_others = REGION_OPTIONS if self.output != "regions" else (*_GRID_OPTIONS, "box_method", "batch_rows", "compile")
         name = next((name for name in of_others if getattr(self, name) != fields[name].default), None)
@@ -129,7 +130,7 @@ class FeaturesConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _crop_share_is_for_crop(self) -> "FeaturesConfig":
+    def _check_crop_share(self) -> "FeaturesConfig":
         if self.crop_share is not None and self.resize != "crop":
             raise ValueError(f"crop_share is for resize=crop; resize={self.resize} keeps the whole image")
         return self

@@ -6,7 +6,7 @@ from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.features.weights import weights_file, weights_file_hash
 
 # Options that a store records in its transform under the same names: of backbones, and of detectors.
-_SETTINGS = ("resize", "output", "grid_size", "intensity", *PRESET_OPTIONS)
+SETTINGS = ("resize", "output", "grid_size", "intensity", *PRESET_OPTIONS)
 _DETECTOR_SETTINGS = ("output", "intensity", "image_size", *REGION_OPTIONS)
 
 
@@ -30,7 +30,7 @@ def check_store(store: FeatureStore, config: FeaturesConfig) -> None:
         )
     transform = store.attributes["transform"]
     made = {"backbone": store.attributes["backbone"], "layers": store.attributes["layer"]}
-    settings = _DETECTOR_SETTINGS if config.output == "regions" else _SETTINGS
+    settings = _DETECTOR_SETTINGS if config.output == "regions" else SETTINGS
     made |= {name: transform[name] for name in settings if name in transform}
     made |= {"dtype": str(store.dtype)}
     wanted = config.model_dump(mode="json", include={*settings, "layers", "dtype"})
@@ -71,6 +71,6 @@ def _check_weights(store: FeatureStore, config: FeaturesConfig) -> None:
         differ = file.name != store.weights
     if differ or (name and store.weights and not store.weights.endswith((f".{name}", f"@{name}"))):
         raise UserError(
-            f"{store.path} was made with other weights ({store.weights}) than features.weights={config.weights} has now: "
-            "use those that made it, or delete the store, or set features.store to another path"
+            f"{store.path} was made with the weights {store.weights}, but features.weights={config.weights} is "
+            "different now: use the old weights, delete the store, or set features.store to another path"
         )

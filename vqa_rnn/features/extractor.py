@@ -4,6 +4,7 @@ The same extractor is used for offline extraction and for answering. Transfer le
 (https://arxiv.org/abs/1310.1531): the backbone is frozen and never trained here.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -231,11 +232,18 @@ class Extractor:
 
     def _grid(self, views: Tensor) -> Tensor:
         """Return (V, D, side, side) float32: the outputs of the layers, pooled to one size and concatenated."""
+        return self._joined(self._outputs(views))
+
+    def _outputs(self, views: Tensor) -> list[Tensor]:
+        """Return the outputs of the layers."""
         missing = self.batch_rows - len(views) if self.compiled else 0  # compiled for one batch size
         batch = self._batch(torch.cat([views, views[-1:].expand(missing, -1, -1, -1)]) if missing else views)
         casts = self.precision == "bfloat16" and batch.dtype == torch.float32
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=casts):
-            outputs = [output[: len(views)] for output in self._grids(batch)]
+            return [output[: len(views)] for output in self._grids(batch)]
+
+    def _joined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Pool the outputs of the layers to one size and concatenate them."""
         finest = max(output.shape[-1] for output in outputs)
         size = self._config.grid_size or outputs[-1].shape[-1]
         if size > finest:
@@ -243,7 +251,6 @@ class Extractor:
                 f"features.grid_size={size}, but {', '.join(self.layers)} of {self._config.backbone} gives {finest} x "
                 f"{finest} cells at features.image_size={self.image_size}: take a smaller grid or a larger image"
             )
-        self._channels = [output.shape[1] for output in outputs]
         grids = [output.float() for output in outputs]
         grids = [grid if grid.shape[-1] == size else functional.adaptive_avg_pool2d(grid, size) for grid in grids]
         return grids[0] if len(grids) == 1 else torch.cat(grids, dim=1)
@@ -267,16 +274,21 @@ class Extractor:
         return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)[None])
 
     def _try_out(self) -> tuple[int, int]:
-        """Run one black image and return K and D. Raise ``UserError`` if the layers give no regions."""
+        """Run one black image, keep the number of channels of each layer, and return K and D.
+
+        Raise ``UserError`` if the layers give no regions.
+        """
         config = self._config
         try:
-            sample = self._grid_features(torch.zeros(1, self.image_size, self.image_size, 3, dtype=torch.uint8))
+            outputs = self._outputs(torch.zeros(1, self.image_size, self.image_size, 3, dtype=torch.uint8))
+            grid = self._joined(outputs)
         except (RuntimeError, AssertionError, AttributeError, ValueError, TypeError) as error:
             raise UserError(
                 f"{config.backbone} gives no regions from {', '.join(self.layers)} at features.image_size="
                 f"{self.image_size}: {error}"
             ) from error
-        return sample.shape[1], sample.shape[2]
+        self._channels = [output.shape[1] for output in outputs]
+        return math.prod(grid.shape[2:]) if config.output == "grid" else 1, grid.shape[1]
 
 
 def images_a_pass(image_size: int, precision: Precision, device: torch.device, *, compiled: bool = False) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import xxhash
 
-from vqa_rnn.config import SUFFIXES, Config, store_path
+from vqa_rnn.config import STORE_SUFFIXES, Config, store_path
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.store import FeatureStore, open_store, partial_path
@@ -48,7 +48,7 @@ def find_store(
         return default
     found: dict[Path, int] = {}
     weights: dict[Path, str] = {}
-    suffixes = {default.suffix, JOINED} if unfinished else {*SUFFIXES.values(), JOINED}
+    suffixes = {default.suffix, JOINED} if unfinished else {*STORE_SUFFIXES, JOINED}
     for path in sorted(default.parent.glob(f"{config.dataset.name}-*")):
         is_partial = path.stem.endswith(_UNFINISHED)
         if path.suffix not in suffixes or is_part(path) or (is_partial and not unfinished):

@@ -71,7 +71,7 @@ def opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
         return
     if not isinstance(source, str | Path):
         kind = type(source).__name__
-        raise UserError(f"an image is given as a path, the bytes of a file, an image of Pillow or an array, and not as {kind}")
+        raise UserError(f"an image must be a path, the bytes of a file, a Pillow image or an array, not {kind}")
     try:
         with Path(source).open("rb") as file:
             yield file
@@ -80,7 +80,7 @@ def opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
     except IsADirectoryError:
         raise UserError(f"{Path(source)} is a folder, and an image is needed: give the path of a file in it") from None
     except PermissionError:
-        raise UserError(f"the image {source} may not be read: allow it, as chmod u+r does") from None
+        raise UserError(f"no permission to read the image {source}: allow it, for example with chmod u+r") from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the image {source}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -176,7 +176,7 @@ def _what_else(file: BinaryIO) -> str:
         is_text = "\0" not in start.decode()
     except UnicodeDecodeError as error:
         is_text = error.end == len(start) == _START and "\0" not in start[: error.start].decode()  # cut off within a character
-    return f"{'it is text' if is_text else 'it is of no kind that can be read'}; give a PNG, JPEG, WebP, GIF or TIFF file"
+    return f"{'it is text' if is_text else 'its format is not supported'}; give a PNG, JPEG, WebP, GIF or TIFF file"
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -17,8 +17,8 @@ from vqa_rnn.features.image_files import check_size, decoded, identified, opened
 log = logging.getLogger("vqa_rnn")
 
 ImageSource = str | Path | bytes | Image.Image | NDArray[Any]
-"""A file's path, its bytes, an image of Pillow, or an array: (height, width) or (height, width, 3 or 4), of uint8 or of floats
-from 0 to 1."""
+"""The path of a file, its bytes, a Pillow image, or an array of shape (height, width) or (height, width, 3 or 4) with uint8 or
+with floats from 0 to 1."""
 
 CONSTANT = 128
 _PIXELS_AT_ONCE = 2**22  # converted to RGB at a time

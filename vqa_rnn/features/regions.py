@@ -54,7 +54,7 @@ def check_features(features: NDArray[Any], image: str | Path, source: str) -> No
     if all_finite(features):
         return
     if np.isnan(features).any() or features.dtype == np.float32:
-        why = "a value that is no number: look at the image and at features.weights"
+        why = "contain NaN or infinity: check the image and features.weights"
     else:
-        why = f"a value beyond {np.finfo(np.float16).max:,.0f}, the largest of float16: set features.dtype=float32"
-    raise UserError(f"{source} gives {image} {why}")
+        why = f"contain a value larger than {np.finfo(np.float16).max:,.0f}, the maximum of float16: set features.dtype=float32"
+    raise UserError(f"the features of {image} from {source} {why}")

@@ -16,15 +16,15 @@ def channel_statistics(store: FeatureStore, rows: NDArray[np.int64]) -> tuple[ND
 
     Args:
         store: The store.
-        rows: (n,) rows of the images; at least one.
+        rows: (n,) rows of the images.
 
     Returns:
-        (D,) means and (D,) standard deviations, float32.
+        (D,) means and (D,) standard deviations, float32; zeros if there are no regions.
     """
     total = np.zeros(store.feature_size)
     squares = np.zeros(store.feature_size)
     count = 0
-    rows = rows[:: -(-len(rows) // MOST_IMAGES)]
+    rows = rows[:: max(1, -(-len(rows) // MOST_IMAGES))]
     for start in range(0, len(rows), _AT_ONCE):
         some = rows[start : start + _AT_ONCE]
         exists = np.arange(store.num_regions_max) < store.num_regions[some, None]

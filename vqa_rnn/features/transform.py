@@ -176,8 +176,9 @@ class Transform:
         empty = np.flatnonzero((fractions[:, 2:] <= fractions[:, :2]).any(axis=1))
         if empty.size:
             corners = ", ".join(f"{value:g}" for value in boxes[empty[0]])
+            size = f"{image.width} x {image.height} pixels"
             raise UserError(
-                f"a box ({corners}) lies outside of the image {name_of(source)}, which has {image.width}x{image.height} pixels"
+                f"the box ({corners}) of {name_of(source)} has no area inside the image ({size}); boxes are x1 y1 x2 y2"
             )
         views = [self.scale(image)]
         if self.box_method == "crop":

@@ -89,7 +89,7 @@ def load_network(config: FeaturesConfig, modules: Mapping[str, str]) -> tuple[An
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         if config.library == "transformers" and not Path(config.backbone).exists():
-            why = f"there is no such folder here, and of the hub: {why}"
+            why = f"there is no such folder, and the hub reports: {why}"
         own, option, kind = "a file of weights", "weights", "FILE"
         if config.library == "transformers":
             own, option, kind = "a folder", "backbone", "FOLDER"
@@ -115,7 +115,7 @@ def check_patches(patch_size: int, size: int) -> None:
         ValueError: It is not a multiple.
     """
     if size % patch_size:
-        raise ValueError(f"its patches have {patch_size} pixels a side, of which the image size must be a multiple")
+        raise ValueError(f"the image size must be a multiple of its patch size, {patch_size} pixels")
 
 
 def load_weights(model: nn.Module, path: Path, convert_names: Callable[[State], State]) -> None:

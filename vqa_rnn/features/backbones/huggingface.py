@@ -64,7 +64,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
 
     return Network(
         model=model,
-        weights=base_name(backbone) + (f"@{name}" if name else "") if from_hub else "",
+        weights=weights_name(backbone, name) if from_hub else "",
         preset=preset,
         num_prefix_tokens=_num_prefix_tokens(model),
         resize=resize,
@@ -183,16 +183,18 @@ def preset_of(processor: Any) -> Preset:
     )
 
 
-def base_name(backbone: str) -> str:
+def weights_name(backbone: str, revision: str | None) -> str:
     """Return the name of a backbone's weights.
 
     Args:
         backbone: A name on the hub, or the path of a folder.
+        revision: Revision of the weights, if it is given.
 
     Returns:
-        The name on the hub, or the name of the folder without its path.
+        The name on the hub, or the name of the folder without its path; then ``@`` and the revision.
     """
-    return Path(backbone).name if Path(backbone).is_dir() else backbone
+    name = Path(backbone).name if Path(backbone).is_dir() else backbone
+    return f"{name}@{revision}" if revision else name
 
 
 def _num_prefix_tokens(model: nn.Module) -> int:

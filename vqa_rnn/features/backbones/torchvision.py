@@ -36,10 +36,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
         raise UserError(f"{backbone} is a detector: set features.output=regions")
     if not from_hub:
         return _network(torchvision.models.get_model(backbone, weights=None), "", _PRESET)
-    known = {weights.name: weights for weights in torchvision.models.get_model_weights(backbone)}
-    if name is not None and name not in known:
-        raise UserError(f"{backbone}: {unknown_name('weights', name, known)}")
-    weights = torchvision.models.get_model_weights(backbone).DEFAULT if name is None else known[name]
+    weights = find_weights(backbone, name)
     images = weights.transforms()
     has_crop = hasattr(images, "crop_size")
     preset = Preset(
@@ -50,6 +47,28 @@ def build(backbone: str, from_hub: bool, name: str | None) -> Network:
         crop_share=images.crop_size[0] / images.resize_size[0] if has_crop else 1.0,
     )
     return _network(torchvision.models.get_model(backbone, weights=weights), str(weights), preset)
+
+
+def find_weights(backbone: str, name: str | None = None) -> Any:
+    """Find weights of torchvision.
+
+    Args:
+        backbone: The network.
+        name: Name of the weights; by default torchvision's own choice.
+
+    Returns:
+        The entry of torchvision's ``WeightsEnum``.
+
+    Raises:
+        UserError: The network has no weights of this name.
+    """
+    weights = torchvision.models.get_model_weights(backbone)
+    if name is None:
+        return weights.DEFAULT
+    known = {each.name: each for each in weights}
+    if name not in known:
+        raise UserError(f"{backbone}: {unknown_name('weights', name, known)}")
+    return known[name]
 
 
 def _network(model: Any, weights: str, preset: Preset) -> Network:

@@ -136,7 +136,8 @@ def select_regions(
     """Select the regions of an image, as in bottom-up attention (Anderson et al. 2018, https://arxiv.org/abs/1707.07998).
 
     For each class, only the box with the highest score is kept of those that overlap. The label of a box is its best remaining
-    class. All boxes that reach the threshold are selected, but at least ``fewest`` and at most ``most``.
+    class. All boxes that reach the threshold are selected, but at least ``fewest`` and at most ``most``. A suppressed box has
+    score 0, which never reaches the threshold.
 
     Args:
         boxes: (P, 4) x1 y1 x2 y2.
@@ -157,6 +158,6 @@ def select_regions(
         stayed = torch.zeros_like(scores).flatten().index_copy(0, kept, scores.flatten()[kept]).unflatten(0, scores.shape)
     best, labels = stayed.max(dim=1) if num_proposals else (scores.new_zeros(0), scores.new_zeros(0, dtype=torch.long))
     order = best.argsort(descending=True, stable=True)
-    count = int((best >= threshold).sum().clamp(min=fewest, max=most))
+    count = int(((best >= threshold) & (best > 0)).sum().clamp(min=fewest, max=most))
     places = order[:count]
     return Selected(places, labels[places], best[places])

@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoModelForObjectDetection
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.backbones.huggingface import base_name, check_name, load_processor, names_converter
+from vqa_rnn.features.backbones.huggingface import check_name, load_processor, names_converter, weights_name
 from vqa_rnn.features.detectors.base import DetectorNetwork, Proposals
 from vqa_rnn.huggingface import quiet
 
@@ -62,7 +62,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
 
     return DetectorNetwork(
         model=model,
-        weights=base_name(backbone) + (f"@{name}" if name else "") if from_hub else "",
+        weights=weights_name(backbone, name) if from_hub else "",
         image_size=own_size,
         label_names=[str(model.config.id2label[label]) for label in range(num_labels)],
         set_image_size=set_image_size,

@@ -9,6 +9,7 @@ from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.transforms.functional import pil_to_tensor
 
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.backbones.torchvision import find_weights
 from vqa_rnn.features.detectors.base import DetectorNetwork, Proposals
 from vqa_rnn.files import unknown_name
 
@@ -33,11 +34,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
     names = torchvision.models.list_models(module=_MODELS, include=["fasterrcnn*", "maskrcnn*"])
     if backbone not in names:
         raise UserError(f"torchvision: {unknown_name('detector', backbone, names)}")
-    known = {weights.name: weights for weights in torchvision.models.get_model_weights(backbone)}
-    if name is not None and name not in known:
-        raise UserError(f"{backbone}: {unknown_name('weights', name, known)}")
-    default = torchvision.models.get_model_weights(backbone).DEFAULT
-    weights = (known[name] if name else default) if from_hub else None
+    weights = find_weights(backbone, name) if from_hub else None
     model: FasterRCNN = torchvision.models.get_model(backbone, weights=weights, weights_backbone=None)
     short, long = model.transform.min_size[-1], model.transform.max_size
 
@@ -51,7 +48,7 @@ def build(backbone: str, from_hub: bool, name: str | None) -> DetectorNetwork:
         model=model,
         weights="" if weights is None else str(weights),
         image_size=short,
-        label_names=default.meta["categories"][1:],  # the first is the background
+        label_names=find_weights(backbone).meta["categories"][1:],  # the first is the background
         set_image_size=set_image_size,
         convert=pil_to_tensor,
         propose=propose,

@@ -51,7 +51,7 @@ def load_plain(file: BinaryIO | bytes, where: str) -> Any:
         stream = io.BytesIO(file) if isinstance(file, bytes) else file
         return _PlainUnpickler(stream, encoding="latin1").load()
     except Exception as error:  # a damaged pickle may raise any kind of error
-        raise UserError(f"{where} is not read: {error}") from error
+        raise UserError(f"cannot read {where}: {error}") from error
 
 
 def load_npy(path: Path) -> Any:

@@ -37,13 +37,13 @@ class TsvSource(Source):
             path: The file.
 
         Raises:
-            UserError: The path is a folder, the file is empty, or a line is cut off or has other fields.
+            UserError: The path is a folder, the file is empty, or a line is cut off or has other fields than the first.
         """
         if path.is_dir():
             raise UserError(f"{path} is a folder: give its .tsv files")
         self._path = path
         self._places: list[tuple[int, int]] = []  # offset in bytes, line number
-        self.names, counts, twice = [], [], 0
+        self.names, counts, twice, num_fields = [], [], 0, 0
         seen: set[str] = set()
         self.feature_size = 0
         with path.open("rb") as file, progress_bar() as progress:
@@ -51,6 +51,12 @@ class TsvSource(Source):
             start = 0
             for number, line in enumerate(file, start=1):
                 fields = self._split(line, number)
+                num_fields = num_fields or len(fields)
+                if len(fields) != num_fields:
+                    raise UserError(
+                        f"{path} line {number}: {len(fields)} fields between tabs, but line 1 has {num_fields}: put lines of "
+                        "different kinds into separate files"
+                    )
                 name, count = fields["image_id"].decode(), int(fields["num_boxes"])
                 if name in seen:
                     twice += 1
@@ -60,9 +66,9 @@ class TsvSource(Source):
                     self._places.append((start, number))
                     counts.append(count)
                 self.feature_size = self.feature_size or len(self._decode(fields, "features", number)) // max(count, 1)
-                self.region_columns = ("boxes", "labels", "scores") if "labels" in fields else ("boxes",)
                 start += len(line)
                 progress.update(task, completed=start >> 20)
+        self.region_columns = ("boxes", "labels", "scores") if num_fields == 10 else ("boxes",)
         if not self.names:
             raise UserError(f"{path} is empty")
         if twice:

@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vqa_rnn.config import SUFFIXES
+from vqa_rnn.config import STORE_SUFFIXES, SUFFIXES
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store.base import (
     FORMAT_VERSION,
@@ -182,11 +182,12 @@ def partial_path(path: Path) -> Path:
         path: Path of the finished store.
 
     Returns:
-        ``NAME.partial.h5`` or ``NAME.partial.lmdb``.
+        ``NAME.partial.h5`` or ``NAME.partial.lmdb``; ``.hdf5`` is kept.
 
     Raises:
         UserError: The path is a folder.
     """
     if not path.name or path.is_dir():
         raise UserError(f"features.store={path} is a folder: give the path of a file")
-    return path.with_name(f"{path.stem}.partial{SUFFIXES[_format_of(path)]}")
+    suffix = path.suffix if path.suffix in STORE_SUFFIXES else SUFFIXES["hdf5"]
+    return path.with_name(f"{path.stem}.partial{suffix}")

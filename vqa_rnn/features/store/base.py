@@ -371,18 +371,19 @@ class StoreWriter(ABC):
     def _close(self) -> None:
         """Write all remaining data to the disk."""
 
-    def pending(self, batch_rows: int) -> Iterator[range]:
+    def pending(self, batch_rows: int, offset: int = 0) -> Iterator[range]:
         """Yield the ranges of rows that are not done. Ranges are fixed, so a batch has the same rows whatever was done before.
 
         Args:
             batch_rows: Rows per range.
+            offset: Number of rows before the first one, in other parts of the store. A range that begins there is cut.
 
         Yields:
             Ranges of rows in which at least one is neither written nor failed.
         """
         done = self.done
-        for start in range(0, len(self.image_ids), batch_rows):
-            rows = range(start, min(start + batch_rows, len(self.image_ids)))
+        for start in range(-(offset % batch_rows), len(self.image_ids), batch_rows):
+            rows = range(max(start, 0), min(start + batch_rows, len(self.image_ids)))
             if not done[rows.start : rows.stop].all():
                 yield rows
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vqa_rnn.config import SUFFIXES
+from vqa_rnn.config import STORE_SUFFIXES
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import FeatureStore, StoreWriter, create_store, open_writer, partial_path
 from vqa_rnn.features.store.base import ROWS_AT_ONCE
@@ -39,7 +39,7 @@ def fill_store(
         dtype: ``float16`` or ``float32``.
         attributes: As in ``create_store``.
         region_columns: The columns of regions, from ``REGION_COLUMNS``.
-        advance: Called after each range with its number of images.
+        advance: Called with the number of images that were done before, then after each range with its number of images.
 
     Returns:
         ``path``.
@@ -48,8 +48,8 @@ def fill_store(
         UserError: The store already exists or has another suffix, an unfinished store of other features is in the way, another
             process writes the store, or the disk is full.
     """
-    if path.suffix not in SUFFIXES.values():
-        raise UserError(f"{path} must end in {' or '.join(SUFFIXES.values())}, which says the format of the store")
+    if path.suffix not in STORE_SUFFIXES:
+        raise UserError(f"{path} must end in .h5 or .lmdb, which says the format of the store")
     if path.exists():
         raise UserError(f"{path} already exists: delete it, or give another name")
     with hold(partial_path(path).with_suffix(".lock"), f"another process is writing {path}: wait for it"):
@@ -68,7 +68,9 @@ def fill_store(
                 region_columns=region_columns,
             )
         try:
-            for rows in writer.pending(ROWS_AT_ONCE):
+            pending = list(writer.pending(ROWS_AT_ONCE))
+            advance(len(image_ids) - sum(map(len, pending)))
+            for rows in pending:
                 write_rows(writer, rows)
                 advance(len(rows))
         except UserError as error:
@@ -85,7 +87,7 @@ def copy_stores(sources: Sequence[FeatureStore], path: Path, advance: Advance = 
     Args:
         sources: Finished stores that were made the same way.
         path: The new store; its suffix determines the format.
-        advance: Called after each range of rows with its number of images.
+        advance: As in ``fill_store``.
 
     Raises:
         UserError: As in ``fill_store``; or the stores were made in different ways, have an image id twice, or are damaged.

@@ -167,9 +167,9 @@ def _map(path: Path, mode: str) -> tuple[list[str], dict[str, Any], dict[str, ND
         raise UserError(f"cannot open {path} as HDF5: it is of another kind, cut off or damaged ({error})") from error
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:  # the last two: damaged HDF5 structure
         raise UserError(f"{path} is an HDF5 file but not a feature store, or is damaged: {error}") from error
-    missing = [name for name in ("features", *IMAGE_COLUMNS) if places[name][0] is None]
-    if missing and len(image_ids):
-        raise UserError(f"{path} is not a feature store: {missing[0]} is missing or not contiguous")
+    scattered = next((name for name, (offset, _, _) in places.items() if offset is None), None)
+    if scattered is not None:
+        raise UserError(f"{path} is not a feature store: {scattered} is not contiguous")
     refuse_duplicates(image_ids, str(path))
     columns: dict[str, NDArray[Any]] = {}
     for name, (offset, shape, dtype) in places.items():

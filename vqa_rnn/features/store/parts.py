@@ -5,12 +5,10 @@ them and is the store.
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.features.store.joined import write_joined
 
 JOINED = ".json"
 _PART = re.compile(r"\.part-\d+-of-(\d+)(\.partial)?$")
@@ -84,34 +82,17 @@ def count_parts(path: Path) -> int:
     return found.pop() if found else 0
 
 
-def cut(image_ids: Sequence[str], share: Share, batch_rows: int) -> Sequence[str]:
-    """Return the images of a part. Batches are not divided, so they are the same as with one process.
+def cut(rows: range, share: Share, unit: int) -> range:
+    """Return the rows of a part.
 
     Args:
-        image_ids: All images.
+        rows: The rows of all images.
         share: Which part.
-        batch_rows: Images per batch.
+        unit: Parts begin at multiples of this number of images.
 
     Returns:
-        Consecutive image ids.
+        Consecutive rows.
     """
-    num_batches = -(-len(image_ids) // batch_rows)
-    first, last = (num_batches * number // share.num_parts * batch_rows for number in (share.number, share.number + 1))
-    return image_ids[first:last]
-
-
-def join_parts(path: Path, count: int) -> Path | None:
-    """Join the parts of a store if all of them are finished.
-
-    Args:
-        path: The store.
-        count: Number of parts.
-
-    Returns:
-        The file that lists them; None if a part is missing.
-    """
-    parts = [part_path(path, Share(index, count)) for index in range(count)]
-    if not all(part.is_file() for part in parts):
-        return None
-    write_joined(joined_path(path), parts)
-    return joined_path(path)
+    num_units = -(-len(rows) // unit)
+    first, last = (num_units * number // share.num_parts * unit for number in (share.number, share.number + 1))
+    return rows[first:last]
