@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vqa_rnn.checkpoint import Run, load_model, load_run, read_timings
+from vqa_rnn.checkpoint import Run, load_model, load_run
 from vqa_rnn.commands.measure import Measurement, measure
 from vqa_rnn.commands.train import MAY_CHANGE, train
 from vqa_rnn.config import Config, run_path
 from vqa_rnn.config.files import check_changes, load_config
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.records import Split
+from vqa_rnn.run_folder import read_timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ def run(grid: dict[str, Any], questions: Path, *, code: int = 0, output: str = "
     return found.stdout, found.stderr
 
 
+@pytest.mark.slow
 def test_a_grid_over_seeds_is_set_beside_its_first_and_is_not_trained_again(features: Path):
     grid = {
         "config": "jsonl",
@@ -73,6 +74,7 @@ def test_a_grid_over_seeds_is_set_beside_its_first_and_is_not_trained_again(feat
     assert after == changed
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_give_what_they_give_one_after_the_other(features: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(SCRIPT.parent)
     from repeats import train_side_by_side

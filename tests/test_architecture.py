@@ -41,6 +41,7 @@ STAGES = PLAIN | {"batch", "text", "answers", "features", "rnn"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
+    "run_folder": {"errors", "files"},
     "memory": set(),
     "progress": set(),
     "precision": set(),
@@ -62,10 +63,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": LEAVES | {"config", "batch", "rnn", "pretrained_text"},
     "metrics": LEAVES | {"records", "answers"},
     "benchmarks": PLAIN | {"annotations", "datasets", "metrics"},
-    "checkpoint": STAGES | {"data", "models", "metrics"},
+    "checkpoint": STAGES | {"data", "models", "metrics", "run_folder"},
     # models and data: for annotations, and for handlers that set a sampler's epoch
-    "engines": LEAVES | {"config", "batch", "metrics", "checkpoint", "models", "data"},
-    "answering": STAGES | {"data", "models", "metrics", "checkpoint", "huggingface"},
+    "engines": LEAVES | {"config", "batch", "metrics", "checkpoint", "run_folder", "models", "data"},
+    "answering": STAGES | {"data", "models", "metrics", "checkpoint", "run_folder", "huggingface"},
     "page": {"errors", "records", "features", "benchmarks", "answering"},
     "preprocessing": STAGES | {"annotations", "benchmarks", "datasets", "data"},
 }

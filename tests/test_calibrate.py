@@ -109,7 +109,9 @@ def test_a_head_that_chooses_is_calibrated(features: Path, capsys: pytest.Captur
     assert "is a classifier of open answers" in capsys.readouterr().err
 
 
-def test_what_cannot_be_calibrated_is_refused(run: Run, features: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_cannot_be_calibrated_is_refused(
+    run: Run, features: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     for arguments, says in (
         (["--split", "train"], "learned from the train questions"),
         (["--split", "test"], "no questions with answers in its test split"),
@@ -117,6 +119,12 @@ def test_what_cannot_be_calibrated_is_refused(run: Run, features: Path, capsys: 
     ):
         assert main(["calibrate", str(run.path), *arguments]) == 2
         assert says in capsys.readouterr().err
+    monkeypatch.setattr(
+        "vqa_rnn.commands.calibrate._targets", lambda encoded, num_answers: np.zeros((len(encoded), num_answers))
+    )
+    assert main(["calibrate", str(run.path)]) == 2
+    assert "cannot give a correct answer to any of the" in capsys.readouterr().err
+    assert not (run.path / "calibration.json").exists()
     refit = train(configure(features, *OPTIONS, "training.refit=1", "run.name=refit"))
     assert main(["calibrate", str(refit.path)]) == 2
     assert "learned from the val questions" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_validation_images_drawn_anew_are_refused(run: Path, features: Path, cap
     for command in (["evaluate", str(run)], ["evaluate", str(run), "--split", "val"]):
         assert main(command) == 2
         error = capsys.readouterr().err
-        assert f"error: {features} has changed since runs/jsonl was trained: its val split is cut anew" in error
+        assert f"error: {features} has changed since runs/jsonl was trained: its val split is now drawn" in error
 
 
 def test_questions_with_a_split_of_their_own_are_measured_with_a_warning(

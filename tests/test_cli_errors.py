@@ -236,7 +236,7 @@ USAGE = {
     ),
     "predict_over_other_files": (
         ["predict", "runs/open", "--split", "val", "--output", "questions.jsonl"],
-        ["its name is not that of a submission"],
+        ["only .json and .txt files are overwritten: give another name"],
     ),
     "predict_into_a_folder": (["predict", "runs/open", "--split", "val", "--output", "."], ["--output .", "folder"]),
     "unknown_device": ([*TRAIN, "run.device=abacus"], ["run.device=abacus"]),

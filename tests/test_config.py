@@ -98,7 +98,7 @@ def message_of(source: str, *overrides: str) -> str:
         ),
         (
             ["model.fusion.name=none"],
-            "model: fusion.name=none needs a reasoning that stands in for it: set fusion.name or reasoning.name",
+            "model: fusion.name=none needs a reasoning network: set model.reasoning.name, or another model.fusion.name",
         ),
         (
             ["model.reasoning={name: mcan, hidden_size: 100, num_heads: 8}"],
@@ -299,7 +299,7 @@ def test_a_value_out_of_range_is_refused(override: str):
         ),
         (["model.head.name=generative", "model.head.bidirectional=true"], ["a decoder writes", "cannot be bidirectional"]),
         (["model.head.name=generative", "model.head.first_state=learned"], ["needs conditioning=every_step"]),
-        (["model.head.name=choice", "model.head.choices=regions", "model.head.cell=gru"], ["choices that are texts"]),
+        (["model.head.name=choice", "model.head.choices=regions", "model.head.cell=gru"], ["cell is for choices=texts"]),
         (
             ["model.history.name=memory", "model.history.cell=gru", "model.question.pooling=all_states"],
             ["all_states", "leave out history.cell"],
@@ -514,4 +514,4 @@ def test_stores_of_two_folders_differ_and_a_given_store_is_taken():
 
 def test_a_mapping_is_checked_with_the_place_it_comes_from():
     with pytest.raises(UserError, match=r"^runs/x/config\.yaml: unknown section 'modle': did you mean 'model'\?"):
-        validate_config({"modle": {}}, "runs/x/config.yaml")
+        validate_config({"modle": {}}, "runs/x/config.yaml", Config)

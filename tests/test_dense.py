@@ -147,7 +147,10 @@ def test_other_weights_than_it_began_with_are_refused():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("model.question.hidden_size=17",), r"model\.question\.hidden_size is 16 in that run and 17 here; .* only .* target, "),
+        (
+            ("model.question.hidden_size=17",),
+            r"model\.question\.hidden_size is 16 in that run and 17 here; .* only .* target",
+        ),
         (("model.history.name=memory",), r"model\.history\.name is late_fusion in that run and memory here"),
         (("text.max_tokens=9",), r"text\.max_tokens is 64 in that run and 9 here"),
         (("training.start_from=runs/nowhere",), "no run folder at runs/nowhere"),

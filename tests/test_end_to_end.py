@@ -161,6 +161,7 @@ def test_evaluate_writes_and_returns_the_object_of_the_design(features: Path) ->
         "signature",
     }
     assert set(report["floors"]) == {"most_frequent_answer", "question_prefix", "question_string", "images_shuffled"}
+    assert set(report["image_gain"]) == {"accuracy", "interval", "p"}
     assert json.loads((run.path / "evaluation/val.json").read_text()) == report
     low, high = report["intervals"]["accuracy"]
     assert 0 <= low <= report["metrics"]["accuracy"] <= high <= 1

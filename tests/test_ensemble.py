@@ -11,6 +11,7 @@ from tests.conftest import configure
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
+from vqa_rnn.commands import answers as answering
 from vqa_rnn.commands.answers import answer_questions, open_members
 from vqa_rnn.commands.evaluate import evaluate, evaluate_ensemble
 from vqa_rnn.commands.train import train
@@ -87,6 +88,18 @@ def test_an_ensemble_of_one_run_twice_in_effect_is_that_run(runs: list[Run], tmp
     report = evaluate_ensemble([runs[0].path, copy], "val")
     assert report["ensemble_gain"]["accuracy"] == 0
     assert report["metrics"]["accuracy"] == evaluate(runs[0].path, "val")["metrics"]["accuracy"]
+
+
+def test_each_member_answers_once(runs: list[Run], monkeypatch: pytest.MonkeyPatch):
+    original, calls = answering._collect, []
+
+    def count(member: answering.Member, *arguments, **options):
+        calls.append(member.run.path)
+        return original(member, *arguments, **options)
+
+    monkeypatch.setattr(answering, "_collect", count)
+    evaluate_ensemble([run.path for run in runs], "val")
+    assert calls == 2 * [run.path for run in runs]  # and once more with the images shuffled
 
 
 def test_predict_writes_the_answers_of_an_ensemble(runs: list[Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,5 +1,7 @@
 """A run as a folder to share."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,10 +11,14 @@ import yaml
 
 import vqa_rnn
 from tests.conftest import train_on_drawn
+from vqa_rnn.answering.calibration import Calibration, read_calibration
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
-from vqa_rnn.commands.export import export
+from vqa_rnn.commands.export import export, model_card
+from vqa_rnn.config import RecurrentTextEncoder
+from vqa_rnn.config.text import TransformerTextEncoder
 from vqa_rnn.errors import UserError
+from vqa_rnn.files import file_hash, write_json
 
 ASKED = "What colour is it?"
 
@@ -46,6 +52,51 @@ def test_an_exported_config_does_not_say_where_its_author_keeps_things(run: Run,
     folder = export(run.path, tmp_path / "model")
     assert str(run.path.parents[1]) not in (folder / "config.yaml").read_text()
     assert vqa_rnn.load_run(folder).config.dataset.path == Path("questions.jsonl")  # type: ignore[union-attr]
+
+
+def change_config(path: Path, **sections: dict[str, str]) -> None:
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    for name, options in sections.items():
+        config[name] |= options
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def test_no_exported_file_describes_the_machine_of_its_author(run: Run, tmp_path: Path):
+    path = Path(shutil.copytree(run.path, tmp_path / "run"))
+    home = "/home/somebody"
+    change_config(path, features={"weights": f"{home}/weights.pth"}, training={"start_from": f"{home}/runs/first"})
+    calibration = {"temperature": 2.0, "threshold": None, "weights_sha256": file_hash(run.model_path)}
+    write_json(path / "calibration.json", calibration | {"run": f"{home}/run", "picture": f"{home}/run/risk.png"})
+    folder = export(path, tmp_path / "model")
+    for file in folder.iterdir():
+        assert home not in file.read_text(errors="ignore"), file
+    found = vqa_rnn.load_run(folder)
+    assert run.launcher
+    assert not found.launcher
+    assert found.config.features.weights == "weights.pth"
+    assert found.config.training.start_from == Path("first")
+    assert read_calibration(found) == Calibration(2.0, float("inf"))
+
+
+def test_an_exported_run_of_imported_features_opens(run: Run, tmp_path: Path):
+    path = Path(shutil.copytree(run.path, tmp_path / "run"))
+    change_config(path, features={"library": "imported", "store": str(tmp_path / "theirs.h5")})
+    assert vqa_rnn.load_run(export(path, tmp_path / "model")).config.features.store == Path("theirs.h5")
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        (RecurrentTextEncoder(cell="gru", hidden_size=8), "gru of size 8 over word vectors;"),
+        (RecurrentTextEncoder(bidirectional=True), "bidirectional lstm of size 256 over word vectors;"),
+        (RecurrentTextEncoder(alone=True, pooling="max"), "word vectors pooled by max;"),
+        (TransformerTextEncoder(), "lstm of size 256 over transformer states;"),
+        (TransformerTextEncoder(alone=True), "transformer states pooled by mean;"),
+    ],
+)
+def test_the_card_describes_the_question_encoder(run: Run, question: RecurrentTextEncoder | TransformerTextEncoder, says: str):
+    model = run.config.model.model_copy(update={"question": question})
+    assert says in model_card(replace(run, config=run.config.model_copy(update={"model": model})))
 
 
 def test_the_card_has_what_was_measured(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

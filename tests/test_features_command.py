@@ -138,18 +138,18 @@ def test_a_copy_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     output = tmp_path / f"copy{suffix}"
     done = []
 
-    def stop_after_two(count: int) -> None:
+    def stop_in_the_middle(count: int) -> None:
         done.append(count)
-        if len(done) == 2:
+        if sum(done) == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        copying.copy_stores([store], output, stop_after_two)
+        copying.copy_stores([store], output, stop_in_the_middle)
     assert not output.exists()
     assert partial_path(output).exists()
     done.clear()
     copying.copy_stores([store], output, done.append)
-    assert sum(done) == 4, "the first half is not done again"
+    assert done == [4, 2, 2], "the first half is not done again, and the progress is complete"
     check(open_store(output))
 
 

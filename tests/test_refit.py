@@ -60,7 +60,7 @@ def test_a_resumed_refit_equals_an_uninterrupted_one(
 def test_what_contradicts_it_is_refused():
     with pytest.raises(ValueError, match="refit=4 is more than max_epochs=3"):
         TrainingConfig(refit=4, max_epochs=3)
-    with pytest.raises(ValueError, match="which patience needs"):
+    with pytest.raises(ValueError, match="refit and patience cannot be combined"):
         TrainingConfig(refit=2, patience=1)
 
 

@@ -9,6 +9,7 @@ import vqa_rnn
 from tests.conftest import configure, draw_questions
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.cli import main
+from vqa_rnn.commands import report as reporting
 from vqa_rnn.commands.report import report
 from vqa_rnn.errors import UserError
 
@@ -40,6 +41,22 @@ def test_a_page_has_what_evaluate_measures_and_needs_no_network(runs: tuple[Run,
     links = re.findall(r"(?:src|href)\s*=\s*[\"']([^\"']*)", page)
     assert [link for link in links if not link.startswith(("data:", "#"))] == []
     assert "Right, and most sure" in text
+
+
+def test_a_mean_rank_is_not_a_percentage(runs: tuple[Run, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    original = reporting.summarise
+
+    def with_ranks(*arguments):
+        summary = original(*arguments)
+        return summary | {
+            "metrics": summary["metrics"] | {"mean_rank": 1.0},
+            "intervals": summary["intervals"] | {"mean_rank": [1.0, 1.25]},
+        }
+
+    monkeypatch.setattr(reporting, "summarise", with_ranks)
+    text = text_of(report([runs[1].path], tmp_path / "ranks.html", "val").read_text())
+    assert "mean_rank 1.00 1.00 to 1.25" in text
+    assert "Question encoder lstm of size 16 over word vectors" in text
 
 
 def test_examples_are_what_they_are_called(runs: tuple[Run, Run], tmp_path: Path):

@@ -82,7 +82,7 @@ def test_a_jsonl_file_is_written_that_trains(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "say how to split: --changing-priors"),
+        ([], "split needs --changing-priors"),
         (["--changing-priors", "--test-share", "2"], "give a share between 0 and 1"),
         (["--changing-priors", "-o", "x.json"], "give the name of a .jsonl file"),
     ],

@@ -83,6 +83,7 @@ class Killed(BaseException):
     """Stands for a kill."""
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(own_questions: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(own_questions.parent)
     whole = sweep("jsonl", options(own_questions), OVER, 4, Path("whole"))
@@ -121,7 +122,7 @@ def test_a_trial_that_fails_is_left_out(
     monkeypatch.setattr(sweeping, "train", fail)
     report = sweep("jsonl", options(own_questions), OVER, 3)
     assert [trial["trial"] for trial in report["trials"]] == [2]
-    assert report["failed"] == {"0": "the loss is nan at step 1", "2": "the loss is nan at step 1"}
+    assert report["failed"] == {"1": "the loss is nan at step 1", "3": "the loss is nan at step 1"}
     with pytest.raises(UserError, match="no trial succeeded: the loss is nan"):
         sweep("jsonl", options(own_questions), OVER, 1, Path("all"))
 
@@ -141,7 +142,7 @@ def test_wrong_options_are_said_before_anything_is_trained(own_questions: Path, 
     ):
         with pytest.raises(UserError, match=says):
             sweep("jsonl", options(own_questions), over, 2)
-    with pytest.raises(UserError, match=r"training\.refit validates nothing"):
+    with pytest.raises(UserError, match=r"training\.refit leaves no validation questions"):
         sweep("jsonl", [*options(own_questions), "training.refit=1"], OVER, 2)
     assert not Path("sweeps").exists()
     sweep("jsonl", options(own_questions), OVER[:1], 1)

@@ -184,6 +184,10 @@ def test_its_layers_learn_at_a_rate_of_their_own(features: Path, encoder: Path):
     [
         (("model.question.weights=nowhere/at/all",), "model.question.weights=nowhere/at/all: there is no such folder"),
         (("model.question.weights=.",), "model.question.weights=.: cannot read it as a text encoder of transformers"),
+        (
+            ("model.question.trained_layers=4",),
+            "model.question.trained_layers=4, but this transformer has 3 layers: use at most 3, or all",
+        ),
         (("model.question.alone=true", "model.question.pooling=last"), "pooling=last needs the recurrent network"),
         (("model.head.name=generative",), "head.name=generative reads word by word: it needs question.name=recurrent"),
         (("model.history.name=late_fusion",), "history.name=late_fusion reads word by word"),
@@ -191,9 +195,12 @@ def test_its_layers_learn_at_a_rate_of_their_own(features: Path, encoder: Path):
         (("text.vectors=package",), "text.vectors and model.question.name=transformer both bring word vectors"),
     ],
 )
-def test_what_does_not_fit_is_one_line(features: Path, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]):
+def test_what_does_not_fit_is_one_line(
+    features: Path, encoder: Path, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+):
     small = [option for option in TINY if option.startswith("features")]
-    assert main(["train", "jsonl", f"dataset.path={features}", HERE, *small, *options]) == 2
+    weights = f"model.question.weights={encoder}"
+    assert main(["train", "jsonl", f"dataset.path={features}", HERE, weights, *small, *options]) == 2
     errors = capsys.readouterr().err.strip().splitlines()
     assert said in errors[-1]
 
@@ -240,6 +247,23 @@ def test_layers_that_are_trained_are_not_held(encoder: Path):
     transformer = built(encoder, trained_layers=1)
     transformer.hold_states([[2, 3]])
     assert transformer.table is None
+
+
+def test_states_that_take_too_much_memory_are_not_held(
+    encoder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("vqa_rnn.models.transformer.MOST_BYTES", 4 * 16 * 2)
+    transformer = built(encoder)
+    with caplog.at_level("INFO", "vqa_rnn"):
+        transformer.hold_states([[2, 3]])
+        assert transformer.table is not None
+        assert not caplog.messages
+        transformer = built(encoder)
+        transformer.hold_states([[2, 3], [2, 4, 3]])
+    assert transformer.table is None
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "the transformer reads the questions again in every epoch"
+    ]
 
 
 def test_a_run_reads_each_question_once(encoder: Path, features: Path, monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ from vqa_rnn.config.files import load_config
 from vqa_rnn.errors import UserError
 
 
+@pytest.mark.slow
 def test_every_setting_is_tried_and_the_config_takes_what_is_recommended(
     features: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -83,6 +83,16 @@ class Batch:
         """The number of questions, N."""
         return self.image_index.shape[0]
 
+    @property
+    def num_examples(self) -> int:
+        """The same as ``num_questions``, for the training engine."""
+        return self.num_questions
+
+    @property
+    def example_index(self) -> Tensor:
+        """The same as ``question_index``, for the training engine."""
+        return self.question_index
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move all tensors except those of ``ON_HOST`` to a device.
 

@@ -50,7 +50,7 @@ from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_evaluator, build_optimization, build_trainer
+from vqa_rnn.engines import Examples, build_evaluator, build_optimization, build_trainer
 from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel
 from vqa_rnn.records import Question, Round
@@ -172,7 +172,7 @@ def training_step(
         config=TRAINING,
         precision="float32",
         device=CPU,
-        question_ids=encoded.question_ids,
+        examples=Examples(encoded.question_ids),
     )
     batches = QuestionSampler(encoded.image, len(encoded), shuffle=False, accumulation=parts)
     loader = build_loader(encoded, source, batches)

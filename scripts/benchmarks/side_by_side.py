@@ -27,7 +27,7 @@ from vqa_rnn.config.files import load_config
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_optimization, build_trainer, training_rate
+from vqa_rnn.engines import Examples, build_optimization, build_trainer, training_rate
 from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.threads import choose_threads
@@ -60,7 +60,7 @@ def train(name: str, num_workers: int, seconds: float, as_torch_does: bool) -> f
         config=config.training,
         precision="float32",
         device=CPU,
-        question_ids=encoded.question_ids,
+        examples=Examples(encoded.question_ids),
     )
     loader = build_loader(encoded, MemoryFeatures(features), sampler, num_workers=num_workers)
 

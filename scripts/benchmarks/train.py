@@ -42,7 +42,7 @@ from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.sources import MemoryFeatures
-from vqa_rnn.engines import build_optimization, build_trainer
+from vqa_rnn.engines import Examples, build_optimization, build_trainer
 from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel
 
@@ -89,7 +89,7 @@ class Ours:
             config=TRAINING,
             precision="bfloat16",
             device=CPU,
-            question_ids=encoded.question_ids,
+            examples=Examples(encoded.question_ids),
         )
         self.trainer.add_event_handler(Events.EPOCH_STARTED, self._start)
 

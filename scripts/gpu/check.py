@@ -59,7 +59,7 @@ from vqa_rnn.data.question_file import open_questions, save_questions  # noqa: E
 from vqa_rnn.data.sampler import QuestionSampler  # noqa: E402
 from vqa_rnn.data.sources import MemoryFeatures  # noqa: E402
 from vqa_rnn.data.store_features import StoreFeatures  # noqa: E402
-from vqa_rnn.engines import build_optimization, build_trainer, training_rate  # noqa: E402
+from vqa_rnn.engines import Examples, build_optimization, build_trainer, training_rate  # noqa: E402
 from vqa_rnn.features.extractor import Extractor  # noqa: E402
 from vqa_rnn.features.store import open_store  # noqa: E402
 from vqa_rnn.features.transform import Transform  # noqa: E402
@@ -194,7 +194,7 @@ def _our_trainer(encoded: EncodedQuestions, *, compile_parts: bool = False) -> E
         config=config,
         precision="bfloat16",
         device=GPU,
-        question_ids=encoded.question_ids,
+        examples=Examples(encoded.question_ids),
     )
 
 

@@ -15,6 +15,7 @@ from tests.bad_input import BAD_QUESTIONS, REFUSED, write
 from tests.conftest import draw, train_on_drawn
 from vqa_rnn.answering.huggingface import HuggingFaceSession
 from vqa_rnn.cli import main
+from vqa_rnn.commands import evaluate as evaluating
 from vqa_rnn.errors import UserError
 from vqa_rnn.huggingface import library
 
@@ -237,11 +238,27 @@ def test_it_is_measured_beside_a_run(folders: dict[str, Path], tmp_path: Path, c
     beside = report["ceiling_model"]
     assert (beside["name"], beside["accuracy"]) == (name, alone["metrics"]["accuracy"])
     assert beside["gain"] == pytest.approx(report["metrics"]["accuracy"] - beside["accuracy"])
+    assert beside["gain_interval"][0] <= beside["gain"] <= beside["gain_interval"][1]
+    assert 0 < beside["gain_p"] <= 1
     assert main(["evaluate", str(run.path), "--split", "train", "--ceiling", name]) == 0
     assert "this model over it, points" in capsys.readouterr().out
     output = tmp_path / "answers.json"
     assert main(["predict", name, "--config", config, "--split", "train", "--output", str(output)]) == 0
     assert len(json.loads(output.read_text(encoding="utf-8"))) == len(answers)
+
+
+def test_a_wrong_ceiling_is_refused_before_the_run_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train_on_drawn(tmp_path, "training.max_epochs=1")
+    monkeypatch.setattr(evaluating, "measure", lambda *arguments: pytest.fail("measured"))
+    for name, message in (("vilt", "is not a model of Hugging Face"), ("hf:./gone", "there is no such folder")):
+        with pytest.raises(UserError, match=message):
+            vqa_rnn.evaluate(run.path, "train", ceiling=name)
+
+
+def test_only_the_first_process_runs_the_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train_on_drawn(tmp_path, "training.max_epochs=1")
+    monkeypatch.setattr(evaluating, "on_first", lambda work: None)  # as in the other processes
+    assert "ceiling_model" not in vqa_rnn.evaluate(run.path, "train", ceiling="hf:./gone")
 
 
 @pytest.mark.parametrize(
@@ -251,6 +268,13 @@ def test_it_is_measured_beside_a_run(folders: dict[str, Path], tmp_path: Path, c
         (["evaluate", "runs/a", "--config", "jsonl"], "--config is for models hf:OWNER/NAME"),
         (["evaluate", "hf:a/b", "--config", "jsonl", "--ceiling", "hf:a/b"], "leave out --ceiling"),
         (["predict", "hf:a/b", "--config", "jsonl"], "give --output FILE"),
+        (
+            ["evaluate", "hf:a/b", "runs/a", "--ensemble", "--config", "jsonl"],
+            "hf:a/b is a Hugging Face model, which cannot be",
+        ),
+        (["evaluate", "runs/a", "hf:a/b", "--ensemble"], "hf:a/b is a Hugging Face model, which cannot be part of an ensemble"),
+        (["evaluate", "hf:a/b", "runs/a", "--config", "jsonl"], "give it alone"),
+        (["predict", "hf:a/b", "--ensemble", "--config", "jsonl", "--output", "answers.json"], "give it alone"),
     ],
 )
 def test_wrong_combinations_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

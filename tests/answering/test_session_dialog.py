@@ -179,11 +179,11 @@ def test_a_question_that_is_refused_leaves_no_round(session: Session) -> None:
     assert session.rounds == said
 
 
-def test_a_refused_question_with_an_image_or_a_history_changes_nothing(session: Session) -> None:
+def test_a_refused_question_with_an_image_or_a_history_changes_nothing(session: Session, tmp_path: Path) -> None:
     session.set_caption("this is dora")
     session.ask(COLOUR)
     before = session.image, session.caption, session.rounds
-    other = draw(Path("other.png"), "blue")
+    other = draw(tmp_path / "other.png", "blue")
     refused: list[tuple[tuple[object, ...], dict[str, object]]] = [
         ((other, COLOUR), {"choices": ["red"]}),
         ((COLOUR,), {"history": [("Is it red?", "no")], "choices": ["red"]}),

@@ -91,24 +91,21 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
 
 
+FILM = "model.reasoning={name: film, hidden_size: 8, kernel_size: 1, joint_size: 8}"
+
+
 @pytest.mark.parametrize(
     ("extra", "tolerance"),
     [
-        ((), 1e-10),
-        (("training.accumulation=2", "training.ema_decay=0.9", "model.attention.name=top_down"), 1e-10),
-        (("training.group_by_image=false",), 1e-10),
-        (
-            (
-                "model.attention.name=none",
-                "model.fusion.name=none",
-                "model.reasoning={name: film, hidden_size: 8, kernel_size: 1, joint_size: 8}",
-            ),
-            1e-8,
+        pytest.param((), 1e-10, id="float64", marks=pytest.mark.slow),
+        pytest.param(
+            ("training.accumulation=2", "training.ema_decay=0.9", "model.attention.name=top_down"), 1e-10, id="float64 in parts"
         ),
+        pytest.param(("training.group_by_image=false",), 1e-10, id="float64 shuffled", marks=pytest.mark.slow),
+        pytest.param(("model.attention.name=none", "model.fusion.name=none", FILM), 1e-8, id="film", marks=pytest.mark.slow),
         # the order of float32 sums differs, and Adam's first steps make much of little: about 1e-6 a step
-        (("training.precision=float32",), 1e-3),
+        pytest.param(("training.precision=float32",), 1e-3, id="float32", marks=pytest.mark.slow),
     ],
-    ids=["float64", "float64 in parts", "float64 shuffled", "film", "float32"],
 )
 def test_two_processes_equal_one(features: Path, extra: tuple[str, ...], tolerance: float) -> None:
     logs_before = set(Path(tempfile.gettempdir()).glob("torchelastic_*"))
@@ -132,6 +129,7 @@ def test_two_processes_equal_one(features: Path, extra: tuple[str, ...], toleran
     assert json.loads((path / "environment.json").read_text())["processes"] == 2
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_choices_of_a_split(features: Path) -> None:
     lines = [json.loads(line) for line in features.read_text().splitlines()]
     for line in lines:
@@ -196,6 +194,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return result(config.run.folder / "jsonl")
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_restarted_and_the_run_is_the_same(features: Path, undisturbed: dict[str, Any]) -> None:
     disturbed = configure(features, *RANDOM, "run.name=disturbed")
     finish(launch(features.parent, disturbed, KILL_ONE, restarts=1))
@@ -218,17 +217,16 @@ handlers.Training._finish_step = stop
 """
 
 
+@pytest.mark.slow
 def test_a_preempted_job_saves_leaves_and_goes_on(features: Path, undisturbed: dict[str, Any]) -> None:
     told = configure(features, *RANDOM, "run.name=told")
     process = launch(features.parent, told, SLOW)
     while not Path("at_step_8").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    sent = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - sent < 5 + 3, "torchrun itself takes a while"
-    assert "the state is saved" in errors
+    _, errors = process.communicate(timeout=180)
+    assert "and saved: run the same command again" in errors
     finish(launch(features.parent, told, "", "--resume"))
     assert equal(result(told.run.folder / "told"), undisturbed)
 
@@ -241,6 +239,7 @@ def test_one_gpu_cannot_be_named_for_several_processes(monkeypatch: pytest.Monke
         pass
 
 
+@pytest.mark.slow
 def test_a_mistake_is_said_once(features: Path) -> None:
     errors = finish(launch(features.parent, configure(features, "features.store=none.h5")), code=1)
     assert errors.count("error: no feature store at none.h5") == 1
@@ -265,6 +264,7 @@ def finish_report(process: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(line)
 
 
+@pytest.mark.slow
 def test_srun_starts_processes_too(features: Path, undisturbed: dict[str, Any]) -> None:
     """What srun puts into the environment, as no cluster is at hand."""
     config = configure(features, *RANDOM, "run.name=slurm")

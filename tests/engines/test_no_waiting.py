@@ -17,7 +17,7 @@ from vqa_rnn.config import ModelConfig, TrainingConfig
 from vqa_rnn.data.collate import make_batch
 from vqa_rnn.data.encoding import encode_questions
 from vqa_rnn.engines.optimization import OPTIMIZERS, build_optimization
-from vqa_rnn.engines.trainer import build_trainer
+from vqa_rnn.engines.trainer import Examples, build_trainer
 from vqa_rnn.models import VqaModel
 from vqa_rnn.models.attention import ATTENTIONS
 from vqa_rnn.models.fusion import FUSIONS
@@ -46,7 +46,7 @@ def trainer_of(training: dict[str, Any], *, device: torch.device = DEVICE, preci
         config=config,
         precision=precision,
         device=device,
-        question_ids=ENCODED.question_ids,
+        examples=Examples(ENCODED.question_ids),
     )
 
 

@@ -10,12 +10,16 @@ from vqa_rnn.config import (
     ConstantSchedule,
     CosineSchedule,
     ExponentialSchedule,
+    MemoryHistory,
+    ModelConfig,
+    RecurrentTextEncoder,
     Schedule,
     SgdOptimizer,
     StepSchedule,
     TrainingConfig,
 )
 from vqa_rnn.engines.optimization import OPTIMIZERS, DeviceAdamax, build_optimizer, build_schedule, step_unless
+from vqa_rnn.models import ModelSizes, VqaModel
 
 
 def rates(schedule: Schedule, num_epochs: int = 5, steps_per_epoch: int = 2) -> list[float]:
@@ -49,6 +53,19 @@ def test_exponential_falls_by_the_same_factor_each_step_down_to_the_lowest():
 def test_constant_stays_after_its_warm_up():
     assert rates(ConstantSchedule()) == [1.0] * 11
     assert rates(ConstantSchedule(warmup_fraction=0.4)) == [0.25, 0.5, 0.75] + [1.0] * 8
+
+
+@pytest.mark.parametrize(("rate", "share"), [(0, None), (0.1, 0.1), (1, 1.0)])
+def test_only_word_vectors_have_the_rate_of_word_vectors(rate: float, share: float | None):
+    config = ModelConfig(history=MemoryHistory(), question=RecurrentTextEncoder(embedding_size=6, hidden_size=8))
+    model = VqaModel(config, ModelSizes(vocabulary_size=5, feature_size=3, num_answers=2))
+    optimizer = build_optimizer(model, TrainingConfig(word_vectors_rate=rate, learning_rate=1.0))
+    groups = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    others = {id(parameter): parameter for parameter in model.parameters()}
+    words = groups.get(id(others.pop(id(model.question_encoder.word_vectors.weight))))
+    assert (words and words["lr"]) == share
+    assert {groups[place]["lr"] for place in others} == {1.0}
+    assert all((groups[place]["weight_decay"] > 0) == (parameter.dim() > 1) for place, parameter in others.items())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

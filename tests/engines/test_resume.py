@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.conftest import configure
-from vqa_rnn.checkpoint import load_model, load_run, lock_run
+from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import main
 from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config
@@ -25,6 +25,7 @@ from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.engines import handlers
 from vqa_rnn.engines.interruption import Interruption
 from vqa_rnn.errors import Interrupted, UserError
+from vqa_rnn.run_folder import lock_run
 
 # 18 training questions, 5 steps an epoch, 15 in all; every kind of randomness is on, and the state is saved after each step
 RANDOM = (
@@ -197,7 +198,7 @@ def test_a_signal_saves_the_state_and_says_how_to_go_on(features: Path, number: 
     process = in_a_process(told, AT_STEP.format(step=7, number=number))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == code
-    said = "stopped after step 8, the state is saved: the same command goes on from there (train: with --resume)"
+    said = "stopped after step 8 and saved: run the same command again to continue (for train, add --resume)"
     assert errors.splitlines()[-1] == said
     assert load_run(told.run.folder / "told").checkpoints[0].name == "step-00000008.pt"
     assert equal(result(train(told, resume=True).path), result(whole.path))
@@ -377,7 +378,7 @@ def test_nan_in_an_image_stops_at_its_step_and_leaves_the_checkpoint_before(
     with pytest.raises(UserError) as raised:
         train(config)
     assert str(raised.value).startswith("the loss is nan at step 30: training stopped before the weights changed")
-    assert f"the questions behind it are {', '.join(names)};" in str(raised.value)
+    assert f"the questions with a non-finite loss are {', '.join(names)};" in str(raised.value)
     assert 1 <= len(names) < steps[-1] or steps[-1] <= 2
     assert load_run(config.run.folder / "nan").checkpoints[0].name == "step-00000029.pt"
     monkeypatch.setattr(loader, "make_batch", make_batch)

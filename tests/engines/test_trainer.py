@@ -9,7 +9,7 @@ import torch
 from vqa_rnn.config import TrainingConfig
 from vqa_rnn.engines import trainer as trainer_module
 from vqa_rnn.engines.optimization import Optimization
-from vqa_rnn.engines.trainer import Step, build_trainer
+from vqa_rnn.engines.trainer import Examples, Step, build_trainer
 from vqa_rnn.errors import UserError
 
 IDS = [f"q{i}" for i in range(100)]
@@ -20,8 +20,8 @@ class FakeBatch:
 
     def __init__(self, *values: float | None, first: int = 0) -> None:
         self.values = values
-        self.num_questions = len(values)
-        self.question_index = torch.arange(first, first + len(values))
+        self.num_examples = len(values)
+        self.example_index = torch.arange(first, first + len(values))
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "FakeBatch":
         return self
@@ -58,7 +58,7 @@ def trainer_of(  # type: ignore[no-untyped-def]
         config=config,
         precision=precision,
         device=torch.device("cpu"),
-        question_ids=IDS,
+        examples=Examples(IDS),
     )
 
 
@@ -79,7 +79,7 @@ def test_the_gradient_is_that_of_the_mean_over_the_questions_that_count(parts: l
     assert model.weight.item() == pytest.approx(1 - 0.1 * 3)
     output = trainer.state.output
     assert isinstance(output, Step)
-    assert output == Step(12.0, 4, pytest.approx(3.0), sum(part.num_questions for part in parts))
+    assert output == Step(12.0, 4, pytest.approx(3.0), sum(part.num_examples for part in parts))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_step_clips(options: dict[str, float], step: float):
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change_and_names_its_questions(wrong: float):
     model = OneNumber()
     batches = [(FakeBatch(1.0, 1.0, 1.0, 1.0),), (FakeBatch(1.0, 1.0), FakeBatch(2.0, wrong, first=7))]
-    with pytest.raises(UserError, match=rf"loss is {wrong} at step 2: .* the questions behind it are q8;"):
+    with pytest.raises(UserError, match=rf"loss is {wrong} at step 2: .* the questions with a non-finite loss are q8;"):
         trainer_of(model).run(batches)
     assert model.weight.item() == pytest.approx(0.9)
 
@@ -115,7 +115,7 @@ def test_a_step_that_failed_is_found_later_as_on_a_gpu_and_nothing_has_changed_s
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.9**step)
         trainer = trainer_of(model, optimizer=optimizer, schedule=schedule)
         if batches is bad:
-            with pytest.raises(UserError, match=r"loss is nan at step 30: .* the questions behind it are q1;"):
+            with pytest.raises(UserError, match=r"loss is nan at step 30: .* the questions with a non-finite loss are q1;"):
                 trainer.run(batches)
             assert trainer.state.iteration == 35
         else:

@@ -1,11 +1,13 @@
 """Scores of single questions and their means by type."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from vqa_rnn.metrics.accuracy import by_type, chance, question_scores
+from vqa_rnn.metrics.official import visdial_metrics
 from vqa_rnn.records import Prediction, Question
 
 
@@ -47,6 +49,9 @@ def test_a_withheld_truth_cannot_be_scored():
         question_scores([ask("7", choices=("cat", "dog"))], {"7": say("7", "cat", 0)})
     with pytest.raises(ValueError, match="human answers"):
         question_scores([ask("7")], {"7": say("7", "cat")})
+    ranked = replace(say("7", "cat", 0), ranks=np.array([1, 2]))
+    with pytest.raises(ValueError, match="question 7 is withheld"):
+        visdial_metrics([ask("7", choices=("cat", "dog"))], {"7": ranked})
 
 
 def test_means_by_type():

@@ -125,6 +125,7 @@ def test_the_state_can_be_saved_and_taken_up():
     assert other.compute() == 2 / 3
 
 
+@pytest.mark.slow
 def test_two_processes_with_an_odd_number_of_questions_give_exactly_what_one_gives(tmp_path: Path):
     script = tmp_path / "worker.py"
     script.write_text(WORKER, encoding="utf-8")

@@ -177,6 +177,7 @@ def test_equal_records_are_left_out_together(
         assert together.tolist() == pytest.approx([score, 1], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_random_quirky_answers_score_as_the_rules_read_step_by_step():
     soak = runpy.run_path(str(ROOT / "scripts" / "soak" / "vqa_parity.py"))
     assert soak["find_differences"](20_000, seed=1) == []

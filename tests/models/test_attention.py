@@ -125,7 +125,7 @@ def test_stacked_attention_equals_its_equations(inputs: Inputs):
 def test_a_question_passes_no_layer_by_option(inputs: Inputs):
     size = inputs[2].vectors.shape[1]
     attention = build("stacked", hidden_size=size, num_looks=1, score_size=5, project_question=False)
-    with pytest.raises(ValueError, match="a question of size 6 needs a layer before stacked attention of size 7"):
+    with pytest.raises(ValueError, match="project_question=false needs question vectors of size 7, got 6"):
         build("stacked", project_question=False)
     assert not [name for name, _ in attention.named_parameters() if name.startswith("project_question")]
     assert attention.key[0].weight.shape == (5, size)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqa_rnn.models.decoding import Method, State, Step, Written, beam_search, draw, greedy, join, raw_beam_search
+from vqa_rnn.models.decoding import DecoderState, Method, Step, Written, beam_search, draw, greedy, join, raw_beam_search
 
 Text = tuple[int, ...]
 
@@ -25,7 +25,7 @@ class TableDecoder:
         self.texts = [(int(number), ()) for number in context_NJ[:, 0]]
         return self._step()
 
-    def go_on(self, words_M: Tensor, state: State) -> Step:
+    def go_on(self, words_M: Tensor, state: DecoderState) -> Step:
         chosen = state.network[0][0, :, 0].long().tolist()  # where in the list of texts each one was
         self.texts = [
             (self.texts[place][0], (*self.texts[place][1], word)) for place, word in zip(chosen, words_M.tolist(), strict=True)
@@ -36,7 +36,7 @@ class TableDecoder:
         anything = [1 / self.num_words] * self.num_words  # after an end it does not matter
         rows = [self.tables[number].get(text, anything) for number, text in self.texts]
         places = torch.arange(len(rows), dtype=torch.float64)
-        return Step(torch.tensor(rows, dtype=torch.float64).log(), State((places[None, :, None],), places[:, None]))
+        return Step(torch.tensor(rows, dtype=torch.float64).log(), DecoderState((places[None, :, None],), places[:, None]))
 
 
 def contexts(*numbers: int) -> Tensor:

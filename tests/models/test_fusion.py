@@ -110,7 +110,7 @@ def test_concat_and_sum_without_a_layer_take_vectors_as_they_are(inputs: tuple[T
     plain = SumFusion(D, D, hidden_size=None)
     assert torch.equal(plain(question[:, :D], image, INDEX), question[:, :D] + image[INDEX])
     assert not [*concat.parameters(), *plain.parameters()]
-    with pytest.raises(ValueError, match="needs vectors of one size: the question has 4, the image 3"):
+    with pytest.raises(ValueError, match="hidden_size=null needs question and image vectors of the same size, got 4 and 3"):
         SumFusion(H, D, hidden_size=None)
 
 

@@ -180,7 +180,7 @@ def test_mcan_reads_words_without_a_layer_by_option(inputs: Inputs):
     network = build("mcan", project_words=False)
     assert isinstance(network.project_words, nn.Identity)
     assert network(*inputs).joint.isfinite().all()
-    with pytest.raises(ValueError, match="words of size 8 need a layer before MCAN of size 6"):
+    with pytest.raises(ValueError, match="project_words=false needs word states of size 6, got 8"):
         build("mcan", hidden_size=6, project_words=False)
 
 

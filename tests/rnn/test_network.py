@@ -271,8 +271,8 @@ def test_dropout_is_between_layers_alone():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cell": "lstmm"}, r"no recurrent cell 'lstmm'; there are elman, lstm,"),
-        ({"layers": 0}, "at least one layer, not 0"),
+        ({"cell": "lstmm"}, r"unknown cell 'lstmm' \(known: elman, lstm,"),
+        ({"layers": 0}, "num_layers must be at least 1, got 0"),
         ({"cell": "gru", "forget_bias": 1.0}, "'gru' has no forget gate"),
         ({"first_state": "zeros"}, "first_state is 'zeros'; it can be zero or learned"),
         ({"recurrent_start": "eye"}, "recurrent_start is 'eye'; it can be uniform or orthogonal"),
@@ -287,9 +287,9 @@ def test_what_cannot_be_made_is_said_in_one_line(options: dict[str, Any], messag
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        ([(1, 5, 7)], r"a first state of shape \(1, 5, 7\); it needs 2 of \(1, 5, 7\)"),
-        ([(1, 4, 7), (1, 5, 7)], r"shape \(1, 4, 7\) and \(1, 5, 7\); it needs 2 of \(1, 5, 7\)"),
-        ([(2, 5, 7)] * 2, r"it needs 2 of \(1, 5, 7\): layers and directions, sequences, hidden size"),
+        ([(1, 5, 7)], r"first has shapes \(1, 5, 7\), expected 2 tensors of shape \(1, 5, 7\)"),
+        ([(1, 4, 7), (1, 5, 7)], r"shapes \(1, 4, 7\) and \(1, 5, 7\), expected 2 tensors of shape \(1, 5, 7\)"),
+        ([(2, 5, 7)] * 2, r"expected 2 tensors of shape \(1, 5, 7\): layers times directions, sequences, hidden size"),
     ],
 )
 def test_a_state_of_another_shape_is_refused_in_one_line(shapes: list[tuple[int, ...]], message: str):
@@ -299,7 +299,7 @@ def test_a_state_of_another_shape_is_refused_in_one_line(shapes: list[tuple[int,
 
 def test_two_directions_cannot_go_on_by_a_step():
     network = make("lstm", both=True)
-    with pytest.raises(ValueError, match="two directions"):
+    with pytest.raises(ValueError, match="needs a network with one direction"):
         network.step(torch.zeros(2, INPUT, dtype=torch.float64), network.begin(2))
 
 
@@ -312,22 +312,22 @@ def test_final_states_alone_are_those_of_the_whole(case: tuple[str, RecurrentNet
 
 
 def test_a_bare_tensor_for_a_state_is_refused():
-    with pytest.raises(ValueError, match="is a tuple of tensors"):
+    with pytest.raises(ValueError, match="first must be a tuple of tensors"):
         make("gru")(padded(sequences()), first=torch.zeros(1, 5, 7, dtype=torch.float64))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [(0, 7), (5, 0)])
 def test_an_empty_network_is_refused(size: tuple[int, int]):
-    with pytest.raises(ValueError, match="both are at least 1"):
+    with pytest.raises(ValueError, match="must be at least 1, got"):
         RecurrentNetwork("mut1", *size)
 
 
 @pytest.mark.parametrize("count", [1, 4, 6])
 def test_lengths_of_fewer_or_more_sequences_are_refused(count: int):
-    with pytest.raises(ValueError, match="for 5 sequences"):
+    with pytest.raises(ValueError, match=rf"expected 5 lengths, got shape \({count},\)"):
         make("lstm")(padded(sequences()), torch.ones(count, dtype=torch.int64))
 
 
 def test_lengths_beyond_the_sequence_are_refused():
-    with pytest.raises(ValueError, match="lengths from 1 to 9; they must be from 0 to 6"):
+    with pytest.raises(ValueError, match="lengths must be from 0 to 6, got 1 to 9"):
         make("lstm")(padded(sequences()), torch.tensor([1, 9, 2, 3, 4]))

@@ -350,7 +350,7 @@ _COMMANDS = {
     "/image": _Command(_image, "FILE", "look at another image; a dialog begins anew"),
     "/choices": _Command(_choices, "A, B, …", "choose among these or the lines of @FILE; without an argument: any answer"),
     "/top": _Command(_top, "N", "show N answers"),
-    "/attention": _Command(_attention, "FILE", "draw where the model looked for the last answer; without an argument: in the terminal"),
+    "/attention": _Command(_attention, "FILE", "draw where the model looked; without an argument: in the terminal"),
     "/json": _Command(_json, "", "answers as JSON, a line each, or as bars again"),
     "/save": _Command(_save, "FILE", "write all answers so far into a file, one JSON object per line"),
     "/caption": _Command(_caption, "TEXT", "set the caption of the image; without an argument: remove it", for_dialog=True),

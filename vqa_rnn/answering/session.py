@@ -17,8 +17,8 @@ from vqa_rnn.answering.answer import Answer
 from vqa_rnn.answering.answerer import NOTHING, Answerer, Seen
 from vqa_rnn.answering.huggingface import HUGGING_FACE, HuggingFaceSession
 from vqa_rnn.answering.protocol import (
-    About,
     NO_IMAGE,
+    About,
     AnySession,
     as_questions,
     check_choice_texts,
@@ -27,12 +27,13 @@ from vqa_rnn.answering.protocol import (
     split_asked,
 )
 from vqa_rnn.answering.texts import check_text
-from vqa_rnn.checkpoint import best_validation, load_run
+from vqa_rnn.checkpoint import load_run
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource
 from vqa_rnn.huggingface import fetch
 from vqa_rnn.models.model import grid_boxes
 from vqa_rnn.records import Question, Round
+from vqa_rnn.run_folder import best_validation
 from vqa_rnn.text import same_words
 
 MOST_QUESTIONS = 64  # in one batch

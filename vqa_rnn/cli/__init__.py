@@ -187,7 +187,7 @@ def split(
     Example: vqa-rnn split daquar --changing-priors --output daquar_cp.jsonl
     """
     if not changing_priors:
-        raise UserError("say how to split: --changing-priors")
+        raise UserError("split needs --changing-priors, the only method so far")
     loaded = _load(config, overrides, False)
     from vqa_rnn.commands.split import split
 
@@ -256,10 +256,11 @@ def evaluate(
     """
     check_split(split)
     runs, overrides = _runs_and_overrides(run, more or ())
+    is_model = _is_model(runs, config, ensemble=ensemble)
     _check_ensemble(runs, ensemble=ensemble)
     if ensemble and (question_only or ceiling):
         raise UserError(f"--{'question-only' if question_only else 'ceiling'} is for a single run: leave out --ensemble")
-    if _is_model(run, config):
+    if is_model:
         from vqa_rnn.commands.huggingface import evaluate_model
         from vqa_rnn.commands.tables import print_evaluation
         from vqa_rnn.config.files import load_config
@@ -300,14 +301,15 @@ def predict(
     """
     check_split(split)
     runs, overrides = _runs_and_overrides(run, more or ())
+    is_model = _is_model(runs, config, ensemble=ensemble)
     _check_ensemble(runs, ensemble=ensemble)
     if ensemble and output is None:
-        raise UserError("--ensemble belongs to no single run folder: give --output FILE")
+        raise UserError("an ensemble has no run folder to write to: give --output FILE")
     from vqa_rnn.commands.predict import predict
     from vqa_rnn.engines import is_first
 
     which: Any = split  # checked above
-    if _is_model(run, config):
+    if is_model:
         from vqa_rnn.commands.huggingface import predict_model
         from vqa_rnn.config.files import load_config
 
@@ -485,14 +487,19 @@ def _runs_and_overrides(run: Path, more: Sequence[str]) -> tuple[list[Path], lis
     return runs, overrides
 
 
-def _is_model(run: Path, config: str | None) -> bool:
-    """Return whether ``run`` is a Hugging Face model, which needs a config; a run folder has its own and must not get one."""
-    is_model = str(run).startswith("hf:")
-    if is_model and config is None:
-        raise UserError(f"{run} has no data set of its own: say with --config CONFIG which questions it answers")
-    if config is not None and not is_model:
-        raise UserError(f"{run} has a config of its own: --config is for models hf:OWNER/NAME")
-    return is_model
+def _is_model(runs: Sequence[Path], config: str | None, *, ensemble: bool) -> bool:
+    """Return whether a Hugging Face model is given instead of runs.
+
+    A model is given alone and needs a config. A run has a config of its own and must not get another one.
+    """
+    model = next((run for run in runs if str(run).startswith("hf:")), None)
+    if model is not None and (ensemble or len(runs) > 1):
+        raise UserError(f"{model} is a Hugging Face model, which cannot be part of an ensemble: give it alone")
+    if model is not None and config is None:
+        raise UserError(f"{model} has no data set of its own: say with --config CONFIG which questions it answers")
+    if config is not None and model is None:
+        raise UserError(f"{runs[0]} has a config of its own: --config is for models hf:OWNER/NAME")
+    return model is not None
 
 
 def _check_ensemble(runs: Sequence[Path], *, ensemble: bool) -> None:

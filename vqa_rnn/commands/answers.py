@@ -99,8 +99,26 @@ def answer_questions(members: Sequence[Member], questions: Sequence[Question], d
     Returns:
         Predictions by question id.
     """
-    found = _average(members, device) if len(members) > 1 else _collect(members[0], device)
+    found = _average(members, device)[0] if len(members) > 1 else _collect(members[0], device)
     return _predictions(found, all_answers(members), questions)
+
+
+def answer_with_members(
+    members: Sequence[Member], questions: Sequence[Question], device: torch.device
+) -> tuple[dict[str, Prediction], list[dict[str, Prediction]]]:
+    """Answer every question with an ensemble and also with each of its members alone.
+
+    Args:
+        members: From ``open_members``, at least two.
+        questions: The questions that they were opened for.
+        device: Where to compute.
+
+    Returns:
+        The predictions as in ``answer_questions``, and those of each member.
+    """
+    together, alone = _average(members, device)
+    of_members = [_predictions(found, each.run.answers.answers, questions) for each, found in zip(members, alone, strict=True)]
+    return _predictions(together, all_answers(members), questions), of_members
 
 
 def _predictions(
@@ -176,28 +194,33 @@ def all_answers(members: Sequence[Member]) -> list[str]:
     return list(dict.fromkeys(answer for member in members for answer in member.run.answers.answers))
 
 
-def _average(members: Sequence[Member], device: torch.device) -> _Averaged:
+def _average(members: Sequence[Member], device: torch.device) -> tuple[_Averaged, list[CollectAnswers]]:
+    """Return the means over the members, and what each member answers alone."""
     place_of = {answer: place for place, answer in enumerate(all_answers(members))}
     num_questions, num_choices = len(members[0].encoded), members[0].encoded.num_choices
     total = np.zeros((num_questions, len(place_of) or 1), dtype=np.float32)
     choices = np.zeros((num_questions, num_choices), dtype=np.float32)
     is_known = np.zeros((num_questions, num_choices), dtype=bool)
+    alone = []
     for member in members:
         if num_choices:
             found = _collect(member, device)
             choices += found.choice_probabilities
             is_known |= found.choice_scores > -np.inf
         else:
-            _collect(member, device, total=total, columns=[place_of[answer] for answer in member.run.answers.answers])
+            columns = [place_of[answer] for answer in member.run.answers.answers]
+            found = _collect(member, device, total=total, columns=columns)
+        alone.append(found)
     total = largest_of_all(total)
     total /= len(members)
     choices /= len(members)
-    return _Averaged(
+    together = _Averaged(
         best=total.argmax(axis=1),
         probability=total.max(axis=1),
         choice_scores=np.where(is_known, choices, -np.inf).astype(np.float32),
         choice_probabilities=choices,
     )
+    return together, alone
 
 
 def _choose(

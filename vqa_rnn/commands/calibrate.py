@@ -5,14 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -63,14 +59,14 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
         ``threshold`` with its ``coverage`` and ``accuracy`` on the split; ``picture``.
 
     Raises:
-        UserError: The head is generative, the run learned from the split, the answers of the split are withheld, or as in
-            ``evaluate``.
+        UserError: The head is generative, the run learned from the split, the answers of the split are withheld or not among
+            those of the model, or as in ``evaluate``.
     """
     if not 0 < accuracy <= 1:
         raise UserError(f"--accuracy {accuracy}: give a share above 0 and up to 1, such as 0.9")
     run = move_run(load_run(path), overrides)
     if run.config.model.head.name == "generative":
-        raise UserError(f"{path} writes its answers: calibrate is for a classifier or a model that chooses")
+        raise UserError(f"{path} has a generative head: calibrate needs a classifier or a choice head")
     if split in run.config.training.splits:
         raise UserError(
             f"{path} learned from the {split} questions: its probabilities there are not informative; give another --split"
@@ -97,6 +93,10 @@ def calibrate(path: Path, split: Split = "val", accuracy: float = 0.9, overrides
         predictions, logits = answer_with_logits(member, kept, device)  # the temperature does not change which answer is best
     scores = next(iter(BENCHMARKS[run.config.dataset.name].metrics(kept, predictions).values()))
     targets, loss = _targets(member.encoded, logits.shape[1]), _loss(run)
+    if loss == "softmax" and not targets.any():
+        raise UserError(
+            f"{path} cannot give a correct answer to any of the {len(kept)} {split} questions: there is nothing to calibrate"
+        )
     temperature = fit_temperature(logits, targets, loss)
     held_out = _scaled_by_others(logits, targets, member.encoded.image, loss)
     curve = risk_coverage(_confidences(member, logits / temperature), scores)
@@ -183,7 +183,8 @@ def draw_risk(curve: Sequence[Coverage], sure: Coverage | None, path: Path, titl
         path: The picture.
         title: The title of the picture.
     """
-    figure, axes = pyplot.subplots(figsize=(7, 4.4))
+    figure = Figure(figsize=(7, 4.4))
+    axes = figure.subplots()
     axes.plot([100 * point.coverage for point in curve], [100 * point.accuracy for point in curve], linewidth=1.8)
     axes.axhline(100 * curve[-1].accuracy, color="grey", linestyle=":", linewidth=1)
     if sure is not None:
@@ -201,7 +202,6 @@ def draw_risk(curve: Sequence[Coverage], sure: Coverage | None, path: Path, titl
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
-    pyplot.close(figure)
 
 
 def print_calibration(report: dict[str, Any]) -> None:

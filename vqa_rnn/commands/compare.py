@@ -12,8 +12,6 @@ from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.metrics.intervals import bootstrap_interval, paired_difference
 from vqa_rnn.records import Split
 
-BOOTSTRAP_SAMPLES = 10_000
-
 
 def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]:
     """Compare runs with the first one, question by question.
@@ -70,7 +68,7 @@ def _compare(scores: Scores, before: Scores | None, images: Sequence[str]) -> di
     if np.isnan(scores).all():
         return {"value": None}
     found: dict[str, Any] = {"value": float(np.nanmean(scores)), "interval": bootstrap_interval(scores, images)}
-    difference = None if before is None else paired_difference(scores, before, images, BOOTSTRAP_SAMPLES)
+    difference = None if before is None else paired_difference(scores, before, images)
     if difference is not None:
         found |= {"difference": difference.mean, "difference_interval": list(difference.interval), "p": difference.p}
     return found

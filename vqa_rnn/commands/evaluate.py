@@ -2,26 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.checkpoint import Run, load_run
-from vqa_rnn.commands.answers import answer_questions, open_members
-from vqa_rnn.commands.huggingface import compare_with
+from vqa_rnn.commands.huggingface import compare_with, open_model
 from vqa_rnn.commands.measure import Measurement, measure, questions_hash, signature_of, summarise
 from vqa_rnn.commands.shared import move_run, open_runs
-from vqa_rnn.engines import is_first, processes
+from vqa_rnn.engines import is_first, on_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, write_json
 from vqa_rnn.metrics.accuracy import Scores
 from vqa_rnn.metrics.intervals import paired_difference
 from vqa_rnn.records import Split
-
-GAIN_SAMPLES = 10_000
 
 
 def evaluate(
@@ -37,26 +34,29 @@ def evaluate(
         path: The run folder.
         split: The split; by default ``test`` if it has answers, else ``val``.
         question_only: A run that was trained without images on the same data (``model.ablate`` is ``question_only`` or
-            ``choices_only``). Adds ``image_gain``, how much better this run is, with a paired interval.
+            ``choices_only``). Adds ``image_gain``, how much better this run is, with a paired interval and ``p``.
         overrides: ``section.key=value`` each, of ``MAY_MOVE``, for both runs.
         ceiling: ``hf:OWNER/NAME``, a Hugging Face model that answers the same questions. Adds ``ceiling_model``: its ``name``,
-            its score with an ``interval``, and the ``gain`` of this run over it, with a paired ``gain_interval``.
+            its score with an ``interval``, and the ``gain`` of this run over it, with a paired ``gain_interval``
+            and ``gain_p``. Under torchrun, only the report of the first process has it.
 
     Returns:
         The report of ``summarise``, with ``signature``, ``questions_sha256`` and ``weights_sha256``, the hashes of the
         questions and of the weights.
 
     Raises:
-        UserError: The split is empty or its answers are withheld, features are missing, or an override is not in ``MAY_MOVE``.
+        UserError: The split is empty or its answers are withheld, features are missing, an override is not in ``MAY_MOVE``, or
+            the Hugging Face model cannot be opened or cannot answer the kind of questions in the data set.
     """
     run = move_run(load_run(path), overrides)
     weights = file_hash(run.model_path) if run.model_path.is_file() else None  # read first, as training may go on
     with processes(run.config.run.device) as device:
+        other = None if ceiling is None else on_first(partial(open_model, ceiling))  # before the run is measured
         measured = measure(run, split, device)
         blind = None if question_only is None else _measure_blind(question_only, run, measured, device, overrides)
     report = summarise(measured, run.config.evaluation.bootstrap_samples, blind)
-    if ceiling is not None:
-        report["ceiling_model"] = compare_with(ceiling, run.config, measured)
+    if ceiling is not None and other is not None:
+        report["ceiling_model"] = compare_with(ceiling, other, run.config, measured)
     report |= {
         "signature": signature_of(run.config, measured),
         "questions_sha256": questions_hash(measured.questions),
@@ -98,25 +98,16 @@ def evaluate_ensemble(paths: Sequence[Path], split: Split | None = None, overrid
     runs = open_runs(paths, overrides)
     with processes(runs[0].config.run.device) as device:
         measured = measure(runs[0], split, device, ensemble=runs[1:])
-        alone = [_score_alone(run, measured, device) for run in runs]
     report = summarise(measured, runs[0].config.evaluation.bootstrap_samples)
     image_ids = [question.image_id for question in measured.questions]
-    gain = paired_difference(measured.scores, np.mean(alone, axis=0), image_ids, GAIN_SAMPLES)
+    gain = paired_difference(measured.scores, np.mean(measured.members, axis=0), image_ids)
     assert gain is not None, "the headline metric applies to some questions"
     return report | {
         "signature": signature_of(runs[0].config, measured, len(runs)),
         "questions_sha256": questions_hash(measured.questions),
-        "members": {str(run.path): float(np.nanmean(scores)) for run, scores in zip(runs, alone, strict=True)},
+        "members": {str(run.path): float(np.nanmean(scores)) for run, scores in zip(runs, measured.members, strict=True)},
         "ensemble_gain": {measured.headline: gain.mean, "interval": list(gain.interval), "p": gain.p},
     }
-
-
-def _score_alone(run: Run, measured: Measurement, device: torch.device) -> Scores:
-    """Return the headline scores of one run on the questions of an ensemble."""
-    annotations = read_annotations(run.config.dataset, [measured.split])
-    members, _ = open_members([run], measured.questions, annotations, measured.split, device)
-    predictions = answer_questions(members, measured.questions, device)
-    return BENCHMARKS[measured.benchmark].metrics(measured.questions, predictions)[measured.headline]
 
 
 def _measure_blind(path: str | Path, run: Run, measured: Measurement, device: torch.device, overrides: Sequence[str]) -> Scores:

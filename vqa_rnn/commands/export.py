@@ -11,18 +11,22 @@ from typing import Any
 
 import yaml
 
-from vqa_rnn.checkpoint import Run, best_validation, load_run
+from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.onnx_card import FILE as ONNX
 from vqa_rnn.commands.onnx_file import check_onnx, write_onnx
+from vqa_rnn.commands.shared import describe_question_encoder
 from vqa_rnn.config import Config
 from vqa_rnn.config.files import config_yaml
+from vqa_rnn.config.section import Section
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import write_text
+from vqa_rnn.files import read_json, write_json, write_text
+from vqa_rnn.run_folder import best_validation
 
 log = logging.getLogger("vqa_rnn")
 
-FILES = ("run.json", "tokenizer.json", "answers.json", "model.safetensors")
-CALIBRATION = "calibration.json"
+FILES = ("tokenizer.json", "answers.json", "model.safetensors")
+# Files that are copied without some of their values, which describe the author's machine.
+PRIVATE = {"run.json": {"launcher"}, "calibration.json": {"run", "picture"}}
 CARD = "README.md"
 
 
@@ -52,9 +56,12 @@ def export(path: str | Path, output: str | Path, push: str | None = None, *, onn
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        for name in (*FILES, CALIBRATION):
-            if name in FILES or (run.path / name).exists():
-                shutil.copyfile(run.path / name, temporary / name)
+        for name in FILES:
+            shutil.copyfile(run.path / name, temporary / name)
+        for name, private in PRIVATE.items():
+            if (run.path / name).exists():
+                content = read_json(run.path / name, "file")
+                write_json(temporary / name, {key: value for key, value in content.items() if key not in private})
         write_text(temporary / "config.yaml", config_yaml(_without_own_paths(run.config)))
         card = model_card(run)
         if onnx:
@@ -85,7 +92,6 @@ def model_card(run: Run) -> str:
     metadata = {"library_name": "vqa-rnn", "pipeline_tag": "visual-question-answering", "tags": ["vqa", config.dataset.name]}
     model = config.model
     joins = model.reasoning.name if model.reasoning.name != "none" else f"{model.attention.name} attention, {model.fusion.name}"
-    reads = f"{model.question.cell} question encoder" if not model.question.alone else "bag of words"
     features = run.features
     lines = [
         "---",
@@ -94,7 +100,8 @@ def model_card(run: Run) -> str:
         f"# {run.path.name}",
         "",
         f"Visual question answering, trained on `{config.dataset.name}` with vqa-rnn:",
-        f"{reads}, {joins}, {model.head.name} head over features of `{features['backbone']}` ({', '.join(features['layer'])}).",
+        f"{describe_question_encoder(model.question)}; {joins}; {model.head.name} head; "
+        f"features of `{features['backbone']}` ({', '.join(features['layer'])}).",
         "",
         "```python",
         "import vqa_rnn",
@@ -119,15 +126,29 @@ def model_card(run: Run) -> str:
 
 
 def _without_own_paths(config: Config) -> Config:
-    """Return the config without the locations of the data set, the feature store and the run folder."""
-    names = {name: Path(value.name) for name, value in config.dataset if isinstance(value, Path) and value.is_absolute()}
-    return config.model_copy(
-        update={
-            "dataset": config.dataset.model_copy(update=names),
-            "features": config.features.model_copy(update={"store": None}),
-            "run": config.run.model_copy(update={"folder": Path("runs")}),
-        }
+    """Return the config without the locations of the feature store and the run folder, and without absolute paths.
+
+    Imported features keep the name of their store, which their config needs.
+    """
+    features = config.features
+    without: Config = _shortened(
+        config.model_copy(
+            update={
+                "features": features.model_copy(update={"store": features.store if features.library == "imported" else None}),
+                "run": config.run.model_copy(update={"folder": Path("runs")}),
+            }
+        )
     )
+    return without
+
+
+def _shortened(value: Any) -> Any:
+    """Return a section or an option with each absolute path shortened to its last part."""
+    if isinstance(value, Section):
+        return value.model_copy(update={name: _shortened(each) for name, each in value})
+    if isinstance(value, Path | str) and Path(value).is_absolute():
+        return type(value)(Path(value).name)
+    return value
 
 
 def _figures(run: Run) -> list[str]:

@@ -16,9 +16,9 @@ from vqa_rnn.files import unknown_name, write_json
 from vqa_rnn.records import Split
 
 MARK = "generated.json"
-"""In every generated folder: what made it. A folder without it is never replaced."""
+"""The file in each generated folder that describes how it was generated. Folders without it are never replaced."""
 HELD_OUT_SHARE = 0.1
-"""Images of val, and again of test, for each training image."""
+"""Number of val images, and of test images, per training image."""
 
 
 class _Generated(NamedTuple):

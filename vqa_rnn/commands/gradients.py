@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import torch
-from matplotlib import pyplot
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
@@ -184,13 +182,14 @@ def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str
         title: The title of the picture.
         unit: The unit of the distances.
     """
-    figure, axes = pyplot.subplots(figsize=(9, 5.2))
+    figure = Figure(figsize=(9, 5.2))
+    axes = figure.subplots()
     kinds = list(dict.fromkeys(label.partition(" ")[0] for label in cells))
     ends = []
     for label, norms in cells.items():
         kind, _, variant = label.partition(" ")
         style = ":" if variant.endswith("clipped") else {"0.9": "--", "1.1": "-."}.get(variant, "-")
-        colour = pyplot.get_cmap("tab10")(kinds.index(kind) % 10)
+        colour = colormaps["tab10"](kinds.index(kind) % 10)
         axes.semilogy(range(len(norms)), norms, style, color=colour, linewidth=1.8)
         ends.append((norms[-1], label, colour))
     low, high = axes.get_ylim()
@@ -205,10 +204,9 @@ def draw(cells: Mapping[str, Sequence[float]], path: Path, title: str, unit: str
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format=path.suffix.removeprefix(".").lower())
-    pyplot.close(figure)
 
 
-def _label_ends(axes: pyplot.Axes, ends: Sequence[tuple[float, str, tuple[float, ...]]]) -> None:
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, tuple[float, ...]]]) -> None:
     """Write each name next to the end of its line.
 
     A name that would overlap another is moved up. The names of lines that end below the plot are written below it.

@@ -17,7 +17,7 @@ from vqa_rnn.commands.predict import PredictionReport, check_output, questions_t
 from vqa_rnn.config import Config
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource
-from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.metrics.intervals import bootstrap_interval, paired_difference
 from vqa_rnn.progress import progress_bar
 from vqa_rnn.records import Prediction, Question, Split
 
@@ -48,33 +48,36 @@ def evaluate_model(name: str, config: Config, split: Split | None = None) -> dic
     }
 
 
-def compare_with(name: str, config: Config, measured: Measurement) -> dict[str, Any]:
+def compare_with(name: str, session: AnySession, config: Config, measured: Measurement) -> dict[str, Any]:
     """Let a Hugging Face model answer the questions that a run answered.
 
     Args:
-        name: ``hf:OWNER/NAME``, or ``hf:FOLDER``.
+        name: Its name for the report.
+        session: The model, from ``open_model``.
         config: The config of the run.
         measured: The measurement of the run.
 
     Returns:
         ``name``, the headline score with its ``interval``, and ``gain``, how much better the run is, with its
-        ``gain_interval``.
+        paired ``gain_interval`` and ``gain_p``.
 
     Raises:
-        UserError: The model cannot be opened, or cannot answer the kind of questions in the data set.
+        UserError: The model cannot answer the kind of questions in the data set.
     """
     images = read_annotations(config.dataset, [measured.split]).images
-    predictions = answer_with(open_model(name), measured.questions, images)
+    predictions = answer_with(session, measured.questions, images)
     theirs = score(config, measured.split, measured.questions, predictions, with_floors=False)
     samples, headline = config.evaluation.bootstrap_samples, measured.headline
     image_ids = [question.image_id for question in measured.questions]
-    gain = measured.scores - theirs.scores
+    gain = paired_difference(measured.scores, theirs.scores, image_ids)
+    assert gain is not None, "the headline metric applies to some questions"
     return {
         "name": name,
         headline: float(np.nanmean(theirs.scores)),
         "interval": list(bootstrap_interval(theirs.scores, image_ids, samples)),
-        "gain": float(np.nanmean(gain)),
-        "gain_interval": list(bootstrap_interval(gain, image_ids, samples)),
+        "gain": gain.mean,
+        "gain_interval": list(gain.interval),
+        "gain_p": gain.p,
     }
 
 
@@ -131,7 +134,9 @@ def answer_with(session: AnySession, questions: Sequence[Question], images: Mapp
         UserError: A question has choices that the model does not support: regions, or answers that it does not know.
     """
     if questions and questions[0].choice_regions:
-        raise UserError(f"question {questions[0].question_id} chooses among regions of the image: no session can")
+        raise UserError(
+            f"question {questions[0].question_id} has image regions as choices, which Hugging Face models do not support"
+        )
     predictions = {}
     with progress_bar() as progress:
         task = progress.add_task(f"{session.about.name}", total=len(questions), rate="")

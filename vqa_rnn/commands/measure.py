@@ -13,7 +13,7 @@ import torch
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.checkpoint import Run
-from vqa_rnn.commands.answers import all_answers, answer_questions, open_members
+from vqa_rnn.commands.answers import all_answers, answer_questions, answer_with_members, open_members
 from vqa_rnn.commands.shared import check_questions, check_unchanged
 from vqa_rnn.config import Config
 from vqa_rnn.engines import choose_device
@@ -21,7 +21,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.accuracy import Scores, by_type, chance
 from vqa_rnn.metrics.ceilings import ceilings
 from vqa_rnn.metrics.floors import text_floors
-from vqa_rnn.metrics.intervals import bootstrap_interval
+from vqa_rnn.metrics.intervals import bootstrap_interval, paired_difference
 from vqa_rnn.metrics.signature import signature
 from vqa_rnn.records import Annotations, Prediction, Question, Split
 
@@ -42,6 +42,7 @@ class Measurement:
         metrics: (N,) scores of each question by metric, the headline metric first; NaN where a metric does not apply.
         floors: (N,) scores of each floor by metric, including the headline metric; empty if floors were not requested.
         ceilings: (N,) the highest possible headline scores, if the benchmark scores answers one by one; else empty.
+        members: (N,) headline scores of each member of an ensemble alone; empty for a single run.
     """
 
     benchmark: str
@@ -51,6 +52,7 @@ class Measurement:
     metrics: Mapping[str, Scores]
     floors: Mapping[str, Mapping[str, Scores]]
     ceilings: Mapping[str, Scores]
+    members: Sequence[Scores] = ()
 
     @property
     def headline(self) -> str:
@@ -99,13 +101,19 @@ def measure(
         check_questions(each.config, questions)
     device = device or choose_device(config.run.device)
     members, questions = open_members([run, *ensemble], questions, annotations, split, device)
-    predictions = answer_questions(members, questions, device)
+    alone: list[dict[str, Prediction]] = []
+    if ensemble:
+        predictions, alone = answer_with_members(members, questions, device)
+    else:
+        predictions = answer_questions(members, questions, device)
     known = AnswerVocabulary(all_answers(members))
     measured = score(config, split, questions, predictions, known if len(known) else None, with_floors=with_floors)
+    metrics = BENCHMARKS[measured.benchmark].metrics
+    measured = dataclasses.replace(measured, members=[metrics(questions, each)[measured.headline] for each in alone])
     if not with_floors or not any(member.model.sees_image for member in members):
         return measured
     exchanged = [member.with_shuffled_images(SHUFFLE_SEED) for member in members]
-    shuffled = BENCHMARKS[measured.benchmark].metrics(questions, answer_questions(exchanged, questions, device))
+    shuffled = metrics(questions, answer_questions(exchanged, questions, device))
     return dataclasses.replace(measured, floors={**measured.floors, "images_shuffled": shuffled})
 
 
@@ -183,7 +191,8 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
     Args:
         measured: From ``measure``.
         bootstrap_samples: Number of resamples of the images.
-        blind: (N,) scores of a model without images on the same questions; adds ``image_gain``.
+        blind: (N,) scores of a model without images on the same questions; adds ``image_gain``, with a paired interval and
+            ``p``.
 
     Returns:
         ``benchmark``, ``split``, ``num_questions``, ``num_images``, ``metrics``, ``intervals``, ``per_type``, ``floors`` and
@@ -208,8 +217,9 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
     }
     report["ceilings"] = {name: {headline: float(scores.mean())} for name, scores in measured.ceilings.items()}
     if blind is not None:
-        gain = measured.scores - blind
-        report["image_gain"] = {headline: float(gain.mean()), "interval": interval(gain)}
+        gain = paired_difference(measured.scores, blind, image_ids)
+        assert gain is not None, "the headline metric applies to some questions"
+        report["image_gain"] = {headline: gain.mean, "interval": list(gain.interval), "p": gain.p}
     return report
 
 

@@ -76,7 +76,8 @@ def check_output(output: Path) -> None:
         raise UserError(f"--output {output} is a folder: give the name of a file")
     if output.exists() and output.suffix not in SUBMISSIONS:
         raise UserError(
-            f"--output {output} already exists, and its name is not that of a submission: give another, such as answers.json"
+            f"--output {output} already exists, and only .json and .txt files are overwritten: give another name, such as "
+            "answers.json"
         )
 
 

@@ -17,18 +17,19 @@ from vqa_rnn.answering.occlusion import explain
 from vqa_rnn.answering.session import Session
 from vqa_rnn.answers import most_frequent_answer
 from vqa_rnn.benchmarks import read_annotations
-from vqa_rnn.checkpoint import Run, best_validation, read_metrics, read_timings
-from vqa_rnn.commands.evaluate import GAIN_SAMPLES
+from vqa_rnn.checkpoint import Run
 from vqa_rnn.commands.measure import Measurement, measure, summarise
-from vqa_rnn.commands.shared import open_runs
+from vqa_rnn.commands.shared import describe_question_encoder, open_runs
 from vqa_rnn.commands.tables import CEILING_NAMES, FLOOR_NAMES
 from vqa_rnn.engines import processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import read_image
 from vqa_rnn.files import write_text
 from vqa_rnn.metrics.calibration import bin_of
+from vqa_rnn.metrics.formatting import format_metric
 from vqa_rnn.metrics.intervals import paired_difference
 from vqa_rnn.records import Question, Split
+from vqa_rnn.run_folder import best_validation, read_metrics, read_timings
 
 BLUE, ORANGE = "#4472a8", "#e69f00"
 NUM_EXAMPLES = 6
@@ -69,9 +70,13 @@ def report(paths: Sequence[str | Path], output: Path, split: Split | None = None
             parts.append(_about(run, measured[-1], shown[-1]))
     image_ids = [question.image_id for question in measured[0].questions]
     for part, each in zip(parts[1:], measured[1:], strict=True):
-        part["difference"] = paired_difference(each.scores, measured[0].scores, image_ids, GAIN_SAMPLES)
+        part["difference"] = paired_difference(each.scores, measured[0].scores, image_ids)
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    page.filters |= {"percent": lambda value: f"{100 * value:.1f}%", "points": lambda value: f"{100 * value:+.1f}"}
+    page.filters |= {
+        "metric": lambda value, name: format_metric(name, value, digits=1),
+        "percent": lambda value: f"{100 * value:.1f}%",
+        "points": lambda value: f"{100 * value:+.1f}",
+    }
     template = page.from_string(TEMPLATE.read_text(encoding="utf-8"))
     apart = _apart(runs, measured, shown) if len(runs) > 1 else []
     write_text(output, template.render(runs=parts, apart=apart, split=measured[0].split, benchmark=measured[0].benchmark))
@@ -84,7 +89,7 @@ def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
     facts = {
         "Data set": run.config.dataset.name,
         "Features": f"{run.features['backbone']}, {', '.join(run.features['layer'])}",
-        "Question encoder": f"{model.question.name}, {model.question.cell}, {model.question.hidden_size}",
+        "Question encoder": describe_question_encoder(model.question),
         "Attention and fusion": model.reasoning.name
         if model.reasoning.name != "none"
         else f"{model.attention.name}, {model.fusion.name}",

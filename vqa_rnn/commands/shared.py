@@ -10,7 +10,7 @@ import numpy as np
 
 from vqa_rnn.annotations.unchanged import changed_files
 from vqa_rnn.checkpoint import Run, load_run
-from vqa_rnn.config import Config
+from vqa_rnn.config import Config, TextEncoderConfig
 from vqa_rnn.config.files import change_config, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.store_features import StoreFeatures
@@ -90,10 +90,27 @@ def check_unchanged(run: Run, annotations: Annotations, split: Split) -> None:
         return
     if split in annotations.cut_splits:
         raise UserError(
-            f"{changed[0]} has changed since {run.path} was trained: its {split} split is cut anew from all images and may "
-            "hold some that the run learned from. Put the file back, train again, or give questions a split of their own"
+            f"{changed[0]} has changed since {run.path} was trained: its {split} split is now drawn from other images "
+            "and may contain training images of this run. Restore the file, train again, or set the split of each question in "
+            "the data."
         )
-    log.warning("%s has changed since %s was trained: questions and floors are those of now", changed[0], run.path)
+    log.warning("%s has changed since %s was trained: the current questions and floors are used", changed[0], run.path)
+
+
+def describe_question_encoder(question: TextEncoderConfig) -> str:
+    """Describe a question encoder in a few words.
+
+    Args:
+        question: Its options.
+
+    Returns:
+        Text such as ``lstm of size 256 over word vectors``.
+    """
+    words = "transformer states" if question.name == "transformer" else "word vectors"
+    if question.alone:
+        return f"{words} pooled by {question.pooling}"
+    cell = f"bidirectional {question.cell}" if question.bidirectional else question.cell
+    return f"{cell} of size {question.hidden_size} over {words}"
 
 
 def images_of(questions: Sequence[Question], annotations: Annotations) -> dict[str, Path]:

@@ -14,17 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vqa_rnn.checkpoint import best_validation, load_run
+from vqa_rnn.checkpoint import load_run
 from vqa_rnn.commands.measure import measure
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import MAY_CHANGE, train
@@ -34,6 +30,7 @@ from vqa_rnn.engines import launched
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path, hold, read_json, write_json
 from vqa_rnn.metrics.intervals import paired_difference
+from vqa_rnn.run_folder import best_validation
 
 log = logging.getLogger("vqa_rnn")
 
@@ -42,7 +39,6 @@ SECTIONS = ("training.", "model.", "text.", "features.")  # other options change
 NOT_TRIED = ("training.refit", "training.start_from", "model.head.target", *MAY_CHANGE)
 LOG_RATIO = 10.0  # from this ratio of its ends, a range is searched on a logarithmic scale
 STARTUP_TRIALS = 10  # random trials before the sampler learns from them
-BOOTSTRAP_SAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,7 @@ def sweep(
 
     Returns:
         ``trials`` (the best first: ``trial``, ``options``, ``accuracy``, ``epoch``, ``run``; the second to fifth best also have
-        the paired ``difference`` to the best with an ``interval``), ``failed`` (error messages by 0-based trial number),
+        the paired ``difference`` to the best with an ``interval``), ``failed`` (error messages by trial number),
         ``options`` of the best trial, ``picture``.
 
     Raises:
@@ -143,7 +139,7 @@ def sweep(
         raise UserError("give --over key=… once for each option to try")
     base = load_config(source, overrides)
     if base.training.refit is not None:
-        raise UserError("training.refit validates nothing, and a sweep chooses by validation: leave it out")
+        raise UserError("training.refit leaves no validation questions, which a sweep needs: leave it out")
     for span in spans:
         if not span.key.startswith(SECTIONS) or span.key.startswith(NOT_TRIED):
             raise UserError(
@@ -268,13 +264,13 @@ def _report(trials: Sequence[Any], folder: Path, failed: Mapping[str, str]) -> d
             best = best or measured
             if place:
                 image_ids = [question.image_id for question in measured.questions]
-                difference = paired_difference(measured.scores, best.scores, image_ids, BOOTSTRAP_SAMPLES)
+                difference = paired_difference(measured.scores, best.scores, image_ids)
                 if difference is not None:
                     row |= {"difference": difference.mean, "interval": list(difference.interval)}
         rows.append(row)
     return {
         "trials": rows,
-        "failed": dict(failed),
+        "failed": {str(int(number) + 1): why for number, why in failed.items()},  # trials are numbered from 1 for users
         "options": [f"{key}={_shown(value)}" for key, value in rows[0]["options"].items()],
         "picture": str(folder / "sweep.png"),
     }
@@ -294,7 +290,8 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], spans: Sequence[Span], path
     """
     columns = min(len(spans), 3)
     rows = math.ceil(len(spans) / columns)
-    figure, panels = pyplot.subplots(rows, columns, figsize=(4 * columns, 3.2 * rows), squeeze=False, sharey=True)
+    figure = Figure(figsize=(4 * columns, 3.2 * rows))
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes, span in zip(panels.flat, spans, strict=False):
         values = [trial["options"][span.key] for trial in trials]
         if span.choices:
@@ -316,7 +313,6 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], spans: Sequence[Span], path
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
-    pyplot.close(figure)
 
 
 def print_sweep(report: Mapping[str, Any], source: str, overrides: Sequence[str]) -> None:

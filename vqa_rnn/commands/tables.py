@@ -10,6 +10,7 @@ from rich.table import Table
 from preprocessing.extract_features import ExtractionReport
 from vqa_rnn.commands.tune import Trial, overrides
 from vqa_rnn.features.store.parts import is_part
+from vqa_rnn.metrics.formatting import format_metric
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES
 from vqa_rnn.progress import show_rate
 
@@ -119,8 +120,8 @@ def _print_others(report: dict[str, Any], names: list[str], console: Console, *,
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names:
-        ends = "-" if few else " to ".join(_show(name, end) for end in report["intervals"][name])
-        table.add_row(name, _show(name, report["metrics"][name]), ends)
+        ends = "-" if few else " to ".join(format_metric(name, end) for end in report["intervals"][name])
+        table.add_row(name, format_metric(name, report["metrics"][name]), ends)
     console.print(table)
     floors = {name: floor for name, floor in report["floors"].items() if set(names) <= set(floor)}
     if not floors:
@@ -129,7 +130,7 @@ def _print_others(report: dict[str, Any], names: list[str], console: Console, *,
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for floor_name, floor in floors.items():
-        table.add_row(FLOOR_NAMES[floor_name], *(_show(name, floor[name]) for name in names))
+        table.add_row(FLOOR_NAMES[floor_name], *(format_metric(name, floor[name]) for name in names))
     console.print(table)
 
 
@@ -180,8 +181,8 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
         table.columns[0].overflow = "fold"
         for name, metrics in runs.items():
             row = metrics[metric]
-            ends = "-" if few else " to ".join(_show(metric, end).rstrip("%") for end in row["interval"])
-            cells = [escape(name), _show(metric, row["value"]), ends]
+            ends = "-" if few else " to ".join(format_metric(metric, end).rstrip("%") for end in row["interval"])
+            cells = [escape(name), format_metric(metric, row["value"]), ends]
             if "difference" in row:
                 low, high = row["difference_interval"]
                 clear = row["p"] is not None and (low > 0 or high < 0)
@@ -200,7 +201,7 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
 
 
 def _signed(metric: str, value: float) -> str:
-    return f"{value:+.2f}" if metric == "mean_rank" else f"{100 * value:+.2f}"
+    return format_metric(metric, value, signed=True).rstrip("%")
 
 
 def print_gradients(cells: Mapping[str, Sequence[float]], unit: str, console: Console | None = None) -> None:
@@ -221,10 +222,6 @@ def print_gradients(cells: Mapping[str, Sequence[float]], unit: str, console: Co
     for name, norms in cells.items():
         table.add_row(name, *(f"{norms[distance]:.1e}" if distance < len(norms) else "" for distance in shown))
     console.print(table)
-
-
-def _show(metric: str, value: float) -> str:
-    return f"{value:.2f}" if metric == "mean_rank" else _percent(value)  # all others are fractions
 
 
 def _percent(fraction: float) -> str:

@@ -9,7 +9,7 @@ import shutil
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,17 @@ from vqa_rnn.annotations.unchanged import changed_files, hash_files
 from vqa_rnn.annotations.visual_genome import is_extra
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import read_annotations
-from vqa_rnn.checkpoint import Run, check_new_run, create_run, load_checkpoint, load_run, load_start, lock_run, open_start
+from vqa_rnn.checkpoint import Run, create_run, load_run, load_start, open_start
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, readable_questions, store_of_config
-from vqa_rnn.config import ChoiceHead, Config, MlpChoiceHead, RecurrentTextEncoder, TrainingConfig, run_path
+from vqa_rnn.config import (
+    ChoiceHead,
+    Config,
+    MlpChoiceHead,
+    RecurrentTextEncoder,
+    TrainingConfig,
+    TransformerTextEncoder,
+    run_path,
+)
 from vqa_rnn.config.files import check_changes, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.device import DeviceLoader, NoFeatures, choose_place, hold_on_device
@@ -36,6 +44,7 @@ from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.data.vocabulary import build_answers, build_tokenizer
 from vqa_rnn.engines import (
+    Examples,
     Loggers,
     Training,
     build_evaluator,
@@ -56,9 +65,11 @@ from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
 from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
+from vqa_rnn.models.transformer import count_layers
 from vqa_rnn.precision import auto_precision, native_precision, set_float32_products
 from vqa_rnn.pretrained_text import read_settings, read_tokenizer, read_weights
 from vqa_rnn.records import Annotations, Question, Split
+from vqa_rnn.run_folder import check_new_run, load_checkpoint, lock_run, log_to_file
 from vqa_rnn.text import SubwordTokenizer, WordTokenizer
 from vqa_rnn.threads import choose_threads, num_cpus
 from vqa_rnn.word_vectors import WordVectors, read_word_vectors
@@ -107,7 +118,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
         run = dataclasses.replace(run, config=config)
         if not is_first():
             checkpoint = load_checkpoint(run)
-        with _log_file(run) if is_first() else ExitStack(), computing_with(run.threads, device):
+        with log_to_file(run) if is_first() else ExitStack(), computing_with(run.threads, device):
             _fit(run, device, checkpoint, loggers)
         if is_first():
             shutil.rmtree(run.path / "questions", ignore_errors=True)  # a network disk keeps files that are still mapped
@@ -122,9 +133,11 @@ def _prepare(
     path = run_path(config)
     resume = resume or _was_restarted(config)
     if not resume:
-        check_new_run(config, overwrite=overwrite)
+        check_new_run(path, overwrite=overwrite)
     if config.training.precision == "float16" and device.type != "cuda":
-        raise UserError("training.precision=float16 needs a GPU: on a CPU it has no recurrent networks; use bfloat16")
+        raise UserError(
+            "training.precision=float16 needs a GPU: torch has no float16 recurrent networks on a CPU; use bfloat16"
+        )
     if config.training.precision == "tf32" and device.type != "cuda":
         raise UserError("training.precision=tf32 needs a GPU: take float32, or bfloat16")
     run = _run_to_resume(config) if resume else None
@@ -352,11 +365,12 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         config=config,
         precision=run.precision,
         device=device,
-        question_ids=data["train"].question_ids,
+        examples=Examples(data["train"].question_ids),
         find_unused_parameters=not _uses_all_parameters(run.config, batches["train"].num_questions, world_size),
     )
     training = Training(
         run,
+        config,
         trainer,
         build_evaluator(evaluated, data["val"], device=device) if "val" in data else None,
         model,
@@ -456,20 +470,6 @@ def _uses_all_parameters(config: Config, num_questions: int, world_size: int) ->
     return has_no_empty_part and model.head.name == "classifier" and model.history.name == "none" and model.ablate == "none"
 
 
-@contextmanager
-def _log_file(run: Run) -> Iterator[None]:
-    """Also write log messages to the run's ``log.txt``."""
-    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()
-
-
 def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:
     """Build the tokenizer and the answer vocabulary from the training split only.
 
@@ -515,11 +515,22 @@ def measure_sizes(config: Config, tokenizer: WordTokenizer, store: FeatureStore,
         The sizes.
 
     Raises:
-        UserError: The transformer cannot be read.
+        UserError: The transformer cannot be read, or has fewer layers than are to be trained.
     """
     question = config.model.question
-    transformer = read_settings(question.weights) if question.name == "transformer" else None
+    transformer = _read_transformer(question) if isinstance(question, TransformerTextEncoder) else None
     return ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers), transformer)
+
+
+def _read_transformer(question: TransformerTextEncoder) -> dict[str, Any]:
+    settings = read_settings(question.weights)
+    trained = question.trained_layers
+    if trained != "all" and trained > (num_layers := count_layers(settings)):
+        raise UserError(
+            f"model.question.trained_layers={trained}, but this transformer has {num_layers} layers: use at most {num_layers}, "
+            "or all"
+        )
+    return settings
 
 
 def encode_splits(

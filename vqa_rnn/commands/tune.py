@@ -17,6 +17,7 @@ from vqa_rnn.data.loader import build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.engines import (
+    Examples,
     build_optimization,
     build_trainer,
     choose_device,
@@ -168,7 +169,7 @@ class _Trainings:
             config=config,
             precision=precision,
             device=device,
-            question_ids=self._encoded.question_ids,
+            examples=Examples(self._encoded.question_ids),
         )
         loader = build_loader(self._encoded, self._features, batches, num_workers=num_workers, pin_memory=on_gpu)
         with computing_with(threads, device):

@@ -40,7 +40,7 @@ class DatasetOptions(Section):
         return self
 
     @model_validator(mode="after")
-    def _fold_exists(self) -> "DatasetOptions":
+    def _check_fold(self) -> "DatasetOptions":
         if self.folds is None and self.fold > 0:
             raise ValueError(f"fold={self.fold} needs folds, the number of parts")
         if self.folds is not None and self.fold >= self.folds:
@@ -102,7 +102,7 @@ class VqaDataset(DatasetOptions):
         return self.model_copy(update={"extra": None})
 
     @model_validator(mode="after")
-    def _choices_exist(self) -> "VqaDataset":
+    def _check_choices(self) -> "VqaDataset":
         if self.task == "multiple_choice" and self.version != "v1":
             raise ValueError("VQA v2 has no multiple choice: set version to v1, or task to open_ended")
         if self.task == "multiple_choice" and self.extra is not None:

@@ -7,7 +7,7 @@ Overrides of the form ``section.key=value`` on the command line are applied last
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
 from omegaconf import OmegaConf
@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 from vqa_rnn.config import Config, Section
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
+
+ConfigT = TypeVar("ConfigT", bound=Section)
 
 
 def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
@@ -35,11 +37,11 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     """
     path = _find_config(source)
     merged = _merge(Config().model_dump(mode="json"), _load_with_bases(path), str(path))
-    config = validate_config(merged, str(path))
+    config = validate_config(merged, str(path), Config)
     if overrides:
         for override in overrides:
             merged = _merge(merged, _parse_override(override), override)
-        config = validate_config(merged, "command line")
+        config = validate_config(merged, "command line", Config)
     if config.run.name is None:
         name = source if not Path(source).suffix else path.stem
         named = config.run.model_copy(update={"name": name.replace("/", "-")})
@@ -47,12 +49,13 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     return config
 
 
-def validate_config(values: Mapping[str, Any], where: str) -> Config:
+def validate_config(values: Mapping[str, Any], where: str, schema: type[ConfigT]) -> ConfigT:
     """Check a nested mapping of options.
 
     Args:
         values: Sections and their options; missing ones take their defaults.
         where: Where the values come from, for the error message.
+        schema: The kind of config, such as ``Config``.
 
     Returns:
         The config.
@@ -61,9 +64,28 @@ def validate_config(values: Mapping[str, Any], where: str) -> Config:
         UserError: A key or name is unknown, or a value is out of range. The message is one line about the first error.
     """
     try:
-        return Config.model_validate(values)
+        return schema.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{where}: {_explain(error)}") from None
+        raise UserError(f"{where}: {_explain(error, schema)}") from None
+
+
+def override_config(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
+    """Apply command-line overrides to a config.
+
+    Args:
+        config: The config.
+        overrides: Overrides of the form ``section.key=value``; values are read as YAML.
+
+    Returns:
+        The changed config.
+
+    Raises:
+        UserError: An override is not of this form, a key or name is unknown, or a value is out of range.
+    """
+    values: dict[str, Any] = config.model_dump(mode="json")
+    for override in overrides:
+        values = _merge(values, _parse_override(override), override)
+    return validate_config(values, "command line", type(config))
 
 
 def change_config(config: Config, overrides: Sequence[str], may_change: Sequence[str], what: str) -> Config:
@@ -81,15 +103,12 @@ def change_config(config: Config, overrides: Sequence[str], may_change: Sequence
     Raises:
         UserError: An override is invalid, or changes an option that may not change.
     """
-    values: dict[str, Any] = config.model_dump(mode="json")
-    for override in overrides:
-        values = _merge(values, _parse_override(override), override)
-    changed = validate_config(values, "command line")
+    changed = override_config(config, overrides)
     check_changes(config, changed, may_change, what, "this command")
     return changed
 
 
-def check_changes(old: Config, new: Config, may_change: Sequence[str], what: str, who: str) -> None:
+def check_changes(old: Section, new: Section, may_change: Sequence[str], what: str, who: str) -> None:
     """Refuse changes to a config that was used before.
 
     Args:
@@ -104,13 +123,13 @@ def check_changes(old: Config, new: Config, may_change: Sequence[str], what: str
     """
     for key, (before, after) in config_changes(old, new).items():
         if not key.startswith(tuple(may_change)):
-            known = {f"dataset.{name}" for name in type(new.dataset).model_fields}
+            known = flat_config(new)
             may_change = [name for name in may_change if not name.startswith("dataset.") or name in known]
             names = ", ".join(name + "*" if name.endswith(".") else name for name in may_change)
             raise UserError(f"{what} was trained with {key}={before}, not {after}: {who} may only change {names}")
 
 
-def config_yaml(config: Config, *, comments: bool = False) -> str:
+def config_yaml(config: Section, *, comments: bool = False) -> str:
     """Return the whole config as YAML.
 
     Args:
@@ -219,12 +238,12 @@ def _drop_renamed(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any,
     return kept
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, schema: type[Section]) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in _without_tags(first["loc"]))
+    key = ".".join(str(part) for part in _without_tags(first["loc"], schema))
     if first["type"] == "extra_forbidden":
-        within = _section_at(first["loc"][:-1])
-        parent = ".".join(str(part) for part in _without_tags(first["loc"][:-1]))
+        within = _section_at(first["loc"][:-1], schema)
+        parent = ".".join(str(part) for part in _without_tags(first["loc"][:-1], schema))
         what = f"key in {parent}" if parent else "section"
         return unknown_name(what, str(first["loc"][-1]), within.model_fields)
     if first["type"] == "union_tag_invalid":
@@ -233,12 +252,12 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "literal_error":
         in_list = isinstance(first["loc"][-1], int)
         *section, name = first["loc"][:-1] if in_list else first["loc"]
-        literal = _section_at(section).model_fields[str(name)].annotation
+        literal = _section_at(section, schema).model_fields[str(name)].annotation
         members = get_args(literal)[:1] if in_list else get_args(literal)  # the values, or for a union with None its members
         values = [value for member in members for value in (get_args(member) or (member,)) if value is not type(None)]
         option = key.removesuffix(f".{first['loc'][-1]}") if in_list else key
         return unknown_name(f"value for {option}", str(first["input"]), map(str, values))
-    if first["type"] in ("tuple_type", "missing", "too_long") and (length := _list_length(first["loc"])) is not None:
+    if first["type"] in ("tuple_type", "missing", "too_long") and (length := _list_length(first["loc"], schema)) is not None:
         name = key.removesuffix(f".{first['loc'][-1]}") if isinstance(first["loc"][-1], int) else key
         kind = f"a list of {length}" if length else "a list"
         return f"{name}: {kind} is needed, as in {name}=[{','.join('…' * max(1, length))}], not {first['input']!r}"
@@ -252,10 +271,10 @@ def _explain(error: ValidationError) -> str:
     return f"{where}{message}" if is_told else f"{where}{message} (given: {first['input']!r})"
 
 
-def _list_length(loc: Sequence[str | int]) -> int | None:
+def _list_length(loc: Sequence[str | int], schema: type[Section]) -> int | None:
     """Return the length of the list that an option takes: 0 for any length, None if it takes no list."""
     *section, name = loc[:-1] if isinstance(loc[-1], int) else loc
-    option = _section_at(section).model_fields.get(str(name))
+    option = _section_at(section, schema).model_fields.get(str(name))
     kinds = [] if option is None else [option.annotation, *get_args(option.annotation)]
     kinds += [get_args(kind)[0] for kind in kinds if get_origin(kind) is Annotated]
     items = next((get_args(kind) for kind in kinds if get_origin(kind) is tuple), None)
@@ -269,9 +288,9 @@ def _meant_name(key: str, error: Mapping[str, Any]) -> str:
     return f": did you mean {key}.name={given}?" if isinstance(given, str) and given.isidentifier() else ""
 
 
-def _walk(loc: Sequence[str | int]) -> Iterator[tuple[str | int, bool, type[Section]]]:
+def _walk(loc: Sequence[str | int], schema: type[Section]) -> Iterator[tuple[str | int, bool, type[Section]]]:
     """Follow the location of an error: yield each part, whether it is the tag of a kind, and the section it leads to."""
-    section: type[Section] = Config
+    section = schema
     kinds: dict[str, type[Section]] = {}
     for part in loc:
         if part in kinds:
@@ -300,12 +319,12 @@ def kinds_of(annotation: Any) -> dict[str, type[Section]]:
     return {str(kind.model_fields["name"].default): kind for kind in sections}
 
 
-def _without_tags(loc: Sequence[str | int]) -> list[str | int]:
-    return [part for part, is_tag, _ in _walk(loc) if not is_tag]
+def _without_tags(loc: Sequence[str | int], schema: type[Section]) -> list[str | int]:
+    return [part for part, is_tag, _ in _walk(loc, schema) if not is_tag]
 
 
-def _section_at(loc: Sequence[str | int]) -> type[Section]:
-    return [section for _, _, section in _walk(loc)][-1] if loc else Config
+def _section_at(loc: Sequence[str | int], schema: type[Section]) -> type[Section]:
+    return [section for _, _, section in _walk(loc, schema)][-1] if loc else schema
 
 
 def _commented(section: Section, depth: int) -> Iterator[str]:
@@ -351,7 +370,7 @@ def one_line(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def config_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+def config_changes(old: Section, new: Section) -> dict[str, tuple[Any, Any]]:
     """Return the options that differ between two configs.
 
     Args:
@@ -366,7 +385,7 @@ def config_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
-def flat_config(config: Config) -> dict[str, Any]:
+def flat_config(config: Section) -> dict[str, Any]:
     """Return every option of a config by dotted key.
 
     Args:

@@ -133,7 +133,7 @@ class BlockFusion(FusionOptions):
     """Normalise each piece by signed square root and L2 norm."""
 
     @model_validator(mode="after")
-    def _pieces_are_equal(self) -> "BlockFusion":
+    def _check_pieces(self) -> "BlockFusion":
         if self.factor_size % self.pieces:
             raise ValueError(f"factor_size={self.factor_size} cannot be cut into pieces={self.pieces} equal pieces")
         return self

@@ -26,7 +26,7 @@ class ClassifierHead(Section):
     """With `softmax`, share of the target that is spread evenly over all answers."""
 
     @model_validator(mode="after")
-    def _options_are_used(self) -> "ClassifierHead":
+    def _check_options(self) -> "ClassifierHead":
         _check_label_smoothing(self.label_smoothing, self.loss)
         if self.unknown_answers == "zero_target" and self.loss != "sigmoid":
             raise ValueError("unknown_answers=zero_target needs loss=sigmoid: a softmax needs a correct answer")
@@ -47,7 +47,7 @@ def _check_target(target: str, loss: str, choices: str) -> None:
 
 def _check_cell(cell: str | None, choices: str) -> None:
     if cell is not None and choices != "texts":
-        raise ValueError("cell reads choices that are texts: leave it out with choices=regions")
+        raise ValueError("cell is for choices=texts; choices=regions does not use it")
 
 
 class ChoiceHead(Section):
@@ -72,7 +72,7 @@ class ChoiceHead(Section):
     trains only on questions with such scores and selects the epoch with the highest NDCG."""
 
     @model_validator(mode="after")
-    def _target_fits(self) -> "ChoiceHead":
+    def _check_options(self) -> "ChoiceHead":
         _check_target(self.target, self.loss, self.choices)
         _check_cell(self.cell, self.choices)
         _check_label_smoothing(self.label_smoothing, self.loss)
@@ -102,7 +102,7 @@ class MlpChoiceHead(Section):
     trains only on questions with such scores and selects the epoch with the highest NDCG."""
 
     @model_validator(mode="after")
-    def _target_fits(self) -> "MlpChoiceHead":
+    def _check_options(self) -> "MlpChoiceHead":
         _check_target(self.target, self.loss, self.choices)
         _check_cell(self.cell, self.choices)
         _check_label_smoothing(self.label_smoothing, self.loss)
@@ -122,14 +122,14 @@ class GenerativeHead(RecurrentOptions):
     """Maximum number of words in a generated text."""
 
     @model_validator(mode="after")
-    def _first_state_is_used(self) -> "GenerativeHead":
+    def _check_first_state(self) -> "GenerativeHead":
         if self.first_state == "learned" and self.conditioning == "first_state":
             raise ValueError("first_state=learned needs conditioning=every_step: else the joint vector is the first state")
         return self
 
     @model_validator(mode="before")
     @classmethod
-    def _writes_forwards(cls, options: Any) -> Any:
+    def _check_direction(cls, options: Any) -> Any:
         if isinstance(options, dict) and "bidirectional" in options:
             raise ValueError("a decoder writes from the first word to the last: it cannot be bidirectional")
         return options

@@ -69,7 +69,7 @@ class MemoryHistory(Section):
     """Replace attention and fusion as in Das et al. 2017: question and image attend to the facts by dot products."""
 
     @model_validator(mode="after")
-    def _published_reads_once(self) -> "MemoryHistory":
+    def _check_published(self) -> "MemoryHistory":
         if self.published and self.num_hops > 1:
             raise ValueError(f"published=true reads the memory once: leave out num_hops={self.num_hops}")
         return self

@@ -42,11 +42,11 @@ class ModelConfig(Section):
 
     @field_validator("question", mode="before")
     @classmethod
-    def _questions_are_read_by_a_recurrent_network(cls, value: Any) -> Any:
+    def _default_question_encoder(cls, value: Any) -> Any:
         return {"name": "recurrent", **value} if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
-    def _words_have_vectors_of_their_own(self) -> "ModelConfig":
+    def _check_transformer(self) -> "ModelConfig":
         """Refuse a transformer for parts that read word by word: its word states depend on the whole text."""
         if self.question.name == "transformer":
             for part, name in (("head", "generative"), ("history", "late_fusion")):
@@ -55,13 +55,13 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _what_is_drawn_earns_a_score(self) -> "ModelConfig":
+    def _check_hard_attention(self) -> "ModelConfig":
         if isinstance(self.attention, RecurrentAttention) and self.attention.hard and self.head.name == "generative":
             raise ValueError("attention.hard=true learns from answer scores, which head.name=generative does not have")
         return self
 
     @model_validator(mode="after")
-    def _words_have_no_history(self) -> "ModelConfig":
+    def _check_word_attention(self) -> "ModelConfig":
         part = "attention" if self.reasoning.name == "none" else "reasoning"
         name = getattr(self, part).name
         if name not in ("co_attention", "bilinear", "mcan", "word_attention"):
@@ -84,7 +84,7 @@ class ModelConfig(Section):
         return getattr(self.history, "published", False)
 
     @model_validator(mode="after")
-    def _a_published_history_stands_alone(self) -> "ModelConfig":
+    def _check_published_history(self) -> "ModelConfig":
         if not self.has_published_history:
             return self
         if (self.attention, self.reasoning) != (NoAttention(), NoReasoning()) or self.fusion not in (
@@ -108,7 +108,7 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _choices_without_a_layer_fit(self) -> "ModelConfig":
+    def _check_choice_projection(self) -> "ModelConfig":
         head = self.head
         if isinstance(head, ChoiceHead) and not head.project and (not self.has_published_history or head.choices != "texts"):
             raise ValueError(
@@ -118,12 +118,14 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _reasoning_stands_alone(self) -> "ModelConfig":
+    def _check_reasoning(self) -> "ModelConfig":
         if self.has_published_history:
             return self
         if self.reasoning.name == "none":
             if self.fusion == NoFusion():
-                raise ValueError("fusion.name=none needs a reasoning that stands in for it: set fusion.name or reasoning.name")
+                raise ValueError(
+                    "fusion.name=none needs a reasoning network: set model.reasoning.name, or another model.fusion.name"
+                )
         elif self.attention != NoAttention() or self.fusion not in (NoFusion(), ProductFusion()):
             raise ValueError(
                 f"reasoning.name={self.reasoning.name} stands in for attention and fusion: set model.attention.name=none and "
@@ -132,7 +134,7 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _an_ablated_part_leaves_something(self) -> "ModelConfig":
+    def _check_ablation(self) -> "ModelConfig":
         if isinstance(self.fusion, McbFusion) and self.ablate != "none":
             raise ValueError(
                 f"fusion.name=mcb has no weights, so that ablate={self.ablate} would make its output zero: use another fusion"
@@ -140,13 +142,13 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _the_image_vector_holds_the_question(self) -> "ModelConfig":
+    def _check_image_fusion(self) -> "ModelConfig":
         if self.fusion.name == "image" and self.attention.name != "stacked":
             raise ValueError("fusion.name=image needs attention.name=stacked, whose image vector includes the question")
         return self
 
     @model_validator(mode="after")
-    def _what_has_no_layer_fits(self) -> "ModelConfig":
+    def _check_projection_sizes(self) -> "ModelConfig":
         question, attention, reasoning = self.question, self.attention, self.reasoning
         if question.name == "transformer" and question.alone:
             return self  # the config does not contain the size of its states
@@ -169,7 +171,7 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _a_sum_without_a_layer_fits(self) -> "ModelConfig":
+    def _check_sum_fusion(self) -> "ModelConfig":
         if isinstance(self.fusion, SumFusion) and self.fusion.hidden_size is None and self.attention.name != "bilinear":
             raise ValueError(
                 "fusion.name=sum with hidden_size=null needs attention.name=bilinear, whose vectors have the same size"
@@ -177,7 +179,7 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _history_fits_the_question(self) -> "ModelConfig":
+    def _check_history_cell(self) -> "ModelConfig":
         other = getattr(self.history, "cell", None)
         if self.question.pooling == "all_states" and other not in (None, self.question.cell):
             raise ValueError("question.pooling=all_states makes vectors whose size depends on the cell: leave out history.cell")

@@ -86,7 +86,7 @@ class Mcan(ReasoningOptions):
     """Dropout inside the network."""
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> "Mcan":
+    def _check_num_heads(self) -> "Mcan":
         if self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size={self.hidden_size} cannot be cut into num_heads={self.num_heads} heads")
         return self

@@ -46,7 +46,7 @@ class RecurrentOptions(Section):
     weights."""
 
     @model_validator(mode="after")
-    def _forget_bias_is_for_lstm(self) -> "RecurrentOptions":
+    def _check_forget_bias(self) -> "RecurrentOptions":
         if self.forget_bias is not None and self.cell != "lstm":
             raise ValueError(f"forget_bias is for cell=lstm; {self.cell} has no forget gate")
         return self
@@ -75,7 +75,7 @@ class TextEncoderOptions(RecurrentOptions):
     `max` or `attention`."""
 
     @model_validator(mode="after")
-    def _what_is_alone_has_no_last_state(self) -> Self:
+    def _check_pooling(self) -> Self:
         if self.alone and self.pooling in ("last", "all_states"):
             raise ValueError(f"pooling={self.pooling} needs the recurrent network that alone=true leaves out: set pooling=mean")
         return self

@@ -58,7 +58,7 @@ class Config(Section):
     """Where the run is saved, the seed and the device."""
 
     @model_validator(mode="after")
-    def _words_have_one_beginning(self) -> "Config":
+    def _check_word_vectors(self) -> "Config":
         if self.text.vectors is not None and self.model.question.name == "transformer":
             raise ValueError("text.vectors and model.question.name=transformer both bring word vectors: leave text.vectors out")
         if self.text.vectors is not None and self.training.start_from is not None:
@@ -66,7 +66,7 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _mirrored_features_can_be_made(self) -> "Config":
+    def _check_mirror(self) -> "Config":
         if self.training.mirror and self.features.library in ("none", "imported"):
             raise ValueError(
                 f"training.mirror needs features of mirrored images, and features.library={self.features.library} makes none"
@@ -74,7 +74,7 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _one_region_needs_no_attention(self) -> "Config":
+    def _check_single_region(self) -> "Config":
         pooled = self.features.output == "pooled"
         if not pooled and self.features.library != "none":
             return self

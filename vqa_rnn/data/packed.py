@@ -55,7 +55,12 @@ class PackedBatch:
         return packed
 
     @property
-    def question_index(self) -> Tensor:
+    def num_examples(self) -> int:
+        """The same as ``num_questions``, for the training engine."""
+        return self.num_questions
+
+    @property
+    def example_index(self) -> Tensor:
         """(N,) int64 on the CPU, the same as ``Batch.question_index``."""
         views = (_view(self.buffer, *place) for name, *place in self.layout if name == "question_index")  # type: ignore[arg-type]
         return next(views)

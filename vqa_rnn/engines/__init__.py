@@ -18,10 +18,11 @@ from vqa_rnn.engines.handlers import Training, copy_for_average
 from vqa_rnn.engines.loggers import Loggers
 from vqa_rnn.engines.optimization import build_optimization
 from vqa_rnn.engines.rate import training_rate
-from vqa_rnn.engines.trainer import build_trainer
+from vqa_rnn.engines.trainer import Examples, build_trainer
 
 __all__ = [
     "CollectAnswers",
+    "Examples",
     "Loggers",
     "Training",
     "build_evaluator",

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ignite.distributed as idist
@@ -13,12 +13,12 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from vqa_rnn.checkpoint import Run
 from vqa_rnn.engines.distributed import is_first, total
 from vqa_rnn.engines.loggers import Loggers
 from vqa_rnn.files import append_line
 from vqa_rnn.memory import peak_memory
 from vqa_rnn.progress import progress_bar
+from vqa_rnn.run_folder import RunFolder
 
 METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
 
@@ -30,14 +30,16 @@ class RunLog:
     cannot be deleted, so they are not logged there a second time. All processes have a log; only that of the first is used.
     """
 
-    def __init__(self, run: Run, loggers: Loggers) -> None:
+    def __init__(self, run: RunFolder, names: Sequence[str], loggers: Loggers) -> None:
         """Prepare the log; nothing is written yet.
 
         Args:
             run: The run to log.
+            names: ``training.loggers``.
             loggers: The loggers other than TensorBoard, open in the first process.
         """
         self._run = run
+        self._has_tensorboard = "tensorboard" in names
         self._writer: SummaryWriter | None = None
         self._num_lines = {METRICS: 0, TIMINGS: 0}
         self._num_told = {METRICS: 0, TIMINGS: 0}  # number of lines when the training was stopped
@@ -56,7 +58,7 @@ class RunLog:
         append_line(self._run.path / name, json.dumps(line))
         self._num_lines[name] += 1
         values = {key: value for key, value in line.items() if key not in ("step", "epoch")}
-        if "tensorboard" in self._run.config.training.loggers:
+        if self._has_tensorboard:
             if self._writer is None:
                 self._writer = SummaryWriter(str(self._run.path / "tensorboard"), purge_step=line["step"])
             for key, value in values.items():
@@ -112,7 +114,7 @@ class EpochLoss:
 
         Args:
             loss_sum: () float64, the sum of the losses.
-            num_counted: () float64, the number of questions in the sum.
+            num_counted: () float64, the number of examples in the sum.
         """
         step = torch.stack([loss_sum, num_counted])
         for span, sums in self._sums.items():
@@ -125,7 +127,7 @@ class EpochLoss:
             span: ``epoch``, or ``window`` for the steps since the last log line.
 
         Returns:
-            Mean loss per question; 0 if there were no questions.
+            Mean loss per example; 0 if there were no examples.
         """
         loss_sum, num_counted = self._read(span)
         self._sums[span] = None
@@ -135,7 +137,7 @@ class EpochLoss:
         """Return the state for a resume.
 
         Returns:
-            Sum of the losses and number of questions, by span.
+            Sum of the losses and number of examples, by span.
         """
         return {span: self._read(span) for span in self._sums}
 
@@ -155,7 +157,13 @@ class EpochLoss:
 class Timer:
     """Measures the time of an epoch, the time spent waiting for batches, and the speed."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        """Start the timer.
+
+        Args:
+            unit: What is counted, such as ``questions``.
+        """
+        self._unit = unit
         self._start()
 
     def attach(self, trainer: Engine) -> None:
@@ -173,16 +181,16 @@ class Timer:
         """Return the measurements of the epoch so far. All processes call this.
 
         Returns:
-            ``steps`` (fewer than an epoch has if it was resumed), ``seconds``, ``questions_per_second`` (of all processes) and
+            ``steps`` (fewer than an epoch has if it was resumed), ``seconds``, ``UNIT_per_second`` (of all processes) and
             ``waiting_share``. Also ``peak_memory``, the bytes of this process since it started, and on a GPU
             ``peak_gpu_memory``, the bytes that torch allocated there.
         """
         seconds = time.perf_counter() - self._started
-        rate = total([self._num_questions])[0] / seconds
+        rate = total([self._num_examples])[0] / seconds
         return {
             "steps": self._num_steps,
             "seconds": seconds,
-            "questions_per_second": rate,
+            f"{self._unit}_per_second": rate,
             "waiting_share": self._waiting / seconds,
             "peak_memory": peak_memory(),
             **({"peak_gpu_memory": torch.cuda.max_memory_allocated()} if torch.cuda.is_initialized() else {}),
@@ -191,7 +199,7 @@ class Timer:
     def _start(self) -> None:
         self._started = self._asked = time.perf_counter()
         self._waiting = 0.0
-        self._num_questions = self._num_steps = 0
+        self._num_examples = self._num_steps = 0
 
     def _ask(self) -> None:
         self._asked = time.perf_counter()
@@ -201,14 +209,15 @@ class Timer:
 
     def _count(self, engine: Engine) -> None:
         self._num_steps += 1
-        self._num_questions += engine.state.output.num_questions  # type: ignore[union-attr]
+        self._num_examples += engine.state.output.num_examples  # type: ignore[union-attr]
 
 
-def attach_progress(trainer: Engine) -> Progress:
+def attach_progress(trainer: Engine, unit: str) -> Progress:
     """Show a progress bar of the whole training, with rate and remaining time, in the first process.
 
     Args:
         trainer: From ``build_trainer``.
+        unit: What is counted.
 
     Returns:
         The progress bar. It starts with the trainer; the caller stops it.
@@ -230,9 +239,9 @@ def attach_progress(trainer: Engine) -> Progress:
         now = time.perf_counter()
         begun.append(now)
         del begun[:-21]  # the last 20 steps
-        # over all processes, which have about the same number of questions
-        num_questions = engine.state.output.num_questions * idist.get_world_size()  # type: ignore[union-attr]
-        rate = f"{num_questions * (len(begun) - 1) / (now - begun[0]):,.0f} questions/s" if len(begun) > 1 else ""
+        # over all processes, which have about the same number of examples
+        num_examples = engine.state.output.num_examples * idist.get_world_size()  # type: ignore[union-attr]
+        rate = f"{num_examples * (len(begun) - 1) / (now - begun[0]):,.0f} {unit}/s" if len(begun) > 1 else ""
         progress.update(task, completed=engine.state.iteration, rate=rate)
 
     return progress

@@ -9,7 +9,15 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from vqa_rnn.config import ConstantSchedule, CosineSchedule, ExponentialSchedule, StepSchedule, TrainingConfig
+from vqa_rnn.config import (
+    ConstantSchedule,
+    CosineSchedule,
+    ExponentialSchedule,
+    Optimisation,
+    StepSchedule,
+    TrainingConfig,
+)
+from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.models.transformer import Transformer
 
 
@@ -75,11 +83,45 @@ class DeviceAdamax(Adamax):
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "adam": Adam, "adamax": DeviceAdamax, "sgd": SGD}
 
 
-def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+class Rate(NamedTuple):
+    """How a parameter is trained.
+
+    Attributes:
+        factor: Its learning rate as a factor of ``learning_rate``.
+        decays: Whether weight decay is applied to it.
+    """
+
+    factor: float
+    decays: bool
+
+
+def text_rates(model: nn.Module, config: TrainingConfig) -> dict[int, Rate]:
+    """Find the parameters with a learning rate of their own: pretrained transformers and word vectors.
+
+    Word vectors with a rate of 0 are frozen.
+
+    Args:
+        model: The model.
+        config: ``transformer_rate`` and ``word_vectors_rate``.
+
+    Returns:
+        The rate of each of these parameters, by its ``id``.
+    """
+    transformers = [module for module in model.modules() if isinstance(module, Transformer)]
+    rates = {id(p): Rate(config.transformer_rate, p.dim() > 1) for module in transformers for p in module.parameters()}
+    encoders = [module for module in model.modules() if isinstance(module, TextEncoder)]
+    for embedding in (encoder.embedding for encoder in encoders if isinstance(encoder.embedding, nn.Embedding)):
+        if config.word_vectors_rate == 0:
+            embedding.weight.requires_grad_(False)
+        elif config.word_vectors_rate != 1:
+            rates[id(embedding.weight)] = Rate(config.word_vectors_rate, decays=False)
+    return rates
+
+
+def build_optimizer(model: nn.Module, config: Optimisation) -> torch.optim.Optimizer:
     """Build the optimizer.
 
-    Weight decay is applied to weight matrices only, but not to word vectors with a learning rate of their own. Word vectors
-    with a rate of 0 are frozen. A pretrained transformer has a learning rate of its own.
+    Weight decay is applied to weight matrices only, but not to word vectors with a learning rate of their own.
 
     Args:
         model: The model.
@@ -88,24 +130,14 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     Returns:
         The optimizer.
     """
-    pretrained = {id(p) for module in model.modules() if isinstance(module, Transformer) for p in module.parameters()}
-    embeddings = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
-    words = [weight for weight in embeddings if id(weight) not in pretrained]
-    if config.word_vectors_rate == 0:
-        for weight in words:
-            weight.requires_grad_(False)
+    rates = text_rates(model, config) if isinstance(config, TrainingConfig) else {}
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    shares = dict.fromkeys(pretrained, config.transformer_rate)
-    if config.word_vectors_rate not in (0, 1):
-        shares |= {id(weight): config.word_vectors_rate for weight in words}
-    parts: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+    parts: dict[Rate, list[nn.Parameter]] = {Rate(1.0, decays=True): [], Rate(1.0, decays=False): []}
     for parameter in parameters:
-        share = shares.get(id(parameter), 1.0)
-        is_slow_word = share != 1 and id(parameter) not in pretrained
-        parts.setdefault((share, parameter.dim() > 1 and not is_slow_word), []).append(parameter)
+        parts.setdefault(rates.get(id(parameter), Rate(1.0, parameter.dim() > 1)), []).append(parameter)
     groups = [
-        {"params": part, "weight_decay": config.weight_decay if decays else 0.0, "lr": config.learning_rate * share}
-        for (share, decays), part in parts.items()
+        {"params": part, "weight_decay": config.weight_decay if decays else 0.0, "lr": config.learning_rate * factor}
+        for (factor, decays), part in parts.items()
     ]
     name, options = config.optimizer.name, config.optimizer.model_dump(exclude={"name"})
     device = parameters[0].device.type
@@ -161,7 +193,7 @@ SCHEDULES: dict[str, Callable[[Any, float, float], float]] = {
 }
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, steps_per_epoch: int) -> LambdaLR:
+def build_schedule(optimizer: torch.optim.Optimizer, config: Optimisation, steps_per_epoch: int) -> LambdaLR:
     """Build the learning rate schedule: a linear warm-up, then ``training.schedule``.
 
     Args:
@@ -199,7 +231,7 @@ class Optimization(NamedTuple):
 
 
 def build_optimization(
-    model: nn.Module, config: TrainingConfig, *, precision: str, device: torch.device, steps_per_epoch: int
+    model: nn.Module, config: Optimisation, *, precision: str, device: torch.device, steps_per_epoch: int
 ) -> Optimization:
     """Build optimizer, schedule and gradient scaler.
 

@@ -36,7 +36,7 @@ def training_rate(trainer: Engine, batches: Iterable[Any], seconds: float, devic
             _finish_work(device)
             done, started = 0, time.perf_counter()
             return
-        done += engine.state.output.num_questions  # type: ignore[union-attr]
+        done += engine.state.output.num_examples  # type: ignore[union-attr]
         if time.perf_counter() - started > seconds:
             engine.terminate()
 

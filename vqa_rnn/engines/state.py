@@ -10,8 +10,9 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 
-from vqa_rnn.checkpoint import Run, save_checkpoint
+from vqa_rnn.config import Optimisation
 from vqa_rnn.engines.distributed import gather, is_first, on_first
+from vqa_rnn.run_folder import RunFolder, save_checkpoint
 
 
 class Stateful(Protocol):
@@ -43,7 +44,7 @@ class TrainingState:
     The position within an epoch follows from the trainer's iteration, as seed and epoch determine the order of the batches.
     """
 
-    def __init__(self, run: Run, objects: Mapping[str, Stateful], device: torch.device) -> None:
+    def __init__(self, run: RunFolder, objects: Mapping[str, Stateful], device: torch.device, config: Optimisation) -> None:
         """Register the objects.
 
         Args:
@@ -51,10 +52,12 @@ class TrainingState:
             objects: Model, optimizer, schedule, trainer and so on by name, the same names in all processes. ``model`` and
                 ``trainer`` are required.
             device: Device of the training; on a GPU its random state is saved, too.
+            config: When checkpoints are written, and how many are kept.
         """
         self._run = run
         self._objects = objects
         self._device = device
+        self._config = config
         self._saved = time.monotonic()
 
     def save(self, step: int) -> None:
@@ -68,13 +71,13 @@ class TrainingState:
         """
         state: dict[str, Any] = {name: stateful.state_dict() for name, stateful in self._objects.items()} if is_first() else {}
         state["random"] = gather(_random_state(self._device))
-        on_first(lambda: save_checkpoint(self._run, state, step, self._run.config.training.keep_checkpoints))
+        on_first(lambda: save_checkpoint(self._run, state, step, self._config.keep_checkpoints))
         self._saved = time.monotonic()
 
     @property
     def is_due(self) -> bool:
         """Whether the last checkpoint is older than ``training.checkpoint_minutes``."""
-        minutes = self._run.config.training.checkpoint_minutes
+        minutes = self._config.checkpoint_minutes
         return minutes is not None and time.monotonic() - self._saved > 60 * minutes
 
     def restore(self, checkpoint: Mapping[str, Any]) -> bool:

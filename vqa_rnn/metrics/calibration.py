@@ -87,7 +87,7 @@ def negative_log_likelihood(logits: NDArray[np.float32], targets: Floats, loss: 
 
     Args:
         logits: As in ``fit_temperature``.
-        targets: As in ``fit_temperature``.
+        targets: As in ``fit_temperature``; with ``softmax``, at least one row is not all 0.
         loss: As in ``fit_temperature``.
 
     Returns:

@@ -7,8 +7,8 @@ which favours no position, no text and not the correct choice.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 
 import numpy as np
 import xxhash
@@ -18,7 +18,17 @@ from vqa_rnn.answers import answer_forms, answer_scores, fold_answer
 from vqa_rnn.records import Prediction, Question
 
 Key = Callable[[Question], str]
-Earned = Mapping[str, Mapping[str, float]]  # total score of each answer, by lookup key
+
+
+class _Totals(dict[str, float]):
+    """Total score of each answer."""
+
+    @cached_property
+    def best(self) -> tuple[str, float]:
+        """The answer with the highest total, by the alphabet among equals, and its share of all totals."""
+        answer = min(self, key=lambda a: (-self[a], a))
+        return answer, self[answer] / (sum(self.values()) or 1)
+
 
 _fold = lru_cache(maxsize=1 << 18)(fold_answer)  # VisDial's two million choices are 35 thousand distinct texts
 
@@ -45,50 +55,56 @@ def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_wor
     def string(question: Question) -> str:
         return fold_answer(question.question)
 
-    looks: dict[str, list[Key]] = {
-        "most_frequent_answer": [anything],
-        "question_prefix": [prefix, anything],
-        "question_string": [string, prefix, anything],
-    }
-    earned: dict[Key, Earned] = {key: _earnings(train, key) for key in (anything, prefix, string)}
+    keys = (string, prefix, anything)
+    lookups = _earnings(train, keys)
     several_people = any(len(question.human_answers) > 1 for question in train)
-    floors: dict[str, dict[str, Prediction]] = {name: {} for name in looks}
+    finest = {"most_frequent_answer": 2, "question_prefix": 1, "question_string": 0}  # index of the first lookup of each floor
+    floors: dict[str, dict[str, Prediction]] = {name: {} for name in finest}
     for question in asked:
-        order = _hashed_order(question) if question.choices else None
-        for name, keys in looks.items():
-            tables = [earned[key].get(key(question), {}) for key in keys]
-            found = _answer(question, tables) if order is None else _rank(question, tables, order, several_people)
-            floors[name][question.question_id] = found
+        tables = [lookup.get(key(question), _Totals()) for key, lookup in zip(keys, lookups, strict=True)]
+        if question.choices:
+            earned, order = _choice_totals(question, tables, several_people), _hashed_order(question)
+            for name, first in finest.items():
+                floors[name][question.question_id] = _rank(question, earned[first:], order)
+        else:
+            for name, first in finest.items():
+                floors[name][question.question_id] = _answer(question, tables[first:])
     return floors
 
 
-def _earnings(train: Sequence[Question], key: Key) -> Earned:
-    totals: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+def _earnings(train: Sequence[Question], keys: Sequence[Key]) -> list[dict[str, _Totals]]:
+    """Return the lookup of each key: the totals of the answers to the questions with the same key."""
+    lookups: list[dict[str, _Totals]] = [defaultdict(_Totals) for _ in keys]
     for question in train:
-        for answer, score in answer_scores(question.human_answers).items():
-            totals[key(question)][answer] += score
-    # rounded: sums of the same scores in another order differ in the last digits, and ties would be lost
-    return {name: {answer: round(total, 9) for answer, total in earned.items()} for name, earned in totals.items()}
+        scores = answer_scores(question.human_answers)
+        for key, lookup in zip(keys, lookups, strict=True):
+            totals = lookup[key(question)]
+            for answer, score in scores.items():
+                totals[answer] = totals.get(answer, 0.0) + score
+    for lookup in lookups:
+        for totals in lookup.values():
+            # rounded: sums of the same scores in another order differ in the last digits, and ties would be lost
+            totals.update({answer: round(total, 9) for answer, total in totals.items()})
+    return lookups
 
 
-def _answer(question: Question, tables: Sequence[Mapping[str, float]]) -> Prediction:
-    """Predict the answer with the highest total in the first lookup that is not empty; ties are broken alphabetically."""
-    totals = next(filter(None, tables), {"": 0.0})
-    answer = min(totals, key=lambda a: (-totals[a], a))
-    probability = totals[answer] / (sum(totals.values()) or 1)
+def _answer(question: Question, tables: Sequence[_Totals]) -> Prediction:
+    """Predict the best answer of the first lookup that is not empty."""
+    answer, probability = next((table.best for table in tables if table), ("", 0.0))
     return Prediction(question_id=question.question_id, answer=answer, probability=probability)
 
 
-def _rank(
-    question: Question, tables: Sequence[Mapping[str, float]], hashed: NDArray[np.int64], several_people: bool
-) -> Prediction:
-    """Rank all choices by total score, the finest lookup first; ties keep the hashed order."""
+def _choice_totals(question: Question, tables: Sequence[_Totals], several_people: bool) -> NDArray[np.float64]:
+    """Return the total score of each choice in each lookup, one row per lookup."""
     if several_people:
         forms = [answer_forms(choice) for choice in question.choices]
-        earned = np.array([[sum(table.get(form, 0.0) for form in said) for said in forms] for table in tables])
-    else:
-        folded = [_fold(choice) for choice in question.choices]
-        earned = np.array([[table.get(choice, 0.0) for choice in folded] for table in tables])
+        return np.array([[sum(table.get(form, 0.0) for form in said) for said in forms] for table in tables])
+    folded = [_fold(choice) for choice in question.choices]
+    return np.array([[table.get(choice, 0.0) for choice in folded] for table in tables])
+
+
+def _rank(question: Question, earned: NDArray[np.float64], hashed: NDArray[np.int64]) -> Prediction:
+    """Rank all choices by total score, the finest lookup first; ties keep the hashed order."""
     order = hashed[np.lexsort(-earned[::-1, hashed])]  # lexsort sorts by its last key first and is stable
     ranks = np.empty(len(order), dtype=np.int64)
     ranks[order] = np.arange(1, len(order) + 1)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Interval = tuple[float, float]
 FEWEST_IMAGES = 5  # a bootstrap over fewer is not informative
+PAIRED_SAMPLES = 10_000  # resamples for a paired difference; the smallest p-value is 2 / (PAIRED_SAMPLES + 1)
 
 
 def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000, seed: int = 0) -> Interval:
@@ -42,7 +43,7 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    scores: NDArray[np.float64], others: NDArray[np.float64], image_ids: Sequence[str], samples: int = 1000
+    scores: NDArray[np.float64], others: NDArray[np.float64], image_ids: Sequence[str], samples: int = PAIRED_SAMPLES
 ) -> Difference | None:
     """Compare the scores of two models on the same questions.
 

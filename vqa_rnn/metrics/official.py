@@ -64,13 +64,18 @@ def visdial_metrics(questions: Sequence[Question], predictions: Predictions) -> 
     Returns:
         ``r@1``, ``r@5``, ``r@10``, ``mean_rank``, ``mrr`` and ``ndcg``, each (N,). NDCG is NaN for rounds without graded
         relevance.
+
+    Raises:
+        ValueError: The answer of a round is withheld.
     """
     truth = np.empty(len(questions), dtype=np.int64)
     gains = np.full(len(questions), np.nan)
     for place, question in enumerate(questions):
         ranks = predictions[question.question_id].ranks
         assert ranks is not None, "every round has options"
-        truth[place] = ranks[question.correct_choice or 0]
+        if question.correct_choice is None:
+            raise ValueError(f"the correct choice of question {question.question_id} is withheld")
+        truth[place] = ranks[question.correct_choice]
         if question.relevance:
             gains[place] = ndcg(ranks[None], [question.relevance])[0]
     return {**rank_metrics(truth), "ndcg": gains}

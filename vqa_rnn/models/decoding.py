@@ -17,18 +17,18 @@ from torch.nn import functional
 from vqa_rnn.models.text_encoder import PADDING_ID
 
 
-class State(NamedTuple):
+class DecoderState(NamedTuple):
     """State of a decoder in each of M texts.
 
     Attributes:
         network: States of the recurrent network, each (L, M, H).
-        told: (M, J) float, the context that is read at every step; J is 0 if there is none.
+        context: (M, J) float, the context that is read at every step; J is 0 if there is none.
     """
 
     network: tuple[Tensor, ...]
-    told: Tensor
+    context: Tensor
 
-    def pick(self, rows: Tensor) -> "State":
+    def pick(self, rows: Tensor) -> "DecoderState":
         """Select the state of some texts.
 
         Args:
@@ -37,7 +37,7 @@ class State(NamedTuple):
         Returns:
             The state of P texts.
         """
-        return State(tuple(part.index_select(1, rows) for part in self.network), self.told.index_select(0, rows))
+        return DecoderState(tuple(part.index_select(1, rows) for part in self.network), self.context.index_select(0, rows))
 
 
 class Step(NamedTuple):
@@ -49,7 +49,7 @@ class Step(NamedTuple):
     """
 
     log_p: Tensor
-    state: State
+    state: DecoderState
 
 
 class Decoder(Protocol):
@@ -66,7 +66,7 @@ class Decoder(Protocol):
         """
         ...
 
-    def go_on(self, words_M: Tensor, state: State) -> Step:
+    def go_on(self, words_M: Tensor, state: DecoderState) -> Step:
         """Predict the word after one more word.
 
         Args:
@@ -94,7 +94,8 @@ class Written(NamedTuple):
 
 
 Method = Callable[[Decoder, Tensor, int], Written]
-"""Decoder, (N, J) contexts and most words to texts: ``greedy``, or a ``partial`` of ``draw`` or ``beam_search``."""
+"""Generates texts from a decoder, (N, J) contexts and the maximum number of words: ``greedy``, or a ``partial`` of ``draw`` or
+``beam_search``."""
 
 
 def greedy(decoder: Decoder, context_NJ: Tensor, max_tokens: int) -> Written:
@@ -130,7 +131,7 @@ def draw(
         ValueError: If the temperature is not above 0.
     """
     if not temperature > 0:
-        raise ValueError(f"the temperature must be above 0, and is {temperature}")
+        raise ValueError(f"temperature must be above 0, got {temperature}")
 
     def choose(log_p_NV: Tensor) -> Tensor:
         return torch.multinomial((log_p_NV / temperature).softmax(dim=1), 1, generator=generator).squeeze(1)

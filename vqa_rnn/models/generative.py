@@ -12,7 +12,8 @@ from torch.nn import functional
 from vqa_rnn.batch import Batch, beside
 from vqa_rnn.config import GenerativeHead as GenerativeConfig
 from vqa_rnn.dropout import Dropout
-from vqa_rnn.models.decoding import Method, State, Step, Written, greedy, join
+from vqa_rnn.models.decoding import DecoderState, Method, Step, Written, greedy, join
+from vqa_rnn.models.layers import at_least_float32
 from vqa_rnn.models.text_encoder import PADDING_ID, UNKNOWN_ID, TextEncoder
 from vqa_rnn.rnn import RecurrentNetwork
 
@@ -88,10 +89,10 @@ class GenerativeHead(nn.Module):
         """
         tokens_NT, lengths_N = batch.answer_tokens, batch.answer_lengths
         if len(joint_NJ) == 0:
-            return _at_least_float32(joint_NJ.sum(dim=1))
+            return at_least_float32(joint_NJ.sum(dim=1))
         words_NTE = torch.cat([self.start.expand(len(tokens_NT), 1, -1), self.embedding(tokens_NT)], dim=1)
         state = self._first_state(joint_NJ)
-        inputs_NTE = self._inputs(words_NTE, state.told)
+        inputs_NTE = self._inputs(words_NTE, state.context)
         states_NTH, _ = self.network(inputs_NTE, lengths_N + 1, state.network)
         place_T = torch.arange(inputs_NTE.shape[1])
         is_end_NT = beside(place_T == lengths_N[:, None], tokens_NT)
@@ -113,7 +114,7 @@ class GenerativeHead(nn.Module):
         """
         index_NC = batch.choice_index
         lengths_U = beside(batch.choice_lengths, index_NC)
-        log_p_NC = _at_least_float32(joint_NJ).new_full(index_NC.shape, float("-inf"))
+        log_p_NC = at_least_float32(joint_NJ).new_full(index_NC.shape, float("-inf"))
         at_once = max(1, PAIRS_AT_ONCE // max(1, index_NC.shape[1]))
         for start in range(0, len(index_NC), at_once):
             some = slice(start, start + at_once)
@@ -200,7 +201,7 @@ class GenerativeHead(nn.Module):
         step.log_p[:, self.end_id] = float("-inf")
         return step
 
-    def go_on(self, words_M: Tensor, state: State) -> Step:
+    def go_on(self, words_M: Tensor, state: DecoderState) -> Step:
         """Predict the word after one more word, for ``generate``.
 
         Args:
@@ -212,30 +213,30 @@ class GenerativeHead(nn.Module):
         """
         return self._next_words(*self._go_on(words_M, state))
 
-    def _next_words(self, states_MH: Tensor, state: State) -> Step:
+    def _next_words(self, states_MH: Tensor, state: DecoderState) -> Step:
         log_p_MV = self._logits(states_MH).log_softmax(dim=1)
         log_p_MV[:, UNKNOWN_ID] = float("-inf")
         return Step(log_p_MV, state)
 
-    def _first_state(self, joint_NJ: Tensor) -> State:
+    def _first_state(self, joint_NJ: Tensor) -> DecoderState:
         """Return the state before anything is read."""
         if self.every_step:
-            return State(self.network.begin(len(joint_NJ)), joint_NJ)
+            return DecoderState(self.network.begin(len(joint_NJ)), joint_NJ)
         projected_LNH = self.project_joint(joint_NJ).unflatten(1, (-1, self.network.hidden_size)).transpose(0, 1)
         outputs_LNH, *cells_LNH = projected_LNH.split(self.num_layers)
-        return State((outputs_LNH.tanh(), *cells_LNH), joint_NJ[:, :0])
+        return DecoderState((outputs_LNH.tanh(), *cells_LNH), joint_NJ[:, :0])
 
-    def _begin(self, joint_NJ: Tensor) -> tuple[Tensor, State]:
+    def _begin(self, joint_NJ: Tensor) -> tuple[Tensor, DecoderState]:
         """Return (N, H) outputs that the first word is predicted from, and the state after reading the start vector."""
         return self._read(self.start.expand(len(joint_NJ), -1), self._first_state(joint_NJ))
 
-    def _go_on(self, words_M: Tensor, state: State) -> tuple[Tensor, State]:
+    def _go_on(self, words_M: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         return self._read(self.embedding(words_M), state)
 
-    def _read(self, words_ME: Tensor, state: State) -> tuple[Tensor, State]:
-        inputs_ME = self._inputs(words_ME.unsqueeze(1), state.told).squeeze(1)
+    def _read(self, words_ME: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        inputs_ME = self._inputs(words_ME.unsqueeze(1), state.context).squeeze(1)
         states_MH, network = self.network.step(inputs_ME, state.network)
-        return states_MH, State(network, state.told)
+        return states_MH, DecoderState(network, state.context)
 
     def _inputs(self, words_NTE: Tensor, told_NJ: Tensor) -> Tensor:
         words_NTE = self.dropout(words_NTE)
@@ -246,7 +247,7 @@ class GenerativeHead(nn.Module):
     def _logits(self, states_MH: Tensor) -> Tensor:
         """Return (M, V) float32 logits, -inf for padding."""
         bias_V = torch.cat([self.output.bias.new_full((PADDING_ID + 1,), float("-inf")), self.output.bias[PADDING_ID + 1 :]])
-        return _at_least_float32(functional.linear(states_MH, self.output.weight, bias_V))
+        return at_least_float32(functional.linear(states_MH, self.output.weight, bias_V))
 
     def _pair_log_p(self, joint_NJ: Tensor, question_P: Tensor, tokens_PT: Tensor, lengths_P: Tensor) -> Tensor:
         """Return (P,) log-probabilities of texts for questions; each distinct beginning of a question's texts is read once.
@@ -255,7 +256,7 @@ class GenerativeHead(nn.Module):
         """
         tokens_PT = functional.pad(tokens_PT, (0, 1))
         states_MH, state = self._begin(joint_NJ)
-        total_P = _at_least_float32(states_MH).new_zeros(len(question_P))
+        total_P = at_least_float32(states_MH).new_zeros(len(question_P))
         pair_A, beginning_A = torch.arange(len(question_P), device=question_P.device), question_P
         for depth in range(tokens_PT.shape[1]):
             word_A = torch.where(lengths_P[pair_A] == depth, self.end_id, tokens_PT[pair_A, depth])
@@ -276,8 +277,4 @@ class GenerativeHead(nn.Module):
         at_once = max(1, LOGITS_AT_ONCE // self.output.out_features)
         normaliser_M = torch.cat([self._logits(some).logsumexp(dim=1) for some in states_MH.split(at_once)])
         logit_X = (states_MH[beginning_X] * self.output.weight[word_X]).sum(dim=1) + self.output.bias[word_X]
-        return _at_least_float32(logit_X) - normaliser_M[beginning_X]
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+        return at_least_float32(logit_X) - normaliser_M[beginning_X]

@@ -14,6 +14,7 @@ from vqa_rnn.config import ClassifierHead as ClassifierConfig
 from vqa_rnn.config import MlpChoiceHead as MlpChoiceConfig
 from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.generative import GenerativeHead
+from vqa_rnn.models.layers import at_least_float32
 from vqa_rnn.models.text_encoder import TextEncoder
 
 FEW_VECTORS = 16  # per choice of a question: up to here, a matrix product with all vectors is faster than a lookup
@@ -52,7 +53,7 @@ class ClassifierHead(nn.Module):
         Returns:
             (N, A) float32 logits.
         """
-        return _at_least_float32(self.layers(joint_NJ))
+        return at_least_float32(self.layers(joint_NJ))
 
     def losses(self, logits_NA: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the loss of each question; for ``sigmoid`` the sum over the answers.
@@ -69,12 +70,12 @@ class ClassifierHead(nn.Module):
         if self.loss == "sigmoid":
             targets_NA = torch.zeros_like(logits_NA).scatter_add_(1, batch.answer_ids, batch.answer_scores.to(logits_NA))
             losses_NA = functional.binary_cross_entropy_with_logits(logits_NA, targets_NA, reduction="none")
-            return _where(losses_NA.sum(dim=1), (totals_N > 0) | self.keeps_unknown_answers)
+            return _masked_losses(losses_NA.sum(dim=1), (totals_N > 0) | self.keeps_unknown_answers)
         log_p_NA = logits_NA.log_softmax(dim=1)
         targets_NS = batch.answer_scores / totals_N.clamp(min=1e-9)[:, None]
         true_N = -(targets_NS * log_p_NA.gather(1, batch.answer_ids)).sum(dim=1)
         losses_N = (1 - self.label_smoothing) * true_N - self.label_smoothing * log_p_NA.mean(dim=1)
-        return _where(losses_N, totals_N > 0)
+        return _masked_losses(losses_N, totals_N > 0)
 
     def probabilities(self, logits_NA: Tensor) -> Tensor:
         """Compute the probability of each answer.
@@ -283,7 +284,7 @@ class ChoiceHead(nn.Module):
             (N, C) float32 logits, -inf where there is no such choice.
         """
         logits_NC = self.score(joint_NJ, *self.choices(regions_BKD, batch))
-        return _at_least_float32(logits_NC).masked_fill(~self.choices.exists(batch), float("-inf"))
+        return at_least_float32(logits_NC).masked_fill(~self.choices.exists(batch), float("-inf"))
 
     def losses(self, logits_NC: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the loss of each question.
@@ -303,11 +304,11 @@ class ChoiceHead(nn.Module):
         if self.loss == "sigmoid":
             finite_NC = logits_NC.masked_fill(~exists_NC, 0.0)
             losses_NC = functional.binary_cross_entropy_with_logits(finite_NC, targets_NC, reduction="none")
-            return _where((losses_NC * exists_NC).sum(dim=1) / num_choices_N, known_N)
+            return _masked_losses((losses_NC * exists_NC).sum(dim=1) / num_choices_N, known_N)
         log_p_NC = logits_NC.log_softmax(dim=1).masked_fill(~exists_NC, 0.0)
         true_N = -(targets_NC * log_p_NC).sum(dim=1)
         even_N = -log_p_NC.sum(dim=1) / num_choices_N
-        return _where((1 - self.label_smoothing) * true_N + self.label_smoothing * even_N, known_N)
+        return _masked_losses((1 - self.label_smoothing) * true_N + self.label_smoothing * even_N, known_N)
 
     def probabilities(self, logits_NC: Tensor) -> Tensor:
         """Compute the probability of each choice.
@@ -365,11 +366,7 @@ def _probabilities(logits: Tensor, loss: str) -> Tensor:
     return logits.sigmoid() if loss == "sigmoid" else logits.softmax(dim=1)
 
 
-def _at_least_float32(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _where(losses_N: Tensor, counts_N: Tensor) -> tuple[Tensor, Tensor]:
+def _masked_losses(losses_N: Tensor, counts_N: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(counts_N, losses_N, 0.0), counts_N
 
 

@@ -28,6 +28,7 @@ from vqa_rnn.config import LateFusionHistory as LateFusionConfig
 from vqa_rnn.config import MemoryHistory as MemoryConfig
 from vqa_rnn.config import NoHistory as NoHistoryConfig
 from vqa_rnn.dropout import Dropout
+from vqa_rnn.models.layers import masked_softmax
 from vqa_rnn.models.text_encoder import TextEncoder
 from vqa_rnn.rnn import RecurrentNetwork
 
@@ -275,10 +276,8 @@ def weigh(scores_NR: Tensor, values_NRH: Tensor, batch: Batch) -> Tensor:
     """
     place_R = torch.arange(scores_NR.shape[1], device=scores_NR.device)
     said_NR = place_R < batch.history_lengths[:, None]
-    scores_NR = scores_NR.to(torch.promote_types(scores_NR.dtype, torch.float32))
-    lowest = torch.finfo(scores_NR.dtype).min  # not -inf: a row without any fact would be NaN
-    weights_NR = scores_NR.masked_fill(~said_NR, lowest).softmax(dim=1).to(values_NRH.dtype)
-    return where_any((weights_NR.unsqueeze(1) @ values_NRH).squeeze(1), batch)
+    weights_NR = masked_softmax(scores_NR, said_NR).to(values_NRH.dtype)
+    return (weights_NR.unsqueeze(1) @ values_NRH).squeeze(1)
 
 
 def where_any(context_NH: Tensor, batch: Batch) -> Tensor:

@@ -100,6 +100,18 @@ def grid_side(num_regions: int) -> int:
     return side
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Convert to float32, unless the precision is higher.
+
+    Args:
+        values: float, any shape.
+
+    Returns:
+        float32 or float64, the same shape.
+    """
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def masked_softmax(logits: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
     """Compute the softmax over unmasked entries, in float32 at least.
 
@@ -111,7 +123,7 @@ def masked_softmax(logits: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
     Returns:
         The same shape; 0 where the mask is False, also in rows without any True.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = at_least_float32(logits)
     lowest = torch.finfo(logits.dtype).min  # not -inf: a row without any entry would be NaN
     return logits.masked_fill(~mask, lowest).softmax(dim=dim) * mask
 

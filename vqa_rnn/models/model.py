@@ -280,7 +280,7 @@ class VqaModel(nn.Module):
             TypeError: If the head does not generate text.
         """
         if not isinstance(self.head, GenerativeHead):
-            raise TypeError(f"a {type(self.head).__name__} does not write texts")
+            raise TypeError(f"only head.name=generative generates text, not {type(self.head).__name__}")
         return self.head.generate((encoded or self.encode(batch)).joint, method)
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "choice_lengths": ("questions", "choices"),
     "choice_regions": ("questions", "choices"),
 }
-"""The inputs, with the names of those of their axes that may have any length."""
+"""The first axes of each input, by input name. These axes can have any length; a further axis has a fixed length."""
 
 
 class PlainModel(nn.Module):

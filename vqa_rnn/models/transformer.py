@@ -3,6 +3,7 @@
 Shape letters: N texts, T tokens, E state size.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from vqa_rnn.batch import beside
 from vqa_rnn.pretrained_text import build_encoder
+
+log = logging.getLogger("vqa_rnn")
 
 TEXTS_AT_ONCE = 64
 MOST_BYTES = 2**30  # of states that are kept in memory
@@ -56,6 +59,23 @@ def _key(tokens: Tensor) -> bytes:
     return tokens.numpy().tobytes()
 
 
+def count_layers(settings: Mapping[str, Any]) -> int:
+    """Count the layers of a transformer.
+
+    Args:
+        settings: From ``pretrained_text.read_settings``.
+
+    Returns:
+        The number of layers.
+    """
+    with torch.device("meta"):
+        return len(_layers(build_encoder(settings)))
+
+
+def _layers(model: nn.Module) -> nn.ModuleList:
+    return max((module for module in model.modules() if isinstance(module, nn.ModuleList)), key=len)
+
+
 class Transformer(nn.Module):
     """The last hidden states of a Hugging Face text encoder (BERT: Devlin et al. 2019, https://arxiv.org/abs/1810.04805).
 
@@ -73,14 +93,14 @@ class Transformer(nn.Module):
 
         Args:
             settings: From ``pretrained_text.read_settings``.
-            trained_layers: Number of last layers that are trained; ``all`` also trains the embeddings.
+            trained_layers: Number of last layers that are trained, at most all; ``all`` also trains the embeddings.
         """
         super().__init__()
         self.model: Any = build_encoder(settings)
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # type: ignore[assignment]  # unused: only the word states are needed
         self.output_size: int = settings["hidden_size"]
-        layers = max((m for m in self.model.modules() if isinstance(m, nn.ModuleList)), key=len)
+        layers = _layers(self.model)
         self.trained: list[nn.Module] = [self.model]
         if trained_layers != "all":
             self.model.requires_grad_(False)
@@ -116,15 +136,23 @@ class Transformer(nn.Module):
     def hold_states(self, texts: Sequence[Sequence[int]]) -> None:
         """Read texts once and keep their states in memory, because training needs them in every epoch.
 
-        Does nothing on a GPU, if a layer is trained, or if the states would take more than 1 GiB. Texts of the same length are
-        read together, so that the states depend on the texts and their order only.
+        Does nothing on a GPU, if a layer is trained, or if the states would take more than 1 GiB, which is logged. Texts of the
+        same length are read together, so that the states depend on the texts and their order only.
 
         Args:
             texts: The token ids of each text; a text has at least one.
         """
         device = next(self.model.parameters()).device
         num_bytes = 4 * self.output_size * sum(map(len, texts))
-        if self.trained or device.type != "cpu" or num_bytes > MOST_BYTES:
+        if self.trained or device.type != "cpu":
+            return
+        if num_bytes > MOST_BYTES:
+            log.info(
+                "the transformer reads the questions again in every epoch: their states take %.1f GiB, and at most %.1f GiB "
+                "are kept in memory",
+                num_bytes / 2**30,
+                MOST_BYTES / 2**30,
+            )
             return
         by_length: dict[int, list[Sequence[int]]] = defaultdict(list)
         for text in texts:

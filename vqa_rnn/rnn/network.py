@@ -68,11 +68,11 @@ class RecurrentNetwork(nn.Module):
         """
         super().__init__()
         if cell not in CELLS:
-            raise ValueError(f"there is no recurrent cell {cell!r}; there are {', '.join(CELLS)}")
+            raise ValueError(f"unknown cell {cell!r} (known: {', '.join(CELLS)})")
         if num_layers < 1:
-            raise ValueError(f"a recurrent network has at least one layer, not {num_layers}")
+            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
         if hidden_size < 1 or input_size < 1:
-            raise ValueError(f"input_size {input_size} and hidden_size {hidden_size}; both are at least 1")
+            raise ValueError(f"input_size and hidden_size must be at least 1, got {input_size} and {hidden_size}")
         for name, value, known in (
             ("first_state", first_state, ("zero", "learned")),
             ("recurrent_start", recurrent_start, ("uniform", "orthogonal")),
@@ -167,7 +167,7 @@ class RecurrentNetwork(nn.Module):
             ValueError: If the network has two directions.
         """
         if self.num_directions == 2:
-            raise ValueError("a network of two directions needs the whole sequence: it cannot go on by a step")
+            raise ValueError("step() needs a network with one direction")
         states_NTH, after = self(inputs_NE.unsqueeze(1), first=before)
         return states_NTH.squeeze(1), after
 
@@ -202,12 +202,12 @@ class RecurrentNetwork(nn.Module):
 
     def _check(self, first: State, sequences: int) -> None:
         if isinstance(first, Tensor):
-            raise ValueError("a first state is a tuple of tensors, also where a cell has but one: (h,) or (h, c)")
+            raise ValueError("first must be a tuple of tensors, (h,) or (h, c)")
         shape, found = self._state_shape(sequences), [tuple(part.shape) for part in first]
         if found != [shape] * self.num_states:
             raise ValueError(
-                f"a first state of shape {' and '.join(map(str, found))}; it needs {self.num_states} of {shape}: "
-                "layers and directions, sequences, hidden size"
+                f"first has shapes {' and '.join(map(str, found))}, expected {self.num_states} tensors of shape {shape}: "
+                "layers times directions, sequences, hidden size"
             )
 
     def _read(self, inputs_NTE: Tensor, lengths_N: Tensor | None, first: State | None) -> tuple[Tensor, State, "_Order | None"]:
@@ -220,7 +220,7 @@ class RecurrentNetwork(nn.Module):
             data_MH, state = self._run(inputs_NTE.transpose(0, 1).flatten(0, 1), [N] * T, state)
             return data_MH, state, None
         if lengths_N.shape != (N,):
-            raise ValueError(f"lengths of shape {tuple(lengths_N.shape)} for {N} sequences")
+            raise ValueError(f"expected {N} lengths, got shape {tuple(lengths_N.shape)}")
         order = _Order(lengths_N, T, inputs_NTE.device)
         by_length = tuple(part[:, order.sequence_N] for part in state)
         data_MH, state = self._run(inputs_NTE.flatten(0, 1).index_select(0, order.element_M), order.sizes, by_length)
@@ -270,7 +270,7 @@ class _Order:
     def __init__(self, lengths_N: Tensor, steps: int, device: torch.device) -> None:
         lengths = lengths_N.cpu()
         if len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
-            raise ValueError(f"lengths from {int(lengths.min())} to {int(lengths.max())}; they must be from 0 to {steps}")
+            raise ValueError(f"lengths must be from 0 to {steps}, got {int(lengths.min())} to {int(lengths.max())}")
         sequence_N = lengths.argsort(descending=True, stable=True)
         goes_on_TN = torch.arange(steps)[:, None] < lengths[sequence_N]
         step_M, place_M = goes_on_TN.nonzero(as_tuple=True)

@@ -9,6 +9,7 @@ import numpy as np
 from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.benchmarks.submissions import read_submission
 from vqa_rnn.commands.score.results import check_ids
+from vqa_rnn.config import Config
 from vqa_rnn.config.files import change_config, validate_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.accuracy import by_type
@@ -41,7 +42,7 @@ def score_benchmark(
     for override in overrides:
         if not override.startswith("dataset.") or override.startswith("dataset.name="):
             raise UserError(f"vqa-rnn score {name} takes options of the data set, such as dataset.root=…, not '{override}'")
-    config = validate_config({"dataset": {"name": name}}, "command line")
+    config = validate_config({"dataset": {"name": name}}, "command line", Config)
     dataset = change_config(config, overrides, ("dataset.",), name).dataset
     questions = read_annotations(dataset, [split]).split(split)
     if not questions:

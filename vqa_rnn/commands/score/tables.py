@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-PLAIN_NUMBERS = {"mean_rank"}  # all other metrics are fractions
+from vqa_rnn.metrics.formatting import format_metric
 
 
 def print_scores(report: dict[str, Any], console: Console | None = None) -> None:
@@ -43,6 +43,4 @@ def _right(table: Table) -> None:
 
 
 def _number(name: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if name in PLAIN_NUMBERS else f"{100 * value:.2f}%"
+    return "-" if value is None else format_metric(name, value)

@@ -29,7 +29,7 @@ from vqa_rnn.metrics.visdial import ndcg, rank_metrics
 
 log = logging.getLogger("vqa_rnn")
 Key = tuple[int, int]
-"""An image and the 1-based number of its round."""
+"""The id of an image and the 1-based number of a round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class StackedAttention(nn.Module):
     ) -> None:
         super().__init__()
         if not project_question and question_size != hidden_size:
-            raise ValueError(f"a question of size {question_size} needs a layer before stacked attention of size {hidden_size}")
+            raise ValueError(f"project_question=false needs question vectors of size {hidden_size}, got {question_size}")
         size, looks, score_size = hidden_size, range(num_looks), score_size or hidden_size
         self.project_image = nn.Linear(region_size, size)
         self.project_question: nn.Module = nn.Linear(question_size, size) if project_question else nn.Identity()

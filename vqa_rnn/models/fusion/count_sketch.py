@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqa_rnn.dropout import Dropout
-from vqa_rnn.models.layers import pick, signed_sqrt
+from vqa_rnn.models.layers import at_least_float32, pick, signed_sqrt
 
 
 class CompactFusion(nn.Module):
@@ -40,6 +40,6 @@ class CompactFusion(nn.Module):
         return self.dropout(functional.normalize(signed_sqrt(joint_NJ), dim=1))
 
     def _spectrum(self, vectors: Tensor, place: Tensor, sign: Tensor) -> Tensor:
-        vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+        vectors = at_least_float32(vectors)
         sketch = vectors.new_zeros(vectors.shape[0], self.output_size)
         return torch.fft.rfft(sketch.index_add(1, place, vectors * sign.to(vectors.dtype)), dim=1)

@@ -17,7 +17,7 @@ class SumFusion(nn.Module):
         super().__init__()
         if hidden_size is None and question_size != image_size:
             raise ValueError(
-                f"a sum without a layer needs vectors of one size: the question has {question_size}, the image {image_size}"
+                f"hidden_size=null needs question and image vectors of the same size, got {question_size} and {image_size}"
             )
         self.project_question = nn.Identity() if hidden_size is None else nn.Linear(question_size, hidden_size)
         self.project_image = nn.Identity() if hidden_size is None else nn.Linear(image_size, hidden_size, bias=False)

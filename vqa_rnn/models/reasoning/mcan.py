@@ -38,7 +38,7 @@ class Mcan(nn.Module):
     ) -> None:
         super().__init__()
         if not project_words and word_size != hidden_size:
-            raise ValueError(f"words of size {word_size} need a layer before MCAN of size {hidden_size}")
+            raise ValueError(f"project_words=false needs word states of size {hidden_size}, got {word_size}")
         size, layers = hidden_size, range(num_layers)
         options = {"dim_feedforward": 4 * size, "dropout": dropout, "batch_first": True}
         self.project_words: nn.Module = nn.Linear(word_size, size) if project_words else nn.Identity()
