@@ -4,12 +4,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs clean
+.PHONY: demo test test-all check docs clean
 
 demo: .venv/installed
 	$(BIN)/vqa-rnn demo --overwrite
 
 test: .venv/installed-test
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
+
+# With the slow tests too: several processes, and trainings that are killed.
+test-all: .venv/installed-test
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: .venv/installed-dev
