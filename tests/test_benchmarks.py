@@ -22,6 +22,16 @@ SMALL = {
 }
 
 
+def test_the_benchmark_of_language_models(tmp_path: Path):
+    text = tmp_path / "text.txt"
+    text.write_text("the quick brown fox jumps over the lazy dog\n" * 400)
+    options = ["--minutes", "0.001", "--hidden", "4", "--layers", "1", "--rounds", "1", "--seconds", "0.01", "--json"]
+    command = [sys.executable, FOLDER / "language_model.py", text, *options]
+    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert 0 < result["package_bits"] < 10
+    assert 0 < result["loop_bits"] < 10
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_a_benchmark_runs_and_prints_one_object(name: str, tmp_path: Path):
     command = [sys.executable, FOLDER / f"{name}.py", *SMALL[name], "--json"]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import compare, datasets, features, generate, gradients, score, serve
+from vqa_rnn.cli import compare, datasets, features, generate, gradients, lm, score, serve
 from vqa_rnn.cli.options import Json, check_split, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError, printable
 
@@ -59,6 +59,7 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print every o
 app.add_typer(score.app)
 app.add_typer(datasets.app)
 app.add_typer(features.app)
+app.add_typer(lm.app)
 app.command()(compare.compare)
 app.command()(generate.generate)
 app.command()(gradients.gradients)

@@ -1,0 +1,137 @@
+"""``vqa-rnn lm`` from a text file to a run, a sample and a page."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from vqa_rnn.cli import main
+from vqa_rnn.engines import handlers
+
+HELLO = (
+    "text.validation_share=0",
+    "model.cell=elman",
+    "model.hidden_size=16",
+    "training.batch_size=1",
+    "training.max_epochs=60",
+    "training.learning_rate=0.05",
+    "training.sample_length=0",
+    "training.loggers=[]",
+)
+SMALL = (
+    "model.hidden_size=8",
+    "model.dropout=0.3",
+    "training.batch_size=3",
+    "training.chunk_length=10",
+    "training.max_epochs=3",
+    "training.sample_length=20",
+    "training.log_steps=1",
+    "training.loggers=[]",
+)
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "book.txt"
+    path.write_text("the quick brown fox jumps over the lazy dog.\n" * 20, encoding="utf-8")
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main([*arguments]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    return error.removeprefix("error: ")
+
+
+def test_hello_is_learned_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("hello.txt").write_text("hello", encoding="utf-8")
+    assert main(["lm", "train", "hello.txt", *HELLO]) == 0
+    capsys.readouterr()
+    assert main(["lm", "sample", "runs/hello", "--prefix", "h", "--length", "4", "--temperature", "0"]) == 0
+    assert capsys.readouterr().out == "hello\n"
+    assert main(["lm", "sample", "runs/hello", "--prefix", "h", "--length", "4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"prefix": "h", "text": "hello"}, "so certain that drawing gives the same"
+
+
+@pytest.mark.parametrize("extra", [(), ("text.unit=words", "model.embedding_size=6", "training.ema_decay=0.9")])
+def test_an_interrupted_run_continues_bit_for_bit(
+    book: Path, extra: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["lm", "train", str(book), *SMALL, *extra]
+    assert main([*command, "run.name=whole"]) == 0
+    finish_step = handlers.Training._finish_step
+
+    def stop(self: handlers.Training, engine: object) -> None:
+        if self.trainer.state.iteration in (2, 3 * len(self._batches) // 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        finish_step(self, engine)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(handlers.Training, "_finish_step", stop)
+    assert main([*command, "run.name=stopped"]) == 143
+    assert main([*command, "run.name=stopped", "--resume"]) == 143
+    assert main([*command, "run.name=stopped", "--resume"]) == 0
+    for name in ("model.safetensors", "metrics.jsonl", "samples/epoch-000.txt", "samples/epoch-003.txt", "vocabulary.json"):
+        assert Path("runs/stopped", name).read_bytes() == Path("runs/whole", name).read_bytes(), name
+    scores = [json.loads(line) for line in Path("runs/whole/metrics.jsonl").read_text().splitlines()]
+    assert [line["val_bits"] for line in scores if "val_bits" in line] == sorted(
+        (line["val_bits"] for line in scores if "val_bits" in line), reverse=True
+    ), "it learns"
+    assert "best validation: " in capsys.readouterr().err
+
+
+def test_a_page_of_units(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lm", "train", str(book), *SMALL]) == 0
+    assert main(["lm", "neurons", "runs/book", str(book), "--unit", "3", "--unit", "5", "--length", "50"]) == 0
+    page = Path("neurons.html").read_text(encoding="utf-8")
+    assert page.count("<h2>") == 2
+    assert "unit 3, from -1" in capsys.readouterr().out
+    assert said(capsys, "lm", "neurons", "runs/book", str(book), "--unit", "8") == "there is no unit 8: the units are 0 to 7"
+    assert (
+        said(capsys, "lm", "neurons", "runs/book", str(book), "--page", "a.png")
+        == "--page a.png: give the name of an .html file"
+    )
+
+
+def test_what_is_wrong_is_said_in_one_line(
+    book: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("latin.txt").write_bytes(b"caf\xe9 au lait")
+    Path("one.txt").write_text("a", encoding="utf-8")
+    Path("two.txt").write_text("abc", encoding="utf-8")
+    assert said(capsys, "lm", "train", "none.txt") == "no text file at none.txt"
+    assert said(capsys, "lm", "train", "latin.txt") == "latin.txt is not UTF-8 text (byte 3): convert it to UTF-8 first"
+    assert said(capsys, "lm", "train", "one.txt") == "one.txt is too short: a language model needs at least two characters"
+    assert "each part needs at least two" in said(capsys, "lm", "train", "two.txt")
+    assert "did you mean 'hidden_size'?" in said(capsys, "lm", "train", str(book), "model.hiden_size=3")
+    assert main(["lm", "train", str(book), *SMALL]) == 0
+    assert said(capsys, "lm", "train", str(book), *SMALL).startswith("runs/book exists: continue it with --resume")
+    changed = said(capsys, "lm", "train", str(book), *SMALL, "model.hidden_size=9", "--resume")
+    assert changed.startswith("runs/book was trained with model.hidden_size=8, not 9: a resume may only change text.path, ")
+    assert said(capsys, "lm", "sample", "runs/none") == (
+        "no run folder at runs/none: train a language model first, with vqa-rnn lm train FILE"
+    )
+    prefix = said(capsys, "lm", "sample", "runs/book", "--prefix", "Ω")
+    assert prefix.startswith("the prefix cannot be read: the character 'Ω' is unknown")
+    assert said(capsys, "evaluate", "runs/book") == "runs/book is a language model: use it with vqa-rnn lm"
+    book.write_text("something else", encoding="utf-8")
+    assert "has changed since runs/book began" in said(capsys, "lm", "train", str(book), *SMALL, "--resume")
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    assert said(capsys, "lm", "train", str(book), *SMALL) == (
+        "vqa-rnn lm train runs in one process: start it without torchrun or srun"
+    )
+
+
+def test_a_run_that_answers_questions_is_no_language_model(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("runs/other").mkdir(parents=True)
+    Path("runs/other/run.json").write_text('{"format_version": 4}', encoding="utf-8")
+    assert said(capsys, "lm", "sample", "runs/other") == (
+        "runs/other is not a language model: vqa-rnn lm needs a run of vqa-rnn lm train"
+    )

@@ -1,0 +1,1 @@
+"""``vqa-rnn lm``: language models."""

@@ -1,0 +1,1 @@
+"""Recurrent networks for sequences without a question: language models."""
