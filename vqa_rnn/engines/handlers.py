@@ -86,6 +86,7 @@ class Training:
         measure: Measure = ACCURACY,
         unit: str = "questions",
         more_state: Mapping[str, Stateful] = MappingProxyType({}),
+        after_epoch: Callable[[int], None] = lambda epoch: None,
     ) -> None:
         """Attach the handlers.
 
@@ -105,9 +106,11 @@ class Training:
             measure: The validation score.
             unit: What is counted in the throughput.
             more_state: More objects that belong to a checkpoint, by name.
+            after_epoch: Called with the number of each epoch after its validation. A resumed run may call it again.
         """
         self._config = config
         self._measure = measure
+        self._after_epoch = after_epoch
         self.trainer = trainer
         self.keeper = KeepBest(config.patience)
         self._run = run
@@ -241,6 +244,7 @@ class Training:
             f"epoch {epoch:3d}/{self._config.num_epochs}  loss {train_loss:.4f}  {validation}"
             f"{timing[f'{self._unit}_per_second']:7,.0f} {self._unit}/s  waiting {100 * timing['waiting_share']:.1f}%"
         )
+        self._after_epoch(epoch)
         self._state.save(step)
         if self.keeper.is_over:
             log.info("no better validation score in %d epochs: stopping", epoch - self.keeper.risen_epoch)

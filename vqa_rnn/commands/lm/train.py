@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 import numpy as np
 import torch
-from ignite.engine import Events
 
 from vqa_rnn.commands.lm.sample import continue_text
 from vqa_rnn.config import run_path
@@ -181,9 +180,8 @@ def _fit(run: LanguageRun, text: str, device: torch.device, loggers: Loggers, *,
         measure=BITS,
         unit=run.config.text.unit,
         more_state={"carried": carried.state},
+        after_epoch=lambda epoch: _write_sample(run, evaluated, epoch),
     )
-    if config.sample_length:
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: _write_sample(run, evaluated, trainer.state.epoch))
     checkpoint = load_checkpoint(run) if resume else None
     training.restore(checkpoint)
     if training.is_done:
@@ -191,7 +189,7 @@ def _fit(run: LanguageRun, text: str, device: torch.device, loggers: Loggers, *,
         return
     if checkpoint is not None:
         log.info("%s continues after step %d", run.path, trainer.state.iteration)
-    elif config.sample_length:
+    else:
         _write_sample(run, evaluated, 0)
     log.info(
         "%s: %s training and %s validation %s, %s different, %s weights, %s on %s%s",
@@ -212,7 +210,9 @@ def _fit(run: LanguageRun, text: str, device: torch.device, loggers: Loggers, *,
 
 
 def _write_sample(run: LanguageRun, model: LanguageModel, epoch: int) -> None:
-    """Write a sample to ``samples/``. Its random numbers depend only on the seed and the epoch."""
+    """Write a sample to ``samples/``, if one is wanted. Its random numbers depend only on the seed and the epoch."""
+    if not run.config.training.sample_length:
+        return
     seed = int(np.random.SeedSequence([run.config.run.seed, epoch]).generate_state(1)[0])
     text = continue_text(run, model, "", run.config.training.sample_length, seed=seed)
     write_text(run.path / "samples" / f"epoch-{epoch:03d}.txt", text + "\n")
