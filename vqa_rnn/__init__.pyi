@@ -44,6 +44,7 @@ from .models.reasoning import REASONING, Film, Mac, Mcan, Reasoned, RelationNetw
 from .models.text_encoder import EncodedTexts
 from .records import Annotations, Prediction, Question, Round
 from .rnn import CELLS, Cell, RecurrentNetwork
+from .sequences.language_model import LanguageModel
 
 __version__: str
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "GatedFusion",
     "GlimpseAttention",
     "HuggingFaceSession",
+    "LanguageModel",
     "LowRankFusion",
     "Mac",
     "Mcan",

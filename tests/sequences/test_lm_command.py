@@ -109,6 +109,10 @@ def test_what_is_wrong_is_said_in_one_line(
     assert said(capsys, "lm", "train", "latin.txt") == "latin.txt is not UTF-8 text (byte 3): convert it to UTF-8 first"
     assert said(capsys, "lm", "train", "one.txt") == "one.txt is too short: a language model needs at least two characters"
     assert "each part needs at least two" in said(capsys, "lm", "train", "two.txt")
+    Path("word.txt").write_text("abcdefghijklmnopqrstuvwxyz" * 2, encoding="utf-8")
+    one_word = said(capsys, "lm", "train", "word.txt", "text.unit=words")
+    assert one_word == "word.txt is too short: a part of it has only one of its words"
+    assert not Path("runs/word/run.json").exists()
     assert "did you mean 'hidden_size'?" in said(capsys, "lm", "train", str(book), "model.hiden_size=3")
     assert main(["lm", "train", str(book), *SMALL]) == 0
     assert said(capsys, "lm", "train", str(book), *SMALL).startswith("runs/book exists: continue it with --resume")

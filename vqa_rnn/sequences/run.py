@@ -15,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 
 from vqa_rnn.config.files import config_yaml, validate_config
-from vqa_rnn.config.language import LanguageConfig
+from vqa_rnn.config.language import LanguageConfig, LanguageModelConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_json, write_json, write_text
 from vqa_rnn.run_folder import RunFolder, describe_environment, empty_run, load_weights
@@ -100,18 +100,18 @@ def load_run(path: Path) -> LanguageRun:
     )
 
 
-def build_model(run: LanguageRun) -> LanguageModel:
-    """Build the model of a run, with random weights.
+def build_model(options: LanguageModelConfig, vocabulary_size: int) -> LanguageModel:
+    """Build a model with random weights.
 
     Args:
-        run: The run.
+        options: The network.
+        vocabulary_size: Number of entries of the vocabulary.
 
     Returns:
         The model.
     """
-    options = run.config.model
     return LanguageModel(
-        len(run.vocabulary),
+        vocabulary_size,
         options.cell,
         options.hidden_size,
         embedding_size=options.embedding_size,
@@ -134,6 +134,6 @@ def load_model(run: LanguageRun, device: torch.device | str = "cpu") -> Language
     Raises:
         UserError: There are no weights yet, or the file is damaged or does not fit the config.
     """
-    model = build_model(run)
+    model = build_model(run.config.model, len(run.vocabulary))
     load_weights(run, model)
     return model.to(device).eval()

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vqa_rnn.commands.lm.sample import continue_text
 from vqa_rnn.config import run_path
@@ -76,10 +77,15 @@ def train(config: LanguageConfig, *, resume: bool = False, overwrite: bool = Fal
         text = read_text(config.text.path)
         stack.callback(lock_run(path).release)
         run = _resumed(config) if resume else _new_run(config, text, device)
+        train_entries, val_entries = (run.vocabulary.encode(part) for part in split_text(text, config.text.validation_share))
+        if 1 in (len(train_entries), len(val_entries)):
+            raise UserError(f"{config.text.path} is too short: a part of it has only one of its {config.text.unit}")
+        if not resume:
+            create_run(run, device)
         loggers.open(resume=resume)
         loggers.save_ids()
         with log_to_file(run), computing_with(run.threads, device):
-            _fit(run, text, device, loggers, resume=resume)
+            _fit(run, train_entries, val_entries, device, loggers, resume=resume)
     return run
 
 
@@ -112,24 +118,17 @@ def _new_run(config: LanguageConfig, text: str, device: torch.device) -> Languag
     train, _ = split_text(text, options.validation_share)
     # all characters of the file have an entry, so that every text of its kind can be read; words only of the training part
     vocabulary = TextVocabulary.build(text if options.unit == "characters" else train, options.unit, options.min_count)
-    path = run_path(config)
-    run = LanguageRun(
-        path=path,
+    weights = sum(parameter.numel() for parameter in build_model(config.model, len(vocabulary)).parameters())
+    products = weights * config.training.batch_size * config.training.chunk_length
+    precision: str = config.training.precision
+    return LanguageRun(
+        path=run_path(config),
         config=config,
         vocabulary=vocabulary,
         text_sha256=file_hash(options.path),
-        precision=config.training.precision,
-        threads=1,
+        precision=auto_precision(device, products) if precision == "auto" else precision,
+        threads=config.training.num_threads or choose_threads(products),
     )
-    weights = sum(parameter.numel() for parameter in build_model(run).parameters())
-    products = weights * config.training.batch_size * config.training.chunk_length
-    precision = config.training.precision if config.training.precision != "auto" else auto_precision(device, products)
-    threads = config.training.num_threads or choose_threads(products)
-    run = LanguageRun(
-        path=path, config=config, vocabulary=vocabulary, text_sha256=run.text_sha256, precision=precision, threads=threads
-    )
-    create_run(run, device)
-    return run
 
 
 def _resumed(config: LanguageConfig) -> LanguageRun:
@@ -141,18 +140,27 @@ def _resumed(config: LanguageConfig) -> LanguageRun:
     return run
 
 
-def _fit(run: LanguageRun, text: str, device: torch.device, loggers: Loggers, *, resume: bool) -> None:
+def _fit(
+    run: LanguageRun,
+    train: NDArray[np.int32],
+    val: NDArray[np.int32],
+    device: torch.device,
+    loggers: Loggers,
+    *,
+    resume: bool,
+) -> None:
     config = run.config.training
-    parts = [run.vocabulary.encode(part) for part in split_text(text, run.config.text.validation_share)]
-    streams = TextStreams(parts[0], config.batch_size, config.chunk_length)
-    val_streams = TextStreams(parts[1], config.batch_size, config.chunk_length) if len(parts[1]) else None
+    streams = TextStreams(train, config.batch_size, config.chunk_length)
+    val_streams = TextStreams(val, config.batch_size, config.chunk_length) if len(val) else None
 
     torch.use_deterministic_algorithms(run.config.run.deterministic)
     set_float32_products(run.precision)
     if device.type == "cpu":
         keep_freed_memory()
     manual_seed(run.config.run.seed)
-    model = build_model(run).to(device, torch.float64 if run.precision == "float64" else torch.float32)
+    model = build_model(run.config.model, len(run.vocabulary)).to(
+        device, torch.float64 if run.precision == "float64" else torch.float32
+    )
     evaluated = model if config.ema_decay is None else copy_for_average(model)
     carried = Carried(model)
     optimization = build_optimization(model, config, precision=run.precision, device=device, steps_per_epoch=len(streams))
@@ -194,8 +202,8 @@ def _fit(run: LanguageRun, text: str, device: torch.device, loggers: Loggers, *,
     log.info(
         "%s: %s training and %s validation %s, %s different, %s weights, %s on %s%s",
         run.path,
-        f"{len(parts[0]):,}",
-        f"{len(parts[1]):,}",
+        f"{len(train):,}",
+        f"{len(val):,}",
         run.config.text.unit,
         f"{len(run.vocabulary):,}",
         f"{sum(parameter.numel() for parameter in model.parameters()):,}",
