@@ -317,44 +317,13 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
     set_float32_products(run.precision)
     if device.type == "cpu":
         keep_freed_memory()
-    manual_seed(run.config.run.seed)
-    model = VqaModel(run.config.model, run.sizes)
-    reader = run.config.model.question
-    start = open_start(run.config) if checkpoint is None else None
-    if start is not None:
-        load_start(run, start, model)
-    elif checkpoint is None and is_first() and model.standardises and run.config.features.library != "none":
-        # build_trainer copies the statistics of this process to the others
-        model.set_feature_statistics(*map(torch.from_numpy, channel_statistics(store, features["train"].rows)))
-    if checkpoint is None and start is None and is_first() and reader.name == "transformer":
-        model.question_encoder.load_pretrained(read_weights(reader.weights))
-    if checkpoint is None and is_first() and _vectors_path(run).is_file():
-        with np.load(_vectors_path(run)) as vectors:
-            model.question_encoder.set_word_vectors(*(torch.from_numpy(vectors[name]) for name in WordVectors._fields))
+    model = _start_model(run, store, features["train"].rows, is_new=checkpoint is None)
     model.to(device, torch.float64 if run.precision == "float64" else torch.float32)
     evaluated = model if config.ema_decay is None else copy_for_average(model)
     if config.compile:
         model.compile_parts()
 
-    if config.mirror:
-        _check_mirrored(data["train"])
-    batches: dict[Split, QuestionSampler] = {
-        "train": QuestionSampler(
-            data["train"].image,
-            config.batch_size,
-            shuffle=True,
-            group_by_image=config.group_by_image,
-            mirror=config.mirror,
-            seed=run.config.run.seed,
-            accumulation=config.accumulation,
-            rank=rank,
-            world_size=world_size,
-        )
-    }
-    if "val" in data:
-        batches["val"] = QuestionSampler(
-            data["val"].image, run.config.evaluation.batch_size, shuffle=False, rank=rank, world_size=world_size
-        )
+    batches = _samplers(run, data, rank, world_size)
     loaders = _loaders(config, device, store, data, features, batches)
     optimization = build_optimization(
         model, config, precision=run.precision, device=device, steps_per_epoch=len(batches["train"])
@@ -388,7 +357,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
     if training.is_done:
         log.info("%s: all epochs are done, there is nothing to resume", run.path)
         return
-    if reader.name == "transformer":
+    if run.config.model.question.name == "transformer":
         texts = [text.tolist() for split in splits for text in _question_texts(data[split])]
         model.question_encoder.hold_states(texts)
         evaluated.question_encoder.share_states(model.question_encoder)
@@ -396,22 +365,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         log.info("%s continues after step %d", run.path, trainer.state.iteration)
     elif (run.path / "resumes.jsonl").is_file():
         log.info("%s has no checkpoint yet: it starts from the first step", run.path)
-    schedule_options = config.schedule
-    if schedule_options.name == "steps" and min(schedule_options.milestones, default=math.inf) >= config.max_epochs:
-        log.warning(
-            "no milestone of training.schedule lies before training.max_epochs=%d: the learning rate never drops",
-            config.max_epochs,
-        )
-    log.info(
-        "%s: %d training and %d validation questions, %s weights, %s on %s%s",
-        run.path,
-        batches["train"].num_questions,
-        len(data.get("val", ())),
-        f"{sum(parameter.numel() for parameter in model.parameters()):,}",
-        run.precision,
-        device if world_size == 1 else f"{world_size} processes, {device.type}",
-        "; * marks the best validation score so far" if "val" in data else "",
-    )
+    _log_start(run, model, batches, device if world_size == 1 else f"{world_size} processes, {device.type}")
     training.run()
     keeper = training.keeper
     if keeper.best_score is None:
@@ -420,6 +374,73 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
     if config.keep == "last":
         log.info("the weights of the last epoch are kept (training.keep=last)")
     log.info("best validation accuracy %.2f%% in epoch %d", 100 * keeper.best_score, keeper.best_epoch)
+
+
+def _start_model(run: Run, store: FeatureStore, train_rows: NDArray[np.int64], *, is_new: bool) -> VqaModel:
+    """Build the model with its initial weights; those of a resumed run are loaded later."""
+    manual_seed(run.config.run.seed)
+    model = VqaModel(run.config.model, run.sizes)
+    if not is_new:
+        return model
+    start = open_start(run.config)
+    if start is not None:
+        load_start(run, start, model)
+    if not is_first():  # build_trainer copies the weights and the statistics of the first process to the others
+        return model
+    reader = run.config.model.question
+    if start is None and model.standardises and run.config.features.library != "none":
+        model.set_feature_statistics(*map(torch.from_numpy, channel_statistics(store, train_rows)))
+    if start is None and reader.name == "transformer":
+        model.question_encoder.load_pretrained(read_weights(reader.weights))
+    if _vectors_path(run).is_file():
+        with np.load(_vectors_path(run)) as vectors:
+            model.question_encoder.set_word_vectors(*(torch.from_numpy(vectors[name]) for name in WordVectors._fields))
+    return model
+
+
+def _samplers(run: Run, data: Mapping[Split, EncodedQuestions], rank: int, world_size: int) -> dict[Split, QuestionSampler]:
+    """Return the batches of each split."""
+    config = run.config.training
+    if config.mirror:
+        _check_mirrored(data["train"])
+    batches: dict[Split, QuestionSampler] = {
+        "train": QuestionSampler(
+            data["train"].image,
+            config.batch_size,
+            shuffle=True,
+            group_by_image=config.group_by_image,
+            mirror=config.mirror,
+            seed=run.config.run.seed,
+            accumulation=config.accumulation,
+            rank=rank,
+            world_size=world_size,
+        )
+    }
+    if "val" in data:
+        batches["val"] = QuestionSampler(
+            data["val"].image, run.config.evaluation.batch_size, shuffle=False, rank=rank, world_size=world_size
+        )
+    return batches
+
+
+def _log_start(run: Run, model: VqaModel, batches: Mapping[Split, QuestionSampler], device: torch.device | str) -> None:
+    """Log what is trained, on what and where."""
+    config = run.config.training
+    if config.schedule.name == "steps" and min(config.schedule.milestones, default=math.inf) >= config.max_epochs:
+        log.warning(
+            "no milestone of training.schedule lies before training.max_epochs=%d: the learning rate never drops",
+            config.max_epochs,
+        )
+    log.info(
+        "%s: %d training and %d validation questions, %s weights, %s on %s%s",
+        run.path,
+        batches["train"].num_questions,
+        batches["val"].num_questions if "val" in batches else 0,
+        f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+        run.precision,
+        device,
+        "; * marks the best validation score so far" if "val" in batches else "",
+    )
 
 
 def _loaders(
