@@ -131,10 +131,10 @@ def test_an_image_of_pillow_or_an_array_that_is_none_is_refused(session: Session
         "the image <array> is a strip of 1 x 2,000 pixels": np.zeros((2000, 1), np.uint8),
         "an array of shape (2, 2, 5) is no image": np.zeros((2, 2, 5)),
         "an array of object is no image": np.array([[None]]),
-        "not as BytesIO": io.BytesIO(),
-        "not as NoneType": None,
-        "not as dict": {"image": PLAIN},
-        "not as int": 3,
+        "an array, not BytesIO": io.BytesIO(),
+        "an array, not NoneType": None,
+        "an array, not dict": {"image": PLAIN},
+        "an array, not int": 3,
     }
     for says, source in sources.items():
         assert says in refusal(session, source, COLOUR)

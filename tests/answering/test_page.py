@@ -125,7 +125,7 @@ def test_questions_that_cannot_be_asked(session: Session, drawn: Run):
         visitor.ask(COLOUR, choices=["red"])
     with pytest.raises(UserError, match="the question is too long: 100,018 letters"):
         visitor.ask(COLOUR, choices=["a" * MOST_LETTERS, ""])
-    with pytest.raises(UserError, match="keeps no caption"):
+    with pytest.raises(UserError, match="takes no caption"):
         visitor.ask(COLOUR, caption="a circle")
     assert visitor.answers == []
 

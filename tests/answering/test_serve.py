@@ -140,7 +140,7 @@ def test_no_address_is_opened_and_no_file_of_the_server(client: Client, url: str
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.5)
         address = f"http://127.0.0.1:{server.getsockname()[1]}/picture.png"
-        assert "addresses are not opened" in refusal(client, address, COLOUR)
+        assert "URLs are not supported" in refusal(client, address, COLOUR)
         with pytest.raises(TimeoutError):
             server.accept()
     for more in ({"meta": {"_type": "gradio.FileData"}}, {}):

@@ -133,7 +133,8 @@ def test_top_k_draws_only_from_the_most_likely() -> None:
 def test_a_unit_that_keeps_its_state_is_found_and_shown() -> None:
     states = np.random.default_rng(0).uniform(-1, 1, (400, 3)).astype(np.float32)
     states[:, 1] = np.repeat([1, -1, 1, -1], 100)
-    assert persistent_units(states, 2)[0] == 1
+    states[:, 2] = np.linspace(0.99, 1, 400)  # always on
+    assert persistent_units(states, 2) == [1, 0]
     page = neurons_page("a <title>", ["<b>", "\n"], states[:2], [1])
     assert "a &lt;title&gt;" in page
     assert '<i style="background:#e69f00">&lt;b&gt;</i>' in page

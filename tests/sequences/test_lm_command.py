@@ -91,7 +91,7 @@ def test_a_page_of_units(book: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["lm", "neurons", "runs/book", str(book), "--unit", "3", "--unit", "5", "--length", "50"]) == 0
     page = Path("neurons.html").read_text(encoding="utf-8")
     assert page.count("<h2>") == 2
-    assert "unit 3, from -1" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith("page: neurons.html\n")
     assert said(capsys, "lm", "neurons", "runs/book", str(book), "--unit", "8") == "there is no unit 8: the units are 0 to 7"
     assert (
         said(capsys, "lm", "neurons", "runs/book", str(book), "--page", "a.png")
@@ -131,6 +131,15 @@ def test_what_is_wrong_is_said_in_one_line(
     assert said(capsys, "lm", "train", str(book), *SMALL) == (
         "vqa-rnn lm train runs in one process: start it without torchrun or srun"
     )
+
+
+def test_an_unknown_word_of_a_prefix_is_named(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lm", "train", str(book), *SMALL, "text.unit=words"]) == 0
+    capsys.readouterr()
+    assert main(["lm", "sample", "runs/book", "--prefix", "the zyx", "--length", "3"]) == 0
+    captured = capsys.readouterr()
+    assert "read as the unknown word: zyx" in captured.err
+    assert captured.out.startswith("the zyx")
 
 
 def test_a_run_that_answers_questions_is_no_language_model(book: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ def train(
 ) -> None:
     """Train a language model on a text file. The run folder is runs/NAME, after the file.
 
-    Examples: vqa-rnn lm train book.txt;  vqa-rnn lm train book.txt text.unit=words model.embedding_size=256
+    Examples: vqa-rnn lm train book.txt;  vqa-rnn lm train book.txt --resume;  vqa-rnn lm train book.txt --print-config
     """
     from vqa_rnn.config.files import config_yaml, override_config
     from vqa_rnn.config.language import LanguageConfig
@@ -103,6 +103,7 @@ def neurons(
     write_page(found, f"{run.name}: {file.name}", page)
     first = found.units[0]
     console = Console()
-    console.print(f"unit {first}, from -1 (blue) to 1 (orange):", highlight=False)
-    console.print(neuron_text([printable(text) for text in found.texts], found.states[:, first]))
+    if console.is_terminal:
+        console.print(f"unit {first}, from -1 (blue) to 1 (orange):", highlight=False)
+        console.print(neuron_text([printable(text) for text in found.texts], found.states[:, first]))
     typer.echo(f"page: {page}")

@@ -36,11 +36,13 @@ class Measure(NamedTuple):
         name: Its name among the metrics of the evaluator; in ``metrics.jsonl`` it is called ``val_NAME``.
         show: Formats it for the log.
         sign: 1 if higher is better, -1 if lower is better.
+        show_loss: Formats the training loss for the log.
     """
 
     name: str
     show: Callable[[float], str]
     sign: Literal[1, -1] = 1
+    show_loss: Callable[[float], str] = "{:.4f}".format
 
 
 ACCURACY = Measure("accuracy", lambda score: f"{100 * score:6.2f}%")
@@ -241,7 +243,7 @@ class Training:
         on_first(lambda: self._log.write(METRICS, line))
         on_first(lambda: self._log.write(TIMINGS, {"epoch": epoch, "step": step, **timing}))
         log.info(
-            f"epoch {epoch:3d}/{self._config.num_epochs}  loss {train_loss:.4f}  {validation}"
+            f"epoch {epoch:3d}/{self._config.num_epochs}  loss {self._measure.show_loss(train_loss)}  {validation}"
             f"{timing[f'{self._unit}_per_second']:7,.0f} {self._unit}/s  waiting {100 * timing['waiting_share']:.1f}%"
         )
         self._after_epoch(epoch)

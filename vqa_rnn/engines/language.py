@@ -9,7 +9,7 @@ from vqa_rnn.engines.handlers import Measure
 from vqa_rnn.sequences.language_model import Carried, LanguageModel
 from vqa_rnn.sequences.text_streams import TextChunk
 
-BITS = Measure("bits", lambda bits: f"{bits:.4f} bits", sign=-1)
+BITS = Measure("bits", lambda bits: f"{bits:.4f} bits", sign=-1, show_loss=lambda nats: f"{nats / math.log(2):.4f} bits")
 
 
 def build_language_evaluator(model: LanguageModel, device: torch.device) -> Engine:

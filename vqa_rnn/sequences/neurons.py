@@ -50,6 +50,8 @@ def unit_states(model: LanguageModel, entries: torch.Tensor) -> NDArray[np.float
 def persistent_units(states_MH: NDArray[np.float32], count: int) -> list[int]:
     """Find the units that keep their state longest: those react to something that lasts, such as a quotation or a line.
 
+    Only the half of the units that vary most are considered, because a unit that is always on keeps its state too.
+
     Args:
         states_MH: From ``unit_states``.
         count: Number of units.
@@ -60,6 +62,7 @@ def persistent_units(states_MH: NDArray[np.float32], count: int) -> list[int]:
     centred = states_MH - states_MH.mean(axis=0)
     variance = np.maximum((centred**2).mean(axis=0), 1e-12)
     correlation = (centred[1:] * centred[:-1]).mean(axis=0) / variance
+    correlation[variance < np.median(variance)] = -1.0
     return np.argsort(-correlation, kind="stable")[:count].tolist()
 
 

@@ -51,6 +51,17 @@ class TextVocabulary:
         counts = sorted(Counter(_WORD.findall(text)).items(), key=lambda pair: (-pair[1], pair[0]))
         return cls(unit, (UNKNOWN, *(word for word, count in counts if count >= min_count)))
 
+    def split(self, text: str) -> list[str]:
+        """Split a text into characters or words.
+
+        Args:
+            text: The text.
+
+        Returns:
+            Its parts, which joined together are the text.
+        """
+        return list(text) if self.unit == "characters" else _WORD.findall(text)
+
     def encode(self, text: str) -> NDArray[np.int32]:
         """Number the entries of a text.
 
@@ -65,7 +76,7 @@ class TextVocabulary:
         """
         if self.unit == "words":
             number_of = {word: number for number, word in enumerate(self.entries)}
-            return np.fromiter((number_of.get(word, 0) for word in _WORD.findall(text)), dtype=np.int32)
+            return np.fromiter((number_of.get(word, 0) for word in self.split(text)), dtype=np.int32)
         points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         known = np.array([ord(character) for character in self.entries], dtype=np.uint32)  # sorted
         numbers = np.searchsorted(known, points).clip(max=len(known) - 1)

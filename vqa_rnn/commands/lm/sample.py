@@ -1,11 +1,15 @@
 """``vqa-rnn lm sample``: text written by a language model."""
 
+import logging
+
 import torch
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.sequences.language_model import LanguageModel
 from vqa_rnn.sequences.run import LanguageRun
 from vqa_rnn.sequences.sampling import sample
+
+log = logging.getLogger("vqa_rnn")
 
 
 def continue_text(
@@ -44,6 +48,9 @@ def continue_text(
         entries = torch.from_numpy(vocabulary.encode(start)).long().to(device)
     except UserError as error:
         raise UserError(f"the prefix cannot be read: {error}") from None
+    unknown = [text for text in vocabulary.split(prefix) if vocabulary.unit == "words" and text not in vocabulary.entries]
+    if unknown:
+        log.warning("read as the unknown word: %s", ", ".join(text.strip() for text in unknown))
     generator = torch.Generator(device).manual_seed(seed)
     numbers = sample(model, entries, length, temperature=temperature, top_k=top_k, generator=generator)
     return prefix + "".join(vocabulary.entries[number] for number in numbers)
