@@ -164,7 +164,7 @@ def test_a_packed_batch_is_two_pieces_that_unpack_to_the_same(encoded: EncodedQu
     unpacked = packed.to("cpu")
     assert unpacked.features is batch.features
     assert unpacked.question_tokens.untyped_storage().data_ptr() == packed.buffer.untyped_storage().data_ptr()
-    assert torch.equal(packed.question_index, batch.question_index)
+    assert torch.equal(packed.example_index, batch.question_index)
     assert packed.num_questions == 3
     there = packed.to("meta")
     assert {name for name in Batch.__dataclass_fields__ if getattr(getattr(there, name), "is_cpu", False)} == set(ON_HOST)

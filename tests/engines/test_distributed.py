@@ -159,7 +159,7 @@ def test_every_step_has_the_same_questions(features: Path, world_size: int, num_
     def steps(rank: int, world_size: int, num_workers: int) -> list[list[int]]:
         batches = QuestionSampler(encoded.image, 7, shuffle=True, seed=2, rank=rank, world_size=world_size)
         batches.epoch = 3
-        return [parts[0].question_index.tolist() for parts in build_loader(encoded, source, batches, num_workers=num_workers)]
+        return [parts[0].example_index.tolist() for parts in build_loader(encoded, source, batches, num_workers=num_workers)]
 
     whole = steps(0, 1, 0)
     shared = [steps(rank, world_size, num_workers) for rank in range(world_size)]
