@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,7 +156,7 @@ def read_between(files: ImageFiles, batches: Sequence[Sequence[int]]) -> Iterato
     groups = [batches[start : start + batches_at_once] for start in range(0, len(batches), batches_at_once)]
     reading: list[Future[None]] = []
     with ThreadPoolExecutor(num_cpus()) as pool:
-        for group, following in zip(groups, [*groups[1:], []], strict=True):
+        for group, following in pairwise([*groups, []]):
             rows = [row for batch in group for row in batch]
             wait(reading)
             results, decoding = _start(pool, rows, decode)

@@ -500,6 +500,22 @@ def preprocess_committing_each_batch(arguments: list[str]) -> None:
     main(arguments)
 
 
+def test_a_job_killed_after_its_last_image_only_has_to_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    annotations = draw_pictures(tmp_path / "images", numbered(9))
+    extract_features(config_for(tmp_path / "whole.h5"), annotations)
+
+    def stop(writer: base.StoreWriter) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(base.StoreWriter, "finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(config_for(tmp_path / "killed.h5"), annotations)
+    assert partial_path(tmp_path / "killed.h5").is_file()
+    assert extract_features(config_for(tmp_path / "killed.h5"), annotations).num_done == 0
+    assert content(tmp_path / "killed.h5") == content(tmp_path / "whole.h5")
+
+
 def test_a_job_killed_twice_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
     annotations = draw_pictures(tmp_path / "images", numbered(NUM_KILLED), size=8)
     lines = (f'{{"image": "images/{name}.png", "question": "What?", "answer": "this"}}\n' for name in annotations.images)
