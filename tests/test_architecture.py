@@ -35,7 +35,7 @@ from vqa_rnn.rnn import CELLS
 ROOT = Path(__file__).parents[1]
 OURS = ("vqa_rnn", "preprocessing")
 
-LEAVES = {"errors", "files", "memory", "progress", "precision", "threads", "dropout"}
+LEAVES = {"errors", "files", "memory", "progress", "precision", "threads", "dropout", "templates"}
 PLAIN = LEAVES | {"config", "records"}
 STAGES = PLAIN | {"batch", "text", "answers", "features", "rnn"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "precision": set(),
     "threads": set(),
+    "templates": set(),
     "dropout": set(),
     "config": LEAVES | {"records"},
     "records": LEAVES,
@@ -68,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sequences": LEAVES | {"config", "rnn", "run_folder"},
     "engines": LEAVES | {"config", "batch", "metrics", "checkpoint", "run_folder", "models", "data", "sequences"},
     "answering": STAGES | {"data", "models", "metrics", "checkpoint", "run_folder", "huggingface"},
-    "page": {"errors", "records", "features", "benchmarks", "answering"},
+    "page": {"errors", "records", "features", "benchmarks", "answering", "templates"},
     "preprocessing": STAGES | {"annotations", "benchmarks", "datasets", "data"},
 }
 BELOW_ROOF = set(MAY_IMPORT)

@@ -57,7 +57,7 @@ def test_auto_trains_a_small_model_in_float32_on_a_cpu_that_has_bfloat16(feature
 def test_a_precision_that_the_processor_has_not_is_taken_and_said_to_be_slow(
     features: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr("vqa_rnn.commands.train.native_precision", lambda device: "float32")
+    monkeypatch.setattr("vqa_rnn.commands.computing.native_precision", lambda device: "float32")
     with caplog.at_level(logging.WARNING, "vqa_rnn"):
         run = train(configure(features, "training.precision=bfloat16", "training.max_epochs=1"))
     assert run.precision == "bfloat16"

@@ -113,6 +113,8 @@ def test_what_is_wrong_is_said_in_one_line(
     one_word = said(capsys, "lm", "train", "word.txt", "text.unit=words")
     assert one_word == "word.txt is too short: a part of it has only one of its words"
     assert not Path("runs/word/run.json").exists()
+    float16 = said(capsys, "lm", "train", str(book), "training.precision=float16", "run.device=cpu")
+    assert float16.startswith("training.precision=float16 needs a GPU")
     assert "did you mean 'hidden_size'?" in said(capsys, "lm", "train", str(book), "model.hiden_size=3")
     assert main(["lm", "train", str(book), *SMALL]) == 0
     assert said(capsys, "lm", "train", str(book), *SMALL).startswith("runs/book exists: continue it with --resume")

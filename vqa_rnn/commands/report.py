@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -30,13 +29,13 @@ from vqa_rnn.metrics.formatting import format_metric
 from vqa_rnn.metrics.intervals import paired_difference
 from vqa_rnn.records import Question, Split
 from vqa_rnn.run_folder import best_validation, read_metrics, read_timings
+from vqa_rnn.templates import html_templates
 
 BLUE, ORANGE = "#4472a8", "#e69f00"
 NUM_EXAMPLES = 6
 NUM_CONFUSIONS = 10
 NUM_BINS = 10
 MOST_PICTURES = 3  # per example: the image and two looks
-TEMPLATE = Path(__file__).with_name("report.html")
 
 
 def report(paths: Sequence[str | Path], output: Path, split: Split | None = None, overrides: Sequence[str] = ()) -> Path:
@@ -71,13 +70,13 @@ def report(paths: Sequence[str | Path], output: Path, split: Split | None = None
     image_ids = [question.image_id for question in measured[0].questions]
     for part, each in zip(parts[1:], measured[1:], strict=True):
         part["difference"] = paired_difference(each.scores, measured[0].scores, image_ids)
-    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    page = html_templates(Path(__file__).parent)
     page.filters |= {
         "metric": lambda value, name: format_metric(name, value, digits=1),
         "percent": lambda value: f"{100 * value:.1f}%",
         "points": lambda value: f"{100 * value:+.1f}",
     }
-    template = page.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    template = page.get_template("report.html")
     apart = _apart(runs, measured, shown) if len(runs) > 1 else []
     write_text(output, template.render(runs=parts, apart=apart, split=measured[0].split, benchmark=measured[0].benchmark))
     return output

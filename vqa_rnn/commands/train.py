@@ -24,6 +24,7 @@ from vqa_rnn.annotations.visual_genome import is_extra
 from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run, create_run, load_run, load_start, open_start
+from vqa_rnn.commands.computing import check_precision, choose_precision, prepare_torch
 from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, readable_questions, store_of_config
 from vqa_rnn.config import (
     ChoiceHead,
@@ -63,10 +64,8 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.statistics import channel_statistics
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
-from vqa_rnn.memory import keep_freed_memory
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.models.transformer import count_layers
-from vqa_rnn.precision import auto_precision, native_precision, set_float32_products
 from vqa_rnn.pretrained_text import read_settings, read_tokenizer, read_weights
 from vqa_rnn.records import Annotations, Question, Split
 from vqa_rnn.run_folder import check_new_run, load_checkpoint, lock_run, log_to_file
@@ -109,8 +108,6 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> R
             the data do not fit the config, or the loss was not finite.
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
-    if config.run.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, before its first matrix product
     with processes(config.run.device) as device, ExitStack() as stack, Loggers(config) as loggers:
         path = run_path(config)
         checkpoint = on_first(lambda: _prepare(config, device, stack, loggers, resume=resume, overwrite=overwrite))
@@ -134,12 +131,7 @@ def _prepare(
     resume = resume or _was_restarted(config)
     if not resume:
         check_new_run(path, overwrite=overwrite)
-    if config.training.precision == "float16" and device.type != "cuda":
-        raise UserError(
-            "training.precision=float16 needs a GPU: torch has no float16 recurrent networks on a CPU; use bfloat16"
-        )
-    if config.training.precision == "tf32" and device.type != "cuda":
-        raise UserError("training.precision=tf32 needs a GPU: take float32, or bfloat16")
+    check_precision(config.training, device)
     run = _run_to_resume(config) if resume else None
     checkpoint = load_checkpoint(run) if run else None
     is_encoded = run is not None and all(run.questions_path(split).is_file() for split in _splits(config))
@@ -171,13 +163,9 @@ def _prepare(
     if run is None:
         assert annotations is not None, "only a run that is resumed has encoded questions"
         sizes = measure_sizes(config, tokenizer, store, answers)
-        precision: str = config.training.precision
-        if precision == "bfloat16" and native_precision(device) == "float32":
-            log.warning("training.precision=bfloat16 is not native on this processor: float32 would be many times faster")
         questions_a_part = -(-config.training.batch_size // (config.training.accumulation * launched()[1]))
         products = count_products(config.model, sizes, questions_a_part)
-        if precision == "auto":
-            precision = auto_precision(device, products)
+        precision = choose_precision(config.training, device, products)
         threads = config.training.num_threads or choose_threads(products, processes_here())
         description = {
             **store.description,
@@ -313,10 +301,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
     store = store_of_config(run.config, _images_of_encoded(run), run)
     features = {split: StoreFeatures(store, data[split].image_ids) for split in splits}
 
-    torch.use_deterministic_algorithms(run.config.run.deterministic)
-    set_float32_products(run.precision)
-    if device.type == "cpu":
-        keep_freed_memory()
+    prepare_torch(run.config.run, run.precision, device)
     model = _start_model(run, store, features["train"].rows, is_new=checkpoint is None)
     model.to(device, torch.float64 if run.precision == "float64" else torch.float32)
     evaluated = model if config.ema_decay is None else copy_for_average(model)
@@ -378,7 +363,6 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
 
 def _start_model(run: Run, store: FeatureStore, train_rows: NDArray[np.int64], *, is_new: bool) -> VqaModel:
     """Build the model with its initial weights; those of a resumed run are loaded later."""
-    manual_seed(run.config.run.seed)
     model = VqaModel(run.config.model, run.sizes)
     if not is_new:
         return model

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from PIL import Image
 
 from vqa_rnn.answering.answer import Answer
@@ -13,16 +12,11 @@ from vqa_rnn.answering.protocol import About
 from vqa_rnn.features.images import read_image
 from vqa_rnn.page.examples import Example
 from vqa_rnn.page.visitor import Visitor
+from vqa_rnn.templates import html_templates
 
 LARGE = 2  # number of looks that are shown large; if there are more, all are thumbnails
 
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+_templates = html_templates(Path(__file__).parent)
 _templates.filters["percent"] = lambda value: f"{100 * value:.1f}%"
 
 

@@ -7,24 +7,18 @@ instead of an LSTM's tanh(c), so that it works with every cell.
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.text import Text
 
 from vqa_rnn.sequences.language_model import LanguageModel
+from vqa_rnn.templates import html_templates
 
 BLUE, ORANGE = (0, 114, 178), (230, 159, 0)  # state -1 and state 1; colour-blind people can tell them apart
 STEPS = 512  # entries that are read at a time
 
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+_templates = html_templates(Path(__file__).parent)
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqa_rnn.commands.computing import check_precision, choose_precision, prepare_torch
 from vqa_rnn.commands.lm.sample import continue_text
 from vqa_rnn.config import run_path
 from vqa_rnn.config.files import check_changes
@@ -20,14 +21,11 @@ from vqa_rnn.engines import (
     computing_with,
     copy_for_average,
     launched,
-    manual_seed,
     processes,
 )
 from vqa_rnn.engines.language import BITS, build_language_evaluator
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, write_text
-from vqa_rnn.memory import keep_freed_memory
-from vqa_rnn.precision import auto_precision, set_float32_products
 from vqa_rnn.run_folder import check_new_run, load_checkpoint, lock_run, log_to_file
 from vqa_rnn.sequences.language_model import Carried, LanguageModel
 from vqa_rnn.sequences.run import LanguageRun, build_model, create_run, load_run
@@ -71,6 +69,7 @@ def train(config: LanguageConfig, *, resume: bool = False, overwrite: bool = Fal
         raise UserError("text.path is missing: give the text file")
     with processes(config.run.device) as device, ExitStack() as stack, Loggers(config) as loggers:
         loggers.check()
+        check_precision(config.training, device)
         path = run_path(config)
         if not resume:
             check_new_run(path, overwrite=overwrite)
@@ -120,13 +119,12 @@ def _new_run(config: LanguageConfig, text: str, device: torch.device) -> Languag
     vocabulary = TextVocabulary.build(text if options.unit == "characters" else train, options.unit, options.min_count)
     weights = sum(parameter.numel() for parameter in build_model(config.model, len(vocabulary)).parameters())
     products = weights * config.training.batch_size * config.training.chunk_length
-    precision: str = config.training.precision
     return LanguageRun(
         path=run_path(config),
         config=config,
         vocabulary=vocabulary,
         text_sha256=file_hash(options.path),
-        precision=auto_precision(device, products) if precision == "auto" else precision,
+        precision=choose_precision(config.training, device, products),
         threads=config.training.num_threads or choose_threads(products),
     )
 
@@ -153,11 +151,7 @@ def _fit(
     streams = TextStreams(train, config.batch_size, config.chunk_length)
     val_streams = TextStreams(val, config.batch_size, config.chunk_length) if len(val) else None
 
-    torch.use_deterministic_algorithms(run.config.run.deterministic)
-    set_float32_products(run.precision)
-    if device.type == "cpu":
-        keep_freed_memory()
-    manual_seed(run.config.run.seed)
+    prepare_torch(run.config.run, run.precision, device)
     model = build_model(run.config.model, len(run.vocabulary)).to(
         device, torch.float64 if run.precision == "float64" else torch.float32
     )
