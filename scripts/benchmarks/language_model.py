@@ -25,8 +25,8 @@ from torch.nn import functional
 
 from vqa_rnn.config.language import LanguageTrainingConfig
 from vqa_rnn.engines import Examples, build_optimization, build_trainer
-from vqa_rnn.engines.language import build_language_evaluator
-from vqa_rnn.sequences.language_model import Carried, LanguageModel
+from vqa_rnn.engines.sums import build_sums_evaluator
+from vqa_rnn.sequences.language_model import Carried, LanguageModel, bits, loss_sums
 from vqa_rnn.sequences.text_streams import TextStreams
 from vqa_rnn.sequences.text_vocabulary import TextVocabulary, read_text
 
@@ -115,7 +115,7 @@ class Package:
 
     def bits(self, val: np.ndarray) -> float:
         """Return bits per character of a text."""
-        evaluator = build_language_evaluator(self.model, CPU)
+        evaluator = build_sums_evaluator(self.model, loss_sums(self.model), bits, CPU)
         evaluator.run(TextStreams(val, STREAMS, CHUNK))
         return evaluator.state.metrics["bits"]
 

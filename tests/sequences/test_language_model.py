@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vqa_rnn.engines.language import build_language_evaluator
+from vqa_rnn.engines.sums import build_sums_evaluator
 from vqa_rnn.errors import UserError
 from vqa_rnn.rnn import CELLS
-from vqa_rnn.sequences.language_model import Carried, LanguageModel
+from vqa_rnn.sequences.language_model import Carried, LanguageModel, bits, loss_sums
 from vqa_rnn.sequences.neurons import neuron_text, neurons_page, persistent_units, unit_states
 from vqa_rnn.sequences.sampling import sample
 from vqa_rnn.sequences.text_streams import IGNORED, TextStreams
@@ -80,7 +80,7 @@ def test_the_end_of_the_text_adds_no_loss_and_the_bits_are_those_of_the_text() -
         stream = torch.from_numpy(entries[start : start + width + 1]).long()
         logits, _ = model(stream[None, :-1])
         nats += functional.cross_entropy(logits[0], stream[1:], reduction="sum").item()
-    evaluator = build_language_evaluator(model, torch.device("cpu"))
+    evaluator = build_sums_evaluator(model, loss_sums(model), bits, torch.device("cpu"))
     for _ in range(2):
         evaluator.run(TextStreams(entries, 4, 3))
         assert evaluator.state.metrics["bits"] == pytest.approx(nats / 29 / math.log(2), rel=1e-12)

@@ -121,11 +121,11 @@ def test_what_is_wrong_is_said_in_one_line(
     changed = said(capsys, "lm", "train", str(book), *SMALL, "model.hidden_size=9", "--resume")
     assert changed.startswith("runs/book was trained with model.hidden_size=8, not 9: a resume may only change text.path, ")
     assert said(capsys, "lm", "sample", "runs/none") == (
-        "no run folder at runs/none: train a language model first, with vqa-rnn lm train FILE"
+        "no run folder at runs/none: train a language model first, with vqa-rnn lm train"
     )
     prefix = said(capsys, "lm", "sample", "runs/book", "--prefix", "Ω")
     assert prefix.startswith("the prefix cannot be read: the character 'Ω' is unknown")
-    assert said(capsys, "evaluate", "runs/book") == "runs/book is a language model: use it with vqa-rnn lm"
+    assert said(capsys, "evaluate", "runs/book") == ("runs/book answers no questions: it is a run of vqa-rnn lm train")
     book.write_text("something else", encoding="utf-8")
     assert "has changed since runs/book began" in said(capsys, "lm", "train", str(book), *SMALL, "--resume")
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():
@@ -147,6 +147,4 @@ def test_an_unknown_word_of_a_prefix_is_named(book: Path, capsys: pytest.Capture
 def test_a_run_that_answers_questions_is_no_language_model(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("runs/other").mkdir(parents=True)
     Path("runs/other/run.json").write_text('{"format_version": 4}', encoding="utf-8")
-    assert said(capsys, "lm", "sample", "runs/other") == (
-        "runs/other is not a language model: vqa-rnn lm needs a run of vqa-rnn lm train"
-    )
+    assert said(capsys, "lm", "sample", "runs/other") == ("runs/other is not a language model: give a run of vqa-rnn lm train")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vqa_rnn.cli.options import Json, print_json
+from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, print_json
 from vqa_rnn.errors import UserError, printable
 
 app = typer.Typer(
@@ -20,15 +20,10 @@ LmRun = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of vqa-
 @app.command()
 def train(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A text file, UTF-8.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[key=value …]", help="Options, such as model.hidden_size=256 training.max_epochs=5"),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")] = False,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print every option with its meaning, and exit.")
-    ] = False,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    print_config: PrintConfig = False,
 ) -> None:
     """Train a language model on a text file. The run folder is runs/NAME, after the file.
 
@@ -66,10 +61,10 @@ def sample(
     Examples: vqa-rnn lm sample runs/hello --prefix h --temperature 0 --length 4;  vqa-rnn lm sample runs/book --top-k 20
     """
     from vqa_rnn.commands.lm.sample import continue_text
-    from vqa_rnn.sequences.run import load_model, load_run
+    from vqa_rnn.sequences.language_run import load_language_model, load_language_run
 
-    opened = load_run(run)
-    text = continue_text(opened, load_model(opened), prefix, length, temperature=temperature, top_k=top_k, seed=seed)
+    opened = load_language_run(run)
+    text = continue_text(opened, load_language_model(opened), prefix, length, temperature=temperature, top_k=top_k, seed=seed)
     if json_:
         print_json({"prefix": prefix, "text": text})
     else:
@@ -95,11 +90,11 @@ def neurons(
     from rich.console import Console
 
     from vqa_rnn.commands.lm.neurons import watch, write_page
+    from vqa_rnn.sequences.language_run import load_language_run
     from vqa_rnn.sequences.neurons import neuron_text
-    from vqa_rnn.sequences.run import load_run
     from vqa_rnn.sequences.text_vocabulary import read_text
 
-    found = watch(load_run(run), read_text(file)[:length], unit or ())
+    found = watch(load_language_run(run), read_text(file)[:length], unit or ())
     write_page(found, f"{run.name}: {file.name}", page)
     first = found.units[0]
     console = Console()

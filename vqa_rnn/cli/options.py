@@ -8,6 +8,13 @@ import typer
 from vqa_rnn.errors import UserError, printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value …]", help="Options, such as model.hidden_size=256 training.max_epochs=5"),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print every option with its meaning, and exit.")]
 
 
 def print_json(value: Any) -> None:

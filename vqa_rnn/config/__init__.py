@@ -61,7 +61,7 @@ from vqa_rnn.config.training import (
     StepSchedule,
     TrainingConfig,
 )
-from vqa_rnn.config.whole import Config, EvaluationConfig, RunConfig
+from vqa_rnn.config.whole import Config, EvaluationConfig, RunConfig, TrainableConfig
 
 __all__ = [
     "OWN_OPTIONS",
@@ -122,6 +122,7 @@ __all__ = [
     "TextEncoderConfig",
     "TextEncoderOptions",
     "TopDownAttention",
+    "TrainableConfig",
     "TrainingConfig",
     "TransformerTextEncoder",
     "VisdialDataset",

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from vqa_rnn.config import Config, Section
+from vqa_rnn.config import Config, Section, TrainableConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import unknown_name
 
@@ -385,7 +385,7 @@ def config_changes(old: Section, new: Section) -> dict[str, tuple[Any, Any]]:
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
-def flat_config(config: Section) -> dict[str, Any]:
+def flat_config(config: Section | TrainableConfig) -> dict[str, Any]:
     """Return every option of a config by dotted key.
 
     Args:

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from vqa_rnn.config.features import REGION_OPTIONS, SUFFIXES
-from vqa_rnn.config.language import LanguageConfig
-from vqa_rnn.config.whole import Config
+from vqa_rnn.config.whole import Config, TrainableConfig
 
 
 def store_path(config: Config) -> Path:
@@ -39,7 +38,7 @@ def _movable(place: str) -> str:
     return Path(place).relative_to(here).as_posix() if place and Path(place).is_relative_to(here) else place
 
 
-def run_path(config: Config | LanguageConfig) -> Path:
+def run_path(config: TrainableConfig) -> Path:
     """Return the run folder of a config.
 
     Args:

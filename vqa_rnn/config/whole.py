@@ -1,6 +1,7 @@
 """The complete config: all sections."""
 
 from pathlib import Path
+from typing import Any, Protocol
 
 from pydantic import Field, model_validator
 
@@ -9,7 +10,7 @@ from vqa_rnn.config.features import FeaturesConfig
 from vqa_rnn.config.model import ModelConfig
 from vqa_rnn.config.section import Section
 from vqa_rnn.config.text import TextConfig
-from vqa_rnn.config.training import TrainingConfig
+from vqa_rnn.config.training import Optimisation, TrainingConfig
 
 
 class EvaluationConfig(Section):
@@ -37,6 +38,24 @@ class RunConfig(Section):
     deterministic: bool = False
     """Use only deterministic algorithms, so that a run on a GPU is reproducible bit for bit; slower. Runs on a CPU always
     are."""
+
+
+class TrainableConfig(Protocol):
+    """The config of any kind of model that is trained into a run folder."""
+
+    @property
+    def training(self) -> Optimisation:
+        """How the model is trained."""
+        ...
+
+    @property
+    def run(self) -> RunConfig:
+        """Where the run is saved, the seed and the device."""
+        ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Return all options as plain values."""
+        ...
 
 
 class Config(Section):

@@ -20,9 +20,8 @@ from typing import Literal, Protocol
 from ignite.handlers.mlflow_logger import MLflowLogger
 from ignite.handlers.wandb_logger import WandBLogger
 
-from vqa_rnn.config import Config, run_path
+from vqa_rnn.config import TrainableConfig, run_path
 from vqa_rnn.config.files import flat_config
-from vqa_rnn.config.language import LanguageConfig
 from vqa_rnn.engines.state import keep_random_state
 from vqa_rnn.errors import Interrupted, UserError
 from vqa_rnn.files import read_json, write_json
@@ -87,7 +86,7 @@ class Logger(Protocol):
 class _Mlflow:
     """MLflow. Without MLFLOW_TRACKING_URI it writes to ``mlflow.db`` (SQLite) in the folder that contains the run folders."""
 
-    def __init__(self, config: Config | LanguageConfig, run_id: str | None) -> None:
+    def __init__(self, config: TrainableConfig, run_id: str | None) -> None:
         self._library = _import("mlflow")
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -129,7 +128,7 @@ class _Mlflow:
 class _Wandb:
     """Weights & Biases, as set up by its environment variables and login."""
 
-    def __init__(self, config: Config | LanguageConfig, run_id: str | None) -> None:
+    def __init__(self, config: TrainableConfig, run_id: str | None) -> None:
         _import("wandb")
         options = {"config": flat_config(config)} if run_id is None else {}
         with _no_terminal():
@@ -144,7 +143,7 @@ class _Wandb:
         self._logger.finish(exit_code=0 if outcome == "finished" else 1)
 
 
-Begin = Callable[[Config | LanguageConfig, str | None], Logger]
+Begin = Callable[[TrainableConfig, str | None], Logger]
 """Opens a logger for a config; the second argument is the id of the run to continue, or None for a new run."""
 
 LOGGERS: Mapping[str, Begin] = {"mlflow": _Mlflow, "wandb": _Wandb}
@@ -159,7 +158,7 @@ class Loggers:
     logger that fails later, or cannot continue its run on a resume, is switched off with a warning, and training continues.
     """
 
-    def __init__(self, config: Config | LanguageConfig) -> None:
+    def __init__(self, config: TrainableConfig) -> None:
         """Prepare the loggers; none is opened yet.
 
         Args:
@@ -266,7 +265,7 @@ def _import(name: str) -> ModuleType:
     return importlib.import_module(name)  # takes a second or more, and reads environment variables
 
 
-def _parameters(config: Config | LanguageConfig) -> dict[str, str]:
+def _parameters(config: TrainableConfig) -> dict[str, str]:
     """Return every option as text, by dotted key."""
     flat = flat_config(config)
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}

@@ -6,8 +6,11 @@ Karpathy 2015 (https://karpathy.github.io/2015/05/21/rnn-effectiveness).
 Shape letters: N streams, T steps, H hidden size, V entries of the vocabulary, L layers.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -172,3 +175,35 @@ class Carried(nn.Module):
         """
         losses_NT = functional.cross_entropy(logits_NTV.transpose(1, 2), chunk.targets, ignore_index=IGNORED, reduction="none")
         return losses_NT.sum(dim=1), (chunk.targets != IGNORED).sum(dim=1)
+
+
+def loss_sums(model: LanguageModel) -> Callable[[TextChunk], Tensor]:
+    """Return a function that measures a model on consecutive chunks, for ``build_sums_evaluator``.
+
+    Args:
+        model: The model.
+
+    Returns:
+        A function of a chunk. It carries the state from chunk to chunk and returns (2,) float64: the summed cross-entropy in
+        nats, and the number of predictions.
+    """
+    carried = Carried(model)
+
+    def sums(chunk: TextChunk) -> Tensor:
+        losses, counts = carried.losses(carried(chunk), chunk)
+        return torch.stack([losses.double().sum(), counts.double().sum()])
+
+    return sums
+
+
+def bits(sums: Sequence[float]) -> dict[str, float]:
+    """Compute the metric of a language model.
+
+    Args:
+        sums: The sums of ``loss_sums`` over a text.
+
+    Returns:
+        ``bits``, the mean negative log2-probability of an entry: bits per character, or per word.
+    """
+    loss, count = sums
+    return {"bits": loss / count / math.log(2)}

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
+from vqa_rnn.sequences.language_run import LanguageRun, load_language_model, vocabulary_of
 from vqa_rnn.sequences.neurons import neurons_page, persistent_units, unit_states
-from vqa_rnn.sequences.run import LanguageRun, load_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,17 @@ def watch(run: LanguageRun, text: str, units: Sequence[int] = (), count: int = 5
     Raises:
         UserError: The text is too short, has a character that the model does not know, or there is no such unit.
     """
-    entries = run.vocabulary.encode(text)
+    vocabulary = vocabulary_of(run)
+    entries = vocabulary.encode(text)
     if len(entries) < 2:
         raise UserError("the text is too short: at least two characters or words are needed")
     size = run.config.model.hidden_size
     for unit in units:
         if not 0 <= unit < size:
             raise UserError(f"there is no unit {unit}: the units are 0 to {size - 1}")
-    model = load_model(run)
+    model = load_language_model(run)
     states = unit_states(model, torch.from_numpy(entries).long())
-    texts = [run.vocabulary.entries[number] for number in entries.tolist()]
+    texts = [vocabulary.entries[number] for number in entries.tolist()]
     return Neurons(texts, states, units or persistent_units(states, count))
 
 

@@ -6,7 +6,7 @@ import torch
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.sequences.language_model import LanguageModel
-from vqa_rnn.sequences.run import LanguageRun
+from vqa_rnn.sequences.language_run import LanguageRun, vocabulary_of
 from vqa_rnn.sequences.sampling import sample
 
 log = logging.getLogger("vqa_rnn")
@@ -42,7 +42,7 @@ def continue_text(
     """
     model.eval()
     device = model.output.weight.device
-    vocabulary = run.vocabulary
+    vocabulary = vocabulary_of(run)
     start = prefix or ("\n" if "\n" in vocabulary.entries else vocabulary.entries[-1])
     try:
         entries = torch.from_numpy(vocabulary.encode(start)).long().to(device)

@@ -1,50 +1,22 @@
 """``vqa-rnn lm train``: a text file to a run folder."""
 
-import logging
-from contextlib import ExitStack
+import math
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from vqa_rnn.commands.computing import check_precision, choose_precision, prepare_torch
 from vqa_rnn.commands.lm.sample import continue_text
-from vqa_rnn.config import run_path
-from vqa_rnn.config.files import check_changes
+from vqa_rnn.commands.sequences.training import SequenceData, Task, Trained, train_sequences
 from vqa_rnn.config.language import LanguageConfig
-from vqa_rnn.engines import (
-    Examples,
-    Loggers,
-    Training,
-    build_optimization,
-    build_trainer,
-    computing_with,
-    copy_for_average,
-    launched,
-    processes,
-)
-from vqa_rnn.engines.language import BITS, build_language_evaluator
+from vqa_rnn.engines import Examples
+from vqa_rnn.engines.handlers import Measure
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, write_text
-from vqa_rnn.run_folder import check_new_run, load_checkpoint, lock_run, log_to_file
-from vqa_rnn.sequences.language_model import Carried, LanguageModel
-from vqa_rnn.sequences.run import LanguageRun, build_model, create_run, load_run
+from vqa_rnn.sequences.language_model import Carried, LanguageModel, bits, loss_sums
+from vqa_rnn.sequences.language_run import LANGUAGE, LanguageRun, build_language_model
 from vqa_rnn.sequences.text_streams import TextStreams
 from vqa_rnn.sequences.text_vocabulary import TextVocabulary, read_text
-from vqa_rnn.threads import choose_threads
 
-log = logging.getLogger("vqa_rnn")
-
-MAY_CHANGE = (
-    "text.path",
-    "run.folder",
-    "run.name",
-    "run.device",
-    "training.checkpoint_minutes",
-    "training.keep_checkpoints",
-    "training.loggers",
-    "training.profile_steps",
-)
+BITS = Measure("bits", "{:.4f} bits".format, sign=-1, show_loss=lambda nats: f"{nats / math.log(2):.4f} bits")
 
 
 def train(config: LanguageConfig, *, resume: bool = False, overwrite: bool = False) -> LanguageRun:
@@ -63,29 +35,7 @@ def train(config: LanguageConfig, *, resume: bool = False, overwrite: bool = Fal
             not finite.
         Interrupted: A signal was received; the state is saved.
     """
-    if launched()[1] > 1:
-        raise UserError("vqa-rnn lm train runs in one process: start it without torchrun or srun")
-    if config.text.path is None:
-        raise UserError("text.path is missing: give the text file")
-    with processes(config.run.device) as device, ExitStack() as stack, Loggers(config) as loggers:
-        loggers.check()
-        check_precision(config.training, device)
-        path = run_path(config)
-        if not resume:
-            check_new_run(path, overwrite=overwrite)
-        text = read_text(config.text.path)
-        stack.callback(lock_run(path).release)
-        run = _resumed(config) if resume else _new_run(config, text, device)
-        train_entries, val_entries = (run.vocabulary.encode(part) for part in split_text(text, config.text.validation_share))
-        if 1 in (len(train_entries), len(val_entries)):
-            raise UserError(f"{config.text.path} is too short: a part of it has only one of its {config.text.unit}")
-        if not resume:
-            create_run(run, device)
-        loggers.open(resume=resume)
-        loggers.save_ids()
-        with log_to_file(run), computing_with(run.threads, device):
-            _fit(run, train_entries, val_entries, device, loggers, resume=resume)
-    return run
+    return train_sequences(TASK, config, resume=resume, overwrite=overwrite)
 
 
 def split_text(text: str, validation_share: float) -> tuple[str, str]:
@@ -111,104 +61,35 @@ def split_text(text: str, validation_share: float) -> tuple[str, str]:
     return train, val
 
 
-def _new_run(config: LanguageConfig, text: str, device: torch.device) -> LanguageRun:
+def _read(config: LanguageConfig) -> SequenceData:
     options = config.text
-    assert options.path is not None
-    train, _ = split_text(text, options.validation_share)
+    if options.path is None:
+        raise UserError("text.path is missing: give the text file")
+    text = read_text(options.path)
+    parts = split_text(text, options.validation_share)
     # all characters of the file have an entry, so that every text of its kind can be read; words only of the training part
-    vocabulary = TextVocabulary.build(text if options.unit == "characters" else train, options.unit, options.min_count)
-    weights = sum(parameter.numel() for parameter in build_model(config.model, len(vocabulary)).parameters())
-    products = weights * config.training.batch_size * config.training.chunk_length
-    return LanguageRun(
-        path=run_path(config),
-        config=config,
-        vocabulary=vocabulary,
-        text_sha256=file_hash(options.path),
-        precision=choose_precision(config.training, device, products),
-        threads=config.training.num_threads or choose_threads(products),
+    vocabulary = TextVocabulary.build(text if options.unit == "characters" else parts[0], options.unit, options.min_count)
+    train, val = (vocabulary.encode(part) for part in parts)
+    if 1 in (len(train), len(val)):
+        raise UserError(f"{options.path} is too short: a part of it has only one of its {options.unit}")
+    batch_size, chunk_length = config.training.batch_size, config.training.chunk_length
+    streams = TextStreams(train, batch_size, chunk_length)
+    names = [str(number) for number in range(streams.num_streams)]
+    return SequenceData(
+        train=streams,
+        val=TextStreams(val, batch_size, chunk_length) if len(val) else None,
+        entries=vocabulary.entries,
+        examples=Examples(names, "streams", "check the text", options.unit),
+        steps_per_batch=batch_size * chunk_length,
+        description=f"{len(train):,} training and {len(val):,} validation {options.unit}, {len(vocabulary):,} different",
+        file=options.path,
+        sha256=file_hash(options.path),
     )
 
 
-def _resumed(config: LanguageConfig) -> LanguageRun:
-    run = load_run(run_path(config))
-    check_changes(run.config, config, MAY_CHANGE, str(run.path), "a resume")
-    assert config.text.path is not None
-    if file_hash(config.text.path) != run.text_sha256:
-        raise UserError(f"{config.text.path} has changed since {run.path} began: restore it, or train again with --overwrite")
-    return run
-
-
-def _fit(
-    run: LanguageRun,
-    train: NDArray[np.int32],
-    val: NDArray[np.int32],
-    device: torch.device,
-    loggers: Loggers,
-    *,
-    resume: bool,
-) -> None:
-    config = run.config.training
-    streams = TextStreams(train, config.batch_size, config.chunk_length)
-    val_streams = TextStreams(val, config.batch_size, config.chunk_length) if len(val) else None
-
-    prepare_torch(run.config.run, run.precision, device)
-    model = build_model(run.config.model, len(run.vocabulary)).to(
-        device, torch.float64 if run.precision == "float64" else torch.float32
-    )
-    evaluated = model if config.ema_decay is None else copy_for_average(model)
+def _carried(model: LanguageModel) -> Trained:
     carried = Carried(model)
-    optimization = build_optimization(model, config, precision=run.precision, device=device, steps_per_epoch=len(streams))
-    trainer = build_trainer(
-        carried,
-        optimization,
-        config=config,
-        precision=run.precision,
-        device=device,
-        examples=Examples([str(number) for number in range(streams.num_streams)], "streams", "check the text"),
-    )
-    training = Training(
-        run,
-        config,
-        trainer,
-        None if val_streams is None else build_language_evaluator(evaluated, device),
-        model,
-        evaluated,
-        optimization,
-        streams,
-        streams,
-        val_streams,
-        device,
-        loggers,
-        measure=BITS,
-        unit=run.config.text.unit,
-        more_state={"carried": carried.state},
-        after_epoch=lambda epoch: _write_sample(run, evaluated, epoch),
-    )
-    checkpoint = load_checkpoint(run) if resume else None
-    training.restore(checkpoint)
-    if training.is_done:
-        log.info("%s: all epochs are done, there is nothing to resume", run.path)
-        return
-    if checkpoint is not None:
-        log.info("%s continues after step %d", run.path, trainer.state.iteration)
-    else:
-        _write_sample(run, evaluated, 0)
-    log.info(
-        "%s: %s training and %s validation %s, %s different, %s weights, %s on %s%s",
-        run.path,
-        f"{len(train):,}",
-        f"{len(val):,}",
-        run.config.text.unit,
-        f"{len(run.vocabulary):,}",
-        f"{sum(parameter.numel() for parameter in model.parameters()):,}",
-        run.precision,
-        device,
-        "" if val_streams is None else "; * marks the best validation score so far",
-    )
-    training.run()
-    best = training.keeper.best_score
-    if best is not None:
-        log.info("best validation: %.4f bits in epoch %d", BITS.sign * best, training.keeper.best_epoch)
+    return Trained(carried, {"carried": carried.state})
 
 
 def _write_sample(run: LanguageRun, model: LanguageModel, epoch: int) -> None:
@@ -218,3 +99,16 @@ def _write_sample(run: LanguageRun, model: LanguageModel, epoch: int) -> None:
     seed = int(np.random.SeedSequence([run.config.run.seed, epoch]).generate_state(1)[0])
     text = continue_text(run, model, "", run.config.training.sample_length, seed=seed)
     write_text(run.path / "samples" / f"epoch-{epoch:03d}.txt", text + "\n")
+
+
+TASK = Task(
+    kind=LANGUAGE,
+    read=_read,
+    build_model=build_language_model,
+    measure=BITS,
+    sums=loss_sums,
+    metrics=bits,
+    trained=_carried,
+    after_epoch=_write_sample,
+    may_change=("text.path",),
+)

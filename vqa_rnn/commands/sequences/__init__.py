@@ -1,0 +1,1 @@
+"""Training of sequence models: one loop for all of them."""
