@@ -130,6 +130,25 @@ def daquar(
     _show(score_daquar(questions, results, wordnet=wordnet), json_)
 
 
+@app.command()
+def captions(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The captions, in COCO's format of results.")],
+    references: Annotated[
+        Path, typer.Argument(metavar="REFERENCES", help="The reference captions, in COCO's format of annotations.")
+    ],
+    json_: Json = False,
+) -> None:
+    """Image captions: BLEU-1 to 4, ROUGE-L and CIDEr-D, as in the official evaluation of COCO.
+
+    METEOR and SPICE need Java: for them, use the package pycocoevalcap on the same files.
+
+    Example: vqa-rnn score captions results.json captions_val2014.json
+    """
+    from vqa_rnn.commands.score.captions import score_captions
+
+    _show(score_captions(results, references), json_)
+
+
 @app.command(ANY)
 def benchmark(
     context: typer.Context,
