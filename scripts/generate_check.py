@@ -16,7 +16,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -24,6 +24,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from vqa_rnn.batch import Batch
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import load_model, load_run
 from vqa_rnn.cli import print_error
@@ -34,6 +35,7 @@ from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import UserError
 from vqa_rnn.models.decoding import Method, Written, beam_search, greedy, join, raw_beam_search
 from vqa_rnn.models.generative import GenerativeHead
+from vqa_rnn.models.model import Encoded
 from vqa_rnn.records import Split
 from vqa_rnn.text import split_words
 
@@ -75,22 +77,23 @@ def check(path: Path, split: Split, rounds: int | None, width: int) -> dict[str,
     encoded = encode_questions(questions, run.tokenizer, run.answers)
     features = open_features(store_of_config(run.config, images_of(questions, annotations), run), encoded)
 
-    def joints() -> Iterator[torch.Tensor]:
-        for start in range(0, len(questions), QUESTIONS_AT_ONCE):
-            places = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
-            yield model.encode(make_batch(encoded.without_choices(), places, features).to(device)).joint
+    def parts(first: int, end: int) -> Iterator[tuple[Encoded, Batch]]:
+        for start in range(first, end, QUESTIONS_AT_ONCE):
+            places = np.arange(start, min(start + QUESTIONS_AT_ONCE, end))
+            batch = make_batch(encoded.without_choices(), places, features).to(device)
+            yield model.encode(batch), batch
 
-    def write(joint_NJ: torch.Tensor, method: Method = greedy) -> Written:
-        return join([model.head.generate(part, method) for part in joint_NJ.split(QUESTIONS_AT_ONCE) if len(part)], device)
+    def write(parts: Iterable[tuple[Encoded, Batch]], method: Method = greedy) -> Written:
+        return join([model.write(batch, method, part) for part, batch in parts], device)
 
     count = len(questions) if rounds is None else min(rounds, len(questions))
     with torch.inference_mode():
-        # Each question is encoded once, and compared answers are written in the same batches. Other batches round differently,
-        # so that the same text would have different log-probabilities.
-        joint_NJ = torch.cat(list(joints()))
-        some, others = write(joint_NJ[:count]), write(joint_NJ[count:])
-        ours = write(joint_NJ[:count], partial(beam_search, width=width))
-        raw = write(joint_NJ[:count], partial(raw_beam_search, width=width))
+        # Each compared question is encoded once, and its answers are written in the same batches. Other batches round
+        # differently, so that the same text would have different log-probabilities.
+        compared = list(parts(0, count))
+        some, others = write(compared), write(parts(count, len(questions)))
+        ours = write(compared, partial(beam_search, width=width))
+        raw = write(compared, partial(raw_beam_search, width=width))
     texts = [run.tokenizer.decode(row) for row in [*_rows(some), *_rows(others)]]
     equal = [text == " ".join(split_words(generation_target(q) or "")) for text, q in zip(texts, questions, strict=True)]
     differs = np.array([one != other for one, other in zip(_rows(raw), _rows(some), strict=True)])

@@ -298,7 +298,7 @@ def test_a_value_out_of_range_is_refused(override: str):
             ["forget_bias is for cell=lstm", "gru has no forget gate"],
         ),
         (["model.head.name=generative", "model.head.bidirectional=true"], ["a decoder writes", "cannot be bidirectional"]),
-        (["model.head.name=generative", "model.head.first_state=learned"], ["needs conditioning=every_step"]),
+        (["model.head.name=generative", "model.head.first_state=learned"], ["needs another conditioning"]),
         (["model.head.name=choice", "model.head.choices=regions", "model.head.cell=gru"], ["cell is for choices=texts"]),
         (
             ["model.history.name=memory", "model.history.cell=gru", "model.question.pooling=all_states"],

@@ -35,7 +35,16 @@ from vqa_rnn.text import SubwordTokenizer, WordTokenizer
 
 FORMAT_VERSION = 4  # 3: texts are split into words differently; 4: run.json has the number of threads
 # Model options that fine-tuning may change: they do not affect the meaning of the weights.
-MAY_DIFFER_FROM_START = ("target", "label_smoothing", "dropout", "word_dropout", "feature_dropout")
+MAY_DIFFER_FROM_START = (
+    "target",
+    "label_smoothing",
+    "dropout",
+    "word_dropout",
+    "feature_dropout",
+    "objective",
+    "coverage",
+    "max_tokens",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,8 +131,8 @@ def best_validation(path: Path) -> tuple[float, int] | None:
     Returns:
         The best score and its epoch; None if no epoch was evaluated.
     """
-    lines = read_metrics(path)
-    return max(((line["val_accuracy"], line["epoch"]) for line in lines if "val_accuracy" in line), default=None)
+    scores = [(score, line["epoch"]) for line in read_metrics(path) for name, score in line.items() if name.startswith("val_")]
+    return max(scores, default=None)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

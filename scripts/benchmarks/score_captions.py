@@ -4,8 +4,9 @@
 
 Makes captions of 8 to 14 words, as long as those of COCO, with words as frequent as Zipf's law has it; a candidate is a changed
 reference. Times `vqa-rnn score captions` as a whole process, with its start, checks and intervals, and a step of self-critical
-training: CIDEr-D of 320 captions, 5 for each of 64 images. If pycocoevalcap is installed, its BLEU, ROUGE-L and CIDEr-D are timed
-in turn on the same captions, without its tokenisation, which needs Java. The exit code is 1 if the two give different scores.
+training: CIDEr-D of 320 captions, 5 for each of 64 images. If pycocoevalcap is installed, its BLEU, ROUGE-L and CIDEr-D are
+timed in turn on the same captions, without its tokenisation, which needs Java. The exit code is 1 if the two give different
+scores.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Ask the page of ``vqa-rnn serve`` from many clients at once, and check the answers and the memory of the server.
 
-    python scripts/soak/serve_clients.py RUN [--clients 20] [--requests 500] [--warm-up 100] [--seed 0]
+    python scripts/soak/serve_clients.py RUN [--clients 20] [--requests 500] [--warm-up 500] [--seed 0]
 
 Uploads random images of different sizes and asks training questions of the run about them. Every probability must equal that of
 a local session to 1e-4. Prints the server's memory after the warm-up and at the end. The exit code is 1 if an answer differs, a
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("run", help="as vqa-rnn serve takes it")
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--requests", type=int, default=500)
-    parser.add_argument("--warm-up", type=int, default=100)
+    parser.add_argument("--warm-up", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

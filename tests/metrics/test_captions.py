@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vqa_rnn.metrics.captions import CaptionReferences, bleu, bleu_intervals
+from vqa_rnn.metrics.captions import CaptionReferences, bleu
+from vqa_rnn.metrics.intervals import corpus_intervals
+from vqa_rnn.metrics.official import named_bleu
 
 GOLDENS = json.loads(Path(__file__).with_name("caption_goldens.json").read_text(encoding="utf-8"))
 SETS = {golden["name"]: golden for golden in GOLDENS["sets"]}
@@ -74,12 +76,15 @@ def test_intervals_contain_the_score_and_depend_on_the_seed_only():
     statistics = np.concatenate(
         [CaptionReferences(SETS[name]["references"]).bleu_statistics(SETS[name]["candidates"]) for name in SETS]
     )
-    intervals = bleu_intervals(statistics, samples=200)
-    assert intervals.shape == (4, 2)
-    assert ((intervals[:, 0] < bleu(statistics)) & (bleu(statistics) < intervals[:, 1])).all()
-    assert bleu_intervals(statistics, samples=200).tolist() == intervals.tolist()
-    assert bleu_intervals(statistics, samples=200, seed=1).tolist() != intervals.tolist()
-    assert bleu_intervals(statistics[:1], samples=3) == pytest.approx(np.stack([bleu(statistics[0])] * 2, axis=1))
+    images = [str(place) for place in range(len(statistics))]
+    intervals = corpus_intervals(statistics, named_bleu, images, samples=200)
+    assert list(intervals) == ["bleu_1", "bleu_2", "bleu_3", "bleu_4"]
+    for (low, high), value in zip(intervals.values(), bleu(statistics), strict=True):
+        assert low < value < high
+    assert corpus_intervals(statistics, named_bleu, images, samples=200) == intervals
+    assert corpus_intervals(statistics, named_bleu, images, samples=200, seed=1) != intervals
+    one = corpus_intervals(statistics[:1], named_bleu, images[:1], samples=3)
+    assert list(one.values()) == pytest.approx(np.stack([bleu(statistics[0])] * 2, axis=1))
 
 
 @pytest.mark.parametrize("name", ["cider", "rouge_l", "bleu_statistics"])

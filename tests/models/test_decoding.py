@@ -36,7 +36,9 @@ class TableDecoder:
         anything = [1 / self.num_words] * self.num_words  # after an end it does not matter
         rows = [self.tables[number].get(text, anything) for number, text in self.texts]
         places = torch.arange(len(rows), dtype=torch.float64)
-        return Step(torch.tensor(rows, dtype=torch.float64).log(), DecoderState((places[None, :, None],), places[:, None]))
+        return Step(
+            torch.tensor(rows, dtype=torch.float64).log(), DecoderState((places[None, :, None],), places[:, None], places)
+        )
 
 
 def contexts(*numbers: int) -> Tensor:

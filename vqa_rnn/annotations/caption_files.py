@@ -22,9 +22,11 @@ class CaptionImage(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         id: Id of the image; numbers in COCO.
+        file_name: Name of its file.
     """
 
     id: Id
+    file_name: str = ""
 
 
 class CaptionAnnotation(msgspec.Struct, frozen=True, gc=False):
@@ -46,11 +48,11 @@ class CaptionFile(msgspec.Struct, frozen=True):
 
     Attributes:
         images: The images.
-        annotations: Their captions, in any order.
+        annotations: Their captions, in any order; empty if they are withheld.
     """
 
     images: list[CaptionImage]
-    annotations: list[CaptionAnnotation]
+    annotations: list[CaptionAnnotation] = []
 
 
 class CaptionResult(msgspec.Struct, frozen=True, gc=False):

@@ -55,7 +55,7 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
     lines = [(number, check_line(value, f"{prefix}{number}")) for number, value in records]
     if not lines:
         raise UserError(f"{path} holds no questions, such as {EXAMPLE}")
-    image_ids = _image_ids(path, {line.image for _, line in lines})
+    image_ids = image_ids_of(path, {line.image for _, line in lines})
     question_ids = _question_ids(prefix, lines, image_ids)
     questions = []
     images: dict[str, Path] = {}
@@ -69,12 +69,19 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
     return Annotations(questions=tuple(questions), images=images, files=(path,), named_at=named_at)
 
 
-def _image_ids(path: Path, spellings: set[str]) -> dict[str, str]:
+def image_ids_of(path: Path, spellings: set[str]) -> dict[str, str]:
     """Return the image id of each spelling of a path. Spellings of the same file get the same id.
 
     An id is a path relative to the folder of the question file. Symbolic links in it are not resolved, so that it stays valid
     if the folder is moved. An absolute path of a file outside the folder is kept. Of several spellings, a relative path comes
     first, then a path without symbolic links, then alphabetical order.
+
+    Args:
+        path: The question file.
+        spellings: Paths of images, as the file has them.
+
+    Returns:
+        The image id by spelling.
     """
     folder, real_folder = Path(os.path.normpath(path.parent.absolute())), Path(os.path.realpath(path.parent))
     real = {spelling: os.path.realpath(path.parent / spelling) for spelling in spellings}

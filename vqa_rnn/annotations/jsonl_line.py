@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from vqa_rnn.files import unknown_name
 from vqa_rnn.records import SPLITS, Split, bad_character, is_empty
 from vqa_rnn.text import same_words
 
+RecordT = TypeVar("RecordT", bound=BaseModel)
 EXAMPLE = '{"image": "photos/kitchen.jpg", "question": "What is on the table?", "answer": "a bowl"}'
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, limits of Linux
 _SPLITS_ELSEWHERE = {"validation": "val", "valid": "val", "dev": "val"}
@@ -80,7 +81,18 @@ def _no_object(value: Any) -> Any:
     return value
 
 
-def _image_path(image: str) -> str:
+def image_path(image: str) -> str:
+    """Validate the path of an image.
+
+    Args:
+        image: The path.
+
+    Returns:
+        The same path.
+
+    Raises:
+        PydanticCustomError: It is a URL, or no path that a file can have.
+    """
     if _URL.match(image):
         raise _wrong(f"image URLs are not supported: download {image} and give the path of the file")
     if image.startswith("~"):
@@ -95,7 +107,18 @@ def _image_path(image: str) -> str:
     return image
 
 
-def _split_name(value: Any) -> Any:
+def split_name(value: Any) -> Any:
+    """Validate the name of a split.
+
+    Args:
+        value: A name such as ``train`` or ``validation``.
+
+    Returns:
+        ``train``, ``val`` or ``test``; anything but a text is returned unchanged.
+
+    Raises:
+        PydanticCustomError: There is no such split.
+    """
     if not isinstance(value, str):
         return value
     name = value.strip().lower()
@@ -111,21 +134,23 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), Be
 Answer = Annotated[Text, BeforeValidator(_yes_or_no)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A record whose unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Turn(_Strict):
+class Turn(Strict):
     """An earlier round of a dialog."""
 
     question: Text
     answer: Annotated[Answer, BeforeValidator(_one_answer)]
 
 
-class Line(_Strict):
+class Line(Strict):
     """A question about an image."""
 
-    image: Annotated[Text, AfterValidator(_image_path)]
+    image: Annotated[Text, AfterValidator(image_path)]
     question: Text
     answer: Annotated[Answer, BeforeValidator(_one_answer)] | None = None
     answers: list[Annotated[Answer, BeforeValidator(_without_confidence)]] | None = Field(None, min_length=1)
@@ -135,7 +160,7 @@ class Line(_Strict):
     answer_type: Text | None = None
     caption: Text | None = None
     history: list[Turn] = []
-    split: Annotated[Split, BeforeValidator(_split_name)] = "train"
+    split: Annotated[Split, BeforeValidator(split_name)] = "train"
 
     @model_validator(mode="after")
     def _consistent(self) -> "Line":
@@ -175,27 +200,45 @@ def check_line(value: Any, where: str) -> Line:
         The question.
 
     Raises:
+        UserError: As in ``check_record``.
+    """
+    return check_record(value, where, Line, EXAMPLE)
+
+
+def check_record(value: Any, where: str, kind: type[RecordT], example: str) -> RecordT:
+    """Validate a record.
+
+    Args:
+        value: The decoded JSON value.
+        where: Its place, for the error message.
+        kind: What is expected.
+        example: An example of it, for the error message.
+
+    Returns:
+        The record.
+
+    Raises:
         UserError: The value is not an object, or a key is missing, unknown or invalid. The message names the key and what is
             expected.
     """
     if not isinstance(value, dict):
-        raise UserError(f"{where}: a JSON object is needed, such as {EXAMPLE}, and not {_kind(value)}")
+        raise UserError(f"{where}: a JSON object is needed, such as {example}, and not {_kind(value)}")
     try:
-        return Line.model_validate(value)
+        return kind.model_validate(value)
     except ValidationError as error:
         errors = error.errors()
         # a misspelt key is also reported as missing: name the misspelt one
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-        raise UserError(f"{where}: {_explain(first)}") from None
+        raise UserError(f"{where}: {_explain(first, kind)}") from None
 
 
-def _explain(error: Mapping[str, Any]) -> str:
+def _explain(error: Mapping[str, Any], record: type[BaseModel]) -> str:
     *above, last = error["loc"] or ("",)
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).removeprefix(".")
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
         inside = key.rpartition(".")[0]
-        valid = (Turn if above else Line).model_fields
+        valid = (Turn if above else record).model_fields
         return unknown_name(f"key in {inside}" if inside else "key", str(last), valid)
     if kind == "missing":
         return f"{key} is missing"

@@ -38,6 +38,7 @@ class Answer:
         look: What ``maps`` has: attention weights, or the probability lost without each region (``occlude``).
         words: The question as the model reads it, one part per token.
         word_maps: (looks, words) float32, weight of each word in each look; None if the model does not weight words.
+        look_words: For a model that looks before each word that it writes: the words, one per row of ``maps``.
         record: The question with its choices and its dialog history.
     """
 
@@ -55,6 +56,7 @@ class Answer:
     look: Literal["attention", "occlusion"] = field(default="attention", repr=False, compare=False)
     words: tuple[str, ...] = field(default=(), repr=False, compare=False)
     word_maps: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    look_words: tuple[str, ...] = field(default=(), repr=False, compare=False)
     record: Question | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -120,6 +122,8 @@ class Answer:
             lost = f"-{100 * most:.0f} points" if most >= 0.01 else "less than 1 point is lost"
             return f"occlusion: {lost} without the outlined cell"
         name = f"look {look + 1}" if len(self.maps) > 1 else "attention"
+        if self.look_words:
+            name = f"'{self.look_words[look]}'"
         return f"{name}: {most:.0%} in the outlined region"
 
     @property

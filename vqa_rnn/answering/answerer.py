@@ -130,6 +130,7 @@ class Answerer:
         started = time.perf_counter()
         head = self.run.config.model.head.name
         batch = self._batch(questions, images)
+        word_looks: torch.Tensor | None = None
         with torch.inference_mode():
             encoded = self._model.encode(batch)
             if head == "generative" and not questions[0].choices:
@@ -138,17 +139,24 @@ class Answerer:
                     [(self.run.tokenizer.decode(tokens[:length].tolist()), p)]
                     for tokens, length, p in zip(written.tokens, written.lengths, written.log_p.exp().tolist(), strict=True)
                 ]
+                word_looks = self._model.looks(batch, written, encoded)
             else:
                 logits = self._model.answer(encoded, batch) / self._calibration.temperature
                 probabilities = self._model.probabilities(logits).float().cpu().numpy()
                 rank = self._classes if head == "classifier" else _choices
                 found = [rank(question, p, top) for question, p in zip(questions, probabilities, strict=True)]
         seconds = (time.perf_counter() - started) / len(questions)
-        maps = _maps(encoded.maps, [len(seen.features) for seen in images])
+        maps = _maps(encoded.maps if word_looks is None else word_looks, [len(seen.features) for seen in images])
+        look_words: list[tuple[str, ...]] = [()] * len(questions)
+        if word_looks is not None:
+            look_words = [tuple(answers[0][0].split(" ")) for answers in found]
+            maps = [None if each is None else each[: len(words)] for each, words in zip(maps, look_words, strict=True)]
         word_maps = _maps(encoded.word_maps, batch.question_lengths.tolist())
         return [
-            self._wrap(question, seen, answers[:top], seconds, regions, words)
-            for question, seen, answers, regions, words in zip(questions, images, found, maps, word_maps, strict=True)
+            self._wrap(question, seen, answers[:top], seconds, regions, words, at_words)
+            for question, seen, answers, regions, words, at_words in zip(
+                questions, images, found, maps, word_maps, look_words, strict=True
+            )
         ]
 
     def _batch(self, questions: Sequence[Question], images: Sequence[Seen]) -> Batch:
@@ -186,6 +194,7 @@ class Answerer:
         seconds: float,
         maps: NDArray[np.float32] | None,
         word_maps: NDArray[np.float32] | None,
+        look_words: tuple[str, ...],
     ) -> Answer:
         is_classifier = self.run.config.model.head.name == "classifier"
         facts = () if self.run.config.model.history.name == "none" else question.facts
@@ -209,6 +218,7 @@ class Answerer:
             record=question,
             maps=maps,
             word_maps=word_maps,
+            look_words=look_words,
         )
 
     def _places(self, image: ImageSource, regions: Regions) -> NDArray[np.float32] | None:

@@ -55,6 +55,7 @@ class HuggingFaceSession:
     sees_images = True
     is_dialog = False
     needs_choices = False
+    writes_captions = False
 
     def __init__(self, name: str) -> None:
         """Load a model.
@@ -189,6 +190,17 @@ class HuggingFaceSession:
             UserError: An image cannot be read, or a question or the choices are not valid.
         """
         return self.answer(*as_questions(asked, choices), top)
+
+    def describe(self, image: ImageSource | None = None) -> Answer:
+        """Refuse to write a caption.
+
+        Args:
+            image: Is ignored.
+
+        Raises:
+            UserError: Always: the model answers questions.
+        """
+        raise UserError(f"{self.about.name} answers questions and writes no captions: ask one")
 
     def check_choices(self, choices: Sequence[str]) -> None:
         """Check that there are no choices, or at least two different ones.

@@ -16,10 +16,13 @@ MOST_BARS = 5
 WIDEST_LABEL = 24  # characters of an answer per line, of two lines
 WIDEST_TITLE = 40  # characters of a question per line, of three lines
 COLUMN_WIDTH, IMAGE_WIDTH = 3.6, 2.8  # inches
+WORDS_A_ROW, WORD_WIDTH = 6, 1.7  # pictures of words beside each other, and their width in inches
 
 
 def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
     """Draw answers: the question, the image, where the model looked, the weights of the words, and the answers as bars.
+
+    A caption is drawn with a picture for each of its words, if the model looks before each word.
 
     Args:
         answers: One answer, or several, which are drawn side by side.
@@ -31,7 +34,10 @@ def draw(answers: Answer | Sequence[Answer], path: str | Path) -> None:
     answers = [answers] if isinstance(answers, Answer) else list(answers)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # for emoji and scripts that the font lacks
-        _draw(answers, Path(path))
+        if all(answer.look_words for answer in answers):
+            _draw_captions(answers, Path(path))
+        else:
+            _draw(answers, Path(path))
 
 
 def _draw(answers: Sequence[Answer], path: Path) -> None:
@@ -55,6 +61,27 @@ def _draw(answers: Sequence[Answer], path: Path) -> None:
         if answer.word_maps is not None:
             _draw_words(column[-2], answer)
         _draw_bars(column[-1], answer)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        canvas.print_png(file)
+
+
+def _draw_captions(answers: Sequence[Answer], path: Path) -> None:
+    """Draw where the model looked before each word, as in figure 3 of Xu et al. 2015 (https://arxiv.org/abs/1502.03044)."""
+    seen = [answer.pictures() for answer in answers]
+    rows = [-(-len(pictures) // WORDS_A_ROW) for pictures in seen]
+    tallest = max(pictures[0].height / pictures[0].width for pictures in seen)
+    height = WORD_WIDTH * min(tallest, 1.4) + 0.3
+    figure = Figure(figsize=(WORD_WIDTH * WORDS_A_ROW, height * sum(rows) + 0.4 * len(answers)), layout="constrained")
+    parts = figure.subfigures(len(answers), 1, height_ratios=rows, squeeze=False)[:, 0]
+    for answer, pictures, count, part in zip(answers, seen, rows, parts, strict=True):
+        part.suptitle(_plain(_in_lines(answer.best, 90, 2)), fontsize=11)
+        axes = part.subplots(count, WORDS_A_ROW, squeeze=False).ravel()
+        for each in axes:
+            each.axis("off")
+        for picture, title, each in zip(pictures, ("", *answer.look_words), axes, strict=False):
+            each.imshow(picture, interpolation="nearest")
+            each.set_title(_plain(title), fontsize=9)
+    canvas = FigureCanvasAgg(figure)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         canvas.print_png(file)
 

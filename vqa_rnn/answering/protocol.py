@@ -70,6 +70,11 @@ class AnySession(Protocol):
         """Whether the model can only choose among given candidates."""
         ...
 
+    @property
+    def writes_captions(self) -> bool:
+        """Whether the model describes images instead of answering questions."""
+        ...
+
     def another(self) -> "AnySession":
         """Create a session with the same model and without an image; the model is shared, not loaded again."""
         ...
@@ -86,6 +91,10 @@ class AnySession(Protocol):
         top: int = 5,
     ) -> Answer:
         """Answer a question about the current image, or about an image given before the question."""
+        ...
+
+    def describe(self, image: ImageSource | None = None) -> Answer:
+        """Write a caption for the current image, or for an image that becomes the current one."""
         ...
 
     def answer(self, questions: Sequence[Question], images: Mapping[str, ImageSource], top: int = 5) -> list[Answer]:

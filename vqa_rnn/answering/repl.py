@@ -84,6 +84,8 @@ def run_repl(
     if not as_json:
         _banner(prompt)
         _help(prompt, "")
+    if session.writes_captions and session.image is not None:
+        _show(prompt, session.describe())
     read = _reader(session)
     all_taken = True
     while True:
@@ -196,7 +198,10 @@ def _shown_name(image: ImageSource) -> str:
 
 
 def _ask(prompt: _Prompt, question: str) -> None:
-    answer = prompt.session.ask(question, choices=prompt.choices, top=prompt.top)
+    _show(prompt, prompt.session.ask(question, choices=prompt.choices, top=prompt.top))
+
+
+def _show(prompt: _Prompt, answer: Answer) -> None:
     prompt.asked.append(answer)
     if prompt.as_json:
         _print(prompt.console, _as_json(answer))
@@ -220,7 +225,7 @@ def _obey(prompt: _Prompt, line: str) -> None:
 def _help(prompt: _Prompt, rest: str) -> None:
     if prompt.as_json:
         return
-    lines = ["Type a question about the image, or"]
+    lines = ["Show images, one after the other:" if prompt.session.writes_captions else "Type a question about the image, or"]
     for name, command in _COMMANDS.items():
         if prompt.session.is_dialog or not command.for_dialog:
             lines.append(f"  {f'{name} {command.takes}':<20} {command.does}")
@@ -232,6 +237,8 @@ def _image(prompt: _Prompt, rest: str) -> None:
     if not rest:
         raise UserError("give a file: /image photo.jpg")
     prompt.session.see(_path(rest))
+    if prompt.session.writes_captions:
+        _show(prompt, prompt.session.describe())
     if prompt.session.is_dialog:
         prompt.say("a new dialog")
 

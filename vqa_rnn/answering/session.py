@@ -32,7 +32,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.images import ImageSource
 from vqa_rnn.huggingface import fetch
 from vqa_rnn.models.model import grid_boxes
-from vqa_rnn.records import Question, Round
+from vqa_rnn.records import CAPTION_PROMPT, Question, Round
 from vqa_rnn.run_folder import best_validation
 from vqa_rnn.text import same_words
 
@@ -107,8 +107,8 @@ class Session:
             name=str(self.run.path),
             dataset=self.run.config.dataset.name,
             num_answers=len(self.run.answers),
-            accuracy=None if best is None else best[0],
-            examples=tuple(self.run.examples),
+            accuracy=None if best is None or self.writes_captions else best[0],
+            examples=() if self.writes_captions else tuple(self.run.examples),
         )
 
     @property
@@ -130,6 +130,11 @@ class Session:
     def needs_choices(self) -> bool:
         """Whether the model can only choose among given candidates."""
         return self.run.config.model.head.name not in ("classifier", "generative")
+
+    @property
+    def writes_captions(self) -> bool:
+        """Whether the model describes images instead of answering questions."""
+        return self.run.config.dataset.has_captions
 
     def see(self, image: ImageSource) -> None:
         """Set the current image, extract its features, and start a new dialog without a caption.
@@ -257,6 +262,8 @@ class Session:
                 the history do not fit the model.
             TypeError: There are no arguments, or more than an image and a question.
         """
+        if self.writes_captions:
+            raise UserError(f"{self.run.path} describes images and answers no questions: use vqa-rnn caption, or describe()")
         images, question = split_asked(asked)
         if not images:
             self._check_image()
@@ -280,6 +287,28 @@ class Session:
         if self.is_dialog:
             rounds = (*rounds, Round(question.strip(), answer.best))
         self._seen, self.caption, self.rounds = seen, caption, rounds  # only now: nothing is lost if the question is refused
+        return answer
+
+    def describe(self, image: ImageSource | None = None) -> Answer:
+        """Write a caption.
+
+        Args:
+            image: An image as in ``see``, which becomes the current image; None describes the current image.
+
+        Returns:
+            The caption, as the answer to ``CAPTION_PROMPT``.
+
+        Raises:
+            UserError: The model answers questions, there is no image, or it cannot be read.
+        """
+        if not self.writes_captions:
+            raise UserError(f"{self.run.path} answers questions and writes no captions: ask one")
+        if image is not None:
+            self.see(image)
+        self._check_image()
+        assert self._seen is not None
+        record = Question(question_id="describe", image_id="image", question=CAPTION_PROMPT, split="test")
+        (answer,) = self._answerer.answer([record], [self._seen], 1)
         return answer
 
     def answer(self, questions: Sequence[Question], images: Mapping[str, ImageSource], top: int = 5) -> list[Answer]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqa_rnn.config import DatasetOptions
-from vqa_rnn.metrics.official import Metrics, answer_accuracy
+from vqa_rnn.metrics.floors import Floors, text_floors
+from vqa_rnn.metrics.official import CorpusMetrics, Metrics, answer_accuracy
 from vqa_rnn.records import Annotations, Prediction, Question, Split
 
 
@@ -57,6 +58,8 @@ class Benchmark:
         reader: Function of these options and the requested splits. It opens only the files of these splits.
         metrics: The official metrics, with one score per question. The first is broken down by type and compared with the
             floors.
+        corpus: Official metrics that are not the mean of a score per question, such as BLEU; None if there are none.
+        floors: The floors that use text only.
         by_answer: Whether the first metric compares an answer with the human answers, so that it has a ceiling.
         submission: Format that ``vqa-rnn predict`` writes and ``vqa-rnn score NAME`` reads.
         official: Names of its official data sets in ``datasets.DATASETS``, for ``vqa-rnn datasets``.
@@ -65,6 +68,8 @@ class Benchmark:
     options: type[DatasetOptions]
     reader: Callable[[Any, Sequence[Split]], Annotations]
     metrics: Metrics = answer_accuracy
+    corpus: CorpusMetrics | None = None
+    floors: Floors = text_floors
     by_answer: bool = True
     submission: Submission = Submission()
     official: tuple[str, ...] = ()

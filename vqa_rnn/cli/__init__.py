@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import compare, datasets, features, generate, gradients, lm, score, serve
+from vqa_rnn.cli import caption, compare, datasets, features, generate, gradients, lm, score, serve
 from vqa_rnn.cli.options import Json, check_split, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError, printable
 
@@ -476,6 +476,7 @@ def ask(
 
 
 app.command()(serve.serve)
+app.command()(caption.caption)
 
 
 def _runs_and_overrides(run: Path, more: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -1,25 +1,29 @@
 """Predictions of one run, or of several runs whose probabilities are averaged."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqa_rnn.answering.answerer import BEAM_WIDTH
 from vqa_rnn.answering.calibration import read_calibration
 from vqa_rnn.checkpoint import Run, load_model
 from vqa_rnn.commands.shared import images_of, open_features, readable_questions, store_of_config
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.encoding import choice_order, encode_questions
-from vqa_rnn.data.loader import build_loader
+from vqa_rnn.data.loader import Loader, build_loader
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
-from vqa_rnn.engines import CollectAnswers, build_evaluator, largest_of_all, launched
+from vqa_rnn.engines import CollectAnswers, CollectTexts, build_evaluator, build_writer, largest_of_all, launched
 from vqa_rnn.metrics.visdial import rank_choices
 from vqa_rnn.models import VqaModel
+from vqa_rnn.models.decoding import beam_search
 from vqa_rnn.precision import set_float32_products
 from vqa_rnn.records import Annotations, Prediction, Question
 
@@ -99,6 +103,8 @@ def answer_questions(members: Sequence[Member], questions: Sequence[Question], d
     Returns:
         Predictions by question id.
     """
+    if members[0].run.config.model.head.name == "generative" and not members[0].encoded.num_choices:
+        return _write(members[0], questions, device)
     found = _average(members, device)[0] if len(members) > 1 else _collect(members[0], device)
     return _predictions(found, all_answers(members), questions)
 
@@ -139,6 +145,30 @@ def _predictions(
     return predictions
 
 
+def _write(member: Member, questions: Sequence[Question], device: torch.device) -> dict[str, Prediction]:
+    """Write a text for every question by beam search."""
+    set_float32_products("float32")  # this process may have trained in another precision
+    writer = build_writer(member.model, partial(beam_search, width=BEAM_WIDTH), device)
+    texts = CollectTexts(len(member.encoded), member.model.head.max_tokens)  # type: ignore[arg-type]
+    texts.attach(writer)
+    writer.run(_batches(member, device))
+    decode = member.run.tokenizer.decode
+    return {
+        question.question_id: Prediction(
+            question_id=question.question_id, answer=decode(tokens[:length].tolist()), probability=math.exp(log_p)
+        )
+        for question, tokens, length, log_p in zip(questions, texts.tokens, texts.lengths, texts.log_p, strict=True)
+    }
+
+
+def _batches(member: Member, device: torch.device) -> Loader:
+    """Return the batches of this process."""
+    rank, world_size = launched()
+    batch_size = member.run.config.evaluation.batch_size
+    batches = QuestionSampler(member.encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
+    return build_loader(member.encoded, member.features, batches, pin_memory=device.type == "cuda")
+
+
 @dataclass(frozen=True, slots=True)
 class _Averaged:
     """Means over the members of what ``CollectAnswers`` collects."""
@@ -152,13 +182,10 @@ class _Averaged:
 def _collect(member: Member, device: torch.device, **options: Any) -> CollectAnswers:
     """Let a member answer; ``options`` are passed to ``CollectAnswers``."""
     set_float32_products("float32")  # this process may have trained in another precision
-    rank, world_size = launched()
-    batch_size = member.run.config.evaluation.batch_size
-    batches = QuestionSampler(member.encoded.image, batch_size, shuffle=False, rank=rank, world_size=world_size)
     evaluator = build_evaluator(member.model, member.encoded, device=device)
     found = CollectAnswers(member.model, member.encoded, temperature=member.temperature, **options)
     found.attach(evaluator)
-    evaluator.run(build_loader(member.encoded, member.features, batches, pin_memory=device.type == "cuda"))
+    evaluator.run(_batches(member, device))
     return found
 
 

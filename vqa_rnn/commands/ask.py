@@ -47,6 +47,25 @@ def ask(
     return answers
 
 
+def describe(path: Path, images: Sequence[Path], weights: str | None = None, picture: Path | None = None) -> tuple[Answer, ...]:
+    """Write captions for images.
+
+    Args:
+        path: The run folder.
+        images: The image files.
+        weights: New location of the backbone's weights, if they moved since training.
+        picture: A PNG file to draw the captions and where the model looked.
+
+    Returns:
+        One caption per image.
+    """
+    session = load(path, weights)
+    answers = tuple(session.describe(image) for image in images)
+    if picture is not None:
+        draw(answers, picture)
+    return answers
+
+
 def converse(
     path: Path,
     image: Path | None,

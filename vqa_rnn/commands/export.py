@@ -89,7 +89,12 @@ def model_card(run: Run) -> str:
         Markdown, with the metadata that the Hugging Face hub reads.
     """
     config = run.config
-    metadata = {"library_name": "vqa-rnn", "pipeline_tag": "visual-question-answering", "tags": ["vqa", config.dataset.name]}
+    has_captions = config.dataset.has_captions
+    task, tag = ("image-to-text", "captions") if has_captions else ("visual-question-answering", "vqa")
+    metadata = {"library_name": "vqa-rnn", "pipeline_tag": task, "tags": [tag, config.dataset.name]}
+    question = json.dumps((run.examples or ["What is it?"])[0], ensure_ascii=False)
+    kind, does = ("Image captioning", "writes captions") if has_captions else ("Visual question answering", "answers questions")
+    call = 'describe("photo.jpg")' if has_captions else f'ask("photo.jpg", {question})'
     model = config.model
     joins = model.reasoning.name if model.reasoning.name != "none" else f"{model.attention.name} attention, {model.fusion.name}"
     features = run.features
@@ -99,7 +104,7 @@ def model_card(run: Run) -> str:
         "---",
         f"# {run.path.name}",
         "",
-        f"Visual question answering, trained on `{config.dataset.name}` with vqa-rnn:",
+        f"{kind}, trained on `{config.dataset.name}` with vqa-rnn:",
         f"{describe_question_encoder(model.question)}; {joins}; {model.head.name} head; "
         f"features of `{features['backbone']}` ({', '.join(features['layer'])}).",
         "",
@@ -107,7 +112,7 @@ def model_card(run: Run) -> str:
         "import vqa_rnn",
         "",
         'session = vqa_rnn.load("THIS FOLDER")    # or hub:OWNER/NAME',
-        f'print(session.ask("photo.jpg", {json.dumps((run.examples or ["What is it?"])[0], ensure_ascii=False)}))',
+        f"print(session.{call})",
         "```",
         "",
         "## What was measured",
@@ -116,7 +121,7 @@ def model_card(run: Run) -> str:
         "",
         "## Limits",
         "",
-        f"It answers questions like those of `{config.dataset.name}`, about images like its images.",
+        f"It {does} like those of `{config.dataset.name}`, about images like its images.",
     ]
     if len(run.answers):
         lines.append(f"It has {len(run.answers):,} answers and gives no other.")
@@ -158,8 +163,12 @@ def _figures(run: Run) -> list[str]:
     if tables:
         return tables
     best = best_validation(run.path)
-    measured = "Nothing." if best is None else f"{best[0]:.2%} on the validation split, which also chose the epoch."
+    measured = "Nothing." if best is None else f"{_score(run, best[0])} on the validation split, which also chose the epoch."
     return [f"{measured} `vqa-rnn evaluate` adds intervals and floors."]
+
+
+def _score(run: Run, value: float) -> str:
+    return f"CIDEr {value:.3f}" if run.config.dataset.has_captions else f"{value:.2%}"
 
 
 def _table(report: Mapping[str, Any]) -> list[str]:

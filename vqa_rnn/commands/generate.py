@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from preprocessing.shapes_captions import write_shapes_captions
 from preprocessing.shapes_dialog import write_shapes_dialog
 from preprocessing.shapes_vqa import write_shapes_vqa
 from vqa_rnn.errors import UserError
@@ -29,6 +30,7 @@ class _Generated(NamedTuple):
 
 
 GENERATED = {
+    "shapes_captions": _Generated(write_shapes_captions, images=4000),
     "shapes_dialog": _Generated(write_shapes_dialog, images=20_000),
     "shapes_vqa": _Generated(write_shapes_vqa, images=4000),
 }
@@ -61,7 +63,7 @@ def generate(
     Args:
         name: One of ``GENERATED``.
         folder: The folder to write; defaults to ``data/NAME``.
-        images: Number of training images; defaults to 20,000 for dialogs and 4,000 for questions.
+        images: Number of training images; defaults to 20,000 for dialogs and 4,000 for the others.
         seed: The same seed gives the same files.
         overwrite: Replace what was generated there before.
 
@@ -114,5 +116,9 @@ def what_next(report: GenerationReport) -> str:
         Two lines.
     """
     counts = ", ".join(f"{count:,} {part.replace('_', ' ')}" for part, count in report.counts.items())
-    root = "" if report.folder == Path("data") / report.dataset else f" dataset.root={shlex.quote(str(report.folder))}"
-    return f"{report.folder}: {counts} ({report.seconds:.0f} s)\nNext: vqa-rnn preprocess {report.dataset}{root}"
+    place = ""
+    if report.folder != Path("data") / report.dataset:
+        has_path = report.dataset == "shapes_captions"
+        key, value = ("path", report.folder / "captions.jsonl") if has_path else ("root", report.folder)
+        place = f" dataset.{key}={shlex.quote(str(value))}"
+    return f"{report.folder}: {counts} ({report.seconds:.0f} s)\nNext: vqa-rnn preprocess {report.dataset}{place}"

@@ -137,7 +137,8 @@ def flow_of_run(path: Path, overrides: Sequence[str] = ()) -> dict[str, list[flo
 def _outputs(model: VqaModel, batch: Batch) -> Tensor:
     """Return the outputs that the training loss needs. A generative head scores the true answers only, not every choice."""
     if isinstance(model.head, GenerativeHead):
-        return model.head.answer_log_p(model.encode(batch).joint, batch)
+        encoded = model.encode(batch)
+        return model.head.answer_log_p(encoded.joint, encoded.regions, batch)
     return model(batch)
 
 

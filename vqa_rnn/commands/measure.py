@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.accuracy import Scores, by_type, chance
 from vqa_rnn.metrics.ceilings import ceilings
-from vqa_rnn.metrics.floors import text_floors
-from vqa_rnn.metrics.intervals import bootstrap_interval, paired_difference
+from vqa_rnn.metrics.intervals import bootstrap_interval, corpus_intervals, paired_difference
+from vqa_rnn.metrics.official import Corpus
 from vqa_rnn.metrics.signature import signature
 from vqa_rnn.records import Annotations, Prediction, Question, Split
 
@@ -41,6 +41,8 @@ class Measurement:
         predictions: The run's predictions by question id.
         metrics: (N,) scores of each question by metric, the headline metric first; NaN where a metric does not apply.
         floors: (N,) scores of each floor by metric, including the headline metric; empty if floors were not requested.
+        corpus: Metrics of the whole split, such as BLEU; None if the benchmark has none.
+        floor_corpus: The same of each floor.
         ceilings: (N,) the highest possible headline scores, if the benchmark scores answers one by one; else empty.
         members: (N,) headline scores of each member of an ensemble alone; empty for a single run.
     """
@@ -53,6 +55,8 @@ class Measurement:
     floors: Mapping[str, Mapping[str, Scores]]
     ceilings: Mapping[str, Scores]
     members: Sequence[Scores] = ()
+    corpus: Corpus | None = None
+    floor_corpus: Mapping[str, Corpus] = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
@@ -113,8 +117,14 @@ def measure(
     if not with_floors or not any(member.model.sees_image for member in members):
         return measured
     exchanged = [member.with_shuffled_images(SHUFFLE_SEED) for member in members]
-    shuffled = metrics(questions, answer_questions(exchanged, questions, device))
-    return dataclasses.replace(measured, floors={**measured.floors, "images_shuffled": shuffled})
+    shuffled = answer_questions(exchanged, questions, device)
+    floors = {**measured.floors, "images_shuffled": metrics(questions, shuffled)}
+    corpus = BENCHMARKS[measured.benchmark].corpus
+    if corpus is None:
+        return dataclasses.replace(measured, floors=floors)
+    return dataclasses.replace(
+        measured, floors=floors, floor_corpus={**measured.floor_corpus, "images_shuffled": corpus(questions, shuffled)}
+    )
 
 
 def questions_of(config: Config, split: Split | None) -> tuple[Annotations, Split, tuple[Question, ...]]:
@@ -167,13 +177,16 @@ def score(
     benchmark = BENCHMARKS[config.dataset.name]
     metrics = benchmark.metrics(questions, predictions)
     floors: dict[str, Mapping[str, Scores]] = {}
+    floor_corpus: dict[str, Corpus] = {}
     if with_floors:
         if any(chance(question) for question in questions):
             floors["chance"] = {next(iter(metrics)): np.array([chance(question) for question in questions])}
         train = read_annotations(config.dataset, config.training.splits).questions
         if not questions[0].choice_regions:  # each box occurs only once, so training answers say nothing about it
-            for name, answers in text_floors(train, questions, config.evaluation.prefix_words).items():
+            for name, answers in benchmark.floors(train, questions, config.evaluation.prefix_words).items():
                 floors[name] = benchmark.metrics(questions, answers)
+                if benchmark.corpus is not None:
+                    floor_corpus[name] = benchmark.corpus(questions, answers)
     return Measurement(
         benchmark=config.dataset.name,
         split=split,
@@ -182,6 +195,8 @@ def score(
         metrics=metrics,
         floors=floors,
         ceilings=ceilings(questions, known) if benchmark.by_answer else {},
+        corpus=None if benchmark.corpus is None else benchmark.corpus(questions, predictions),
+        floor_corpus=floor_corpus,
     )
 
 
@@ -215,12 +230,22 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
         "per_type": by_type(measured.questions, measured.metrics),
         "floors": {name: _means(scores) | {"interval": interval(scores[headline])} for name, scores in measured.floors.items()},
     }
+    if measured.corpus is not None:
+        report["metrics"] |= _totals(measured.corpus)
+        report["intervals"] |= corpus_intervals(*measured.corpus, image_ids, bootstrap_samples)
+        for name, corpus in measured.floor_corpus.items():
+            report["floors"][name] |= _totals(corpus)
     report["ceilings"] = {name: {headline: float(scores.mean())} for name, scores in measured.ceilings.items()}
     if blind is not None:
         gain = paired_difference(measured.scores, blind, image_ids)
         assert gain is not None, "the headline metric applies to some questions"
         report["image_gain"] = {headline: gain.mean, "interval": list(gain.interval), "p": gain.p}
     return report
+
+
+def _totals(corpus: Corpus) -> dict[str, float]:
+    """Return the metrics of a whole split."""
+    return corpus.combine(corpus.statistics.sum(axis=0))
 
 
 def _means(metrics: Mapping[str, Scores]) -> dict[str, Any]:
@@ -248,7 +273,7 @@ def signature_of(config: Config, measured: Measurement, num_runs: int = 1, head:
         dataset.name,
         **dataset.variant,
         metric=measured.headline,
-        rule="2021" if several_people else None,
+        rule="2021" if several_people and BENCHMARKS[dataset.name].by_answer else None,
         choices="-".join(map(str, sorted({min(choices), max(choices)}))) if any(choices) else None,
         dense=num_judged,
         # all heads that choose among a question's choices have the same task

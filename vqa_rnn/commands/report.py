@@ -74,7 +74,7 @@ def report(paths: Sequence[str | Path], output: Path, split: Split | None = None
     page.filters |= {
         "metric": lambda value, name: format_metric(name, value, digits=1),
         "percent": lambda value: f"{100 * value:.1f}%",
-        "points": lambda value: f"{100 * value:+.1f}",
+        "difference": lambda value, name: format_metric(name, value, digits=1, signed=True).rstrip("%"),
     }
     template = page.get_template("report.html")
     apart = _apart(runs, measured, shown) if len(runs) > 1 else []
@@ -104,8 +104,9 @@ def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
         if peaks:
             facts[name] = f"{max(peaks) / 1e9:.1f} GB"
     best = best_validation(run.path)
+    has_captions = run.config.dataset.has_captions
     if best is not None:
-        facts["Best validation score"] = f"{best[0]:.2%} in epoch {best[1]}"
+        facts["Best validation score"] = f"{format_metric(measured.headline, best[0])} in epoch {best[1]}"
     return {
         "name": run.path.name,
         "facts": facts,
@@ -114,8 +115,8 @@ def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
         "floor_names": FLOOR_NAMES,
         "ceiling_names": CEILING_NAMES,
         "curves": _curves(run),
-        "reliability": _reliability(measured),
-        "confusions": _confusions(measured),
+        "reliability": None if has_captions else _reliability(measured),
+        "confusions": [] if has_captions else _confusions(measured),
         "examples": _examples(measured, show),
         "difference": None,
     }
@@ -143,7 +144,8 @@ def _curves(run: Run) -> list[Markup]:
     """Draw the training loss and the validation score of each epoch."""
     lines = read_metrics(run.path)
     drawn = []
-    for key, title, scale in (("train_loss", "Training loss", 1), ("val_accuracy", "Validation score, %", 100)):
+    scores = (("val_accuracy", "Validation score, %", 100), ("val_cider", "Validation CIDEr", 1))
+    for key, title, scale in (("train_loss", "Training loss", 1), *scores):
         points = [(line["epoch"], scale * line[key]) for line in lines if key in line]
         if points:
             figure, axes = _axes(title, "epoch", "")
@@ -184,6 +186,10 @@ def _confusions(measured: Measurement) -> list[tuple[str, str, int]]:
 def _examples(measured: Measurement, show: "_Shown") -> dict[str, list[dict[str, Any]]]:
     """Return the right and wrong answers with the highest probability, and the answers with the lowest."""
     p = np.array([measured.predictions[question.question_id].probability for question in measured.questions], dtype=float)
+    if measured.headline == "cider":
+        order = np.argsort(measured.scores, kind="stable")
+        chosen = {"Best captions": order[::-1], "Worst captions": order}
+        return {title: show.all(places[:NUM_EXAMPLES].tolist()) for title, places in chosen.items()}
     right, wrong = measured.scores == 1, measured.scores == 0
     chosen = {
         "Right, and most sure": np.flatnonzero(right)[np.argsort(-p[right], kind="stable")],
@@ -218,13 +224,17 @@ class _Shown:
         prediction = self._measured.predictions[question.question_id]
         path = self._images.get(question.image_id)
         if self._session is not None and path is not None and not question.facts:
-            answer = self._session.ask(path, question.question, choices=question.choices)
+            if self._session.writes_captions:
+                answer = self._session.describe(path)
+            else:
+                answer = self._session.ask(path, question.question, choices=question.choices)
             pictures = explain(self._session, answer).pictures()[:MOST_PICTURES]
         else:
             pictures = [] if path is None else [read_image(path, intensity="image")]
+        separator = "; " if self._measured.headline == "cider" else ", "
         return {
             "question": question.question,
-            "said": ", ".join(dict.fromkeys(question.human_answers)),
+            "said": separator.join(dict.fromkeys(question.human_answers)),
             "answer": prediction.answer,
             "probability": prediction.probability,
             "score": float(self._measured.scores[place]),

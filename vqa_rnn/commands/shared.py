@@ -56,11 +56,13 @@ def open_runs(paths: Sequence[str | Path], overrides: Sequence[str]) -> list[Run
         The runs.
 
     Raises:
-        UserError: A run is given twice, or its data set or its head differs from that of the first run.
+        UserError: A run is given twice, its data set or its head differs from that of the first run, or several write captions.
     """
     if len({Path(path).resolve() for path in paths}) < len(paths):
         raise UserError("a run comes twice: an ensemble needs each once")
     runs = [move_run(load_run(path), overrides) for path in paths]
+    if len(runs) > 1 and runs[0].config.dataset.has_captions:
+        raise UserError(f"{runs[0].path} writes captions, which cannot be averaged with those of another run: give one run")
     for run in runs[1:]:
         changes = config_changes(runs[0].config, run.config)
         differing = [key for key in changes if key.startswith("dataset.") and key != "dataset.extra"]
@@ -231,10 +233,17 @@ def check_questions(config: Config, questions: Sequence[Question]) -> None:
         questions: The questions.
 
     Raises:
-        UserError: The head is a classifier and the choices are regions; or it is another head (a generative one is measured by
-            how it ranks choices) and a question has fewer than two choices of the kind that the head needs.
+        UserError: The answers are captions and the head does not write; the head is a classifier and the choices are regions;
+            or it is another head (a generative one is measured by how it ranks choices) and a question has fewer than two
+            choices of the kind that the head needs.
     """
     head = config.model.head
+    if config.dataset.has_captions:
+        if head.name != "generative":
+            raise UserError(
+                f"{config.dataset.name} has captions, which a model writes: set model.head.name=generative (given: {head.name})"
+            )
+        return
     if head.name == "classifier":
         if questions and questions[0].choice_regions:
             raise UserError(

@@ -10,7 +10,7 @@ from rich.table import Table
 from preprocessing.extract_features import ExtractionReport
 from vqa_rnn.commands.tune import Trial, overrides
 from vqa_rnn.features.store.parts import is_part
-from vqa_rnn.metrics.formatting import format_metric
+from vqa_rnn.metrics.formatting import PLAIN_NUMBERS, format_metric
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES
 from vqa_rnn.progress import show_rate
 
@@ -19,6 +19,8 @@ FLOOR_NAMES = {
     "most_frequent_answer": "most frequent answer",
     "question_prefix": "most frequent answer of the first words",
     "question_string": "most frequent answer of the question",
+    "most_frequent_caption": "most frequent caption",
+    "caption_of_another_image": "caption of another image",
     "images_shuffled": "this model, images shuffled",
 }
 CEILING_NAMES = {
@@ -68,38 +70,43 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     counts = f"{report['num_questions']:,} questions, {report['num_images']:,} images"
     title = f"{report['benchmark']}, {report['split']} split, {counts}{' (too few for an interval)' if few else ''}"
 
-    def interval(ends: list[float]) -> str:
-        return "-" if few else f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
-
     headline, *others = report["metrics"]
+    points = ", points" if headline not in PLAIN_NUMBERS else ""
+
+    def shown(value: float, *, signed: bool = False) -> str:
+        return format_metric(headline, value, signed=signed)
+
+    def gained(value: float) -> str:
+        return shown(value, signed=True).rstrip("%")
+
+    def interval(ends: list[float]) -> str:
+        return "-" if few else " to ".join(shown(end).rstrip("%") for end in ends)
+
     table = Table("", headline, "95% interval", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     which = "this ensemble" if "members" in report else escape(report.get("model", "this model"))
-    table.add_row(f"[bold]{which}", f"[bold]{_percent(report['metrics'][headline])}", interval(report["intervals"][headline]))
+    table.add_row(f"[bold]{which}", f"[bold]{shown(report['metrics'][headline])}", interval(report["intervals"][headline]))
     for name, floor in report["floors"].items():
-        shown = FLOOR_NAMES[name].replace("this model", which)
-        table.add_row(shown, _percent(floor[headline]), interval(floor["interval"]))
+        table.add_row(FLOOR_NAMES[name].replace("this model", which), shown(floor[headline]), interval(floor["interval"]))
     for name, ceiling in report["ceilings"].items():
         if ceiling[headline] < 1:
-            table.add_row(CEILING_NAMES[name], _percent(ceiling[headline]), "")
+            table.add_row(CEILING_NAMES[name], shown(ceiling[headline]), "")
     if "ceiling_model" in report:
         other = report["ceiling_model"]
         table.add_section()
-        table.add_row(escape(other["name"]), _percent(other[headline]), interval(other["interval"]))
-        table.add_row(f"{which} over it, points", f"{100 * other['gain']:+.2f}", interval(other["gain_interval"]))
+        table.add_row(escape(other["name"]), shown(other[headline]), interval(other["interval"]))
+        table.add_row(f"{which} over it{points}", gained(other["gain"]), interval(other["gain_interval"]))
     if "image_gain" in report:
         gain = report["image_gain"]
         table.add_section()
-        table.add_row(
-            "image gain (full minus question-only), points", f"{100 * gain[headline]:+.2f}", interval(gain["interval"])
-        )
+        table.add_row(f"image gain (full minus question-only){points}", gained(gain[headline]), interval(gain["interval"]))
     if "ensemble_gain" in report:
         gain = report["ensemble_gain"]
         table.add_section()
         for path, value in report["members"].items():
-            table.add_row(escape(path), _percent(value), "")
-        table.add_row("gain over the mean of its members, points", f"{100 * gain[headline]:+.2f}", interval(gain["interval"]))
+            table.add_row(escape(path), shown(value), "")
+        table.add_row(f"gain over the mean of its members{points}", gained(gain[headline]), interval(gain["interval"]))
     console.print(table)
     if others:
         _print_others(report, others, console, few=few)
@@ -110,7 +117,7 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
             column.justify = "right"
         for kind, row in kinds.items():
             extra = [_percent(row["chance"])] if has_chance else []
-            table.add_row(escape(kind), _percent(row[headline]), f"{row['num_questions']:,}", *extra)
+            table.add_row(escape(kind), shown(row[headline]), f"{row['num_questions']:,}", *extra)
         console.print(table)
     console.print(f"signature {report['signature']}", highlight=False, markup=False, style="dim", soft_wrap=True)
 

@@ -38,16 +38,20 @@ from vqa_rnn.config import (
 from vqa_rnn.config.files import check_changes, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.device import DeviceLoader, NoFeatures, choose_place, hold_on_device
-from vqa_rnn.data.encoding import encode_questions
+from vqa_rnn.data.encoding import encode_questions, one_per_answer
 from vqa_rnn.data.loader import Loader, build_loader
 from vqa_rnn.data.question_file import open_questions, save_questions
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
 from vqa_rnn.data.vocabulary import build_answers, build_tokenizer
 from vqa_rnn.engines import (
+    ACCURACY,
+    CIDER,
     Examples,
     Loggers,
+    TokenCider,
     Training,
+    build_caption_evaluator,
     build_evaluator,
     build_optimization,
     build_trainer,
@@ -65,6 +69,7 @@ from vqa_rnn.features.statistics import channel_statistics
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
 from vqa_rnn.models import ModelSizes, VqaModel, count_products
+from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.transformer import count_layers
 from vqa_rnn.pretrained_text import read_settings, read_tokenizer, read_weights
 from vqa_rnn.records import Annotations, Question, Split
@@ -203,7 +208,7 @@ def _prepare(
 
 
 def _examples(questions: Sequence[Question]) -> list[str]:
-    """Return the most frequent questions."""
+    """Return the most frequent questions; captions have none."""
     return [text for text, _ in Counter(question.question for question in questions).most_common(NUM_EXAMPLES)]
 
 
@@ -326,7 +331,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         run,
         config,
         trainer,
-        build_evaluator(evaluated, data["val"], device=device) if "val" in data else None,
+        _evaluator(run, evaluated, data["val"], device) if "val" in data else None,
         model,
         evaluated,
         optimization,
@@ -335,7 +340,10 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         loaders.get("val"),
         device,
         loggers,
+        measure=CIDER if run.config.dataset.has_captions else ACCURACY,
     )
+    if isinstance(model.head, GenerativeHead) and model.head.objective == "self_critical":
+        model.head.reward = TokenCider(data["train"])
     if rank > 0:
         manual_seed(run.config.run.seed + rank)  # the same weights, but different dropout
     training.restore(checkpoint)
@@ -358,7 +366,14 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         return
     if config.keep == "last":
         log.info("the weights of the last epoch are kept (training.keep=last)")
-    log.info("best validation accuracy %.2f%% in epoch %d", 100 * keeper.best_score, keeper.best_epoch)
+    shown = f"CIDEr {keeper.best_score:.3f}" if run.config.dataset.has_captions else f"accuracy {100 * keeper.best_score:.2f}%"
+    log.info("best validation %s in epoch %d", shown, keeper.best_epoch)
+
+
+def _evaluator(run: Run, model: VqaModel, encoded: EncodedQuestions, device: torch.device) -> Any:
+    """Return the engine that chooses the best epoch."""
+    build = build_caption_evaluator if run.config.dataset.has_captions else build_evaluator
+    return build(model, encoded, device=device)
 
 
 def _start_model(run: Run, store: FeatureStore, train_rows: NDArray[np.int64], *, is_new: bool) -> VqaModel:
@@ -495,7 +510,7 @@ def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[W
     if question.name == "transformer":
         tokenizer: WordTokenizer = SubwordTokenizer(read_tokenizer(question.weights), config.text.max_tokens)
     else:
-        tokenizer = build_tokenizer(questions, config.text)
+        tokenizer = build_tokenizer(questions, config.text, with_answers=config.dataset.has_captions)
     if config.model.head.name != "classifier":
         return tokenizer, AnswerVocabulary([])
     answers = build_answers([question for question in questions if not is_extra(question)], config.text)
@@ -553,7 +568,13 @@ def encode_splits(
         The encoded questions of each split. For a generative head, those of ``train`` have no choices: it only ranks them.
     """
     writes = config.model.head.name == "generative"
-    encoded = {split: encode_questions(questions[split], tokenizer, answers, answers_as_text=writes) for split in questions}
+    captions = config.dataset.has_captions
+    if captions and "train" in questions:
+        questions = {**questions, "train": one_per_answer(questions["train"])}
+    encoded = {
+        split: encode_questions(each, tokenizer, answers, answers_as_text=writes, with_references=captions)
+        for split, each in questions.items()
+    }
     if writes and "train" in encoded:
         encoded["train"] = encoded["train"].without_choices()
     return encoded

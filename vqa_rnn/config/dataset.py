@@ -1,7 +1,7 @@
 """The section ``dataset``: where questions and images come from."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from vqa_rnn.config.section import Section
 class DatasetOptions(Section):
     """Options of every data set."""
 
+    has_captions: ClassVar[bool] = False
+    """Whether the answers are captions, which a model has to write."""
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """Share of the training images held out for validation if the data set has no validation split."""
     split_seed: int = Field(0, ge=0)
@@ -222,6 +224,80 @@ class JsonlDataset(DatasetOptions):
         return self.path
 
 
+class CaptionsDataset(DatasetOptions):
+    """Your own images with captions: JSON lines or a JSON array."""
+
+    has_captions: ClassVar[bool] = True
+    name: Literal["captions"] = "captions"
+    path: Path = Path("captions.jsonl")
+    """The file, with `image`, `captions` and optionally `split` in each record. Image paths are relative to its folder."""
+
+    @property
+    def place(self) -> Path:
+        """The file."""
+        return self.path
+
+
+class CocoCaptionsDataset(DatasetOptions):
+    """COCO captions: photographs with five captions each (Chen et al. 2015)."""
+
+    has_captions: ClassVar[bool] = True
+    name: Literal["coco_captions"] = "coco_captions"
+    root: Path = Path("data/coco")
+    """Folder with the caption files and with `train2014/` and `val2014/`."""
+    split_file: str | None = "dataset_coco.json"
+    """Karpathy's split file, inside `root`, which has the captions and the splits of most papers. null reads the official
+    files."""
+    annotations: str = "annotations/captions_{split}2014.json"
+    """The official caption file of a split, inside `root`; with `split_file=null`."""
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """Whose splits."""
+        return {"splits": "official" if self.split_file is None else "karpathy"}
+
+
+class Flickr8kDataset(DatasetOptions):
+    """Flickr8k: photographs with five captions each (Hodosh et al. 2013)."""
+
+    has_captions: ClassVar[bool] = True
+    name: Literal["flickr8k"] = "flickr8k"
+    root: Path = Path("data/flickr8k")
+    """Folder with the caption files and the images."""
+    images: str = "Flicker8k_Dataset"
+    """The image folder, inside `root`; the official archive spells it so."""
+    split_file: str | None = None
+    """Karpathy's split file, such as `dataset_flickr8k.json`, inside `root`. null reads the official files
+    `Flickr8k.token.txt` and `Flickr_8k.trainImages.txt`, `.devImages.txt` and `.testImages.txt`."""
+
+
+class Flickr30kDataset(DatasetOptions):
+    """Flickr30k: photographs with five captions each (Young et al. 2014)."""
+
+    has_captions: ClassVar[bool] = True
+    name: Literal["flickr30k"] = "flickr30k"
+    root: Path = Path("data/flickr30k")
+    """Folder with the caption files and the images."""
+    images: str = "flickr30k-images"
+    """The image folder, inside `root`."""
+    split_file: str | None = "dataset_flickr30k.json"
+    """Karpathy's split file, inside `root`. null reads the official file `results_20130124.token`, which has no splits."""
+
+
+class VisdialCaptionsDataset(VisdialDataset):
+    """The captions of Visual Dialog, one per image; its rounds are left out."""
+
+    has_captions: ClassVar[bool] = True
+    name: Literal["visdial_captions"] = "visdial_captions"  # type: ignore[assignment]
+
+
+class ClevrDialogCaptionsDataset(ClevrDialogDataset):
+    """The captions of CLEVR-Dialog, up to five per image; its rounds are left out."""
+
+    has_captions: ClassVar[bool] = True
+    name: Literal["clevr_dialog_captions"] = "clevr_dialog_captions"  # type: ignore[assignment]
+
+
 Dataset = Annotated[
     EasyVqaDataset
     | VqaDataset
@@ -232,6 +308,12 @@ Dataset = Annotated[
     | DaquarDataset
     | VqaRadDataset
     | SlakeDataset
-    | JsonlDataset,
+    | JsonlDataset
+    | CaptionsDataset
+    | CocoCaptionsDataset
+    | Flickr8kDataset
+    | Flickr30kDataset
+    | VisdialCaptionsDataset
+    | ClevrDialogCaptionsDataset,
     Field(discriminator="name"),
 ]

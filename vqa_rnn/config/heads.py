@@ -110,12 +110,27 @@ class MlpChoiceHead(Section):
 
 
 class GenerativeHead(RecurrentOptions):
-    """Generates an answer word by word, and scores a choice by its log-probability (Das et al. 2017)."""
+    """Generates an answer or a caption word by word, and scores a choice by its log-probability (Das et al. 2017)."""
 
     name: Literal["generative"] = "generative"
-    conditioning: Literal["first_state", "every_step"] = "first_state"
-    """Where the joint vector enters the decoder. `first_state`: it sets the first state; `every_step`: it is concatenated to
-    each word."""
+    conditioning: Literal["first_state", "first_word", "first_step", "every_step"] = "first_state"
+    """Where the joint vector enters the decoder. `first_state`: it sets the first state; `first_word`: it is read as a word
+    before all others (Show and Tell); `first_step` and `every_step`: it is concatenated to the first or to each word, so that
+    its product with a weight matrix is added in the recurrence."""
+    look: Literal["none", "soft"] = "none"
+    """`soft`: attention over the regions before each word (Show, Attend and Tell)."""
+    look_size: int = Field(256, ge=1)
+    """With `look=soft`, size of the hidden layer of the attention."""
+    coverage: float = Field(0.0, ge=0)
+    """With `look=soft`, weight of the penalty that asks for a total weight of 1 for each region over all words (doubly
+    stochastic attention)."""
+    objective: Literal["cross_entropy", "self_critical"] = "cross_entropy"
+    """What training optimises. `self_critical`: the CIDEr-D of sampled captions, compared with that of the greedy ones
+    (Rennie et al. 2017); start from a trained run with `training.start_from`."""
+    scheduled_sampling: float = Field(0.0, ge=0, le=1)
+    """In training, read a word that the decoder sampled instead of the true word with this probability."""
+    scheduled_sampling_steps: int = Field(1000, ge=1)
+    """Optimizer steps over which the probability of `scheduled_sampling` rises linearly from 0 to its value."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the decoder's word vectors and on the states that words are predicted from."""
     max_tokens: int = Field(20, ge=1)
@@ -124,7 +139,21 @@ class GenerativeHead(RecurrentOptions):
     @model_validator(mode="after")
     def _check_first_state(self) -> "GenerativeHead":
         if self.first_state == "learned" and self.conditioning == "first_state":
-            raise ValueError("first_state=learned needs conditioning=every_step: else the joint vector is the first state")
+            raise ValueError("first_state=learned needs another conditioning: with first_state the joint vector sets the state")
+        return self
+
+    @model_validator(mode="after")
+    def _check_look(self) -> "GenerativeHead":
+        if self.coverage > 0 and self.look == "none":
+            raise ValueError("coverage is for look=soft: without attention there are no weights")
+        return self
+
+    @model_validator(mode="after")
+    def _check_objective(self) -> "GenerativeHead":
+        if self.objective == "self_critical":
+            for name in ("scheduled_sampling", "coverage"):
+                if getattr(self, name) > 0:
+                    raise ValueError(f"{name} is for objective=cross_entropy; self_critical samples whole captions")
         return self
 
     @model_validator(mode="before")

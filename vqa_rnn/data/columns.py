@@ -175,6 +175,7 @@ class EncodedQuestions:
         relevance: float32, graded relevance of the choices of each question, in the same order; empty if it was not judged.
         correct_choice: (N,) position of the true choice in the same order, -1 if unknown.
         answer: (N,) text index of the true answer, -1 if it is unknown or was not requested.
+        references: Text indices of the human answers about each of ``image_ids``; empty if they were not requested.
         answer_ids: Answer classes of each question with a score above 0.
         answer_scores: float32, the scores of these classes.
     """
@@ -194,6 +195,7 @@ class EncodedQuestions:
     relevance: Ragged
     correct_choice: Ints
     answer: Ints
+    references: Ragged
     answer_ids: Ragged
     answer_scores: Ragged
 

@@ -4,6 +4,7 @@ VisDial's training questions have 123 million choices, so work per choice is don
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import chain, islice, repeat
 from typing import TypeVar
 
@@ -84,8 +85,30 @@ def generation_target(question: Question) -> str | None:
     return question.human_answers[0] if len(question.human_answers) == 1 else None
 
 
+def one_per_answer(questions: Sequence[Question]) -> list[Question]:
+    """Return a question for each human answer, for a head that learns to write all of them.
+
+    Args:
+        questions: The questions.
+
+    Returns:
+        Each question as often as it has answers, in order. The number of the answer is put before the id, as mirrored questions
+        are told by how their ids end.
+    """
+    return [
+        replace(question, question_id=f"{number}#{question.question_id}", human_answers=(answer,))
+        for question in questions
+        for number, answer in enumerate(question.human_answers)
+    ]
+
+
 def encode_questions(
-    questions: Sequence[Question], tokenizer: WordTokenizer, answers: AnswerVocabulary, *, answers_as_text: bool = False
+    questions: Sequence[Question],
+    tokenizer: WordTokenizer,
+    answers: AnswerVocabulary,
+    *,
+    answers_as_text: bool = False,
+    with_references: bool = False,
 ) -> EncodedQuestions:
     """Encode questions as columns.
 
@@ -94,6 +117,7 @@ def encode_questions(
         tokenizer: Tokenizer for all texts.
         answers: Answer vocabulary with the target classes; may be empty.
         answers_as_text: Whether to keep the text of each true answer, for a generative head.
+        with_references: Whether to keep the texts of all human answers about each image, for captions.
 
     Returns:
         The columns, in the order of ``questions``.
@@ -114,6 +138,10 @@ def encode_questions(
     choices, choice_regions, relevance, correct_choice = _encode_choices(questions, texts)
     said = map(generation_target, questions) if answers_as_text else [None] * len(questions)
     answer = _column(-1 if text is None else texts[text] for text in said)
+    references: list[dict[int, None]] = [{} for _ in images]
+    if with_references:
+        for q in questions:
+            references[images[q.image_id]] |= dict.fromkeys(texts[text] for text in q.human_answers)
     tokens, round_question = _tokenise(texts, tokenizer)
     targets = [answers.targets(q.human_answers) for q in questions] if len(answers) else [{}] * len(questions)
     return EncodedQuestions(
@@ -132,6 +160,7 @@ def encode_questions(
         relevance=relevance,
         correct_choice=correct_choice,
         answer=answer,
+        references=Ragged.of(references, "int32"),
         answer_ids=Ragged.of(targets, "int32"),
         answer_scores=Ragged.of((list(target.values()) for target in targets), "float32"),
     )

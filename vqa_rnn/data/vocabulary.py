@@ -10,7 +10,7 @@ from vqa_rnn.records import Question
 from vqa_rnn.text import WordTokenizer
 
 
-def vocabulary_texts(questions: Sequence[Question]) -> Iterator[str]:
+def vocabulary_texts(questions: Sequence[Question], *, with_answers: bool = False) -> Iterator[str]:
     """Yield every training text as often as its words are counted.
 
     A question outside a dialog counts once. In a dialog, the caption and the question and answer of each round count once,
@@ -19,10 +19,14 @@ def vocabulary_texts(questions: Sequence[Question]) -> Iterator[str]:
 
     Args:
         questions: The training questions.
+        with_answers: Whether to count all human answers, too, for a model that writes them.
 
     Yields:
         The texts.
     """
+    if with_answers:
+        for question in questions:
+            yield from question.human_answers
     counted: dict[str, _Counted] = {}
     choices: set[str] = set()
     for question in questions:
@@ -65,17 +69,18 @@ class _Counted:
     answered: set[int] = field(default_factory=set)
 
 
-def build_tokenizer(questions: Sequence[Question], config: TextConfig) -> WordTokenizer:
+def build_tokenizer(questions: Sequence[Question], config: TextConfig, *, with_answers: bool = False) -> WordTokenizer:
     """Build a tokenizer from the words of the training questions.
 
     Args:
         questions: The training questions.
         config: Text options with the minimum count of a word and the maximum length of a text.
+        with_answers: As in ``vocabulary_texts``.
 
     Returns:
         The tokenizer.
     """
-    return WordTokenizer.build(vocabulary_texts(questions), config.min_count, config.max_tokens)
+    return WordTokenizer.build(vocabulary_texts(questions, with_answers=with_answers), config.min_count, config.max_tokens)
 
 
 def build_answers(questions: Sequence[Question], config: TextConfig) -> AnswerVocabulary:

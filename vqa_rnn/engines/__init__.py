@@ -2,6 +2,7 @@
 
 from ignite.utils import manual_seed
 
+from vqa_rnn.engines.captions import CollectTexts, TokenCider, build_caption_evaluator, build_writer
 from vqa_rnn.engines.distributed import (
     choose_device,
     computing_with,
@@ -14,20 +15,26 @@ from vqa_rnn.engines.distributed import (
     processes_here,
 )
 from vqa_rnn.engines.evaluator import CollectAnswers, build_evaluator, largest_of_all
-from vqa_rnn.engines.handlers import Training, copy_for_average
+from vqa_rnn.engines.handlers import ACCURACY, CIDER, Training, copy_for_average
 from vqa_rnn.engines.loggers import Loggers
 from vqa_rnn.engines.optimization import build_optimization
 from vqa_rnn.engines.rate import training_rate
 from vqa_rnn.engines.trainer import Examples, build_trainer
 
 __all__ = [
+    "ACCURACY",
+    "CIDER",
     "CollectAnswers",
+    "CollectTexts",
     "Examples",
     "Loggers",
+    "TokenCider",
     "Training",
+    "build_caption_evaluator",
     "build_evaluator",
     "build_optimization",
     "build_trainer",
+    "build_writer",
     "choose_device",
     "computing_with",
     "copy_for_average",

@@ -46,6 +46,7 @@ class Measure(NamedTuple):
 
 
 ACCURACY = Measure("accuracy", lambda score: f"{100 * score:6.2f}%")
+CIDER = Measure("cider", "CIDEr {:.3f}".format)
 
 
 class Batches(Protocol):

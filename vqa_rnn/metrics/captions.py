@@ -17,8 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from vqa_rnn.metrics.caption_tokenizer import tokenize_caption
 
-__all__ = ["CaptionReferences", "bleu", "bleu_intervals", "tokenize_caption"]
-
 ORDER = 4  # n-grams of 1 to 4 words
 SIGMA = 6.0  # of CIDEr-D's penalty for another length
 BETA = 1.2  # of ROUGE-L: above 1, recall weighs more than precision
@@ -44,11 +42,31 @@ class CaptionReferences:
         Raises:
             ValueError: There is no image, or an image has no reference.
         """
+        self._prepare([[tokenize_caption(text) for text in texts] for texts in references])
+
+    @classmethod
+    def of_words(cls, references: Sequence[Sequence[Words]]) -> "CaptionReferences":
+        """Prepare captions that are already split into words, such as token ids.
+
+        Args:
+            references: (N,) the words of the reference captions of each image, at least one caption each.
+
+        Returns:
+            The references, for ``cider_of_words``.
+
+        Raises:
+            ValueError: There is no image, or an image has no reference.
+        """
+        made = cls.__new__(cls)
+        made._prepare(references)
+        return made
+
+    def _prepare(self, references: Sequence[Sequence[Words]]) -> None:
         if not references:
             raise ValueError("captions cannot be scored without images")
         if not all(references):
             raise ValueError("an image has no reference caption")
-        self._references = [[tokenize_caption(text) for text in texts] for texts in references]
+        self._references = references
         self._log_images = math.log(len(references))
         images_with: Counter[Ngram] = Counter()
         for captions in self._references:
@@ -86,6 +104,21 @@ class CaptionReferences:
         Raises:
             ValueError: The two have different lengths.
         """
+        return self.cider_of_words(image_indices, [tokenize_caption(text) for text in candidates])
+
+    def cider_of_words(self, image_indices: Sequence[int], candidates: Sequence[Words]) -> Floats:
+        """Compute ``cider_of`` for captions that are already split into words.
+
+        Args:
+            image_indices: (M,) the image of each candidate, 0 to N - 1. Images may be repeated.
+            candidates: (M,) the words of captions.
+
+        Returns:
+            (M,) scores from 0 to 10.
+
+        Raises:
+            ValueError: The two have different lengths.
+        """
         candidates_of: defaultdict[int, list[int]] = defaultdict(list)
         for place, (image, _) in enumerate(zip(image_indices, candidates, strict=True)):
             candidates_of[int(image)].append(place)
@@ -93,7 +126,7 @@ class CaptionReferences:
         for image, places in candidates_of.items():
             references = [self._vector(words) for words in self._references[image]]
             for place in places:
-                candidate = self._vector(tokenize_caption(candidates[place]))
+                candidate = self._vector(candidates[place])
                 similarities = [_similarity(candidate, reference) for reference in references]
                 scores[place] = 10 * sum(similarities) / len(similarities)
         return scores
@@ -230,20 +263,3 @@ def bleu(statistics: ArrayLike) -> Floats:
     scores = np.cumprod((matches + 1e-15) / (totals + 1e-9)) ** (1 / np.arange(1, ORDER + 1))
     ratio = (length + 1e-15) / (reference + 1e-9)
     return scores * (math.exp(1 - 1 / ratio) if ratio < 1 else 1.0)
-
-
-def bleu_intervals(statistics: NDArray[np.int64], samples: int = 1000, seed: int = 0) -> Floats:
-    """Compute 95% percentile intervals of the BLEU of a corpus, by bootstrap over images.
-
-    Args:
-        statistics: (N, 10) rows of ``bleu_statistics``.
-        samples: Number of resamples of the images.
-        seed: Seed of the resampling.
-
-    Returns:
-        (4, 2) lower and upper ends of BLEU-1 to BLEU-4.
-    """
-    generator = np.random.default_rng(seed)
-    number = len(statistics)
-    draws = [bleu(statistics[generator.integers(number, size=number)]) for _ in range(samples)]
-    return np.quantile(draws, [0.025, 0.975], axis=0).T

@@ -6,7 +6,7 @@ question are ranked by their total score in the finest lookup, ties by the coars
 which favours no position, no text and not the correct choice.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 
@@ -18,6 +18,8 @@ from vqa_rnn.answers import answer_forms, answer_scores, fold_answer
 from vqa_rnn.records import Prediction, Question
 
 Key = Callable[[Question], str]
+Floors = Callable[[Sequence[Question], Sequence[Question], int], dict[str, dict[str, Prediction]]]
+"""Returns predictions by floor and question id, from training questions, the questions to answer and a number of words."""
 
 
 class _Totals(dict[str, float]):
@@ -69,6 +71,31 @@ def text_floors(train: Sequence[Question], asked: Sequence[Question], prefix_wor
         else:
             for name, first in finest.items():
                 floors[name][question.question_id] = _answer(question, tables[first:])
+    return floors
+
+
+def caption_floors(train: Sequence[Question], asked: Sequence[Question], prefix_words: int) -> dict[str, dict[str, Prediction]]:
+    """Caption images without looking at them.
+
+    Args:
+        train: Training images with their captions.
+        asked: The images to caption.
+        prefix_words: Is ignored.
+
+    Returns:
+        Predictions by floor and question id: ``most_frequent_caption``, and ``caption_of_another_image``, that of a training
+        image chosen by a hash.
+    """
+    captions = [caption for question in train for caption in question.human_answers]
+    counts = Counter(captions)
+    best = min(counts, key=lambda caption: (-counts[caption], caption))
+    floors: dict[str, dict[str, Prediction]] = {"most_frequent_caption": {}, "caption_of_another_image": {}}
+    for question in asked:
+        other = captions[xxhash.xxh64_intdigest(question.question_id.encode()) % len(captions)]
+        for name, caption in zip(floors, (best, other), strict=True):
+            floors[name][question.question_id] = Prediction(
+                question_id=question.question_id, answer=caption, probability=counts[caption] / len(captions)
+            )
     return floors
 
 

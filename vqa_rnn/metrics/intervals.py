@@ -1,7 +1,7 @@
 """95% intervals by bootstrap over images. Questions about the same image are drawn together: they are not independent."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,38 @@ def bootstrap_interval(scores: NDArray[np.float64], image_ids: Sequence[str], sa
         Lower and upper end. With a single image both equal the mean and are not informative.
     """
     return _middle(bootstrap_means(scores, image_ids, samples, seed))
+
+
+def corpus_intervals(
+    statistics: NDArray[Any],
+    combine: Callable[[NDArray[Any]], Mapping[str, float]],
+    image_ids: Sequence[str],
+    samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, list[float]]:
+    """Compute the 95% percentile intervals of metrics that are a function of sums over the questions, such as BLEU.
+
+    Args:
+        statistics: (N, S) statistics of each question.
+        combine: Computes the metrics by name from the (S,) sums.
+        image_ids: (N,) image of each question.
+        samples: Number of resamples of the images.
+        seed: Seed of the resampling.
+
+    Returns:
+        Lower and upper end of each metric.
+    """
+    _, image = np.unique(np.asarray(image_ids, dtype=str), return_inverse=True)
+    num_images = int(image.max(initial=-1)) + 1
+    sums = np.zeros((num_images, statistics.shape[1]))
+    np.add.at(sums, image, statistics)
+    generator = np.random.default_rng(seed)
+    found: dict[str, list[float]] = {}
+    for _ in range(samples):
+        times = np.bincount(generator.integers(num_images, size=num_images), minlength=num_images)
+        for name, value in combine((times[:, None] * sums).sum(axis=0)).items():
+            found.setdefault(name, []).append(value)
+    return {name: list(_middle(np.array(values))) for name, values in found.items()}
 
 
 class Difference(NamedTuple):

@@ -1,10 +1,13 @@
 """The official metrics of the benchmarks, as one score per question."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vqa_rnn.metrics.accuracy import Scores, question_scores
+from vqa_rnn.metrics.captions import CaptionReferences, bleu
 from vqa_rnn.metrics.visdial import ndcg, rank_metrics
 from vqa_rnn.metrics.visual7w import is_correct
 from vqa_rnn.records import Prediction, Question
@@ -82,3 +85,64 @@ def visdial_metrics(questions: Sequence[Question], predictions: Predictions) -> 
 
 
 Metrics = Callable[[Sequence[Question], Predictions], dict[str, Scores]]
+"""Scores of each question by metric."""
+
+
+class Corpus(NamedTuple):
+    """Metrics of a whole set of answers, as a function of sums over the questions.
+
+    Attributes:
+        statistics: (N, S) statistics of each question.
+        combine: Computes the metrics by name from the (S,) sums.
+    """
+
+    statistics: NDArray[Any]
+    combine: Callable[[NDArray[Any]], dict[str, float]]
+
+
+CorpusMetrics = Callable[[Sequence[Question], Predictions], Corpus]
+
+
+def caption_scores(questions: Sequence[Question], predictions: Predictions) -> dict[str, Scores]:
+    """Compute the metrics of captions that are a mean over the images.
+
+    Args:
+        questions: Images with their captions as human answers.
+        predictions: Captions by question id, one for each question.
+
+    Returns:
+        ``cider``, CIDEr-D with the document frequencies of these captions, and ``rouge_l``, each (N,).
+    """
+    references, captions = _captions(questions, predictions)
+    return {"cider": references.cider(captions), "rouge_l": references.rouge_l(captions)}
+
+
+def caption_bleu(questions: Sequence[Question], predictions: Predictions) -> Corpus:
+    """Compute BLEU-1 to BLEU-4 of captions, which are precisions over the whole set.
+
+    Args:
+        questions: Images with their captions as human answers.
+        predictions: Captions by question id, one for each question.
+
+    Returns:
+        ``bleu_1`` to ``bleu_4``.
+    """
+    references, captions = _captions(questions, predictions)
+    return Corpus(references.bleu_statistics(captions), named_bleu)
+
+
+def named_bleu(sums: NDArray[Any]) -> dict[str, float]:
+    """Compute BLEU from the summed statistics of a corpus.
+
+    Args:
+        sums: (10,) sums of ``CaptionReferences.bleu_statistics``.
+
+    Returns:
+        ``bleu_1`` to ``bleu_4``.
+    """
+    return {f"bleu_{n}": float(value) for n, value in enumerate(bleu(sums), start=1)}
+
+
+def _captions(questions: Sequence[Question], predictions: Predictions) -> tuple[CaptionReferences, list[str]]:
+    references = CaptionReferences([question.human_answers for question in questions])
+    return references, [predictions[question.question_id].answer for question in questions]

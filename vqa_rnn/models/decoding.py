@@ -23,10 +23,12 @@ class DecoderState(NamedTuple):
     Attributes:
         network: States of the recurrent network, each (L, M, H).
         context: (M, J) float, the context that is read at every step; J is 0 if there is none.
+        rows: (M,) int64, which of the N contexts each text belongs to.
     """
 
     network: tuple[Tensor, ...]
     context: Tensor
+    rows: Tensor
 
     def pick(self, rows: Tensor) -> "DecoderState":
         """Select the state of some texts.
@@ -37,7 +39,8 @@ class DecoderState(NamedTuple):
         Returns:
             The state of P texts.
         """
-        return DecoderState(tuple(part.index_select(1, rows) for part in self.network), self.context.index_select(0, rows))
+        network = tuple(part.index_select(1, rows) for part in self.network)
+        return DecoderState(network, self.context.index_select(0, rows), self.rows.index_select(0, rows))
 
 
 class Step(NamedTuple):
@@ -113,7 +116,7 @@ def greedy(decoder: Decoder, context_NJ: Tensor, max_tokens: int) -> Written:
 
 
 def draw(
-    decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, temperature: float = 1.0, generator: torch.Generator
+    decoder: Decoder, context_NJ: Tensor, max_tokens: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
 ) -> Written:
     """Sample each next word from ``softmax(log p / temperature)``.
 
@@ -122,7 +125,8 @@ def draw(
         context_NJ: (N, J) float.
         max_tokens: Maximum number of words in a text.
         temperature: 1 samples from the decoder's probabilities; towards 0 the result becomes that of ``greedy``.
-        generator: Random number generator on the same device. A text also depends on the other contexts of the call.
+        generator: Random number generator on the same device; None uses torch's global one. A text also depends on the other
+            contexts of the call.
 
     Returns:
         The texts; their log-probabilities are those at temperature 1.

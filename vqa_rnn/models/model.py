@@ -281,7 +281,25 @@ class VqaModel(nn.Module):
         """
         if not isinstance(self.head, GenerativeHead):
             raise TypeError(f"only head.name=generative generates text, not {type(self.head).__name__}")
-        return self.head.generate((encoded or self.encode(batch)).joint, method)
+        encoded = encoded or self.encode(batch)
+        return self.head.generate(encoded.joint, encoded.regions, batch, method)
+
+    def looks(self, batch: Batch, written: Written, encoded: Encoded) -> Tensor | None:
+        """Compute where a generative head looked before each word that it wrote.
+
+        Args:
+            batch: The batch, on the model's device.
+            written: Texts of ``write`` for the batch.
+            encoded: Output of ``encode`` for the same batch.
+
+        Returns:
+            (N, T + 1, K) float, the weights of the regions before each word and before the end, 0 after it; None if the head
+            does not look.
+        """
+        head = self.head
+        if not isinstance(head, GenerativeHead) or head.look is None or batch.num_questions == 0:
+            return None
+        return head.score(encoded.joint, encoded.regions, batch, written.tokens, written.lengths.cpu()).weights
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Compute the probability of each answer or choice.

@@ -106,10 +106,17 @@ def _lay_out(session: AnySession) -> Parts:
                 undo = gr.Button("Take the last question back", visible=False, size="sm", min_width=100)
                 reset = gr.Button("Begin anew", visible=False, size="sm", min_width=100)
             placeholder = next(iter(session.about.examples), None)
+            asks = not session.writes_captions
             question = gr.Textbox(
-                "", label="Question", placeholder=placeholder, max_lines=4, submit_btn="Ask", elem_id="question"
+                "",
+                label="Question",
+                placeholder=placeholder,
+                max_lines=4,
+                submit_btn="Ask",
+                elem_id="question",
+                visible=asks,
             )
-            with gr.Accordion("Choices", open=session.needs_choices):
+            with gr.Accordion("Choices", open=session.needs_choices, visible=asks):
                 hint = "Answers to choose from, such as: yes, no"
                 choices = gr.Textbox("", placeholder=hint, show_label=False, container=False, max_lines=4)
         with gr.Column(scale=3, min_width=320):
@@ -182,7 +189,8 @@ class Events:
         def act(visitor: Visitor) -> Changes:
             example = self._examples[chosen.number]
             visitor.see(example.image)
-            visitor.ask(example.question, example.choices, example.caption)
+            if not visitor.session.writes_captions:
+                visitor.ask(example.question, example.choices, example.caption)
             return {
                 self._parts.image: visitor.picture,
                 self._parts.question: example.question,
@@ -251,7 +259,7 @@ class Events:
 
         Args:
             image: An uploaded file.
-            question: The question.
+            question: The question; ignored by a model that writes captions.
             choices: Candidate answers.
             caption: For a dialog model: a sentence about the image.
             history: For a dialog model: earlier questions with their answers.
@@ -270,6 +278,8 @@ class Events:
                 _check_texts(turn, "history must be a list of pairs: a question and its answer", length=2)
             if image is not None:
                 visitor.see(self._uploaded(image))
+            if visitor.session.writes_captions and visitor.answers:
+                return visitor.answers[0].to_dict()
             turns = None if history is None else [(turn[0], turn[1]) for turn in history]
             return visitor.ask(question, choices or (), caption, turns).to_dict()
         except UserError as error:

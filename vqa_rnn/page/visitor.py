@@ -66,6 +66,8 @@ class Visitor:
             raise UserError(str(error).replace(str(path), path.name)) from error
         picture.thumbnail((WIDEST, WIDEST))
         self.picture = picture
+        if self.session.writes_captions:
+            self.answers = [dataclasses.replace(self.session.describe(), image=picture)]
 
     def forget(self) -> None:
         """Remove the image and the dialog."""

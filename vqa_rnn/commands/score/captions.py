@@ -6,8 +6,9 @@ from typing import Any
 from vqa_rnn.annotations.caption_files import read_caption_results, read_references
 from vqa_rnn.commands.score.results import MOST_NAMED, check_ids
 from vqa_rnn.errors import UserError
-from vqa_rnn.metrics.captions import ORDER, CaptionReferences, bleu, bleu_intervals
-from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval
+from vqa_rnn.metrics.captions import CaptionReferences
+from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval, corpus_intervals
+from vqa_rnn.metrics.official import named_bleu
 from vqa_rnn.metrics.signature import signature
 
 
@@ -43,17 +44,17 @@ def score_captions(results: Path, references: Path) -> dict[str, Any]:
     candidates = [given[image] for image in captions_of]
     statistics = prepared.bleu_statistics(candidates)
     means = {"rouge_l": prepared.rouge_l(candidates), "cider": prepared.cider(candidates)}
-    names = [f"bleu_{order}" for order in range(1, ORDER + 1)]
-    intervals: dict[str, list[float] | None] = dict.fromkeys([*names, *means])
+    totals = named_bleu(statistics.sum(axis=0))
+    intervals: dict[str, list[float] | None] = dict.fromkeys([*totals, *means])
     if len(captions_of) >= FEWEST_IMAGES:
         image_ids = [str(image) for image in captions_of]
-        intervals.update(zip(names, bleu_intervals(statistics).tolist(), strict=True))
+        intervals.update(corpus_intervals(statistics, named_bleu, image_ids))
         intervals.update({name: list(bootstrap_interval(scores, image_ids)) for name, scores in means.items()})
     return {
         "benchmark": "captions",
         "num_images": len(captions_of),
         "num_references": sum(map(len, captions_of.values())),
-        **dict(zip(names, bleu(statistics).tolist(), strict=True)),
+        **totals,
         **{name: float(scores.mean()) for name, scores in means.items()},
         "intervals": intervals,
         "signature": signature("captions", tokens="ptb3.4.1", cider="d", frequencies="references", n=len(captions_of)),

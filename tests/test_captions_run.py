@@ -1,0 +1,148 @@
+"""A run on captions: trained, resumed, evaluated, predicted, and shown images in every way."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vqa_rnn
+from tests.conftest import COLOURS, TINY, draw
+from vqa_rnn.cli import main
+from vqa_rnn.engines import handlers
+from vqa_rnn.errors import UserError
+
+CAPTIONS = (
+    *TINY,
+    "dataset.path=captions.jsonl",
+    "features.grid_size=2",
+    "model.head.hidden_size=24",
+    "model.head.look_size=8",
+    "model.head.dropout=0.0",
+    "model.question.embedding_size=12",
+    "model.fusion.hidden_size=16",
+    "model.feature_dropout=0.0",
+    "text.min_count=1",
+    "training.loggers=[]",
+    "training.patience=null",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Captioned drawings and a run."""
+    path = tmp_path_factory.mktemp("captions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        lines = []
+        for split, count in (("train", 3), ("val", 1), ("test", 1)):
+            for colour in COLOURS:
+                for shape in ("circle", "square"):
+                    for number in range(count):
+                        name = f"{split}-{colour}-{shape}-{number}.png"
+                        draw(path / name, colour, shape)
+                        captions = [f"A {colour} {shape}.", f"there is a {shape} which is {colour}"]
+                        if number:  # so that the first form is the more frequent one
+                            captions = captions[:1]
+                        lines.append(json.dumps({"image": name, "captions": captions, "split": split}))
+        Path("captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        assert main(["preprocess", "captions", *CAPTIONS]) == 0
+        assert main(["train", "captions", *CAPTIONS, "training.max_epochs=15", "run.name=seen"]) == 0
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def test_it_is_measured_by_the_official_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["evaluate", "runs/seen", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert list(report["metrics"]) == ["cider", "rouge_l", "bleu_1", "bleu_2", "bleu_3", "bleu_4"]
+    assert report["metrics"]["bleu_3"] > 0.9  # three words have no 4-grams
+    assert set(report["intervals"]) == set(report["metrics"])
+    assert set(report["floors"]) == {"most_frequent_caption", "caption_of_another_image", "images_shuffled"}
+    assert report["floors"]["most_frequent_caption"]["cider"] < report["metrics"]["cider"] / 2
+    assert report["signature"].startswith("captions|metric:cider|head:generative|split:test|n:8|")
+    epochs = [json.loads(line) for line in Path("runs/seen/metrics.jsonl").read_text().splitlines()]
+    scores = [line["val_cider"] for line in epochs if "val_cider" in line]
+    assert scores[-1] > 2 * scores[0]
+
+    assert main(["predict", "runs/seen", "--split", "test", "--output", "test.json"]) == 0
+    written = json.loads(Path("test.json").read_text())
+    assert written[0] == {"image_id": "test-red-circle-0.png", "caption": "a red circle"}
+    said = [row["caption"].split() for row in written]
+    assert all(row["image_id"].split("-")[1] in words for row, words in zip(written, said, strict=True))
+
+
+def test_an_image_is_described_in_every_way(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session = vqa_rnn.load("runs/seen")
+    answer = session.describe("test-blue-square-0.png")
+    assert answer.best == "a blue square"
+    assert answer.look_words == ("a", "blue", "square")
+    assert answer.maps is not None
+    np.testing.assert_allclose(answer.maps.sum(axis=1), 1, atol=1e-5)
+    assert answer.caption_of(1).startswith("'blue': ")
+    assert len(answer.pictures()) == 4
+
+    capsys.readouterr()
+    picture = tmp_path / "caption.png"
+    assert main(["caption", "runs/seen", "test-blue-square-0.png", "--picture", str(picture)]) == 0
+    assert capsys.readouterr().out == "a blue square\n"
+    assert picture.stat().st_size > 5000
+    images = ["test-blue-square-0.png", "test-red-circle-0.png"]
+    assert main(["caption", "runs/seen", *images, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["captions"]
+    assert [row["caption"] for row in found] == ["a blue square", "a red circle"]
+    assert found[0]["probability"] == pytest.approx(answer.probability, rel=1e-5)
+
+    monkeypatch.setattr("builtins.input", iter(["/image test-red-circle-0.png", "what is it?", "/quit"]).__next__)
+    assert main(["ask", "runs/seen", "--image", "test-blue-square-0.png"]) == 2
+    printed = capsys.readouterr().out
+    assert printed.index("a blue square") < printed.index("a red circle") < printed.index("answers no questions")
+    with pytest.raises(UserError, match="describes images and answers no questions"):
+        session.ask("what is it?")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("model.head.scheduled_sampling=0.5", "model.head.scheduled_sampling_steps=4", "model.head.dropout=0.3"),
+        ("model.head.objective=self_critical", "model.head.coverage=0", "training.start_from=runs/seen"),
+    ],
+    ids=["scheduled_sampling", "self_critical"],
+)
+def test_an_interrupted_run_continues_bit_for_bit(options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["train", "captions", *CAPTIONS, *options, "training.max_epochs=2", "training.log_steps=1", "--overwrite"]
+    assert main([*command, "run.name=whole"]) == 0
+    finish_step = handlers.Training._finish_step
+
+    def stop(self: handlers.Training, engine: object) -> None:
+        if self.trainer.state.iteration == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finish_step(self, engine)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(handlers.Training, "_finish_step", stop)
+    assert main([*command, "run.name=stopped"]) == 143
+    monkeypatch.setattr(handlers.Training, "_finish_step", finish_step)
+    assert main([*(word for word in command if word != "--overwrite"), "run.name=stopped", "--resume"]) == 0
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert Path("runs/stopped", name).read_bytes() == Path("runs/whole", name).read_bytes(), name
+
+
+def test_what_does_not_fit_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*arguments: str) -> str:
+        assert main([*arguments]) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    classifier = said("train", "captions", *CAPTIONS[:-7], "model.head={name: classifier}", "run.name=other")
+    assert "captions has captions, which a model writes: set model.head.name=generative (given: classifier)" in classifier
+    coverage = said("train", "captions", *CAPTIONS, "model.head.look=none", "run.name=other")
+    assert "coverage is for look=soft" in coverage
+    assert "captions, which cannot be averaged" in said("evaluate", "runs/seen", "runs/whole", "--ensemble")
