@@ -17,6 +17,7 @@ SMALL = {
     "encode": ["--dialogs", "5"],
     "parts": ["--only", "none", "sum", "film", "--questions", "2", "--rounds", "1"],
     "loader": ["--images", "60", "--workers", "0"],
+    "score_captions": ["--images", "6", "--references", "2", "--rounds", "1"],
     "score_visdial": ["--dialogs", "4"],
     "score_vqa": ["--questions", "200", "--rounds", "1"],
 }

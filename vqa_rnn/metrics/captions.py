@@ -175,6 +175,11 @@ class CaptionReferences:
 class _Vector:
     """The tf-idf weights of a caption's n-grams; the term frequency is the plain count, as in the official code.
 
+    Args:
+        words: The caption.
+        weight_of: Inverse document frequencies of the n-grams of the references.
+        weight_of_unknown: That of all other n-grams.
+
     Attributes:
         weights: For each order, the weights by n-gram.
         norms: For each order, the Euclidean norm of the weights.
