@@ -78,6 +78,18 @@ def test_it_is_measured_by_the_official_metrics(capsys: pytest.CaptureFixture[st
     said = [row["caption"].split() for row in written]
     assert all(row["image_id"].split("-")[1] in words for row, words in zip(written, said, strict=True))
 
+    references = [json.loads(line) for line in Path("captions.jsonl").read_text().splitlines()]
+    references = [line for line in references if line["split"] == "test"]
+    pairs = [(line["image"], caption) for line in references for caption in line["captions"]]
+    annotations = [{"image_id": image, "id": number, "caption": caption} for number, (image, caption) in enumerate(pairs)]
+    official = {"images": [{"id": line["image"]} for line in references], "annotations": annotations}
+    Path("references.json").write_text(json.dumps(official))
+    capsys.readouterr()
+    assert main(["score", "captions", "test.json", "references.json", "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    for name, value in report["metrics"].items():
+        assert scored[name] == pytest.approx(value, abs=1e-12), name
+
 
 def test_an_image_is_described_in_every_way(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -142,3 +142,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 def test_torch_is_not_loaded():
     code = "import sys, vqa_rnn.commands.score.captions\nprint('torch' in sys.modules)"
     assert run_python(code) == "False"
+
+
+def test_a_subset_of_the_references_is_scored_on_request(tmp_path: Path):
+    some = {image: GIVEN[image] for image in (1, 3)}
+    said = error_of(tmp_path, results=result_records(some))
+    assert said.endswith("have no caption (2, 4, 5): caption them too, or score the captioned images alone with --subset")
+    report = score_captions(*put(tmp_path, results=result_records(some)), subset=True)
+    alone = score_captions(*put(tmp_path, result_records(some), reference_records({image: TEXTS[image] for image in some})))
+    assert report == alone
+    assert report["num_images"] == 2

@@ -43,10 +43,12 @@ class Submission:
         key: Function that returns the keys of an entry that identify the question, with ids as in the official files. None for
             a file that is not JSON but has one answer per line, in the order of the questions.
         answer: Function that returns the keys of an entry that contain the answer.
+        answer_name: The key with the text of the answer, for ``vqa-rnn score``.
     """
 
     key: Callable[[Question], dict[str, Any]] | None = its_own_id
     answer: Callable[[Question, Prediction], dict[str, Any]] = answer_entry
+    answer_name: str = "answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,14 +46,14 @@ def read_submission(path: Path, form: Submission, questions: Sequence[Question])
     """
     assert form.key is not None, "a file with an answer a line has no keys"
     by_key = {_text_of(form.key(question)): question for question in questions}
-    names = [*form.key(questions[0]), "answer"]
+    names = [*form.key(questions[0]), form.answer_name]
     read = []
     for number, row in enumerate(read_official(path, list[dict[str, Any]], "result file")):
         missing = [name for name in names if name not in row]
         if missing:
             raise UserError(f"result file {path}: [{number}]: the key '{missing[0]}' is missing")
         key = _text_of({name: row[name] for name in names[:-1]})
-        question, answer = by_key.get(key), str(row["answer"])
+        question, answer = by_key.get(key), str(row[form.answer_name])
         choice = None
         if question is not None and question.choices:
             choice = question.choices.index(answer) if answer in question.choices else -1

@@ -96,7 +96,7 @@ def _captions(options: type[DatasetOptions], reader: Callable[[Any, Sequence[Spl
         corpus=caption_bleu,
         floors=caption_floors,
         by_answer=False,
-        submission=Submission(_coco_image, _caption),
+        submission=Submission(_coco_image, _caption, "caption"),
     )
 
 

@@ -136,6 +136,9 @@ def captions(
     references: Annotated[
         Path, typer.Argument(metavar="REFERENCES", help="The reference captions, in COCO's format of annotations.")
     ],
+    subset: Annotated[
+        bool, typer.Option("--subset", help="Score only the images in RESULTS, such as a split of REFERENCES.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Image captions: BLEU-1 to 4, ROUGE-L and CIDEr-D, as in the official evaluation of COCO.
@@ -146,7 +149,7 @@ def captions(
     """
     from vqa_rnn.commands.score.captions import score_captions
 
-    _show(score_captions(results, references), json_)
+    _show(score_captions(results, references, subset=subset), json_)
 
 
 @app.command(ANY)

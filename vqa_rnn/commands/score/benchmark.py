@@ -13,7 +13,7 @@ from vqa_rnn.config import Config
 from vqa_rnn.config.files import change_config, validate_config
 from vqa_rnn.errors import UserError
 from vqa_rnn.metrics.accuracy import by_type
-from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval
+from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval, corpus_intervals
 from vqa_rnn.metrics.signature import signature
 from vqa_rnn.records import Prediction, Question, Split
 
@@ -25,7 +25,7 @@ def score_benchmark(
 
     Args:
         name: The benchmark.
-        results: A JSON list of objects with the benchmark's key and ``answer``.
+        results: A JSON list of objects with the benchmark's key and ``answer`` (or ``caption``).
         overrides: ``dataset.key=value`` each, such as the location of the data set.
         split: The split to score.
         allow_missing: Count questions without an answer as wrong.
@@ -59,18 +59,26 @@ def score_benchmark(
         allow_missing=allow_missing,
     )
     answered = {prediction.question_id: prediction for prediction in submitted}
-    metrics = benchmark.metrics(questions, {q.question_id: answered.get(q.question_id, _nothing(q)) for q in questions})
+    predictions = {q.question_id: answered.get(q.question_id, _nothing(q)) for q in questions}
+    metrics = benchmark.metrics(questions, predictions)
     shown = {metric: scores for metric, scores in metrics.items() if not np.isnan(scores).all()}
     image_ids = [question.image_id for question in questions]
     few = len(set(image_ids)) < FEWEST_IMAGES
     headline = next(iter(metrics))
+    totals: dict[str, float] = {}
+    intervals: dict[str, Any] = {name: None if few else list(bootstrap_interval(shown[name], image_ids)) for name in shown}
+    if benchmark.corpus is not None:
+        corpus = benchmark.corpus(questions, predictions)
+        totals = corpus.combine(corpus.statistics.sum(axis=0))
+        intervals |= dict.fromkeys(totals) if few else corpus_intervals(*corpus, image_ids)
     return {
         "benchmark": name,
         "split": split,
         "num_questions": len(questions),
         **({"num_answered": num_answered} if allow_missing else {}),
         **{metric: float(np.nanmean(scores)) for metric, scores in shown.items()},
-        "intervals": {metric: None if few else list(bootstrap_interval(shown[metric], image_ids)) for metric in shown},
+        **totals,
+        "intervals": intervals,
         **{
             f"per_{field}": {kind: row[headline] for kind, row in kinds.items()}
             for field, kinds in by_type(questions, {headline: metrics[headline]}).items()

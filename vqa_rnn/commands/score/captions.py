@@ -12,13 +12,14 @@ from vqa_rnn.metrics.official import named_bleu
 from vqa_rnn.metrics.signature import signature
 
 
-def score_captions(results: Path, references: Path) -> dict[str, Any]:
+def score_captions(results: Path, references: Path, *, subset: bool = False) -> dict[str, Any]:
     """Score one caption per image against reference captions.
 
     Args:
         results: A JSON list of ``{"image_id", "caption"}``.
         references: ``{"images": [{"id"}], "annotations": [{"image_id", "id", "caption"}]}``. All its images are scored, and the
             document frequencies of CIDEr-D are those of its captions.
+        subset: Score only the images that have a result; the document frequencies are then those of their references.
 
     Returns:
         ``bleu_1`` to ``bleu_4`` and ``rouge_l`` as fractions, ``cider`` from 0 to 10, their 95% ``intervals`` over images, the
@@ -33,12 +34,14 @@ def score_captions(results: Path, references: Path) -> dict[str, Any]:
         [result.image_id for result in submitted], list(captions_of), results, "image", allow_missing=True
     )
     given = {result.image_id: result.caption for result in submitted}
+    if subset:
+        captions_of = {image: texts for image, texts in captions_of.items() if image in given}
     if num_captioned < len(captions_of):
         missing = [image for image in captions_of if image not in given]
         few = ", ".join(map(str, missing[:MOST_NAMED])) + (", …" if len(missing) > MOST_NAMED else "")
         raise UserError(
             f"{results}: {len(missing):,} of the {len(captions_of):,} images of {references} have no caption ({few}): caption "
-            "them too, or give references of the captioned images alone"
+            "them too, or score the captioned images alone with --subset"
         )
     prepared = CaptionReferences(list(captions_of.values()))
     candidates = [given[image] for image in captions_of]
