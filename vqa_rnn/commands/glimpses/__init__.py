@@ -1,0 +1,1 @@
+"""``vqa-rnn glimpses``: readers of glimpses."""
