@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, print_json
+from vqa_rnn.errors import UserError
 
 app = typer.Typer(
     name="glimpses",
@@ -42,3 +43,43 @@ def train(
 
     run = train(config, resume=resume, overwrite=overwrite)
     typer.echo(f"next: vqa-rnn glimpses look {run.path}")
+
+
+@app.command()
+def evaluate(run: GlimpsesRun, json_: Json = False) -> None:
+    """Measure how many validation scenes are read right, with 95% intervals and floors.
+
+    Example: vqa-rnn glimpses evaluate runs/glimpses
+    """
+    from vqa_rnn.commands.glimpses.evaluate import evaluate, lines_of
+    from vqa_rnn.sequences.glimpses_run import load_glimpses_run
+
+    result = evaluate(load_glimpses_run(run))
+    if json_:
+        print_json(result)
+    else:
+        typer.echo("\n".join(lines_of(result)))
+
+
+@app.command()
+def look(
+    run: GlimpsesRun,
+    num: Annotated[int, typer.Option(min=1, max=60, help="Number of validation scenes.")] = 6,
+    picture: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the picture.")] = Path("glimpses.png"),
+) -> None:
+    """Draw scenes with the path of the glimpses, and what was read.
+
+    Example: vqa-rnn glimpses look runs/glimpses --num 6 --picture glimpses.png
+    """
+    if picture.suffix != ".png":
+        raise UserError(f"--picture {picture}: give the name of a .png file")
+    from vqa_rnn.commands.glimpses.look import draw, look
+    from vqa_rnn.sequences.glimpses_run import load_glimpses_run
+
+    opened = load_glimpses_run(run)
+    seen = look(opened, num)
+    draw(seen, opened.config.model.glimpse_size, picture)
+    for number, scene in enumerate(seen, start=1):
+        verdict = "right" if scene.read == scene.correct else f"not {scene.correct}"
+        typer.echo(f"scene {number}: read {scene.read or 'nothing'}, {verdict}")
+    typer.echo(f"picture: {picture}")

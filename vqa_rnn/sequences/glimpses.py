@@ -3,12 +3,13 @@
 The deep recurrent attention model of Ba et al. 2015 (https://arxiv.org/abs/1412.7755), which follows Mnih et al. 2014
 (https://arxiv.org/abs/1406.6247).
 
-Shape letters: N scenes, S side of a scene, Z scales, P side of a glimpse in pixels, K looks, T targets, C classes, H hidden size.
+Shape letters: N scenes, S side of a scene, Z scales, P side of a glimpse in pixels, K looks, T targets, C classes,
+H hidden size.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -135,12 +136,14 @@ class GlimpseReader(nn.Module):
     """Scenes in, digits from left to right and the end out, after a fixed number of looks for each.
 
     The lower recurrent network reads the glimpses, and the classes are read from its state. The upper one reads the states of
-    the lower one, and the next place comes from its state: ``l ~ N(tanh(W h + b), std²)`` in training, the mean in
-    evaluation. It starts from the context network, so the coarse view decides where to look but not what is read.
+    the lower one, and its state h gives the next place: drawn from a normal distribution around ``tanh(W h + b)`` in training,
+    that mean itself in evaluation. The upper network starts from the context network, so the coarse view of the scene decides
+    where to look but not what is read.
 
-    Differs from Ba et al.: one hidden layer in the context network and two convolutions for a glimpse, because the digits are
-    small; all parts of the upper network's first state come from the context; glimpses at several scales, as in Mnih et al.;
-    places are numbers of pixels apart without limit, but a glimpse's centre is moved into the scene.
+    Differs from Ba et al.: glimpses have several scales, as in Mnih et al.; fewer and smaller layers for a glimpse and for the
+    context, because the digits are small; the context also starts the memory of an LSTM; ``W h + b`` is divided by sqrt(H),
+    because Adam otherwise moves the places by noise to the corners, where the tanh is flat, before anything can be read; a
+    drawn place outside the scene is moved to its edge.
     """
 
     def __init__(
@@ -156,13 +159,31 @@ class GlimpseReader(nn.Module):
         looks_per_target: int = 2,
         context_size: int | None = 12,
         location_std: float = 0.2,
-        **start: object,
+        **start: Any,
     ) -> None:
+        """Make the layers.
+
+        Args:
+            num_targets: T, the digits and the end.
+            num_classes: C.
+            cell: A name from ``vqa_rnn.rnn.CELLS``, for both recurrent networks.
+            hidden_size: H.
+            num_layers: Layers of each of them.
+            glimpse_size: P.
+            num_scales: Z.
+            looks_per_target: Looks before each target is read.
+            context_size: Side of the coarse view; None starts without one.
+            location_std: Standard deviation of the places in training.
+            **start: Options of ``RecurrentNetwork`` for the first state and the first weights. The first state of the upper
+                network is that of the context, if there is one.
+        """
         super().__init__()
         self.num_targets, self.looks_per_target, self.location_std = num_targets, looks_per_target, location_std
         self.glimpse = GlimpseNetwork(glimpse_size, num_scales, hidden_size)
-        self.lower = RecurrentNetwork(cell, hidden_size, hidden_size, num_layers=num_layers, **start)  # type: ignore[arg-type]
-        self.upper = RecurrentNetwork(cell, hidden_size, hidden_size, num_layers=num_layers, **start)  # type: ignore[arg-type]
+        self.lower = RecurrentNetwork(cell, hidden_size, hidden_size, num_layers=num_layers, **start)
+        if context_size is not None:
+            start = start | {"first_state": "zero"}
+        self.upper = RecurrentNetwork(cell, hidden_size, hidden_size, num_layers=num_layers, **start)
         self.context: ContextNetwork | None = None
         if context_size is not None:
             state_size = self.upper.num_states * num_layers * hidden_size
@@ -172,6 +193,15 @@ class GlimpseReader(nn.Module):
         self.output = nn.Linear(hidden_size, num_classes)
 
     def forward(self, images_NSS: Tensor, places_NK2: Tensor | None = None) -> Looks:
+        """Look at scenes and read them.
+
+        Args:
+            images_NSS: (N, S, S) float from 0 to 1.
+            places_NK2: (N, K, 2) float, where to look; None lets the model choose.
+
+        Returns:
+            What was seen and where.
+        """
         images_NSS = images_NSS.to(self.output.weight.dtype)
         lower, upper = self.lower.begin(len(images_NSS)), self._begin_upper(images_NSS)
         logits, places, log_p, baselines = [], [], [], []
@@ -199,9 +229,10 @@ class GlimpseReader(nn.Module):
         return tuple(part.transpose(0, 1) for part in parts.unbind(1))
 
     def _choose(self, top_NH: Tensor) -> tuple[Tensor, Tensor]:
-        mean_N2 = (self.location(top_NH) / math.sqrt(top_NH.shape[1])).tanh()
+        scaled_N2 = self.location(top_NH) / math.sqrt(top_NH.shape[1])
+        mean_N2 = scaled_N2.to(self.location.weight.dtype).tanh()  # not the dtype of autocast
         if not self.training:
-            return mean_N2.clamp(-1, 1), mean_N2.new_zeros(len(mean_N2))
+            return mean_N2, mean_N2.new_zeros(len(mean_N2))
         drawn_N2 = (mean_N2 + self.location_std * torch.randn_like(mean_N2)).detach()
         square_N = ((drawn_N2 - mean_N2) / self.location_std).square().sum(dim=1)
         log_p_N = -square_N / 2 - math.log(2 * math.pi * self.location_std**2)

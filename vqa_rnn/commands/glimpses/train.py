@@ -10,9 +10,7 @@ from vqa_rnn.engines.handlers import ACCURACY
 from vqa_rnn.sequences.digits import read_digits
 from vqa_rnn.sequences.glimpses import GlimpseReader, Rewarded, accuracies, right_sums
 from vqa_rnn.sequences.glimpses_data import ENTRIES, SceneBatches, batches_of, val_scenes
-from vqa_rnn.sequences.glimpses_run import GLIMPSES, GlimpsesRun, build_reader
-
-VAL_BATCH = 256
+from vqa_rnn.sequences.glimpses_run import GLIMPSES, READ_TOGETHER, GlimpsesRun, build_reader
 
 
 def train(config: GlimpsesConfig, *, resume: bool = False, overwrite: bool = False) -> GlimpsesRun:
@@ -40,7 +38,7 @@ def _read(config: GlimpsesConfig) -> SequenceData:
     sha256 = hashlib.sha256(digits.images.tobytes() + digits.labels.tobytes() + scenes.images.tobytes())
     return SequenceData(
         train=SceneBatches(digits, options, batch_size, config.run.seed),
-        val=batches_of(scenes, VAL_BATCH),
+        val=batches_of(scenes, READ_TOGETHER),
         entries=ENTRIES,
         examples=Examples([str(number) for number in range(options.num_train)], "scenes", "check the digits", "scenes"),
         steps_per_batch=batch_size * (options.num_digits + 1) * config.model.glimpses_per_digit,
