@@ -65,7 +65,7 @@ def read_digits(source: Source, split: Literal["train", "val"], folder: Path | N
         raise UserError(f"{folder}: {len(images)} images in {images_name}, but {len(labels)} labels in {labels_name}")
     if images.shape[1:] != (28, 28) or len(labels) == 0 or labels.max() > 9:
         raise UserError(f"{folder / images_name} has no images of 28 x 28 pixels of the digits 0 to 9: give the files of MNIST")
-    return Digits(images.astype(np.float32) / 255, labels.astype(np.int64))
+    return Digits(np.divide(images, 255, dtype=np.float32), labels.astype(np.int64))
 
 
 def _read_sklearn(split: Literal["train", "val"]) -> Digits:

@@ -35,6 +35,17 @@ class Scenes(NamedTuple):
     targets: NDArray[np.int64]
     corners: NDArray[np.int64]
 
+    def take(self, index: NDArray[np.int64] | slice) -> "Scenes":
+        """Choose scenes.
+
+        Args:
+            index: Their numbers.
+
+        Returns:
+            These scenes.
+        """
+        return Scenes(self.images[index], self.targets[index], self.corners[index])
+
 
 @dataclass(frozen=True, slots=True)
 class SceneBatch:
@@ -168,7 +179,7 @@ def batches_of(scenes: Scenes, batch_size: int) -> ExampleBatches[SceneBatch]:
     """
 
     def collate(index_N: NDArray[np.int64]) -> SceneBatch:
-        return _batch(Scenes(*(part[index_N] for part in scenes)), index_N)
+        return _batch(scenes.take(index_N), index_N)
 
     return ExampleBatches(len(scenes.images), batch_size, collate, shuffle=False)
 

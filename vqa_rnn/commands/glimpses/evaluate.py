@@ -45,7 +45,7 @@ def evaluate(run: GlimpsesRun) -> dict[str, Any]:
     metrics = {"accuracy": _accuracy(found.right), "digit_accuracy": float(np.nanmean(digits_NT))}
     metrics |= {f"digit_{place + 1}": float(np.nanmean(digits_NT[:, place])) for place in range(digits_NT.shape[1] - 1)}
     intervals = {
-        "accuracy": _interval(right_NT.all(axis=1)[:, None].astype(np.float64)),
+        "accuracy": _interval(right_NT.min(axis=1, keepdims=True)),
         "digit_accuracy": _interval(digits_NT),
     }
     return {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path
-from vqa_rnn.sequences.glimpses_data import Scenes, val_scenes
+from vqa_rnn.sequences.glimpses_data import val_scenes
 from vqa_rnn.sequences.glimpses_run import GlimpsesRun, load_reader, read_scenes, text_of
 
 COLUMNS = 3
@@ -52,7 +52,7 @@ def look(run: GlimpsesRun, num_scenes: int) -> list[Seen]:
     """
     if num_scenes > run.config.data.num_val:
         raise UserError(f"--num {num_scenes}: {run.path} has {run.config.data.num_val} validation scenes")
-    scenes = Scenes(*(part[:num_scenes] for part in val_scenes(run.config.data)))
+    scenes = val_scenes(run.config.data).take(slice(num_scenes))
     found = read_scenes(load_reader(run), scenes)
     read, correct = (
         [text_of(classes, run.entries) for classes in lists] for lists in (found.classes.tolist(), scenes.targets.tolist())
@@ -92,13 +92,13 @@ def _draw_scene(axis: Axes, scene: Seen, glimpse_size: int) -> None:
     axis.plot(centres_K2[:, 0], centres_K2[:, 1], color="white", linewidth=1, alpha=0.8)
     num_targets = len(centres_K2) / scene.looks_per_target
     for number, (x, y) in enumerate(centres_K2.tolist()):
-        colour = colormaps["plasma"](0.3 + 0.6 * (number // scene.looks_per_target) / max(num_targets - 1, 1))
+        colour = colormaps["plasma"](0.45 + 0.45 * (number // scene.looks_per_target) / max(num_targets - 1, 1))
         corner = x - glimpse_size / 2, y - glimpse_size / 2
         axis.add_patch(Rectangle(corner, glimpse_size, glimpse_size, fill=False, edgecolor=colour, linewidth=1.5))
         # each number has a place of its own along the upper edge, so that boxes on top of each other stay readable
         shift = glimpse_size * (0.12 + 0.76 * number / max(len(centres_K2) - 1, 1))
         axis.text(
-            corner[0] + shift, corner[1], str(number + 1), color="black", fontsize=7, ha="center", va="center",
+            corner[0] + shift, corner[1], str(number + 1), color="black", fontsize=8, ha="center", va="center",
             bbox={"boxstyle": "round,pad=0.15", "facecolor": colour, "edgecolor": "none"},
         )  # fmt: skip
     axis.set_xlim(-glimpse_size / 2, side - 1 + glimpse_size / 2)
