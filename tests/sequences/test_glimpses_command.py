@@ -107,8 +107,8 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
     def train(*options: str) -> str:
         return said(capsys, "glimpses", "train", *SMALL, *options)
 
-    assert "source=mnist needs the folder of its files, and only it" in train("data.source=mnist")
-    assert "source=mnist needs the folder of its files, and only it" in train("data.folder=here")
+    assert "source=mnist needs folder, the folder with its four files" in train("data.source=mnist")
+    assert "folder is for source=mnist: leave it out with source=sklearn" in train("data.folder=here")
     missing = train("data.source=mnist", "data.folder=none", "data.canvas_size=60")
     assert missing == "no file at none/train-images-idx3-ubyte.gz: the folder of MNIST has its four official files, compressed"
     assert "fewest_digits=3 is more than num_digits=2" in train("data.fewest_digits=3")

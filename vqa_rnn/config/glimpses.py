@@ -39,8 +39,10 @@ class ScenesConfig(Section):
 
     @model_validator(mode="after")
     def _check_folder(self) -> "ScenesConfig":
-        if (self.source == "mnist") != (self.folder is not None):
-            raise ValueError("source=mnist needs the folder of its files, and only it: set folder")
+        if self.source == "mnist" and self.folder is None:
+            raise ValueError("source=mnist needs folder, the folder with its four files")
+        if self.source != "mnist" and self.folder is not None:
+            raise ValueError(f"folder is for source=mnist: leave it out with source={self.source}")
         return self
 
     @model_validator(mode="after")
