@@ -1,0 +1,1 @@
+"""``vqa-rnn draw``: a model that draws digits step by step."""
