@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from vqa_rnn.config.section import Section
 from vqa_rnn.config.text import RecurrentOptions
-from vqa_rnn.config.training import AdamOptimizer, Optimisation, Optimizer
+from vqa_rnn.config.training import Optimisation
 from vqa_rnn.config.whole import RunConfig
 
 SIDES = {"sklearn": 8, "mnist": 28}
@@ -77,8 +77,10 @@ class DrawTrainingConfig(Optimisation):
     """Images per optimizer step."""
     max_epochs: int = Field(150, ge=1)
     """Passes over the training images."""
-    optimizer: Optimizer = AdamOptimizer()
-    """The optimizer."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """Peak learning rate."""
+    clip_norm: float | None = Field(5.0, gt=0)
+    """Clip the gradient to this norm; null switches it off."""
 
 
 class DrawConfig(Section):
@@ -101,5 +103,7 @@ class DrawConfig(Section):
         for name in ("read_size", "write_size"):
             size = getattr(window, name)
             if size > self.data.side:
-                raise ValueError(f"model.attention.{name}={size} is larger than the image, which is {self.data.side} pixels wide")
+                raise ValueError(
+                    f"model.attention.{name}={size} is larger than the image, which is {self.data.side} pixels wide"
+                )
         return self

@@ -49,7 +49,7 @@ def read_draw_digits(options: DrawDataConfig, split: Literal["train", "val"]) ->
     digits = read_digits(options.source, split, options.folder)
     images = torch.from_numpy(digits.images)
     if options.scale > 1:
-        images = functional.interpolate(images[:, None], scale_factor=options.scale, mode="bilinear")[:, 0]
+        images = functional.interpolate(images[:, None], scale_factor=options.scale, mode="bilinear")[:, 0].clamp(0, 1)
     return DrawDigits(images, torch.from_numpy(digits.labels))
 
 
