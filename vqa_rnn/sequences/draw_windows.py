@@ -74,7 +74,7 @@ class _Placed(nn.Module):
 
     def window(self, state_NH: Tensor) -> Window:
         """Return the window of each image."""
-        values_N5 = self.place(state_NH)
+        values_N5 = self.place(state_NH).to(self.place.weight.dtype)  # positions need more than the bits of an autocast
         centre_N2 = (self.side + 1) / 2 * (values_N5[:, :2] + 1)
         variance_N, scale_N, intensity_N = values_N5[:, 2:].exp().unbind(dim=1)
         return Window(centre_N2, (self.side - 1) / (self.grid - 1) * scale_N, variance_N, intensity_N)
@@ -114,8 +114,8 @@ class GaussianWriter(_Placed):
     """Writes G x G numbers on a canvas (equations 28 and 29).
 
     A filter spreads its number over the pixels so that they sum to it. A grid as wide as the image therefore writes values that
-    are smaller than its numbers, by the square of the stride. The initial intensity makes up for it, which is not in the paper:
-    without it, the latent vectors of a first run of 60 epochs on scikit-learn's digits did not come to say anything.
+    are smaller than its numbers, by the square of the stride. The initial intensity makes up for it, which is not in the paper.
+    Without it, the latent vectors came into use much later in training.
     """
 
     def __init__(self, hidden_size: int, side: int, grid: int) -> None:

@@ -89,15 +89,15 @@ def draw_picture(drawn: Drawn, path: Path) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    num, steps = drawn.boxes.shape[:2]
+    num, steps, side, _ = drawn.stages.shape
     figure = Figure(figsize=(CELL * (steps + 1.4), CELL * num + 0.4), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(num, steps + 2, squeeze=False, width_ratios=[1] * steps + [0.4, 1])
     for row, cells in enumerate(axes):
         for step, cell in enumerate(cells[:steps]):
             _show(cell, drawn.stages[row, step])
-            x1, y1, x2, y2 = drawn.boxes[row, step].tolist()
-            cell.add_patch(Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, edgecolor="red", linewidth=1))
+            x1, y1, x2, y2 = (drawn.boxes[row, step].clamp(0.5, side - 0.5) - 0.5).tolist()  # parts outside are left out
+            cell.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor="red", linewidth=1))
         cells[-2].axis("off")
         _show(cells[-1], drawn.twins[row])
     for step, cell in enumerate(axes[0, :steps], start=1):
