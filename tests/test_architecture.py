@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmarks": PLAIN | {"annotations", "datasets", "metrics"},
     "checkpoint": STAGES | {"data", "models", "metrics", "run_folder"},
     # models and data: for annotations, and for handlers that set a sampler's epoch
-    "sequences": LEAVES | {"config", "rnn", "run_folder"},
+    "sequences": LEAVES | {"config", "rnn", "run_folder", "models"},
     "engines": LEAVES | {"config", "batch", "metrics", "checkpoint", "run_folder", "models", "data", "sequences"},
     "answering": STAGES | {"data", "models", "metrics", "checkpoint", "run_folder", "huggingface"},
     "page": {"errors", "records", "features", "benchmarks", "answering", "templates"},

@@ -1,0 +1,1 @@
+"""``vqa-rnn seq2seq``: sequence-to-sequence models."""
