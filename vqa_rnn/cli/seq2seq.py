@@ -57,3 +57,64 @@ def train(
 
     run = train(config, resume=resume, overwrite=overwrite)
     typer.echo(f"next: vqa-rnn seq2seq evaluate {run.path} --by-length")
+
+
+@app.command()
+def translate(
+    run: Seq2SeqRun,
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT…", help="The texts to translate.")],
+    beam: Annotated[
+        int, typer.Option(min=1, max=1000, help="Width of the beam search; 1 takes the most probable entry at each step.")
+    ] = 1,
+    attention: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw where the model looked while it wrote: .png, .pdf or .svg.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Write the target of each text, one per line.
+
+    Example: vqa-rnn seq2seq translate runs/dates "Friday, 3 May 1985" --beam 5 --attention alignment.png
+    """
+    if attention is not None and attention.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise UserError(f"--attention {attention}: give the name of a .png, .pdf or .svg file")
+    if attention is not None and len(texts) > 1:
+        raise UserError(f"--attention draws one text: give one TEXT instead of {len(texts)}")
+    from vqa_rnn.commands.seq2seq.translate import draw_alignment, translate
+    from vqa_rnn.sequences.seq2seq_run import load_seq2seq, load_seq2seq_run, unit_of
+
+    opened = load_seq2seq_run(run)
+    found = translate(opened, load_seq2seq(opened), texts, beam=beam)
+    if attention is not None:
+        draw_alignment(found[0], unit_of(opened.config.data), attention)
+    if json_:
+        print_json({"translations": [{"source": x.source, "target": x.target, "log_p": x.log_p} for x in found]})
+        return
+    for each in found:
+        typer.echo(printable(each.target))
+
+
+@app.command()
+def evaluate(
+    run: Seq2SeqRun,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value …]", help="New location of a moved file of pairs: data.path=…")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    by_length: Annotated[
+        bool, typer.Option("--by-length", help="Also show the exact matches by length of the source.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Count the targets that are written exactly, with a 95% interval and floors (baselines that learn nothing).
+
+    Examples: vqa-rnn seq2seq evaluate runs/reversal --by-length;  vqa-rnn seq2seq evaluate runs/dates --split test --json
+    """
+    check_split(split)
+    from vqa_rnn.commands.seq2seq.evaluate import evaluate, print_evaluation
+    from vqa_rnn.sequences.seq2seq_run import load_seq2seq_run
+
+    report = evaluate(load_seq2seq_run(run), split, overrides or (), by_length=by_length)
+    if json_:
+        print_json(report)
+    else:
+        print_evaluation(report, run.name)

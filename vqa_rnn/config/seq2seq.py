@@ -228,7 +228,7 @@ class Seq2SeqTrainingConfig(Optimisation):
 
     batch_size: int = Field(64, ge=1)
     """Pairs per optimizer step."""
-    max_epochs: int = Field(10, ge=1)
+    max_epochs: int = Field(6, ge=1)
     """Passes over the training pairs."""
     select_by: Literal["exact_match", "loss"] = "exact_match"
     """The validation score that selects the best epoch. `exact_match`: the share of sources whose target is written exactly;

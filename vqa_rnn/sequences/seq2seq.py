@@ -4,7 +4,6 @@ Shape letters: N pairs, S steps of the sources, T steps of the targets and their
 end, E size of the encoder's output, H size of the decoder's state, L layers, M texts in progress.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,6 +17,7 @@ from vqa_rnn.models.text_encoder import PADDING_ID
 from vqa_rnn.rnn import RecurrentNetwork
 from vqa_rnn.rnn.cells import State
 from vqa_rnn.rnn.network import all_states
+from vqa_rnn.sequences.seq2seq_attention import ATTENTIONS
 from vqa_rnn.sequences.seq2seq_data import PairBatch
 
 IGNORED = -100  # the target of a step behind the end; torch's cross-entropy leaves it out
@@ -48,57 +48,6 @@ class Encoded(NamedTuple):
             The M sources.
         """
         return Encoded(self.states[rows], self.keys[rows], self.mask[rows], ())
-
-
-class AdditiveScore(nn.Module):
-    """``v · tanh(W s + U h)`` (Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473, appendix A.1.2)."""
-
-    def __init__(self, encoder_size: int, decoder_size: int) -> None:
-        super().__init__()
-        self.keys = nn.Linear(encoder_size, decoder_size)
-        self.query = nn.Linear(decoder_size, decoder_size, bias=False)
-        self.score = nn.Linear(decoder_size, 1, bias=False)
-
-    def forward(self, states_NTH: Tensor, keys_NSH: Tensor) -> Tensor:
-        """Compare states of the decoder with the keys of the sources.
-
-        Args:
-            states_NTH: (N, T, H) float.
-            keys_NSH: (N, S, H) float.
-
-        Returns:
-            (N, T, S) float logits.
-        """
-        return self.score((self.query(states_NTH).unsqueeze(2) + keys_NSH.unsqueeze(1)).tanh()).squeeze(3)
-
-
-class ProductScore(nn.Module):
-    """``s · W h``, or ``s · h`` without a matrix (Luong et al. 2015, https://arxiv.org/abs/1508.04025, equation 8)."""
-
-    def __init__(self, encoder_size: int, decoder_size: int, *, matrix: bool) -> None:
-        super().__init__()
-        if not matrix and encoder_size != decoder_size:
-            raise ValueError(f"a dot product needs states of the same size, got {encoder_size} and {decoder_size}")
-        self.keys = nn.Linear(encoder_size, decoder_size, bias=False) if matrix else nn.Identity()
-
-    def forward(self, states_NTH: Tensor, keys_NSH: Tensor) -> Tensor:
-        """Compare states of the decoder with the keys of the sources.
-
-        Args:
-            states_NTH: (N, T, H) float.
-            keys_NSH: (N, S, H) float.
-
-        Returns:
-            (N, T, S) float logits.
-        """
-        return states_NTH @ keys_NSH.transpose(1, 2)
-
-
-ATTENTIONS: dict[str, Callable[[int, int], AdditiveScore | ProductScore]] = {
-    "bahdanau": AdditiveScore,
-    "luong_dot": lambda encoder, decoder: ProductScore(encoder, decoder, matrix=False),
-    "luong_general": lambda encoder, decoder: ProductScore(encoder, decoder, matrix=True),
-}
 
 
 class Seq2Seq(nn.Module):
@@ -418,50 +367,3 @@ class SourceDecoder:
         vectors_MX = self._model.target_vectors(words_M)
         outputs_MH, network, _ = self._model.step(vectors_MX, state.network, self._encoded.pick(state.context[:, 0]))
         return Step(self._model.log_p(outputs_MH), DecoderState(network, state.context))
-
-
-def pair_sums(model: Seq2Seq) -> Callable[[PairBatch], Tensor]:
-    """Return a function that measures a model on a batch, for ``build_sums_evaluator``.
-
-    Args:
-        model: The model.
-
-    Returns:
-        A function of a batch. It returns (4,) float64: the summed cross-entropy in nats, the number of predictions, the number
-        of sources whose target is written exactly by ``greedy``, and the number of pairs.
-    """
-
-    def sums(batch: PairBatch) -> Tensor:
-        losses_N, counts_N = model.losses(model(batch), batch)
-        written = model.write(batch.source, batch.source_lengths)
-        return torch.stack([part.double().sum() for part in (losses_N, counts_N, matches(written, batch), batch.source[:, 0] >= 0)])
-
-    return sums
-
-
-def matches(written: Written, batch: PairBatch) -> Tensor:
-    """Compare what was written with the targets.
-
-    Args:
-        written: N texts.
-        batch: The pairs.
-
-    Returns:
-        (N,) bool, True where both are the same.
-    """
-    longest = max(written.tokens.shape[1], batch.target.shape[1])
-    texts = [functional.pad(each, (0, longest - each.shape[1]), value=PADDING_ID) for each in (written.tokens, batch.target)]
-    return (texts[0] == texts[1]).all(dim=1)
-
-
-def pair_scores(sums: Sequence[float]) -> dict[str, float]:
-    """Compute the validation metrics.
-
-    Args:
-        sums: The sums of ``pair_sums`` over a split.
-
-    Returns:
-        ``exact_match``, the share of targets that are written exactly, and ``loss``, the mean cross-entropy of an entry in nats.
-    """
-    loss, num_predictions, num_matches, num_pairs = sums
-    return {"exact_match": num_matches / num_pairs, "loss": loss / num_predictions}

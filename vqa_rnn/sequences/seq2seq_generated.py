@@ -9,9 +9,20 @@ from vqa_rnn.sequences.seq2seq_data import Pair
 
 FIRST_DAY, LAST_DAY = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
 MONTHS = (
-    "January February March April May June July August September October November December"  # not from the locale
-).split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")  # not those of the locale
 
 # Numbers alone are always day, month, year, or year, month, day. Two digits of a year are from 1950 to 2049.
 DATE_FORMS = (

@@ -78,7 +78,7 @@ def read_splits(data: Seq2SeqData, seed: int) -> Splits:
     else:
         target_of = TARGETS[data.name]
         pairs = symbol_pairs(target_of, data.alphabet, data.min_length, data.max_length, data.num_pairs, seed)
-    held_out = data.num_val + data.num_test  # first, so that they stay the same if num_train changes
+    held_out = data.num_val + data.num_test
     return {"val": pairs[: data.num_val], "test": pairs[data.num_val : held_out], "train": pairs[held_out:]}
 
 

@@ -5,9 +5,9 @@ from vqa_rnn.config.seq2seq import PairsData, Seq2SeqConfig
 from vqa_rnn.engines import Examples
 from vqa_rnn.engines.handlers import Measure
 from vqa_rnn.files import file_hash
-from vqa_rnn.sequences.seq2seq import pair_scores, pair_sums
 from vqa_rnn.sequences.seq2seq_data import pair_batches
 from vqa_rnn.sequences.seq2seq_run import SEQ2SEQ, Seq2SeqRun, build_seq2seq, build_vocabulary, read_splits, unit_of
+from vqa_rnn.sequences.seq2seq_scores import pair_scores, pair_sums
 
 MEASURES = {
     "exact_match": Measure("exact_match", lambda share: f"{100 * share:6.2f}% exact"),
@@ -27,8 +27,8 @@ def train(config: Seq2SeqConfig, *, resume: bool = False, overwrite: bool = Fals
         The trained run.
 
     Raises:
-        UserError: The file of pairs cannot be read or is too short, the run folder exists (or, to resume, does not), or the loss
-            was not finite.
+        UserError: The file of pairs cannot be read or is too short, the run folder exists (or, to resume, does not), or the
+            loss was not finite.
         Interrupted: A signal was received; the state is saved.
     """
     task = TASK._replace(measure=MEASURES[config.training.select_by])
