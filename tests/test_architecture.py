@@ -98,6 +98,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "gradio": ("vqa_rnn/page/",),
     "matplotlib": ("vqa_rnn/commands/", "vqa_rnn/answering/"),
     "sklearn": ("vqa_rnn/sequences/digits.py",),
+    "sacrebleu": ("vqa_rnn/commands/",),
 }
 WITHOUT_TORCH = (
     "annotations",

@@ -107,9 +107,7 @@ def write_all(model: Seq2Seq, vocabulary: PairVocabulary, pairs: Sequence[Pair],
     return texts
 
 
-def scores_by_length(
-    scores: NDArray[np.float64], lengths: NDArray[np.int64], sources: Sequence[str]
-) -> list[dict[str, int | float | list[float]]]:
+def scores_by_length(scores: NDArray[np.float64], lengths: NDArray[np.int64], sources: Sequence[str]) -> list[dict[str, Any]]:
     """Average scores by length.
 
     Args:
