@@ -52,7 +52,7 @@ def test_python_in_a_page_runs_from_top_to_bottom(page: Path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_in_a_page_exists(page: Path):
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    used = set(re.findall(r"^(?:\$ )?vqa-rnn ([a-z][a-z_-]*)", page.read_text(), flags=re.MULTILINE))
+    used = set(re.findall(r"^(?:\$ )?vqa-rnn ([a-z][a-z0-9_-]*)", page.read_text(), flags=re.MULTILINE))
     assert used <= commands
     scripts = re.findall(r"(scripts/[\w/]+\.(?:py|yaml|sbatch))", page.read_text())
     assert [script for script in scripts if not (ROOT / script).is_file()] == []

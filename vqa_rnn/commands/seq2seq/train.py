@@ -5,7 +5,7 @@ from vqa_rnn.config.seq2seq import PairsData, Seq2SeqConfig
 from vqa_rnn.engines import Examples
 from vqa_rnn.engines.handlers import Measure
 from vqa_rnn.files import file_hash
-from vqa_rnn.sequences.seq2seq_data import pair_batches
+from vqa_rnn.sequences.seq2seq_data import pair_batches, split
 from vqa_rnn.sequences.seq2seq_run import SEQ2SEQ, Seq2SeqRun, build_seq2seq, build_vocabulary, read_splits, unit_of
 from vqa_rnn.sequences.seq2seq_scores import pair_scores, pair_sums
 
@@ -36,7 +36,7 @@ def train(config: Seq2SeqConfig, *, resume: bool = False, overwrite: bool = Fals
 
 
 def _read(config: Seq2SeqConfig) -> SequenceData:
-    data, batch_size = config.data, config.training.batch_size
+    data, unit, batch_size = config.data, unit_of(config.data), config.training.batch_size
     splits = read_splits(data, config.run.seed)
     vocabulary = build_vocabulary(data, splits)
     train, val = splits["train"], splits["val"]
@@ -48,8 +48,8 @@ def _read(config: Seq2SeqConfig) -> SequenceData:
         val=pair_batches(val, vocabulary, batch_size) if val else None,
         entries=vocabulary.entries,
         examples=Examples([repr(pair.source) for pair in train], "sources", "check the pairs", "pairs"),
-        steps_per_batch=batch_size * sum(len(pair.target) for pair in train) // len(train),
-        description=f"{len(train):,} training and {len(val):,} validation pairs, {sizes} different {unit_of(data)}",
+        steps_per_batch=batch_size * sum(len(split(pair.target, unit)) for pair in train) // len(train),
+        description=f"{len(train):,} training and {len(val):,} validation pairs, {sizes} different {unit}",
         file=file,
         sha256=None if file is None else file_hash(file),
     )
