@@ -185,7 +185,9 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
     assert "did you mean 'bahdanau'?" in said(capsys, "seq2seq", "train", "dates", "model.attention.name=badanau")
     assert not Path("runs").exists()
     train = ["seq2seq", "train", "pairs.tsv", *SMALL, "training.max_epochs=1", "model.attention.name=none"]
-    assert main(train) == 0
+    assert main([*train, "data.max_length=16"]) == 0
+    assert "pairs.tsv: 20 pairs with more than 16 characters are left out" in capsys.readouterr().err
+    assert main([*train, "--overwrite"]) == 0
     translate = ("seq2seq", "translate", "runs/pairs")
     assert said(capsys, *translate, "Ω").startswith("the character 'Ω' of 'Ω' is unknown: it does not occur in the pairs")
     assert said(capsys, *translate, "le", " ") == "a text is empty: give at least one character"

@@ -1,5 +1,6 @@
 """The run of a sequence-to-sequence model: its kind, its data, its vocabularies and its model."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from vqa_rnn.sequences.seq2seq import Seq2Seq
 from vqa_rnn.sequences.seq2seq_data import Pair, PairVocabulary, Splits, Vocabulary, read_pairs, split, split_pairs
 from vqa_rnn.sequences.seq2seq_generated import date_characters, date_pairs, in_order, reverse, symbol_pairs
 from vqa_rnn.sequences.text_vocabulary import Unit
+
+log = logging.getLogger("vqa_rnn")
 
 SEQ2SEQ = Kind("seq2seq", "a sequence-to-sequence model", "vqa-rnn seq2seq train", Seq2SeqConfig)
 Seq2SeqRun = SequenceRun[Seq2SeqConfig]
@@ -87,6 +90,9 @@ def _read_file(data: PairsData) -> list[Pair]:
         raise UserError("data.path is missing: give the file of pairs")
     pairs = read_pairs(data.path)
     kept = [pair for pair in pairs if max(len(split(text, data.unit)) for text in pair) <= data.max_length]
+    if len(kept) < len(pairs):
+        left_out = len(pairs) - len(kept)
+        log.info("%s: %s pairs with more than %d %s are left out", data.path, f"{left_out:,}", data.max_length, data.unit)
     if not kept:
         raise UserError(f"{data.path}: every pair has more than data.max_length={data.max_length} {data.unit}: raise it")
     return kept
