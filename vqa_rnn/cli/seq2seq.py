@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, check_split, print_json
+from vqa_rnn.cli.options import Json, Overwrite, PrintConfig, Resume, check_split, print_json
 from vqa_rnn.errors import UserError, printable
 
 app = typer.Typer(
@@ -16,6 +16,10 @@ app = typer.Typer(
 
 GENERATED = ("reversal", "sorting", "dates")
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value …]", help="Options, such as model.encoder.cell=gru training.max_epochs=5"),
+]
 Seq2SeqRun = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of vqa-rnn seq2seq train, such as runs/dates.")]
 
 
