@@ -24,8 +24,6 @@ class DecoderState(NamedTuple):
         network: States of the recurrent network, each (L, M, H).
         context: (M, J) float, the context that is read at every step; J is 0 if there is none.
         rows: (M,) int64, which of the N contexts each text belongs to.
-        context: (M, J) float, the context that is read at every step; J is 0 if there is none. Or (M, 1) int64, the row of a
-            larger context that the decoder keeps.
     """
 
     network: tuple[Tensor, ...]

@@ -352,7 +352,7 @@ class SourceDecoder:
         """
         rows_N = context_NJ[:, 0]
         first = tuple(part.index_select(1, rows_N) for part in self._encoded.first)
-        return self.go_on(torch.full_like(rows_N, self._model.end_id), DecoderState(first, context_NJ))
+        return self.go_on(torch.full_like(rows_N, self._model.end_id), DecoderState(first, context_NJ, rows_N))
 
     def go_on(self, words_M: Tensor, state: DecoderState) -> Step:
         """Predict the entry after one more entry.
@@ -365,5 +365,5 @@ class SourceDecoder:
             The prediction for the same texts.
         """
         vectors_MX = self._model.target_vectors(words_M)
-        outputs_MH, network, _ = self._model.step(vectors_MX, state.network, self._encoded.pick(state.context[:, 0]))
-        return Step(self._model.log_p(outputs_MH), DecoderState(network, state.context))
+        outputs_MH, network, _ = self._model.step(vectors_MX, state.network, self._encoded.pick(state.rows))
+        return Step(self._model.log_p(outputs_MH), DecoderState(network, state.context, state.rows))
