@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import caption, compare, datasets, draw, features, generate, glimpses, gradients, lm, score, seq2seq, serve
+from vqa_rnn.cli import caption, compare, datasets, draw, features, generate, glimpses, gradients, lm, score, seq2seq, serve, video
 from vqa_rnn.cli.options import Json, check_split, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError, printable
 
@@ -63,6 +63,7 @@ app.add_typer(lm.app)
 app.add_typer(glimpses.app)
 app.add_typer(draw.app)
 app.add_typer(seq2seq.app)
+app.add_typer(video.app)
 app.command()(compare.compare)
 app.command()(generate.generate)
 app.command()(gradients.gradients)

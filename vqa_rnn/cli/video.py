@@ -1,0 +1,152 @@
+"""``vqa-rnn video``: train models that label videos or their frames, evaluate them, and label frames."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, check_split, print_json
+from vqa_rnn.errors import UserError, printable
+
+if TYPE_CHECKING:
+    from vqa_rnn.config.video import VideoConfig
+
+app = typer.Typer(
+    name="video",
+    help="Videos: one label for a sequence of images, or one for each image. Train, evaluate and predict.",
+    no_args_is_help=True,
+)
+
+VideoRunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of vqa-rnn video train.")]
+DataArgument = Annotated[
+    str, typer.Argument(metavar="DATA", help="moving_shapes, which is generated; or a JSONL file of your own videos.")
+]
+
+
+@app.command()
+def train(
+    data: DataArgument,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    print_config: PrintConfig = False,
+) -> None:
+    """Train a model that labels videos or their frames. The run folder is runs/NAME, after the data.
+
+    Examples: vqa-rnn video train moving_shapes;  vqa-rnn video train moving_shapes run.name=frames model.output=frame;
+    vqa-rnn video train videos.jsonl --resume
+    """
+    from vqa_rnn.config.files import config_yaml
+
+    config = _config(data, overrides)
+    if print_config:
+        typer.echo(config_yaml(config, comments=True))
+        return
+    from vqa_rnn.commands.video.train import train
+
+    run = train(config, resume=resume, overwrite=overwrite)
+    typer.echo(f"next: vqa-rnn video evaluate {run.path}")
+
+
+@app.command()
+def preprocess(file: DataArgument, overrides: Overrides = None, json_: Json = False) -> None:
+    """Extract the features of all frames of your own videos. Run it again to continue an interrupted job.
+
+    Example: vqa-rnn video preprocess videos.jsonl
+    """
+    from dataclasses import asdict
+
+    from vqa_rnn.commands.tables import print_extraction
+    from vqa_rnn.commands.video.preprocess import preprocess
+
+    report = preprocess(_config(file, overrides))
+    if json_:
+        print_json({**asdict(report), "store": str(report.store)})
+    else:
+        print_extraction(report)
+
+
+@app.command()
+def evaluate(
+    run: VideoRunPath,
+    split: Annotated[str | None, typer.Option(help="train, val or test; by default test, or val without test videos.")] = None,
+    json_: Json = False,
+) -> None:
+    """Measure the accuracy with a 95% interval, by label, and beside it what the same model reaches without the order.
+
+    Example: vqa-rnn video evaluate runs/moving_shapes
+    """
+    check_split(split)
+    from vqa_rnn.commands.video.evaluate import evaluate, print_evaluation
+    from vqa_rnn.sequences.video_run import load_video_run
+
+    report = evaluate(load_video_run(run), split)  # type: ignore[arg-type]
+    if json_:
+        print_json(report)
+    else:
+        print_evaluation(report, str(run))
+
+
+@app.command()
+def predict(
+    run: VideoRunPath,
+    frames: Annotated[list[Path], typer.Argument(metavar="FRAME…", help="Image files in order, or the folder of them.")],
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the frames with the label under each to a PNG file.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Label a video, given as image files. For a model that labels videos, also show the label up to each frame.
+
+    Example: vqa-rnn video predict runs/moving_shapes shapes/0000 --picture video.png
+    """
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise UserError(f"--picture {picture}: give the name of a .png file")
+    from vqa_rnn.commands.video.predict import draw, list_frames, predict
+    from vqa_rnn.sequences.video_run import load_video_run
+
+    prediction = predict(load_video_run(run), list_frames(frames))
+    if picture is not None:
+        draw(prediction, picture)
+    if json_:
+        print_json(prediction.to_dict())
+        return
+    for frame, label, probability in zip(
+        prediction.frames, prediction.frame_labels, prediction.frame_probabilities, strict=True
+    ):
+        typer.echo(printable(f"{frame}  {label}  {100 * probability:.1f}%"))
+    if prediction.label is not None:
+        typer.echo(printable(f"label: {prediction.label}  {100 * (prediction.probability or 0):.1f}%"))
+
+
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write them: a new or empty folder.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of videos.")] = 10,
+    split: Annotated[str, typer.Option(help="The split of moving_shapes that they are the first videos of.")] = "test",
+    seed: Annotated[int, typer.Option(min=0, help="data.seed of moving_shapes.")] = 0,
+) -> None:
+    """Write videos of moving_shapes as image files, with videos.jsonl: something to predict, and an example of your own data.
+
+    Example: vqa-rnn video generate shapes --count 20
+    """
+    check_split(split)
+    from vqa_rnn.commands.video.generate import generate
+
+    typer.echo(generate(folder, count, split, seed))  # type: ignore[arg-type]
+
+
+def _config(data: str, overrides: list[str] | None) -> "VideoConfig":
+    from vqa_rnn.config.files import override_config
+    from vqa_rnn.config.video import VideoConfig
+    from vqa_rnn.files import nearest
+
+    is_name = "." not in data and "/" not in data
+    if is_name and data != "moving_shapes" and not Path(data).exists():
+        guess = ": did you mean moving_shapes?" if nearest(data, ["moving_shapes"]) else ""
+        raise UserError(f"no file of videos at {data}{guess} (give moving_shapes or a JSONL file)")
+    named = [] if data == "moving_shapes" else ["data.name=frames", f"data.path={data}"]
+    config = override_config(VideoConfig(), [*named, *(overrides or [])])
+    if config.run.name is None:
+        config = config.model_copy(update={"run": config.run.model_copy(update={"name": Path(data).stem})})
+    return config

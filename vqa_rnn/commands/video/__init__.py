@@ -1,0 +1,1 @@
+"""``vqa-rnn video``: labels for videos and for their frames."""
