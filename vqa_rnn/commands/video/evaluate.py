@@ -16,7 +16,7 @@ from vqa_rnn.engines import choose_device, computing_with
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_json
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval
-from vqa_rnn.sequences.moving_shapes import Split
+from vqa_rnn.sequences.moving_shapes import SPLITS, Split
 from vqa_rnn.sequences.video import VideoModel
 from vqa_rnn.sequences.video_data import VideoSet
 from vqa_rnn.sequences.video_run import VideoRun, load_video_model, source_of
@@ -49,7 +49,7 @@ def evaluate(run: VideoRun, split: Split | None = None) -> dict[str, Any]:
     """
     config = run.config
     device = choose_device(config.run.device)
-    data = read_data(config, ("train", split) if split in ("val", "test") else ("train", "val", "test"))
+    data = read_data(config, SPLITS)
     _check_source(run, data)
     chosen: Split = split or ("test" if "test" in data.sets else "val")
     if chosen not in data.sets:

@@ -104,8 +104,9 @@ def predict(run: VideoRun, frames: Sequence[Path]) -> Prediction:
     probabilities, numbers = torch.cat(parts).max(dim=1)
     labels = tuple(run.entries[number] for number in numbers.tolist())
     values = tuple(probabilities.tolist())
-    whole = (None, None) if labels_frames else (labels[-1], values[-1])
-    return Prediction(tuple(frames), *whole, labels, values)
+    if labels_frames:
+        return Prediction(tuple(frames), None, None, labels, values)
+    return Prediction(tuple(frames), labels[-1], values[-1], labels, values)
 
 
 def draw(prediction: Prediction, path: Path) -> None:

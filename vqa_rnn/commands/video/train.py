@@ -56,7 +56,7 @@ def _task() -> Task:
         source = data.source
         train, val = data.sets["train"], data.sets.get("val")
         num_frames = sum(map(len, train.rows))
-        is_file = isinstance(config.data, FrameFiles)
+        path = config.data.path if isinstance(config.data, FrameFiles) else None
         return SequenceData(
             train=batches_of(train, config, shuffle=True),
             val=None if val is None else batches_of(val, config, shuffle=False),
@@ -65,7 +65,7 @@ def _task() -> Task:
             steps_per_batch=config.training.batch_size * num_frames // len(train.rows),
             description=f"{len(train.rows):,} training and {0 if val is None else len(val.rows):,} validation videos, "
             f"{len(data.entries)} labels",
-            file=f"{config.data.path}, or what made the features of its frames," if is_file else None,
+            file=None if path is None else f"{path}, or what made the features of its frames,",
             sha256=data.sha256,
         )
 
