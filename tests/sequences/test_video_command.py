@@ -164,6 +164,8 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
     assert new.endswith(" has no features of the frame d.png: run vqa-rnn video preprocess videos.jsonl with the same options")
     other = said(capsys, "video", "train", path, *FEATURES, *SMALL, "data.features.output=grid")
     assert other == "command line: unknown value for data.features.output 'grid' (known: pooled)"
+    grid = said(capsys, "video", "train", path, "data.features.grid_size=2")
+    assert grid == "command line: data.features: grid_size=2 does nothing: a frame is one vector, the mean of the grid"
 
 
 def test_a_run_is_not_continued_or_used_with_other_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,13 @@ class FrameFeatures(FeaturesConfig):
     skip_damaged: Literal[False] = False
     """A frame that cannot be read stops the job: without it the order of the frames would change."""
 
+    @model_validator(mode="after")
+    def _check_grid(self) -> "FrameFeatures":
+        for name in ("grid_size", "box_method"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}={getattr(self, name)} does nothing: a frame is one vector, the mean of the grid")
+        return self
+
 
 class FrameFiles(Section):
     """Your own videos, as files of frames."""

@@ -22,7 +22,7 @@ from vqa_rnn.dropout import Dropout
 from vqa_rnn.rnn import RecurrentNetwork
 from vqa_rnn.sequences.video_data import VideoBatch
 
-CHANNELS = (16, 32, 32)  # of the convolutions, each of which halves the image
+CHANNELS = (16, 32)  # of the convolutions, each of which halves the image
 
 
 class PixelEncoder(nn.Module):
