@@ -13,7 +13,21 @@ from typing import Annotated, Any
 import typer
 
 from vqa_rnn import __version__
-from vqa_rnn.cli import caption, compare, datasets, draw, features, generate, glimpses, gradients, lm, score, seq2seq, serve, video
+from vqa_rnn.cli import (
+    caption,
+    compare,
+    datasets,
+    draw,
+    features,
+    generate,
+    glimpses,
+    gradients,
+    lm,
+    score,
+    seq2seq,
+    serve,
+    video,
+)
 from vqa_rnn.cli.options import Json, check_split, print_json
 from vqa_rnn.errors import Interrupted, ReportedElsewhere, UserError, printable
 
