@@ -44,7 +44,11 @@ from .models.reasoning import REASONING, Film, Mac, Mcan, Reasoned, RelationNetw
 from .models.text_encoder import EncodedTexts
 from .records import Annotations, Prediction, Question, Round
 from .rnn import CELLS, Cell, RecurrentNetwork
+from .sequences.draw import Draw
+from .sequences.glimpses import GlimpseReader
 from .sequences.language_model import LanguageModel
+from .sequences.seq2seq import Seq2Seq
+from .sequences.video import VideoModel
 
 __version__: str
 __all__ = [
@@ -64,12 +68,14 @@ __all__ = [
     "CompactFusion",
     "ConcatFusion",
     "Config",
+    "Draw",
     "EncodedTexts",
     "FactorisedFusion",
     "FeatureStore",
     "Film",
     "GatedFusion",
     "GlimpseAttention",
+    "GlimpseReader",
     "HuggingFaceSession",
     "LanguageModel",
     "LowRankFusion",
@@ -86,12 +92,14 @@ __all__ = [
     "RelationNetwork",
     "Round",
     "Run",
+    "Seq2Seq",
     "Session",
     "StackedAttention",
     "SumFusion",
     "TopDownAttention",
     "TuckerFusion",
     "UserError",
+    "VideoModel",
     "WordAttention",
     "draw",
     "evaluate",

@@ -1,1 +1,1 @@
-"""Recurrent networks for sequences without a question: language models."""
+"""Recurrent networks for the other problems of the lecture: language models, translation, videos, glimpses and drawing."""
