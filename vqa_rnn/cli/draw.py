@@ -29,17 +29,17 @@ def train(
     Examples: vqa-rnn draw train;  vqa-rnn draw train model.attention.name=none run.name=whole;  vqa-rnn draw train --resume
     """
     from vqa_rnn.config.draw import DrawConfig
-    from vqa_rnn.config.files import config_yaml, override_config
+    from vqa_rnn.config.files import config_yaml, override_config, with_name
 
     config = override_config(DrawConfig(), overrides or [])
-    if config.run.name is None:
-        config = config.model_copy(update={"run": config.run.model_copy(update={"name": "draw"})})
+    config = with_name(config, "draw")
     if print_config:
         typer.echo(config_yaml(config, comments=True))
         return
-    from vqa_rnn.commands.draw.train import train
+    from vqa_rnn.commands.draw.train import TASK
+    from vqa_rnn.commands.sequences.training import train_sequences
 
-    run = train(config, resume=resume, overwrite=overwrite)
+    run = train_sequences(TASK, config, resume=resume, overwrite=overwrite)
     typer.echo(f"next: vqa-rnn draw sample {run.path}")
 
 
@@ -50,9 +50,10 @@ def evaluate(run: DrawRun, json_: Json = False) -> None:
     Example: vqa-rnn draw evaluate runs/draw
     """
     from vqa_rnn.commands.draw.evaluate import evaluate, report
-    from vqa_rnn.sequences.draw_run import load_draw_run
+    from vqa_rnn.sequences.draw_run import DRAW
+    from vqa_rnn.sequences.run import load_run
 
-    result = evaluate(load_draw_run(run))
+    result = evaluate(load_run(run, DRAW))
     if json_:
         print_json(result)
     else:
@@ -74,9 +75,10 @@ def sample(
     if picture.suffix != ".png":
         raise UserError(f"--picture {picture}: give the name of a .png file")
     from vqa_rnn.commands.draw.sample import draw_digits, draw_picture
-    from vqa_rnn.sequences.draw_run import load_draw_run
+    from vqa_rnn.sequences.draw_run import DRAW
+    from vqa_rnn.sequences.run import load_run
 
-    drawn = draw_digits(load_draw_run(run), num, seed=seed)
+    drawn = draw_digits(load_run(run, DRAW), num, seed=seed)
     draw_picture(drawn, picture)
     if json_:
         print_json({"picture": str(picture), "nearest": drawn.nearest()})

@@ -30,12 +30,11 @@ def train(
 
     Examples: vqa-rnn glimpses train;  vqa-rnn glimpses train data.num_digits=3 run.name=three;  vqa-rnn glimpses train --resume
     """
-    from vqa_rnn.config.files import config_yaml, override_config
+    from vqa_rnn.config.files import config_yaml, override_config, with_name
     from vqa_rnn.config.glimpses import GlimpsesConfig
 
     config = override_config(GlimpsesConfig(), overrides or [])
-    if config.run.name is None:
-        config = config.model_copy(update={"run": config.run.model_copy(update={"name": "glimpses"})})
+    config = with_name(config, "glimpses")
     if print_config:
         typer.echo(config_yaml(config, comments=True))
         return
@@ -52,9 +51,10 @@ def evaluate(run: GlimpsesRun, json_: Json = False) -> None:
     Example: vqa-rnn glimpses evaluate runs/glimpses
     """
     from vqa_rnn.commands.glimpses.evaluate import evaluate, lines_of
-    from vqa_rnn.sequences.glimpses_run import load_glimpses_run
+    from vqa_rnn.sequences.glimpses_run import GLIMPSES
+    from vqa_rnn.sequences.run import load_run
 
-    result = evaluate(load_glimpses_run(run))
+    result = evaluate(load_run(run, GLIMPSES))
     if json_:
         print_json(result)
     else:
@@ -74,9 +74,10 @@ def look(
     if picture.suffix != ".png":
         raise UserError(f"--picture {picture}: give the name of a .png file")
     from vqa_rnn.commands.glimpses.look import draw, look
-    from vqa_rnn.sequences.glimpses_run import load_glimpses_run
+    from vqa_rnn.sequences.glimpses_run import GLIMPSES
+    from vqa_rnn.sequences.run import load_run
 
-    opened = load_glimpses_run(run)
+    opened = load_run(run, GLIMPSES)
     seen = look(opened, num)
     draw(seen, opened.config.model.glimpse_size, picture)
     for number, scene in enumerate(seen, start=1):

@@ -29,18 +29,18 @@ def train(
 
     Examples: vqa-rnn lm train book.txt;  vqa-rnn lm train book.txt --resume;  vqa-rnn lm train book.txt --print-config
     """
-    from vqa_rnn.config.files import config_yaml, override_config
+    from vqa_rnn.config.files import config_yaml, override_config, with_name
     from vqa_rnn.config.language import LanguageConfig
 
     config = override_config(LanguageConfig(), [f"text.path={file}", *(overrides or [])])
-    if config.run.name is None:
-        config = config.model_copy(update={"run": config.run.model_copy(update={"name": file.stem})})
+    config = with_name(config, file.stem)
     if print_config:
         typer.echo(config_yaml(config, comments=True))
         return
-    from vqa_rnn.commands.lm.train import train
+    from vqa_rnn.commands.lm.train import TASK
+    from vqa_rnn.commands.sequences.training import train_sequences
 
-    run = train(config, resume=resume, overwrite=overwrite)
+    run = train_sequences(TASK, config, resume=resume, overwrite=overwrite)
     typer.echo(f"next: vqa-rnn lm sample {run.path}")
 
 
@@ -61,10 +61,12 @@ def sample(
     Examples: vqa-rnn lm sample runs/hello --prefix h --temperature 0 --length 4;  vqa-rnn lm sample runs/book --top-k 20
     """
     from vqa_rnn.commands.lm.sample import continue_text
-    from vqa_rnn.sequences.language_run import load_language_model, load_language_run
+    from vqa_rnn.sequences.language_run import LANGUAGE, build_language_model
+    from vqa_rnn.sequences.run import load_model, load_run
 
-    opened = load_language_run(run)
-    text = continue_text(opened, load_language_model(opened), prefix, length, temperature=temperature, top_k=top_k, seed=seed)
+    opened = load_run(run, LANGUAGE)
+    model = load_model(opened, build_language_model(opened.config, opened.entries))
+    text = continue_text(opened, model, prefix, length, temperature=temperature, top_k=top_k, seed=seed)
     if json_:
         print_json({"prefix": prefix, "text": text})
     else:
@@ -90,11 +92,12 @@ def neurons(
     from rich.console import Console
 
     from vqa_rnn.commands.lm.neurons import watch, write_page
-    from vqa_rnn.sequences.language_run import load_language_run
+    from vqa_rnn.sequences.language_run import LANGUAGE
     from vqa_rnn.sequences.neurons import neuron_text
+    from vqa_rnn.sequences.run import load_run
     from vqa_rnn.sequences.text_vocabulary import read_text
 
-    found = watch(load_language_run(run), read_text(file)[:length], unit or ())
+    found = watch(load_run(run, LANGUAGE), read_text(file)[:length], unit or ())
     write_page(found, f"{run.name}: {file.name}", page)
     first = found.units[0]
     console = Console()

@@ -42,7 +42,7 @@ def train(
     Examples: vqa-rnn seq2seq train dates;  vqa-rnn seq2seq train reversal model.attention.name=none run.name=without;
     vqa-rnn seq2seq train pairs.tsv data.unit=words training.select_by=loss
     """
-    from vqa_rnn.config.files import config_yaml, override_config
+    from vqa_rnn.config.files import config_yaml, override_config, with_name
     from vqa_rnn.config.seq2seq import Seq2SeqConfig
     from vqa_rnn.files import unknown_name
 
@@ -52,8 +52,7 @@ def train(
             raise UserError(f"{unknown_name('data', data, GENERATED)}; or give a file of pairs")
         chosen = ["data.name=pairs", f"data.path={data}"]
     config = override_config(override_config(Seq2SeqConfig(), chosen), overrides or [])
-    if config.run.name is None:
-        config = config.model_copy(update={"run": config.run.model_copy(update={"name": Path(data).stem})})
+    config = with_name(config, Path(data).stem)
     if print_config:
         typer.echo(config_yaml(config, comments=True))
         return
@@ -84,10 +83,11 @@ def translate(
     if attention is not None and len(texts) > 1:
         raise UserError(f"--attention draws one text: give one TEXT instead of {len(texts)}")
     from vqa_rnn.commands.seq2seq.translate import draw_alignment, translate
-    from vqa_rnn.sequences.seq2seq_run import load_seq2seq, load_seq2seq_run, unit_of
+    from vqa_rnn.sequences.run import load_model, load_run
+    from vqa_rnn.sequences.seq2seq_run import SEQ2SEQ, build_seq2seq, unit_of
 
-    opened = load_seq2seq_run(run)
-    found = translate(opened, load_seq2seq(opened), texts, beam=beam)
+    opened = load_run(run, SEQ2SEQ)
+    found = translate(opened, load_model(opened, build_seq2seq(opened.config, opened.entries)), texts, beam=beam)
     if attention is not None:
         draw_alignment(found[0], unit_of(opened.config.data), attention)
     if json_:
@@ -115,9 +115,10 @@ def evaluate(
     """
     check_split(split)
     from vqa_rnn.commands.seq2seq.evaluate import evaluate, print_evaluation
-    from vqa_rnn.sequences.seq2seq_run import load_seq2seq_run
+    from vqa_rnn.sequences.run import load_run
+    from vqa_rnn.sequences.seq2seq_run import SEQ2SEQ
 
-    report = evaluate(load_seq2seq_run(run), split, overrides or (), by_length=by_length)
+    report = evaluate(load_run(run, SEQ2SEQ), split, overrides or (), by_length=by_length)
     if json_:
         print_json(report)
     else:

@@ -78,9 +78,10 @@ def evaluate(
     """
     check_split(split)
     from vqa_rnn.commands.video.evaluate import evaluate, print_evaluation
-    from vqa_rnn.sequences.video_run import load_video_run
+    from vqa_rnn.sequences.run import load_run
+    from vqa_rnn.sequences.video_run import VIDEO
 
-    report = evaluate(load_video_run(run), split)  # type: ignore[arg-type]
+    report = evaluate(load_run(run, VIDEO), split)  # type: ignore[arg-type]
     if json_:
         print_json(report)
     else:
@@ -103,9 +104,10 @@ def predict(
     if picture is not None and picture.suffix.lower() != ".png":
         raise UserError(f"--picture {picture}: give the name of a .png file")
     from vqa_rnn.commands.video.predict import draw, list_frames, predict
-    from vqa_rnn.sequences.video_run import load_video_run
+    from vqa_rnn.sequences.run import load_run
+    from vqa_rnn.sequences.video_run import VIDEO
 
-    prediction = predict(load_video_run(run), list_frames(frames))
+    prediction = predict(load_run(run, VIDEO), list_frames(frames))
     if picture is not None:
         draw(prediction, picture)
     if json_:
@@ -137,7 +139,7 @@ def generate(
 
 
 def _config(data: str, overrides: list[str] | None) -> "VideoConfig":
-    from vqa_rnn.config.files import override_config
+    from vqa_rnn.config.files import override_config, with_name
     from vqa_rnn.config.video import VideoConfig
     from vqa_rnn.files import nearest
 
@@ -147,6 +149,4 @@ def _config(data: str, overrides: list[str] | None) -> "VideoConfig":
         raise UserError(f"no file of videos at {data}{guess} (give moving_shapes or a JSONL file)")
     named = [] if data == "moving_shapes" else ["data.name=frames", f"data.path={data}"]
     config = override_config(VideoConfig(), [*named, *(overrides or [])])
-    if config.run.name is None:
-        config = config.model_copy(update={"run": config.run.model_copy(update={"name": Path(data).stem})})
-    return config
+    return with_name(config, Path(data).stem)

@@ -385,6 +385,20 @@ def config_changes(old: Section, new: Section) -> dict[str, tuple[Any, Any]]:
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
+def with_name(config: ConfigT, name: str) -> ConfigT:
+    """Return a config whose run has a name.
+
+    Args:
+        config: A config with the section ``run``.
+        name: The name, if it has none yet.
+
+    Returns:
+        The config.
+    """
+    run = config.run  # type: ignore[attr-defined]
+    return config if run.name is not None else config.model_copy(update={"run": run.model_copy(update={"name": name})})
+
+
 def flat_config(config: Section | TrainableConfig) -> dict[str, Any]:
     """Return every option of a config by dotted key.
 

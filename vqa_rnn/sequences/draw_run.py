@@ -1,7 +1,6 @@
 """The run of a model that draws digits: its kind, its bound and its model."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,25 +9,10 @@ from vqa_rnn.config.draw import DrawConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.sequences.draw import DigitBatch, Draw
 from vqa_rnn.sequences.draw_data import DrawDigits, digits_hash, read_draw_digits
-from vqa_rnn.sequences.run import Kind, SequenceRun, load_model, load_run
+from vqa_rnn.sequences.run import Kind, SequenceRun
 
 DRAW = Kind("draw", "a model that draws", "vqa-rnn draw train", DrawConfig)
 DrawRun = SequenceRun[DrawConfig]
-
-
-def load_draw_run(path: Path) -> DrawRun:
-    """Open the run folder of a model that draws.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        The run.
-
-    Raises:
-        UserError: The folder is missing, not a run of such a model, damaged, or of another format version.
-    """
-    return load_run(path, DRAW)
 
 
 def build_draw(config: DrawConfig, entries: Sequence[str] = ()) -> Draw:
@@ -53,22 +37,6 @@ def build_draw(config: DrawConfig, entries: Sequence[str] = ()) -> Draw:
         num_layers=options.num_layers,
         **options.start(),
     )
-
-
-def load_draw(run: DrawRun, device: torch.device | str = "cpu") -> Draw:
-    """Build the model of a run with its trained weights.
-
-    Args:
-        run: The run.
-        device: The device of the model.
-
-    Returns:
-        The model in evaluation mode.
-
-    Raises:
-        UserError: There are no weights yet, or the file is damaged or does not fit the config.
-    """
-    return load_model(run, build_draw(run.config), device)
 
 
 def read_same_digits(run: DrawRun) -> tuple[DrawDigits, DrawDigits]:

@@ -5,7 +5,6 @@ Shape letters: N scenes, T targets, K looks.
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -14,26 +13,11 @@ from torch import Tensor
 from vqa_rnn.config.glimpses import GlimpsesConfig
 from vqa_rnn.sequences.glimpses import GlimpseReader, read_right
 from vqa_rnn.sequences.glimpses_data import END, Scenes, batches_of
-from vqa_rnn.sequences.run import Kind, SequenceRun, load_model, load_run
+from vqa_rnn.sequences.run import Kind, SequenceRun
 
 GLIMPSES = Kind("glimpses", "a reader of glimpses", "vqa-rnn glimpses train", GlimpsesConfig)
 GlimpsesRun = SequenceRun[GlimpsesConfig]
 READ_TOGETHER = 256
-
-
-def load_glimpses_run(path: Path) -> GlimpsesRun:
-    """Open the run folder of a reader.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        The run.
-
-    Raises:
-        UserError: The folder is missing, not a run of a reader, damaged, or of another format version.
-    """
-    return load_run(path, GLIMPSES)
 
 
 def build_reader(config: GlimpsesConfig, entries: Sequence[str]) -> GlimpseReader:
@@ -60,22 +44,6 @@ def build_reader(config: GlimpsesConfig, entries: Sequence[str]) -> GlimpseReade
         location_std=options.location_std,
         **options.start(),
     )
-
-
-def load_reader(run: GlimpsesRun, device: torch.device | str = "cpu") -> GlimpseReader:
-    """Build the reader of a run with its trained weights.
-
-    Args:
-        run: The run.
-        device: The device of the model.
-
-    Returns:
-        The reader in evaluation mode.
-
-    Raises:
-        UserError: There are no weights yet, or the file is damaged or does not fit the config.
-    """
-    return load_model(run, build_reader(run.config, run.entries), device)
 
 
 class Reading(NamedTuple):

@@ -2,13 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-
-import torch
 
 from vqa_rnn.config.seq2seq import DatesData, PairsData, Seq2SeqConfig, Seq2SeqData
 from vqa_rnn.errors import UserError
-from vqa_rnn.sequences.run import Kind, SequenceRun, load_model, load_run
+from vqa_rnn.sequences.run import Kind, SequenceRun
 from vqa_rnn.sequences.seq2seq import Seq2Seq
 from vqa_rnn.sequences.seq2seq_data import Pair, PairVocabulary, Splits, Vocabulary, read_pairs, split, split_pairs
 from vqa_rnn.sequences.seq2seq_generated import date_characters, date_pairs, in_order, reverse, symbol_pairs
@@ -20,21 +17,6 @@ SEQ2SEQ = Kind("seq2seq", "a sequence-to-sequence model", "vqa-rnn seq2seq train
 Seq2SeqRun = SequenceRun[Seq2SeqConfig]
 
 TARGETS = {"reversal": reverse, "sorting": in_order}
-
-
-def load_seq2seq_run(path: Path) -> Seq2SeqRun:
-    """Open the run folder of a sequence-to-sequence model.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        The run.
-
-    Raises:
-        UserError: The folder is missing, not a run of such a model, damaged, or of another format version.
-    """
-    return load_run(path, SEQ2SEQ)
 
 
 def unit_of(data: Seq2SeqData) -> Unit:
@@ -147,19 +129,3 @@ def build_seq2seq(config: Seq2SeqConfig, entries: Sequence[str]) -> Seq2Seq:
         unknown_id=vocabulary.target.unknown_id,
         **encoder.start(),
     )
-
-
-def load_seq2seq(run: Seq2SeqRun, device: torch.device | str = "cpu") -> Seq2Seq:
-    """Build the model of a run with its trained weights.
-
-    Args:
-        run: The run.
-        device: The device of the model.
-
-    Returns:
-        The model in evaluation mode.
-
-    Raises:
-        UserError: There are no weights yet, or the file is damaged or does not fit the config.
-    """
-    return load_model(run, build_seq2seq(run.config, run.entries), device)

@@ -5,7 +5,6 @@ A run on features of frames has one more file, ``frames.json``: the size of the 
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 from vqa_rnn.config.video import FrameFiles, VideoConfig
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_json, write_json
-from vqa_rnn.sequences.run import Kind, SequenceRun, load_model, load_run
+from vqa_rnn.sequences.run import Kind, SequenceRun, load_model
 from vqa_rnn.sequences.video import FeatureEncoder, PixelEncoder, VideoModel
 
 VIDEO = Kind("video", "a model of videos", "vqa-rnn video train", VideoConfig)
@@ -42,21 +41,6 @@ class FrameSource:
             run: The run.
         """
         write_json(run.path / "frames.json", asdict(self))
-
-
-def load_video_run(path: Path) -> VideoRun:
-    """Open the run folder of a model that labels videos.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        The run.
-
-    Raises:
-        UserError: The folder is missing, not such a run, damaged, or of another format version.
-    """
-    return load_run(path, VIDEO)
 
 
 def source_of(run: VideoRun) -> FrameSource | None:

@@ -10,7 +10,8 @@ from vqa_rnn.commands.draw.sample import draw_digits
 from vqa_rnn.metrics.intervals import bootstrap_interval
 from vqa_rnn.sequences.draw_data import evaluation_batches
 from vqa_rnn.sequences.draw_measures import classes_floor, entropy, nearest, pixels_floor
-from vqa_rnn.sequences.draw_run import DrawRun, bound_parts, load_draw, read_same_digits
+from vqa_rnn.sequences.draw_run import DrawRun, bound_parts, build_draw, read_same_digits
+from vqa_rnn.sequences.run import load_model
 
 NUM_DRAWN = 1000  # drawings whose distance to the training digits is measured
 PERCENTILES = (0, 5, 50, 95, 100)
@@ -32,7 +33,7 @@ def evaluate(run: DrawRun) -> dict[str, Any]:
         UserError: There are no weights yet, or the digits cannot be read or are not those of the training.
     """
     train, val = read_same_digits(run)
-    model = load_draw(run)
+    model = load_model(run, build_draw(run.config, run.entries))
     options, batch_size = run.config.model, run.config.training.batch_size
     parts = bound_parts(model)
     with torch.inference_mode():

@@ -14,7 +14,8 @@ from torch import Tensor
 from vqa_rnn.files import atomic_path
 from vqa_rnn.sequences.draw_data import draw_noise
 from vqa_rnn.sequences.draw_measures import nearest
-from vqa_rnn.sequences.draw_run import DrawRun, load_draw, read_same_digits
+from vqa_rnn.sequences.draw_run import DrawRun, build_draw, read_same_digits
+from vqa_rnn.sequences.run import load_model
 
 CHUNK = 200  # digits that are drawn at a time
 CELL = 0.75  # inches
@@ -65,7 +66,7 @@ def draw_digits(run: DrawRun, num: int, *, seed: int = 0) -> Drawn:
         UserError: There are no weights yet, or the digits cannot be read or are not those of the training.
     """
     train, _ = read_same_digits(run)
-    model = load_draw(run)
+    model = load_model(run, build_draw(run.config, run.entries))
     stages, boxes = [], []
     with torch.inference_mode():
         for noise_NTZ in draw_noise(seed, range(num), model.steps, model.latent_size).split(CHUNK):

@@ -1,31 +1,13 @@
 """``vqa-rnn draw train``: digits to a run folder."""
 
-from vqa_rnn.commands.sequences.training import SequenceData, Task, train_sequences
+from vqa_rnn.commands.sequences.training import SequenceData, Task
 from vqa_rnn.config.draw import DrawConfig
 from vqa_rnn.engines import Examples
 from vqa_rnn.engines.handlers import Measure
 from vqa_rnn.sequences.draw_data import digits_hash, evaluation_batches, read_draw_digits, training_batches
-from vqa_rnn.sequences.draw_run import DRAW, DrawRun, bound, bound_sums, build_draw
+from vqa_rnn.sequences.draw_run import DRAW, bound, bound_sums, build_draw
 
 NATS = Measure("nats", "{:.2f} nats".format, sign=-1, show_loss="{:.2f} nats".format)
-
-
-def train(config: DrawConfig, *, resume: bool = False, overwrite: bool = False) -> DrawRun:
-    """Train a model to draw digits, and choose the best epoch on the validation digits.
-
-    Args:
-        config: The config.
-        resume: Continue an existing run from its last checkpoint.
-        overwrite: Replace an existing run.
-
-    Returns:
-        The trained run.
-
-    Raises:
-        UserError: The digits cannot be read, the run folder exists (or, to resume, does not), or the loss was not finite.
-        Interrupted: A signal was received; the state is saved.
-    """
-    return train_sequences(TASK, config, resume=resume, overwrite=overwrite)
 
 
 def _read(config: DrawConfig) -> SequenceData:

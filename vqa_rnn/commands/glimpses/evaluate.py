@@ -11,7 +11,8 @@ from torch import Tensor
 from vqa_rnn.metrics.intervals import bootstrap_interval
 from vqa_rnn.sequences.digits import read_digits
 from vqa_rnn.sequences.glimpses_data import END, IGNORED, SceneBatches, Scenes, val_scenes
-from vqa_rnn.sequences.glimpses_run import GlimpsesRun, load_reader, read_scenes
+from vqa_rnn.sequences.glimpses_run import GlimpsesRun, build_reader, read_scenes
+from vqa_rnn.sequences.run import load_model
 
 RANDOM_SEED = 0
 
@@ -31,7 +32,7 @@ def evaluate(run: GlimpsesRun) -> dict[str, Any]:
     Raises:
         UserError: The digits cannot be read, or there are no weights yet.
     """
-    scenes, model = val_scenes(run.config.data), load_reader(run)
+    scenes, model = val_scenes(run.config.data), load_model(run, build_reader(run.config, run.entries))
     found = read_scenes(model, scenes)
     random = torch.rand(found.places.shape, generator=torch.Generator().manual_seed(RANDOM_SEED)) * 2 - 1
     floors = {

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path
 from vqa_rnn.sequences.glimpses_data import val_scenes
-from vqa_rnn.sequences.glimpses_run import GlimpsesRun, load_reader, read_scenes, text_of
+from vqa_rnn.sequences.glimpses_run import GlimpsesRun, build_reader, read_scenes, text_of
+from vqa_rnn.sequences.run import load_model
 
 COLUMNS = 3
 
@@ -53,7 +54,7 @@ def look(run: GlimpsesRun, num_scenes: int) -> list[Seen]:
     if num_scenes > run.config.data.num_val:
         raise UserError(f"--num {num_scenes}: {run.path} has {run.config.data.num_val} validation scenes")
     scenes = val_scenes(run.config.data).take(slice(num_scenes))
-    found = read_scenes(load_reader(run), scenes)
+    found = read_scenes(load_model(run, build_reader(run.config, run.entries)), scenes)
     read, correct = (
         [text_of(classes, run.entries) for classes in lists] for lists in (found.classes.tolist(), scenes.targets.tolist())
     )

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import write_text
-from vqa_rnn.sequences.language_run import LanguageRun, load_language_model, vocabulary_of
+from vqa_rnn.sequences.language_run import LanguageRun, build_language_model, vocabulary_of
 from vqa_rnn.sequences.neurons import neurons_page, persistent_units, unit_states
+from vqa_rnn.sequences.run import load_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def watch(run: LanguageRun, text: str, units: Sequence[int] = (), count: int = 5
     for unit in units:
         if not 0 <= unit < size:
             raise UserError(f"there is no unit {unit}: the units are 0 to {size - 1}")
-    model = load_language_model(run)
+    model = load_model(run, build_language_model(run.config, run.entries))
     states = unit_states(model, torch.from_numpy(entries).long())
     texts = [vocabulary.entries[number] for number in entries.tolist()]
     return Neurons(texts, states, units or persistent_units(states, count))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from vqa_rnn.commands.lm.sample import continue_text
-from vqa_rnn.commands.sequences.training import SequenceData, Task, Trained, train_sequences
+from vqa_rnn.commands.sequences.training import SequenceData, Task, Trained
 from vqa_rnn.config.language import LanguageConfig
 from vqa_rnn.engines import Examples
 from vqa_rnn.engines.handlers import Measure
@@ -17,25 +17,6 @@ from vqa_rnn.sequences.text_streams import TextStreams
 from vqa_rnn.sequences.text_vocabulary import TextVocabulary, read_text
 
 BITS = Measure("bits", "{:.4f} bits".format, sign=-1, show_loss=lambda nats: f"{nats / math.log(2):.4f} bits")
-
-
-def train(config: LanguageConfig, *, resume: bool = False, overwrite: bool = False) -> LanguageRun:
-    """Train a language model on the first part of a text, and choose the best epoch on the rest.
-
-    Args:
-        config: The config, with ``text.path``.
-        resume: Continue an existing run from its last checkpoint.
-        overwrite: Replace an existing run.
-
-    Returns:
-        The trained run.
-
-    Raises:
-        UserError: The text cannot be read or is too short, the run folder exists (or, to resume, does not), or the loss was
-            not finite.
-        Interrupted: A signal was received; the state is saved.
-    """
-    return train_sequences(TASK, config, resume=resume, overwrite=overwrite)
 
 
 def split_text(text: str, validation_share: float) -> tuple[str, str]:

@@ -20,9 +20,10 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash
 from vqa_rnn.metrics.formatting import format_metric
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval
+from vqa_rnn.sequences.run import load_model
 from vqa_rnn.sequences.seq2seq import Seq2Seq
 from vqa_rnn.sequences.seq2seq_data import Pair, PairVocabulary, Splits, pair_batches, split
-from vqa_rnn.sequences.seq2seq_run import Seq2SeqRun, load_seq2seq, read_splits, unit_of, vocabulary_of
+from vqa_rnn.sequences.seq2seq_run import Seq2SeqRun, build_seq2seq, read_splits, unit_of, vocabulary_of
 
 log = logging.getLogger("vqa_rnn")
 
@@ -54,7 +55,7 @@ def evaluate(run: Seq2SeqRun, which: str = "val", overrides: Sequence[str] = (),
         share = "validation" if which == "val" else which
         raise UserError(f"{run.path} has no {which} split: it was trained with data.{share}_share=0")
     device = choose_device(run.config.run.device)
-    written = write_all(load_seq2seq(run, device), vocabulary_of(run), pairs, device)
+    written = write_all(load_model(run, build_seq2seq(run.config, run.entries), device), vocabulary_of(run), pairs, device)
     sources = [pair.source for pair in pairs]
     scores = np.array([text == pair.target for text, pair in zip(written, pairs, strict=True)], dtype=np.float64)
     frequent = Counter(pair.target for pair in splits["train"]).most_common(1)[0][0]
