@@ -197,6 +197,9 @@ class HuggingFaceSession:
         Args:
             image: Is ignored.
 
+        Returns:
+            Nothing: it raises an error.
+
         Raises:
             UserError: Always: the model answers questions.
         """

@@ -68,8 +68,7 @@ class GenerativeHead(nn.Module):
     normalisation, as in the official VisDial code. In training the head scores only the true answers, otherwise all choices
     (see ``forward``). Questions without choices can only be answered by ``generate``.
 
-    Attributes:
-        reward: What ``objective=self_critical`` optimises; set before training.
+    ``reward``, what ``objective=self_critical`` optimises, is set before training.
     """
 
     steps_trained: Tensor

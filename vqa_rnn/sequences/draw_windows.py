@@ -60,12 +60,7 @@ class Window(NamedTuple):
 
 
 class _Placed(nn.Module):
-    """Computes a window from the state of the decoder (equations 21 to 24).
-
-    Attributes:
-        side: S.
-        grid: G.
-    """
+    """Computes a window from the state of the decoder (equations 21 to 24); ``side`` is S and ``grid`` is G."""
 
     def __init__(self, hidden_size: int, side: int, grid: int) -> None:
         super().__init__()
