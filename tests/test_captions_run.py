@@ -156,5 +156,5 @@ def test_what_does_not_fit_is_said_in_one_line(capsys: pytest.CaptureFixture[str
     classifier = said("train", "captions", *CAPTIONS[:-7], "model.head={name: classifier}", "run.name=other")
     assert "captions has captions, which a model writes: set model.head.name=generative (given: classifier)" in classifier
     coverage = said("train", "captions", *CAPTIONS, "model.head.look=none", "run.name=other")
-    assert "coverage is for look=soft" in coverage
+    assert "coverage is for look=soft or spatial" in coverage
     assert "captions, which cannot be averaged" in said("evaluate", "runs/seen", "runs/whole", "--ensemble")

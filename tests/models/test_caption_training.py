@@ -17,7 +17,7 @@ def test_scheduled_sampling_rises_linearly_and_then_stays() -> None:
     assert "steps_trained" not in make().state_dict()
 
 
-@pytest.mark.parametrize("look", ["none", "soft"])
+@pytest.mark.parametrize("look", ["none", "soft", "spatial"])
 def test_scheduled_sampling_reads_other_words_and_still_predicts_the_text(look: str) -> None:
     options = {"look": look, "look_size": 4, "scheduled_sampling": 1.0, "scheduled_sampling_steps": 1}
     head, vectors, batch = make(**options).train(), joint(), batch_of(4, **TEXTS)

@@ -28,6 +28,7 @@ KINDS = [
     for cell, layers in (("lstm", 1), ("lstm", 2), ("gru", 1), ("nas", 1), ("elman", 2))
 ]
 KINDS += [{"look": "soft", "look_size": 4, **KINDS[place]} for place in (0, 6, 12, 18, 19)]
+KINDS += [{"look": "spatial", "look_size": 4, **KINDS[place]} for place in (0, 6, 12, 18)]
 IMAGES = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 MASK = torch.tensor([[True, True, True], [True, True, False]])
 # Choices that begin alike, one that is the beginning of another, one that comes twice; the last question has none.
@@ -59,6 +60,14 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-values))
 
 
+def seen(weight: dict[str, np.ndarray], regions: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """The gated context of the attention."""
+    keys = regions @ weight["look.project_region.weight"].T + weight["look.project_region.bias"]
+    scores = np.exp(np.tanh(keys + weight["look.project_state.weight"] @ state) @ weight["look.score.weight"][0])
+    gate = sigmoid(weight["look.gate.weight"] @ state + weight["look.gate.bias"])
+    return gate * (scores / scores.sum()) @ regions
+
+
 def by_hand(head: GenerativeHead, vector: Tensor, image: int, text: list[int]) -> float:
     """The sum of an LSTM's log-probabilities, equation by equation."""
     weight = {name: value.detach().numpy() for name, value in head.named_parameters()}
@@ -69,7 +78,6 @@ def by_hand(head: GenerativeHead, vector: Tensor, image: int, text: list[int]) -
         projected = weight["project_joint.weight"] @ z + weight["project_joint.bias"]
         state, cell = np.tanh(projected[:6]), projected[6:]
     words = [weight["start"], *(weight["embedding.weight"][word] for word in text)]
-    nothing = np.zeros(0 if head.look is None else 3)
     if head.conditioning == "first_word":
         words.insert(0, weight["joint_word.weight"] @ z + weight["joint_word.bias"])
     total, nexts = 0.0, [*text, END]
@@ -80,13 +88,10 @@ def by_hand(head: GenerativeHead, vector: Tensor, image: int, text: list[int]) -
             x.append(z)
         elif head.conditioning == "first_step":
             x.append(np.zeros_like(z))
-        context = nothing
-        if head.look is not None and not is_image:
-            keys = regions @ weight["look.project_region.weight"].T + weight["look.project_region.bias"]
-            scores = np.exp(np.tanh(keys + weight["look.project_state.weight"] @ state) @ weight["look.score.weight"][0])
-            gate = sigmoid(weight["look.gate.weight"] @ state + weight["look.gate.bias"])
-            context = gate * (scores / scores.sum()) @ regions
-        x = np.concatenate([*x, context])
+        if head.looks_first:
+            context = np.zeros(3) if is_image else seen(weight, regions, state)
+            x.append(context)
+        x = np.concatenate(x)
         gates = weight["network.layers.0.0.fused.weight_ih_l0"] @ x + weight["network.layers.0.0.fused.bias_ih_l0"]
         gates = gates + weight["network.layers.0.0.fused.weight_hh_l0"] @ state + weight["network.layers.0.0.fused.bias_hh_l0"]
         entrance, forget, candidate, exit_ = np.split(gates, 4)
@@ -95,15 +100,17 @@ def by_hand(head: GenerativeHead, vector: Tensor, image: int, text: list[int]) -
         if is_image:
             continue
         output = state
-        if head.look is not None:
+        if head.looks_first:
             output = state + weight["context_output.weight"] @ context + weight["word_output.weight"] @ word
+        elif head.look is not None:
+            output = state + weight["context_output.weight"] @ seen(weight, regions, state)
         logits = weight["output.weight"] @ output + weight["output.bias"]
         logits[0] = -np.inf
         total += logits[nexts.pop(0)] - np.log(np.exp(logits).sum())
     return float(total)
 
 
-@pytest.mark.parametrize("look", ["none", "soft"])
+@pytest.mark.parametrize("look", ["none", "soft", "spatial"])
 @pytest.mark.parametrize("conditioning", WAYS)
 def test_log_probabilities_are_those_of_the_equations(conditioning: str, look: str):
     head, vectors, batch = make(conditioning=conditioning, look=look, look_size=4), joint(), batch_of(4, **TEXTS)

@@ -117,12 +117,13 @@ class GenerativeHead(RecurrentOptions):
     """Where the joint vector enters the decoder. `first_state`: it sets the first state; `first_word`: it is read as a word
     before all others (Show and Tell); `first_step` and `every_step`: it is concatenated to the first or to each word, so that
     its product with a weight matrix is added in the recurrence."""
-    look: Literal["none", "soft"] = "none"
-    """`soft`: attention over the regions before each word (Show, Attend and Tell)."""
+    look: Literal["none", "soft", "spatial"] = "none"
+    """Attention over the regions at each word. `soft`: the state before the last word looks, and the decoder reads what it saw
+    with that word (Show, Attend and Tell); `spatial`: the state after the last word looks (Lu et al. 2017)."""
     look_size: int = Field(256, ge=1)
-    """With `look=soft`, size of the hidden layer of the attention."""
+    """Size of the hidden layer of the attention."""
     coverage: float = Field(0.0, ge=0)
-    """With `look=soft`, weight of the penalty that asks for a total weight of 1 for each region over all words (doubly
+    """With `look`, weight of the penalty that asks for a total weight of 1 for each region over all words (doubly
     stochastic attention)."""
     objective: Literal["cross_entropy", "self_critical"] = "cross_entropy"
     """What training optimises. `self_critical`: the CIDEr-D of sampled captions, compared with that of the greedy ones
@@ -145,7 +146,7 @@ class GenerativeHead(RecurrentOptions):
     @model_validator(mode="after")
     def _check_look(self) -> "GenerativeHead":
         if self.coverage > 0 and self.look == "none":
-            raise ValueError("coverage is for look=soft: without attention there are no weights")
+            raise ValueError("coverage is for look=soft or spatial: without attention there are no weights")
         return self
 
     @model_validator(mode="after")

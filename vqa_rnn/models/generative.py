@@ -59,9 +59,11 @@ class GenerativeHead(nn.Module):
     - ``every_step``: the network reads ``[word; z]``, which adds a product with z at every step, like ``W_ih v`` in the
       lecture's captioning model.
 
-    With ``look=soft`` the decoder looks at the regions before each word and reads ``[word; context]``
-    (``models.word_look``). The word is predicted from ``h + W_z context + W_e word``, the deep output layer of Xu et al. 2015
-    (equation 7) without its last product.
+    With ``look=soft`` the state before the last word looks at the regions, and the decoder reads ``[word; context]``
+    (``models.word_look``). The next word is predicted from ``h + W_z context + W_e word``, the deep output layer of Xu et al.
+    2015 (equation 7) without its last product. With ``look=spatial`` the state h after the last word looks, so that it knows
+    the whole text so far; the next word is predicted from ``h + W_z context`` (Lu et al. 2017,
+    https://arxiv.org/abs/1612.01887, section 2.2; without the sentinel of section 2.3).
 
     The loss of a question is the negative log-probability of the true answer with its end, **summed** over the words and not
     averaged, so that long answers weigh more; the mean is over questions. Choices are ranked by the same sum, without length
@@ -83,8 +85,8 @@ class GenerativeHead(nn.Module):
         self.start = nn.Parameter(text_encoder.embedding_std * torch.randn(word_size))  # initialised like a word vector
         self.conditioning = config.conditioning
         reads_joint = config.conditioning in ("first_step", "every_step")
-        looks = config.look == "soft"
-        self.num_more = (joint_size if reads_joint else 0) + (region_size if looks else 0)  # inputs besides the word
+        self.looks_first = config.look == "soft"
+        self.num_more = (joint_size if reads_joint else 0) + (region_size if self.looks_first else 0)  # inputs besides the word
         self.network = RecurrentNetwork(
             config.cell,
             word_size + self.num_more,
@@ -98,9 +100,10 @@ class GenerativeHead(nn.Module):
             self.project_joint = nn.Linear(joint_size, self.network.num_states * config.num_layers * config.hidden_size)
         if config.conditioning == "first_word":
             self.joint_word = nn.Linear(joint_size, word_size)
-        self.look = WordLook(region_size, config.hidden_size, config.look_size) if looks else None
-        if looks:
+        self.look = None if config.look == "none" else WordLook(region_size, config.hidden_size, config.look_size)
+        if self.look is not None:
             self.context_output = nn.Linear(region_size, config.hidden_size, bias=False)
+        if self.looks_first:
             self.word_output = nn.Linear(word_size, config.hidden_size, bias=False)
         self.output = nn.Linear(config.hidden_size, self.end_id + 1)
         self.dropout = Dropout(config.dropout)

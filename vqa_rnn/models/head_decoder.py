@@ -109,13 +109,21 @@ class HeadDecoder:
     def _step(self, words_ME: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor]:
         head = self._head
         words_ME = head.dropout(words_ME)
-        inputs, weights_MK = [words_ME, state.context], words_ME.new_zeros(len(words_ME), 0)
-        if head.look is not None:
-            assert self._memory is not None
-            images_M = self._images_N.index_select(0, state.rows)
-            context_MD, weights_MK = head.look(state.network[0][-1], self._memory, images_M)
+        inputs = [words_ME, state.context]
+        if head.looks_first:
+            context_MD, weights_MK = self._look(state.network[0][-1], state)
             inputs.append(context_MD)
         outputs_MH, network = head.network.step(torch.cat(inputs, dim=1), state.network)
-        if head.look is not None:
-            outputs_MH = outputs_MH + head.context_output(context_MD) + head.word_output(words_ME)
-        return outputs_MH, DecoderState(network, state.context, state.rows), weights_MK
+        after = DecoderState(network, state.context, state.rows)
+        if head.look is None:
+            return outputs_MH, after, words_ME.new_zeros(len(words_ME), 0)
+        if head.looks_first:
+            return outputs_MH + head.context_output(context_MD) + head.word_output(words_ME), after, weights_MK
+        context_MD, weights_MK = self._look(outputs_MH, state)
+        return outputs_MH + head.context_output(context_MD), after, weights_MK
+
+    def _look(self, states_MH: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """Return (M, D) contexts and (M, K) weights."""
+        assert self._head.look is not None
+        assert self._memory is not None
+        return self._head.look(states_MH, self._memory, self._images_N.index_select(0, state.rows))

@@ -1,4 +1,4 @@
-"""Attention over the regions of the image before each generated word.
+"""Attention over the regions of the image at each generated word.
 
 Shape letters: B images, M texts in progress, K regions, D region size, H state size, A attention size.
 """
@@ -27,7 +27,7 @@ class Memory(NamedTuple):
 class WordLook(nn.Module):
     """Soft attention (Xu et al. 2015, https://arxiv.org/abs/1502.03044, sections 3.1.2 and 4.2).
 
-    The weight of a region is ``softmax_k(w · tanh(W v_k + U h))`` with the state h before the word. The context ``z``, the
+    The weight of a region is ``softmax_k(w · tanh(W v_k + U h))`` with a state h of the decoder. The context ``z``, the
     weighted mean of the regions, is scaled by the gate ``sigmoid(w' · h + b)`` (section 4.2.1).
     """
 
