@@ -18,7 +18,7 @@ class MovingShapes(Section):
     """Generated videos: a shape moves, turns once and moves on, among shapes that stand still."""
 
     name: Literal["moving_shapes"] = "moving_shapes"
-    num_train: int = Field(4000, ge=1)
+    num_train: int = Field(8000, ge=1)
     """Training videos."""
     num_val: int = Field(500, ge=1)
     """Validation videos."""
