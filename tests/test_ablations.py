@@ -117,6 +117,7 @@ def test_a_value_may_be_a_list(features: Path):
     assert (features.parent / "runs/small/0.5+0.5+0.25-seed0").is_dir()
 
 
+@pytest.mark.slow
 def test_folds_are_pooled_so_that_every_question_counts_once(features: Path):
     grid = {"config": "jsonl", "folds": 2, "variants": [{"model.ablate": "none"}, {"model.ablate": "question_only"}]}
     report = json.loads(run(grid, features)[0])

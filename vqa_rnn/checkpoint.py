@@ -43,7 +43,6 @@ MAY_DIFFER_FROM_START = (
     "feature_dropout",
     "objective",
     "coverage",
-    "max_tokens",
 )
 
 

@@ -40,6 +40,7 @@ def make_questions(
         relevance=none,
         correct_choice=np.full_like(each, -1),
         answer=np.full_like(each, -1),
+        references=Ragged.of([()] * num_images, "int32"),
         answer_ids=rows(generator.integers(0, answers, (num_questions, 3), dtype=np.int32)),
         answer_scores=rows(np.tile(np.float32([0.3, 0.6, 1.0]), (num_questions, 1))),
     )

@@ -245,6 +245,7 @@ def test_a_mistake_is_said_once(features: Path) -> None:
     assert errors.count("error: no feature store at none.h5") == 1
 
 
+@pytest.mark.slow
 def test_two_processes_evaluate_together(features: Path) -> None:
     run = train(configure(features, "training.max_epochs=2", "evaluation.batch_size=3"))
     report = finish_report(launch(features.parent, None, "", "evaluate", str(run.path), "--split", "train", "--json"))

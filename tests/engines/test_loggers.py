@@ -173,6 +173,7 @@ def test_a_resume_goes_on_with_the_same_run(features: Path):
     assert equal(result(path)["state"]["model"], result(whole.path)["state"]["model"])
 
 
+@pytest.mark.slow
 def test_another_training_of_the_name_is_another_run(features: Path):
     pytest.importorskip("mlflow")
     config = configure(features, MLFLOW, "training.max_epochs=1", "run.name=again")
@@ -234,6 +235,7 @@ def test_what_cannot_begin_is_said_before_the_run_folder_is_made(
     assert not (config.run.folder / "none" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_stops_a_new_run_alone(
     features: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

@@ -14,6 +14,7 @@ from tests.preprocessing.test_extract_features import config_for, draw_pictures,
 from vqa_rnn.features.store import open_store
 
 
+@pytest.mark.slow
 def test_features_are_the_same_whatever_the_number_of_images():
     layers = ("blocks.1", "blocks.3")
     plain = build(layers=layers, image_size=64, batch_rows=3)
