@@ -7,9 +7,10 @@ For runs on captions such as ``preprocessing.scene_captions`` writes. A caption 
 in the scene with all attributes that the caption gives, and the first lies on the named side of the second. The baselines
 are the most frequent training caption, and the captions that the model writes if the images are exchanged.
 
-With ``model.head.look=soft``, a word that describes a thing is a hit if the region with the largest weight is nearer to such a
-thing than to any other. The baselines are the share of regions that are hits (chance), and the weights for the other thing of
-the caption (exchanged). Intervals are 95%, by bootstrap over images.
+With attention (``model.head.look``), a word that describes a thing is a hit if the region with the largest weight is nearer to
+such a thing than to any other. When the first attribute is written, several things may still be meant: the row "by the words so
+far" counts things with the attributes that were written until then. The baselines are the share of regions that are hits
+(chance), and the weights for the other thing of the caption (exchanged). Intervals are 95%, by bootstrap over images.
 """
 
 import vqa_rnn  # noqa: F401 - imported before torch, as it sets how threads wait
@@ -32,7 +33,7 @@ from pointing_game import nearest_thing
 from rich.console import Console
 from rich.table import Table
 
-from preprocessing.scene_captions import ATTRIBUTES, SIDES, Said, is_beside, matching, read_caption
+from preprocessing.scene_captions import ATTRIBUTES, SIDES, Named, Said, is_beside, matching, read_caption
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import load_run
 from vqa_rnn.cli import print_error
@@ -49,6 +50,7 @@ from vqa_rnn.models.layers import grid_side
 from vqa_rnn.records import Question
 
 BEAM_WIDTH = 5
+SO_FAR = "all words, by the words so far"
 Things = Sequence[Mapping[str, Any]]
 
 
@@ -172,7 +174,7 @@ def pointing(
     paths: Mapping[str, Path],
 ) -> dict[str, tuple[NDArray[np.float64], Sequence[str]]]:
     """Return the hits of each describing word, with the image of each: a row per kind of word, all of them, and baselines."""
-    hits: dict[str, list[float]] = {name: [] for name in ("all words", *ATTRIBUTES, "exchanged", "chance")}
+    hits: dict[str, list[float]] = {name: [] for name in ("all words", *ATTRIBUTES, SO_FAR, "exchanged", "chance")}
     images: dict[str, list[str]] = {name: [] for name in hits}
 
     def count(name: str, hit: float, image_id: str) -> None:
@@ -192,8 +194,11 @@ def pointing(
                 continue
             is_hit_K = np.isin(nearest_K, found)
             others = caption.things[1 - number].words if len(caption.things) == 2 else ()
-            for word, (attribute, _) in zip(named.words, named.values.items(), strict=True):
+            for count_said, (word, attribute) in enumerate(zip(named.words, named.values, strict=True), start=1):
                 hit = float(is_hit_K[maps_TK[word].argmax()])
+                said_so_far = Named(dict(list(named.values.items())[:count_said]), named.words[:count_said])
+                meant = matching(said_so_far, things)
+                count(SO_FAR, float(nearest_K[maps_TK[word].argmax()] in meant), question.image_id)
                 count("all words", hit, question.image_id)
                 count(attribute, hit, question.image_id)
                 count("chance", float(is_hit_K.mean()), question.image_id)

@@ -18,7 +18,8 @@ def generate(
         int | None,
         typer.Option(
             min=1,
-            help="Number of training images, by default 20,000 (dialog) or 4,000; val and test get a tenth of that each.",
+            help="Number of training images, by default 20,000 (dialog), 10,000 (captions) or 4,000 (vqa); "
+            "val and test get a tenth of that each.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,

@@ -30,7 +30,7 @@ class _Generated(NamedTuple):
 
 
 GENERATED = {
-    "shapes_captions": _Generated(write_shapes_captions, images=4000),
+    "shapes_captions": _Generated(write_shapes_captions, images=10_000),
     "shapes_dialog": _Generated(write_shapes_dialog, images=20_000),
     "shapes_vqa": _Generated(write_shapes_vqa, images=4000),
 }
@@ -63,7 +63,7 @@ def generate(
     Args:
         name: One of ``GENERATED``.
         folder: The folder to write; defaults to ``data/NAME``.
-        images: Number of training images; defaults to 20,000 for dialogs and 4,000 for the others.
+        images: Number of training images; defaults to 20,000 for dialogs, 10,000 for captions and 4,000 for questions.
         seed: The same seed gives the same files.
         overwrite: Replace what was generated there before.
 
