@@ -173,7 +173,11 @@ def load_run(path: str | Path) -> Run:
         raise UserError(f"{path} is not a run folder: it has no run.json")
     description = read_json(path / "run.json", "run description")
     if isinstance(description, dict) and "kind" in description:
-        raise UserError(f"{path} answers no questions: it is a run of {description.get('command')}")
+        command = str(description.get("command"))
+        group = command.removesuffix(" train")
+        raise UserError(
+            f"{path} is a run of {command}, which answers no questions: {group} --help lists what can be done with it"
+        )
     version = description.get("format_version") if isinstance(description, dict) else None
     if not isinstance(version, int):
         raise UserError(f"{path}/run.json does not describe a run: format_version is missing")

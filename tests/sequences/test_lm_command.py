@@ -125,7 +125,9 @@ def test_what_is_wrong_is_said_in_one_line(
     )
     prefix = said(capsys, "lm", "sample", "runs/book", "--prefix", "Ω")
     assert prefix.startswith("the prefix cannot be read: the character 'Ω' is unknown")
-    assert said(capsys, "evaluate", "runs/book") == ("runs/book answers no questions: it is a run of vqa-rnn lm train")
+    assert said(capsys, "evaluate", "runs/book") == (
+        "runs/book is a run of vqa-rnn lm train, which answers no questions: vqa-rnn lm --help lists what can be done with it"
+    )
     book.write_text("something else, and longer. " * 20, encoding="utf-8")
     assert "has changed since runs/book began" in said(capsys, "lm", "train", str(book), *SMALL, "--resume")
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():

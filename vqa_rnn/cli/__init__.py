@@ -158,7 +158,8 @@ def train(
 
     run = train(loaded, resume=resume, overwrite=overwrite)
     if is_first():
-        hint = f"Evaluate it: vqa-rnn evaluate {run.path}    Ask it: vqa-rnn ask {run.path}"
+        use = "Describe an image: vqa-rnn caption" if run.config.dataset.has_captions else "Ask it: vqa-rnn ask"
+        hint = f"Evaluate it: vqa-rnn evaluate {run.path}    {use} {run.path}"
         typer.echo(f"{run.path} is trained. {hint}", err=True)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vqa_rnn.cli.options import Json, print_json
-from vqa_rnn.errors import printable
+from vqa_rnn.errors import UserError, printable
 
 
 def caption(
@@ -24,6 +24,8 @@ def caption(
 
     Example: vqa-rnn caption runs/flickr8k photo.jpg --picture caption.png
     """
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise UserError(f"--picture {picture}: give the name of a .png file")
     from vqa_rnn.commands.ask import describe
 
     answers = describe(run, images, weights, picture)
