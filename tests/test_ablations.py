@@ -111,6 +111,7 @@ if __name__ == "__main__":
     parent.communicate(timeout=30)  # until the worker, too, has let go of its output
 
 
+@pytest.mark.slow
 def test_a_value_may_be_a_list(features: Path):
     grid = {"config": "jsonl", "split": "val", "variants": [{"features.mean": [[0.5, 0.5, 0.25]]}]}
     assert list(json.loads(run(grid, features)[0])["variants"]) == ["0.5+0.5+0.25"]

@@ -36,6 +36,7 @@ def test_every_setting_is_tried_and_the_config_takes_what_is_recommended(
     assert "the fastest value of each option" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_noticeably_faster_is_recommended_and_nothing_else(features: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tune_module, "num_cpus", lambda: 2)
     monkeypatch.setattr(tune_module._Trainings, "rate", lambda self, precision, threads, workers: 100 * threads + workers)
