@@ -98,6 +98,29 @@ def _umask() -> int:
     return mask
 
 
+def read_utf8(path: Path, missing: str) -> str:
+    """Read a text file of the user.
+
+    Args:
+        path: A UTF-8 file, with or without a byte order mark.
+        missing: The error message if there is no such file.
+
+    Returns:
+        Its text, with Unix line ends.
+
+    Raises:
+        UserError: The file is missing, cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(missing) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start:,}): convert it to UTF-8 first") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically: readers see either the old file or the complete new one.
 

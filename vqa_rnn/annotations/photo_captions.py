@@ -24,6 +24,7 @@ from vqa_rnn.annotations.captions import caption_question
 from vqa_rnn.annotations.json_files import read_official
 from vqa_rnn.config import CocoCaptionsDataset, Flickr8kDataset, Flickr30kDataset
 from vqa_rnn.errors import UserError
+from vqa_rnn.files import read_utf8
 from vqa_rnn.records import Annotations, Question, Split
 
 WHAT = "captions"
@@ -180,11 +181,4 @@ def _read_tokens(path: Path) -> dict[str, list[str]]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"no {WHAT} at {path}: put the official file there, or set dataset.root") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start:,})") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    return read_utf8(path, f"no {WHAT} at {path}: put the official file there, or set dataset.root").splitlines()

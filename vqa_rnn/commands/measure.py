@@ -231,21 +231,16 @@ def summarise(measured: Measurement, bootstrap_samples: int, blind: Scores | Non
         "floors": {name: _means(scores) | {"interval": interval(scores[headline])} for name, scores in measured.floors.items()},
     }
     if measured.corpus is not None:
-        report["metrics"] |= _totals(measured.corpus)
+        report["metrics"] |= measured.corpus.totals
         report["intervals"] |= corpus_intervals(*measured.corpus, image_ids, bootstrap_samples)
         for name, corpus in measured.floor_corpus.items():
-            report["floors"][name] |= _totals(corpus)
+            report["floors"][name] |= corpus.totals
     report["ceilings"] = {name: {headline: float(scores.mean())} for name, scores in measured.ceilings.items()}
     if blind is not None:
         gain = paired_difference(measured.scores, blind, image_ids)
         assert gain is not None, "the headline metric applies to some questions"
         report["image_gain"] = {headline: gain.mean, "interval": list(gain.interval), "p": gain.p}
     return report
-
-
-def _totals(corpus: Corpus) -> dict[str, float]:
-    """Return the metrics of a whole split."""
-    return corpus.combine(corpus.statistics.sum(axis=0))
 
 
 def _means(metrics: Mapping[str, Scores]) -> dict[str, Any]:

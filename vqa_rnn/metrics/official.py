@@ -1,6 +1,7 @@
 """The official metrics of the benchmarks, as one score per question."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,11 @@ class Corpus(NamedTuple):
     statistics: NDArray[Any]
     combine: Callable[[NDArray[Any]], dict[str, float]]
 
+    @property
+    def totals(self) -> dict[str, float]:
+        """The metrics over all questions."""
+        return self.combine(self.statistics.sum(axis=0))
+
 
 CorpusMetrics = Callable[[Sequence[Question], Predictions], Corpus]
 
@@ -144,5 +150,10 @@ def named_bleu(sums: NDArray[Any]) -> dict[str, float]:
 
 
 def _captions(questions: Sequence[Question], predictions: Predictions) -> tuple[CaptionReferences, list[str]]:
-    references = CaptionReferences([question.human_answers for question in questions])
+    references = _references(tuple(question.human_answers for question in questions))
     return references, [predictions[question.question_id].answer for question in questions]
+
+
+@lru_cache(maxsize=1)  # an evaluation scores a model and several floors by two metrics against the same references
+def _references(captions: tuple[tuple[str, ...], ...]) -> CaptionReferences:
+    return CaptionReferences(captions)

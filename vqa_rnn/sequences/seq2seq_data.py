@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqa_rnn.errors import UserError
+from vqa_rnn.files import read_utf8
 from vqa_rnn.models.text_encoder import PADDING_ID
 from vqa_rnn.sequences.batches import ExampleBatches
 from vqa_rnn.sequences.text_vocabulary import UNKNOWN, TextVocabulary, Unit
@@ -50,14 +51,7 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises:
         UserError: The file is missing, not UTF-8 or empty, or a line is not a pair.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"no file of pairs at {path}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start:,}): convert it to UTF-8 first") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    text = read_utf8(path, f"no file of pairs at {path}")
     pairs = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():

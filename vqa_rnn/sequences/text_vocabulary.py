@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import read_json, write_json
+from vqa_rnn.files import read_json, read_utf8, write_json
 
 Unit = Literal["characters", "words"]
 
@@ -139,14 +139,7 @@ def read_text(path: Path) -> str:
     Raises:
         UserError: The file is missing, not UTF-8, or has fewer than two characters.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"no text file at {path}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start:,}): convert it to UTF-8 first") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    text = read_utf8(path, f"no text file at {path}")
     if len(text) < 2:
         raise UserError(f"{path} is too short: a language model needs at least two characters")
     return text

@@ -69,7 +69,7 @@ def score_benchmark(
     intervals: dict[str, Any] = {name: None if few else list(bootstrap_interval(shown[name], image_ids)) for name in shown}
     if benchmark.corpus is not None:
         corpus = benchmark.corpus(questions, predictions)
-        totals = corpus.combine(corpus.statistics.sum(axis=0))
+        totals = corpus.totals
         intervals |= dict.fromkeys(totals) if few else corpus_intervals(*corpus, image_ids)
     return {
         "benchmark": name,
