@@ -1,8 +1,6 @@
 """``vqa-rnn draw`` from digits to a run, an evaluation and a picture."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.interruptions import check_resume, early_and_half_way
 from vqa_rnn.cli import main
-from vqa_rnn.engines import handlers
 from vqa_rnn.sequences import draw_data, draw_run
 
 SMALL = (
@@ -50,21 +48,13 @@ def test_an_interrupted_run_continues_bit_for_bit(
     monkeypatch.chdir(tmp_path)
     small = [option for option in SMALL if not (extra and "attention" in option)]
     command = ["draw", "train", *small, *extra]
-    assert main([*command, "run.name=whole"]) == 0
-    finish_step = handlers.Training._finish_step
-
-    def stop(self: handlers.Training, engine: object) -> None:
-        if self.trainer.state.iteration in (2, 3 * len(self._batches) // 2):
-            os.kill(os.getpid(), signal.SIGTERM)
-        finish_step(self, engine)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(handlers.Training, "_finish_step", stop)
-    assert main([*command, "run.name=stopped"]) == 143
-    torch.manual_seed(99)  # a new process
-    assert main([*command, "run.name=stopped", "--resume"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 0
-    for name in ("model.safetensors", "metrics.jsonl"):
-        assert Path("runs/stopped", name).read_bytes() == Path("runs/whole", name).read_bytes(), name
+    check_resume(
+        command,
+        early_and_half_way,
+        ("model.safetensors", "metrics.jsonl"),
+        monkeypatch,
+        before_resume=lambda: torch.manual_seed(99),
+    )  # a new process
     scores = [json.loads(line) for line in Path("runs/whole/metrics.jsonl").read_text().splitlines()]
     nats = [line["val_nats"] for line in scores if "val_nats" in line]
     assert nats == sorted(nats, reverse=True), "it learns"

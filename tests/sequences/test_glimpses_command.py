@@ -1,17 +1,15 @@
 """``vqa-rnn glimpses`` from digits to a run, its scores and a picture."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.interruptions import at_steps, check_resume
 from tests.sequences.test_digits import write_idx
 from vqa_rnn.cli import main
-from vqa_rnn.engines import handlers
 from vqa_rnn.sequences.digits import MNIST_FILES, read_digits
 
 SMALL = (
@@ -42,20 +40,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize("extra", [(), ("data.fewest_digits=1", "model.cell=gru", "training.ema_decay=0.9")])
 def test_an_interrupted_run_continues_bit_for_bit(extra: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     command = ["glimpses", "train", *SMALL, *extra]
-    assert main([*command, "run.name=whole"]) == 0
-    finish_step = handlers.Training._finish_step
-
-    def stop(self: handlers.Training, engine: object) -> None:
-        if self.trainer.state.iteration in (2, 4):
-            os.kill(os.getpid(), signal.SIGTERM)
-        finish_step(self, engine)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(handlers.Training, "_finish_step", stop)
-    assert main([*command, "run.name=stopped"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 0
-    for name in ("model.safetensors", "metrics.jsonl", "vocabulary.json"):
-        assert Path("runs/stopped", name).read_bytes() == Path("runs/whole", name).read_bytes(), name
+    check_resume(command, at_steps(2, 4), ("model.safetensors", "metrics.jsonl", "vocabulary.json"), monkeypatch)
 
 
 def test_a_run_is_evaluated_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:

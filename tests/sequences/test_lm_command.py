@@ -1,14 +1,12 @@
 """``vqa-rnn lm`` from a text file to a run, a sample and a page."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
+from tests.interruptions import check_resume, early_and_half_way
 from vqa_rnn.cli import main
-from vqa_rnn.engines import handlers
 
 HELLO = (
     "text.validation_share=0",
@@ -65,20 +63,12 @@ def test_an_interrupted_run_continues_bit_for_bit(
     book: Path, extra: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["lm", "train", str(book), *SMALL, *extra]
-    assert main([*command, "run.name=whole"]) == 0
-    finish_step = handlers.Training._finish_step
-
-    def stop(self: handlers.Training, engine: object) -> None:
-        if self.trainer.state.iteration in (2, 3 * len(self._batches) // 2):
-            os.kill(os.getpid(), signal.SIGTERM)
-        finish_step(self, engine)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(handlers.Training, "_finish_step", stop)
-    assert main([*command, "run.name=stopped"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 0
-    for name in ("model.safetensors", "metrics.jsonl", "samples/epoch-000.txt", "samples/epoch-003.txt", "vocabulary.json"):
-        assert Path("runs/stopped", name).read_bytes() == Path("runs/whole", name).read_bytes(), name
+    check_resume(
+        command,
+        early_and_half_way,
+        ("model.safetensors", "metrics.jsonl", "samples/epoch-000.txt", "samples/epoch-003.txt", "vocabulary.json"),
+        monkeypatch,
+    )
     scores = [json.loads(line) for line in Path("runs/whole/metrics.jsonl").read_text().splitlines()]
     assert [line["val_bits"] for line in scores if "val_bits" in line] == sorted(
         (line["val_bits"] for line in scores if "val_bits" in line), reverse=True

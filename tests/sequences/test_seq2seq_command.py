@@ -2,17 +2,15 @@
 
 import importlib.util
 import json
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.interruptions import check_resume, early_and_half_way
 from vqa_rnn.cli import main
 from vqa_rnn.commands.seq2seq.evaluate import scores_by_length
-from vqa_rnn.engines import handlers
 
 SMALL = (
     "model.embedding_size=4",
@@ -94,20 +92,7 @@ def test_an_interrupted_run_continues_bit_for_bit(
     data: str, extra: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["seq2seq", "train", data, *SMALL, *extra]
-    assert main([*command, "run.name=whole"]) == 0
-    finish_step = handlers.Training._finish_step
-
-    def stop(self: handlers.Training, engine: object) -> None:
-        if self.trainer.state.iteration in (2, 3 * len(self._batches) // 2):
-            os.kill(os.getpid(), signal.SIGTERM)
-        finish_step(self, engine)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(handlers.Training, "_finish_step", stop)
-    assert main([*command, "run.name=stopped"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 0
-    for name in ("model.safetensors", "metrics.jsonl", "vocabulary.json"):
-        assert Path("runs/stopped", name).read_bytes() == Path("runs/whole", name).read_bytes(), name
+    check_resume(command, early_and_half_way, ("model.safetensors", "metrics.jsonl", "vocabulary.json"), monkeypatch)
     lines = [json.loads(line) for line in Path("runs/whole/metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     third = len(losses) // 3

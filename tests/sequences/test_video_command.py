@@ -1,16 +1,14 @@
 """``vqa-rnn video`` from moving shapes or image files to a run, its evaluation and a prediction."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.interruptions import at_steps, check_resume
 from tests.sequences.test_video import LINE, write_lines
 from vqa_rnn.cli import main
-from vqa_rnn.engines import handlers
 
 SMALL = (
     "model.hidden_size=8",
@@ -50,20 +48,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
 @pytest.mark.parametrize("extra", [(), ("model.output=frame", "model.bidirectional=true", "training.ema_decay=0.9")])
 def test_an_interrupted_run_continues_bit_for_bit(extra: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     command = ["video", "train", *SHAPES, "model.dropout=0.3", *extra]
-    assert main([*command, "run.name=whole"]) == 0
-    finish_step = handlers.Training._finish_step
-
-    def stop(self: handlers.Training, engine: object) -> None:
-        if self.trainer.state.iteration in (2, 5):
-            os.kill(os.getpid(), signal.SIGTERM)
-        finish_step(self, engine)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(handlers.Training, "_finish_step", stop)
-    assert main([*command, "run.name=stopped"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 143
-    assert main([*command, "run.name=stopped", "--resume"]) == 0
-    for name in ("model.safetensors", "metrics.jsonl", "vocabulary.json"):
-        assert Path("runs/stopped", name).read_bytes() == Path("runs/whole", name).read_bytes(), name
+    check_resume(command, at_steps(2, 5), ("model.safetensors", "metrics.jsonl", "vocabulary.json"), monkeypatch)
 
 
 def test_own_videos_are_preprocessed_trained_evaluated_and_labelled(capsys: pytest.CaptureFixture[str]) -> None:
