@@ -8,6 +8,13 @@ import typer
 from vqa_rnn.errors import UserError, printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
+ConfigArgument = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or a built-in recipe such as easy_vqa, daquar or jsonl.")
+]
+ConfigOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value …]", help="Options that override the config, such as training.max_epochs=5"),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="Options, such as model.hidden_size=256 training.max_epochs=5"),
@@ -40,3 +47,27 @@ def check_split(split: str | None) -> None:
 
     if split is not None and split not in SPLITS:
         raise UserError(unknown_name("split", split, SPLITS))
+
+
+def load_or_print(config: str, overrides: list[str] | None, print_config: bool = False) -> Any:
+    """Load a config, or print it and end the command.
+
+    Args:
+        config: A YAML file or the name of a recipe.
+        overrides: ``section.key=value`` each.
+        print_config: Print every option with its meaning instead.
+
+    Returns:
+        The ``Config``.
+
+    Raises:
+        UserError: There is no such config, or an option is wrong.
+        typer.Exit: The config was printed.
+    """
+    from vqa_rnn.config.files import config_yaml, load_config
+
+    loaded = load_config(config, overrides or [])
+    if print_config:
+        typer.echo(config_yaml(loaded, comments=True), nl=False)
+        raise typer.Exit
+    return loaded
