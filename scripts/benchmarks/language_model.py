@@ -8,7 +8,8 @@
 - lstm: nn.LSTM, the linear layer, the loss and the backward pass on whole chunks, without an optimizer: the limit.
 
 All have the same cell, sizes, batch and learning rate. The rates are measured in turns, and the best round of each counts. Then
-the first two train for --minutes each, and predict the last 5% of the text. --minutes 0 only measures the rates.
+the first two train for --minutes each, and predict the last 5% of the text. --minutes 0 only measures the rates. The package's
+model also writes --sample characters before, during and after its training; that time is not counted.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +29,12 @@ from vqa_rnn.config.language import LanguageTrainingConfig
 from vqa_rnn.engines import Examples, build_optimization, build_trainer
 from vqa_rnn.engines.sums import build_sums_evaluator
 from vqa_rnn.sequences.language_model import Carried, LanguageModel, bits, loss_sums
+from vqa_rnn.sequences.sampling import sample
 from vqa_rnn.sequences.text_streams import TextStreams
 from vqa_rnn.sequences.text_vocabulary import TextVocabulary, read_text
 
 STREAMS, CHUNK, RATE = 64, 100, 2e-3
+SAMPLED_AT = (0.0, 0.02, 0.1, 1.0)  # shares of the training time
 CPU = torch.device("cpu")
 
 
@@ -144,6 +148,26 @@ def rate(step: Callable[[], None], seconds: float) -> float:
     return steps * STREAMS * CHUNK / (time.perf_counter() - started)
 
 
+def train(model: Package | Loop, minutes: float, write: Callable[[float], None]) -> None:
+    """Train for this long. ``write`` is called with the minutes so far at each of ``SAMPLED_AT``."""
+    seconds = 0.0
+    for share in SAMPLED_AT:
+        started = time.perf_counter() - seconds
+        while (seconds := time.perf_counter() - started) < 60 * minutes * share:
+            model.step()
+        write(seconds / 60)
+
+
+def written(model: LanguageModel, vocabulary: TextVocabulary, length: int) -> str:
+    """Return a sample that starts a line."""
+    generator = torch.Generator().manual_seed(0)
+    model.eval()
+    numbers = sample(model, torch.tensor(vocabulary.encode("\n")), length, generator=generator)
+    text = vocabulary.decode(np.fromiter(numbers, np.int64))
+    model.train()
+    return text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
@@ -152,6 +176,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a round")
+    parser.add_argument("--sample", type=int, default=200, help="characters of each sample")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     text = read_text(arguments.file)
@@ -159,26 +184,31 @@ def main() -> None:
     entries = vocabulary.encode(text)
     border = len(entries) - len(entries) // 20
     sizes = (len(vocabulary), arguments.hidden, arguments.layers)
-    train, val = entries[:border], entries[border:]
-    made = {"package": Package(train, *sizes), "loop": Loop(train, *sizes), "lstm": Limit(train, *sizes)}
+    first, last = entries[:border], entries[border:]
+    made = {"package": Package(first, *sizes), "loop": Loop(first, *sizes), "lstm": Limit(first, *sizes)}
     best = dict.fromkeys(made, 0.0)
     for _ in range(arguments.rounds):
         for name, each in made.items():
             best[name] = max(best[name], rate(each.step, arguments.seconds))
-    result = {f"{name}_characters_per_second": value for name, value in best.items()}
+    result: dict[str, Any] = {f"{name}_characters_per_second": value for name, value in best.items()}
     result |= {"over_the_loop": best["package"] / best["loop"], "of_the_limit": best["package"] / best["lstm"]}
-    trained = (Package, Loop) if arguments.minutes else ()
-    for kind in trained:
-        model = kind(train, *sizes)
-        started = time.perf_counter()
-        while time.perf_counter() - started < 60 * arguments.minutes:
-            model.step()
-        result[f"{kind.__name__.lower()}_bits"] = model.bits(val)
+    samples: dict[str, str] = {}
+    if arguments.minutes:
+        package, loop = Package(first, *sizes), Loop(first, *sizes)
+
+        def write(minutes: float) -> None:
+            samples[f"{minutes:.1f} minutes"] = written(package.model, vocabulary, arguments.sample)
+
+        train(package, arguments.minutes, write)
+        train(loop, arguments.minutes, lambda minutes: None)
+        result |= {"package_bits": package.bits(last), "loop_bits": loop.bits(last)}
     if arguments.json:
-        print(json.dumps(result))
+        print(json.dumps(result | {"samples": samples}))
     else:
         for name, value in result.items():
             print(f"{name:32} {value:12,.3f}")
+        for when, text in samples.items():
+            print(f"\nafter {when}:\n{text}")
 
 
 if __name__ == "__main__":
