@@ -77,10 +77,10 @@ def test_a_word_in_lower_case_goes_before_one_in_capitals(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"red 1 2 3\nwhat 1 2\n", "line 2: a word and its 3 numbers are needed"),
-        (b"red 1 2 3\nwhat 1 2 x\n", "line 2: a word and its 3 numbers are needed"),
-        (b"red 1 2 nan\n", "line 1: a word and its 3 numbers are needed"),
-        (b"red\n", "line 1: a word and its numbers are needed"),
+        (b"red 1 2 3\nwhat 1 2\n", r"vectors\.txt:2: a word and its 3 numbers are needed"),
+        (b"red 1 2 3\nwhat 1 2 x\n", r"vectors\.txt:2: a word and its 3 numbers are needed"),
+        (b"red 1 2 nan\n", r"vectors\.txt:1: a word and its 3 numbers are needed"),
+        (b"red\n", r"vectors\.txt:1: a word and its numbers are needed"),
         (b"", "none of the 8 words"),
         (b"stone 1 2 3\n", "it has none of the 8 words of the vocabulary"),
         (b"3000000 300\nred \xff\xfe\x00\x80\n", "is not text: .* not in binary ones"),

@@ -101,7 +101,7 @@ def _numbers(fields: Sequence[str], path: Path, line: int, size: int) -> NDArray
 
 def _not_a_line(path: Path, line: int, size: int) -> UserError:
     numbers = f"{size} numbers" if size else "numbers"
-    return UserError(f"{path}, line {line}: a word and its {numbers} are needed, with a space between them")
+    return UserError(f"{path}:{line}: a word and its {numbers} are needed, with a space between them")
 
 
 @contextmanager

@@ -332,11 +332,11 @@ def shorten(lines: list[list[Any]]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (spoil_number, "line 2: num_boxes is b'three', not a number"),
-        (spoil_tab, "line 2: 5 fields between tabs"),
-        (add_labels, "line 2: 10 fields between tabs, but line 1 has 6: put lines of different kinds into separate files"),
-        (cut_off, "line 2: features is cut off"),
-        (shorten, "line 2: boxes has 3 numbers, not 1 regions of 4"),
+        (spoil_number, ":2: num_boxes is b'three', not a number"),
+        (spoil_tab, ":2: 5 fields between tabs"),
+        (add_labels, ":2: 10 fields between tabs, but line 1 has 6: put lines of different kinds into separate files"),
+        (cut_off, ":2: features is cut off"),
+        (shorten, ":2: boxes has 3 numbers, not 1 regions of 4"),
     ],
 )
 def test_a_line_that_is_not_right_is_named(tmp_path: Path, spoil: Any, words: str, capsys: pytest.CaptureFixture[str]):
@@ -344,7 +344,7 @@ def test_a_line_that_is_not_right_is_named(tmp_path: Path, spoil: Any, words: st
     spoil(lines)
     path = write_tsv(tmp_path / "spoilt.tsv", lines)
     assert main(["features", "import", "bottom-up-tsv", str(path), "-o", str(tmp_path / "store.h5")]) == 2
-    assert f"error: {path} {words}" in capsys.readouterr().err
+    assert f"error: {path}{words}" in capsys.readouterr().err
 
 
 def test_an_import_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

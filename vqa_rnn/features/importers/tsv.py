@@ -54,7 +54,7 @@ class TsvSource(Source):
                 num_fields = num_fields or len(fields)
                 if len(fields) != num_fields:
                     raise UserError(
-                        f"{path} line {number}: {len(fields)} fields between tabs, but line 1 has {num_fields}: put lines of "
+                        f"{path}:{number}: {len(fields)} fields between tabs, but line 1 has {num_fields}: put lines of "
                         "different kinds into separate files"
                     )
                 name, count = fields["image_id"].decode(), int(fields["num_boxes"])
@@ -85,7 +85,7 @@ class TsvSource(Source):
         def column(name: str, size: int) -> NDArray[Any]:
             values = self._decode(fields, name, number)
             if len(values) != count * size:
-                raise UserError(f"{self._path} line {number}: {name} has {len(values)} numbers, not {count} regions of {size}")
+                raise UserError(f"{self._path}:{number}: {name} has {len(values)} numbers, not {count} regions of {size}")
             return values.reshape(count, size) if size > 1 else values
 
         boxes = fractions(column("boxes", 4), float(fields["image_w"]), float(fields["image_h"]))
@@ -97,15 +97,15 @@ class TsvSource(Source):
         names = _FIELDS.get(len(values))
         if names is None:
             known = " or ".join(f"{count} ({' '.join(names)})" for count, names in _FIELDS.items())
-            raise UserError(f"{self._path} line {number}: {len(values)} fields between tabs, not {known}")
+            raise UserError(f"{self._path}:{number}: {len(values)} fields between tabs, not {known}")
         fields = dict(zip(names, values, strict=True))
         for name in ("image_w", "image_h", "num_boxes"):
             if not fields[name].isdigit():
-                raise UserError(f"{self._path} line {number}: {name} is {fields[name][:20]!r}, not a number")
+                raise UserError(f"{self._path}:{number}: {name} is {fields[name][:20]!r}, not a number")
         return fields
 
     def _decode(self, fields: dict[str, bytes], name: str, number: int) -> NDArray[Any]:
         try:
             return np.frombuffer(base64.b64decode(fields[name], validate=True), dtype=_DTYPES[name])
         except (binascii.Error, ValueError) as error:
-            raise UserError(f"{self._path} line {number}: {name} is cut off or not base64: {error}") from error
+            raise UserError(f"{self._path}:{number}: {name} is cut off or not base64: {error}") from error
