@@ -312,7 +312,7 @@ def test_a_wrong_command_is_refused_in_one_line(refuse, arguments: list[str], wo
 
 
 QUESTIONS = {
-    "missing": (remove("questions.jsonl"), ["no question file at questions.jsonl", "dataset.path"]),
+    "missing": (remove("questions.jsonl"), ["no file of questions at questions.jsonl", "dataset.path"]),
     "malformed": (add_text('{"image": "images/0.png", '), ["questions.jsonl:7", "JSON"]),
     "not_an_object": (add_text('["images/0.png"]'), ["questions.jsonl:7", "object", "list"]),
     "not_utf8": (lambda: Path("questions.jsonl").write_bytes(b'{"image": "\xff\xfe"}'), ["questions.jsonl", "UTF-8"]),

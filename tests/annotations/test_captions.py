@@ -75,6 +75,18 @@ def test_a_wrong_record_is_named_in_one_line(tmp_path: Path, case: str) -> None:
     assert f"{path}{expected}" in error_of(lambda: read_annotations(CaptionsDataset(path=path)))
 
 
+def test_a_file_of_another_kind_is_asked_for_captions(tmp_path: Path) -> None:
+    path = tmp_path / "captions.jsonl"
+    dataset = CaptionsDataset(path=path)
+    assert error_of(lambda: read_annotations(dataset)) == f"no file of captions at {path}: set dataset.path to yours"
+    path.write_text('{"image": "a.png", "captions": [}')
+    assert f'{path}:1: not a JSON object, such as {{"image": "photos/kitchen.jpg", "captions": [' in error_of(
+        lambda: read_annotations(dataset)
+    )
+    path.write_text('{"images": [{"id": 1}]}')
+    assert "a list under 'images': an array of captions is needed" in error_of(lambda: read_annotations(dataset))
+
+
 def test_an_image_has_one_record(tmp_path: Path) -> None:
     path = tmp_path / "captions.jsonl"
     path.write_text("\n".join(map(json.dumps, [OWN[0], OWN[1], OWN[0]])), encoding="utf-8")

@@ -359,11 +359,11 @@ OVER_SEVERAL_LINES = (
         (without("answer", answers=["a", "\x1b[31mred"]), "answers[1]: a control character (\\u001b): leave it out"),
         (
             '{"image": "a.png", "question": "q", "answer": NaN}',
-            "NaN is no JSON and no answer: write a number or a text, or leave the question out",
+            "NaN is no JSON: write a number or a text, or leave the record out",
         ),
         (
             '{"image": "a.png", "question": "q", "answer": -Infinity}',
-            "-Infinity is no JSON and no answer: write a number or a text, or leave the question out",
+            "-Infinity is no JSON: write a number or a text, or leave the record out",
         ),
         ('{"image": "a.png", "question": "q", "answer": 1e999}', "answer: a number is too large"),
         ("{", OVER_SEVERAL_LINES),
@@ -402,7 +402,7 @@ def test_an_unknown_key_of_a_round_is_compared_with_the_keys_of_a_round(tmp_path
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path):
-    with pytest.raises(UserError, match=r"no question file at .*none\.jsonl: set dataset\.path"):
+    with pytest.raises(UserError, match=r"no file of questions at .*none\.jsonl: set dataset\.path"):
         read_jsonl(JsonlDataset(path=tmp_path / "none.jsonl"), SPLITS)
     with pytest.raises(UserError, match="is a folder"):
         read_jsonl(JsonlDataset(path=tmp_path), SPLITS)

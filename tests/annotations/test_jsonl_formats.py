@@ -218,12 +218,12 @@ ARRAYS = {
     "comma at the end": (f"[{ITEM},\n]", f": item 2: not a JSON object, such as {EXAMPLE}: Expecting value at line 2 column 1"),
     "bracket alone": ("[", ": item 1: the file ends in the middle of this object"),
     "not JSON": ("[{'image': 1}]", ": item 1: not a JSON object, such as"),
-    "NaN": ('[{"image": NaN}]', ": item 1: NaN is no JSON and no answer: write a number or a text, or leave the question out"),
+    "NaN": ('[{"image": NaN}]', ": item 1: NaN is no JSON: write a number or a text, or leave the record out"),
     "key twice": ('[{"image": 1, "image": 2}]', ": item 1: the key 'image' comes twice"),
     "deep": ("[" * 100_000, ": item 1: not a JSON object"),
     "goes on": (
         f"[{ITEM}]\n[{ITEM}]",
-        " continues after the end of its array: put all questions into one array, or write one a line",
+        " continues after the end of its array: put all questions into one array, or write an object a line",
     ),
     "empty array": ("[ ]", " holds no questions, such as {"),
     "half a character": (
@@ -233,7 +233,7 @@ ARRAYS = {
     "NUL byte": (f"[\n{ITEM},\0]", ":2: a character of code 0, which no text has: save the file as UTF-8"),
     "official file": (
         json.dumps({"info": {}, "questions": [PLAIN]}),
-        " is one JSON object with a list under 'questions': an array of questions is needed, [{…}, {…}], or a question a line",
+        " is one JSON object with a list under 'questions': an array of questions is needed, [{…}, {…}], or an object a line",
     ),
     "pretty official file": (
         json.dumps({"questions": [PLAIN]}, indent=1),
@@ -289,7 +289,7 @@ def test_what_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(jsonl_file, "LONGEST_LINE", 2**20)
     monkeypatch.setattr(jsonl_file, "LARGEST_ARRAY", 2**20)
     long = json.dumps({**PLAIN, "question": "a" * 2**20}).encode()
-    assert refusal(tmp_path / "q.jsonl", long) == ":1: a line of more than 1 MB: a question is written on one line"
+    assert refusal(tmp_path / "q.jsonl", long) == ":1: a line of more than 1 MB: a record is written on one line"
     assert refusal(tmp_path / "q.json.gz", gzip.compress(b"[" + long)).startswith(
         " is a JSON array of more than 1 MB: write an"
     )
@@ -304,8 +304,9 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from vqa_rnn.annotations.jsonl_file import read_records
+from vqa_rnn.annotations.jsonl_line import QUESTIONS
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(sum(1 for _ in read_records(Path(sys.argv[1])).values))
+print(sum(1 for _ in read_records(Path(sys.argv[1]), QUESTIONS).values))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

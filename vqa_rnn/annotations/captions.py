@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from vqa_rnn.annotations.jsonl import image_ids_of
 from vqa_rnn.annotations.jsonl_file import read_records
-from vqa_rnn.annotations.jsonl_line import Strict, Text, check_record, image_path, split_name
+from vqa_rnn.annotations.jsonl_line import Kind, Strict, Text, check_record, image_path, split_name
 from vqa_rnn.config import CaptionsDataset
 from vqa_rnn.errors import UserError
 from vqa_rnn.records import CAPTION_PROMPT, Annotations, Question, Split
@@ -40,6 +40,9 @@ class CaptionLine(Strict):
         if self.captions is None and self.split != "test":
             raise ValueError("captions is missing; it is optional only in the test split")
         return self
+
+
+CAPTIONS = Kind(CaptionLine, "captions", EXAMPLE)
 
 
 def caption_question(question_id: str, image_id: str, split: Split, captions: Sequence[str]) -> Question:
@@ -80,8 +83,8 @@ def read_captions(dataset: CaptionsDataset, splits: Sequence[Split]) -> Annotati
     path = dataset.path
     if path.name.lower().endswith((".csv", ".tsv")):
         raise UserError(f"{path}: captions are read from JSON lines or a JSON array, such as {EXAMPLE}")
-    prefix, records = read_records(path)
-    lines = [(number, check_record(value, f"{prefix}{number}", CaptionLine, EXAMPLE)) for number, value in records]
+    prefix, records = read_records(path, CAPTIONS)
+    lines = [(number, check_record(value, f"{prefix}{number}", CAPTIONS)) for number, value in records]
     if not lines:
         raise UserError(f"{path} holds no captions, such as {EXAMPLE}")
     image_ids = image_ids_of(path, {line.image for _, line in lines})

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vqa_rnn.annotations.jsonl_file import read_records
-from vqa_rnn.annotations.jsonl_line import EXAMPLE, Line, check_line
+from vqa_rnn.annotations.jsonl_line import EXAMPLE, QUESTIONS, Line, check_record
 from vqa_rnn.answers import fold_answer, fold_own_answer, normalise_vqa
 from vqa_rnn.config import JsonlDataset
 from vqa_rnn.errors import UserError
@@ -51,8 +51,8 @@ def read_jsonl(dataset: JsonlDataset, splits: Sequence[Split]) -> Annotations:
             the key and what is expected.
     """
     path = dataset.path
-    prefix, records = read_records(path)
-    lines = [(number, check_line(value, f"{prefix}{number}")) for number, value in records]
+    prefix, records = read_records(path, QUESTIONS)
+    lines = [(number, check_record(value, f"{prefix}{number}", QUESTIONS)) for number, value in records]
     if not lines:
         raise UserError(f"{path} holds no questions, such as {EXAMPLE}")
     image_ids = image_ids_of(path, {line.image for _, line in lines})

@@ -1,4 +1,4 @@
-"""Reader of a file of the user's own questions, in one of three formats. A record is located as in the last column.
+"""Reader of a file of the user's own records, in one of three formats. A record is located as in the last column.
 
 JSON lines   one object per line                           ``FILE:LINE``
 JSON array   ``[{…}, {…}]``                                ``FILE: item N``
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from vqa_rnn.annotations.jsonl_json import decode_item, decode_json
-from vqa_rnn.annotations.jsonl_line import Line
+from vqa_rnn.annotations.jsonl_line import Kind
 from vqa_rnn.annotations.jsonl_table import is_header, read_rows
 from vqa_rnn.errors import UserError
 
@@ -54,11 +54,12 @@ class Records(NamedTuple):
     values: Iterator[tuple[int, Any]]
 
 
-def read_records(path: Path) -> Records:
-    """Open a file of questions.
+def read_records(path: Path, kind: Kind[Any]) -> Records:
+    """Open a file of records.
 
     Args:
         path: Path of JSON lines, a JSON array or a table; plain or compressed by gzip.
+        kind: What the records are, for error messages.
 
     Returns:
         The records, which are read lazily.
@@ -67,29 +68,29 @@ def read_records(path: Path) -> Records:
         UserError: The file is missing, cannot be read, or has another format.
     """
     if path.is_dir():
-        raise UserError(f"dataset.path={path} is a folder: give the path of the file of questions in it")
-    start = _start_of(path)
+        raise UserError(f"dataset.path={path} is a folder: give the path of the file of {kind.nouns} in it")
+    start = _start_of(path, kind)
     text = start.removeprefix(_BYTE_ORDER_MARK).lstrip()
     first_line = text.partition(b"\n")[0].decode(errors="replace")
     is_table = not text.startswith((b"{", b"[")) and (_is_named_as_table(path) or is_header(first_line))
     read, unit = (_rows, " row ") if is_table else (_items, " item ") if text.startswith(b"[") else (_objects, "")
-    return Records(f"{path}:{unit}", _read(path, read))
+    return Records(f"{path}:{unit}", _read(path, kind, read))
 
 
 def _is_named_as_table(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
 
 
-def _start_of(path: Path) -> bytes:
+def _start_of(path: Path, kind: Kind[Any]) -> bytes:
     """Return the first bytes of a file, uncompressed. Files in other formats are refused."""
 
-    def begin(_: Path, file: BinaryIO) -> Iterator[bytes]:
+    def begin(_: Path, file: BinaryIO, __: Kind[Any]) -> Iterator[bytes]:
         start = file.read(_START)
         while start and not start.removeprefix(_BYTE_ORDER_MARK).strip() and (more := file.read(_START)):
             start = more
         yield start
 
-    (start,) = _read(path, begin)
+    (start,) = _read(path, kind, begin)
     what = next((what for begins, what in _FOREIGN.items() if start.startswith(begins)), None)
     if what is None and start[:100].count(0) > len(start[:100]) / 4:
         what = _UTF_16
@@ -98,17 +99,17 @@ def _start_of(path: Path) -> bytes:
     return start
 
 
-def _read(path: Path, read: Callable[[Path, BinaryIO], Iterator[T]]) -> Iterator[T]:
+def _read(path: Path, kind: Kind[Any], read: Callable[[Path, BinaryIO, Kind[Any]], Iterator[T]]) -> Iterator[T]:
     """Open a file, decompress it if needed, and read it. Errors are raised as ``UserError``."""
     try:
         with path.open("rb") as file:
             is_gzip = file.read(len(_GZIP)) == _GZIP
             file.seek(0)
             _check_name(path, is_gzip=is_gzip)
-            yield from read(path, cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file)
+            yield from read(path, cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file, kind)
     except FileNotFoundError:
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
-        raise UserError(f"no question file at {path}{where}: set dataset.path to your file of questions") from None
+        raise UserError(f"no file of {kind.nouns} at {path}{where}: set dataset.path to yours") from None
     except EOFError:
         raise UserError(f"{path} is cut off: what gzip compressed ends in the middle; copy it again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -124,30 +125,30 @@ def _check_name(path: Path, *, is_gzip: bool) -> None:
         raise UserError(f"{path} is not compressed by gzip, though its name ends in .gz: call it {path.stem}")
 
 
-def _objects(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _objects(path: Path, file: BinaryIO, kind: Kind[Any]) -> Iterator[tuple[int, Any]]:
     is_first = True
     for number, line in _lines(path, file):
         if line.strip():
-            value = decode_json(line, f"{path}:{number}")
+            value = decode_json(line, f"{path}:{number}", kind.example)
             if is_first:
-                _check_first(path, value)
+                _check_first(path, value, kind)
             is_first = False
             yield number, value
 
 
-def _check_first(path: Path, value: Any) -> None:
-    """Refuse an object that contains the list of all questions, as in official files."""
-    if not isinstance(value, dict) or value.keys() & Line.model_fields.keys():
+def _check_first(path: Path, value: Any, kind: Kind[Any]) -> None:
+    """Refuse an object that contains the list of all records, as in official files."""
+    if not isinstance(value, dict) or value.keys() & kind.record.model_fields.keys():
         return
     for key, inner in value.items():
         if isinstance(inner, list) and inner and isinstance(inner[0], dict):
             raise UserError(
-                f"{path} is one JSON object with a list under '{key}': an array of questions is needed, [{{…}}, {{…}}], or a "
-                "question a line"
+                f"{path} is one JSON object with a list under '{key}': an array of {kind.nouns} is needed, [{{…}}, {{…}}], or "
+                "an object a line"
             )
 
 
-def _items(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _items(path: Path, file: BinaryIO, kind: Kind[Any]) -> Iterator[tuple[int, Any]]:
     content = file.read(LARGEST_ARRAY + 1)
     if len(content) > LARGEST_ARRAY:
         raise UserError(
@@ -165,7 +166,7 @@ def _items(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:
         return
     for number in count(1):
         where = f"{path}: item {number}"
-        value, place = decode_item(text, place, where)
+        value, place = decode_item(text, place, where, kind.example)
         place = after_blanks(place)
         mark = text[place : place + 1]
         if mark not in (",", "]"):
@@ -176,10 +177,12 @@ def _items(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:
         if mark == "]":
             break
     if place < len(text):
-        raise UserError(f"{path} continues after the end of its array: put all questions into one array, or write one a line")
+        raise UserError(
+            f"{path} continues after the end of its array: put all {kind.nouns} into one array, or write an object a line"
+        )
 
 
-def _rows(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _rows(path: Path, file: BinaryIO, _: Kind[Any]) -> Iterator[tuple[int, Any]]:
     return read_rows(path, (line for _, line in _lines(path, file)))
 
 
@@ -189,9 +192,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, str]]:
         if not line:
             return
         if len(line) > LONGEST_LINE:
-            raise UserError(
-                f"{path}:{number}: a line of more than {LONGEST_LINE // 2**20} MB: a question is written on one line"
-            )
+            raise UserError(f"{path}:{number}: a line of more than {LONGEST_LINE // 2**20} MB: a record is written on one line")
         yield number, _decode(path, line, number)
 
 

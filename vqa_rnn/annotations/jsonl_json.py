@@ -3,7 +3,6 @@
 import json
 from typing import Any, NoReturn
 
-from vqa_rnn.annotations.jsonl_line import EXAMPLE
 from vqa_rnn.errors import UserError
 
 _CUT_OFF = ("{", "[", ",", ":")  # ends of the first line of an object that spans several lines
@@ -14,7 +13,7 @@ class _RefusedError(ValueError):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise _RefusedError(f"{name} is no JSON and no answer: write a number or a text, or leave the question out")
+    raise _RefusedError(f"{name} is no JSON: write a number or a text, or leave the record out")
 
 
 def _every_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -29,12 +28,13 @@ def _every_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_every_key_once)
 
 
-def decode_json(text: str, where: str) -> Any:
+def decode_json(text: str, where: str, example: str) -> Any:
     """Decode a single JSON value.
 
     Args:
         text: The value, with optional white space around it.
         where: Its place, for the error message.
+        example: What is expected, for the error message.
 
     Returns:
         The value.
@@ -51,16 +51,17 @@ def decode_json(text: str, where: str) -> Any:
                 f"{where}: a JSON object spans several lines: write each on one, as jq -c . FILE does, or all of them "
                 "as one array, [{…}, {…}]"
             ) from None
-        _refuse(error, where, "column {error.colno}")
+        _refuse(error, where, "column {error.colno}", example)
 
 
-def decode_item(text: str, start: int, where: str) -> tuple[Any, int]:
+def decode_item(text: str, start: int, where: str, example: str) -> tuple[Any, int]:
     """Decode a JSON value that is followed by more text.
 
     Args:
         text: JSON text.
         start: Index of the start of the value.
         where: Its place, for the error message.
+        example: What is expected, for the error message.
 
     Returns:
         The value, and the index of its end.
@@ -73,11 +74,11 @@ def decode_item(text: str, start: int, where: str) -> tuple[Any, int]:
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError) and (error.msg.startswith("Unterminated") or not text[error.pos :].strip()):
             raise UserError(f"{where}: the file ends in the middle of this object: copy or write the file again") from None
-        _refuse(error, where, "line {error.lineno} column {error.colno}")
+        _refuse(error, where, "line {error.lineno} column {error.colno}", example)
 
 
-def _refuse(error: Exception, where: str, place: str) -> NoReturn:
+def _refuse(error: Exception, where: str, place: str, example: str) -> NoReturn:
     if isinstance(error, _RefusedError):
         raise UserError(f"{where}: {error}") from None
     said = f"{error.msg} at {place.format(error=error)}" if isinstance(error, json.JSONDecodeError) else str(error)
-    raise UserError(f"{where}: not a JSON object, such as {EXAMPLE}: {said}") from None
+    raise UserError(f"{where}: not a JSON object, such as {example}: {said}") from None

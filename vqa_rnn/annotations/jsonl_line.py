@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -140,6 +140,20 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Kind(NamedTuple, Generic[RecordT]):
+    """What the records of a file are, for checks and error messages.
+
+    Attributes:
+        record: Their class.
+        nouns: What they are called, in the plural.
+        example: One of them.
+    """
+
+    record: type[RecordT]
+    nouns: str
+    example: str
+
+
 class Turn(Strict):
     """An earlier round of a dialog."""
 
@@ -189,30 +203,16 @@ def _check_choices(choices: list[str], answer: str | None, answers: list[str] | 
         raise ValueError(f"the answer '{answer}' is not among the choices {choices}")
 
 
-def check_line(value: Any, where: str) -> Line:
-    """Validate a question.
-
-    Args:
-        value: The decoded JSON value.
-        where: Its place, for the error message.
-
-    Returns:
-        The question.
-
-    Raises:
-        UserError: As in ``check_record``.
-    """
-    return check_record(value, where, Line, EXAMPLE)
+QUESTIONS = Kind(Line, "questions", EXAMPLE)
 
 
-def check_record(value: Any, where: str, kind: type[RecordT], example: str) -> RecordT:
+def check_record(value: Any, where: str, kind: Kind[RecordT]) -> RecordT:
     """Validate a record.
 
     Args:
         value: The decoded JSON value.
         where: Its place, for the error message.
         kind: What is expected.
-        example: An example of it, for the error message.
 
     Returns:
         The record.
@@ -222,14 +222,14 @@ def check_record(value: Any, where: str, kind: type[RecordT], example: str) -> R
             expected.
     """
     if not isinstance(value, dict):
-        raise UserError(f"{where}: a JSON object is needed, such as {example}, and not {_kind(value)}")
+        raise UserError(f"{where}: a JSON object is needed, such as {kind.example}, and not {_kind(value)}")
     try:
-        return kind.model_validate(value)
+        return kind.record.model_validate(value)
     except ValidationError as error:
         errors = error.errors()
         # a misspelt key is also reported as missing: name the misspelt one
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-        raise UserError(f"{where}: {_explain(first, kind)}") from None
+        raise UserError(f"{where}: {_explain(first, kind.record)}") from None
 
 
 def _explain(error: Mapping[str, Any], record: type[BaseModel]) -> str:
