@@ -389,7 +389,7 @@ def _compute(
     for begun, finish in in_flight:
         yield begun, finish()
     if error is not None:
-        raise UserError(f"{error}; or set features.skip_damaged=true to leave its questions out") from error
+        raise UserError(f"{error}; or set features.skip_damaged=true to leave it out") from error
 
 
 def _own_rows(batch: ImageBatch, found: list[Regions], part: range) -> tuple[ImageBatch, list[Regions]]:
@@ -465,7 +465,7 @@ def _report_imported(path: Path, config: Config, image_ids: list[str]) -> Extrac
     has_none = len(lacking) == len(image_ids)
     if lacking and (has_none or not config.features.skip_damaged):
         names_differ = f"its images are called like {next(iter(store.row_of), 'nothing')}: import it with other --ids"
-        advice = "import theirs too, or set features.skip_damaged=true to leave their questions out"
+        advice = "import theirs too, or set features.skip_damaged=true to leave them out"
         raise UserError(
             f"{path} has no features of {len(lacking)} of {len(image_ids)} images of {config.dataset.name}, such as "
             f"{lacking[0]}; {names_differ if has_none else advice}"
@@ -478,8 +478,7 @@ def _report_finished(store: FeatureStore, config: Config, image_ids: list[str]) 
     if failed and not config.features.skip_damaged:
         raise UserError(
             f"{store.path}: {len(failed)} of {len(image_ids)} images could not be read when it was made, such as "
-            f"{next(iter(failed))}: replace them and run this again, or set features.skip_damaged=true to leave their "
-            "questions out"
+            f"{next(iter(failed))}: replace them and run this again, or set features.skip_damaged=true to leave them out"
         )
     return ExtractionReport(store.path, len(store.image_ids), 0, failed, 0.0)
 

@@ -72,9 +72,11 @@ def test_it_is_measured_by_the_official_metrics(capsys: pytest.CaptureFixture[st
     scores = [line["val_cider"] for line in epochs if "val_cider" in line]
     assert scores[-1] > 2 * scores[0]
 
+    capsys.readouterr()
     assert main(["predict", "runs/seen", "--split", "test", "--output", "test.json"]) == 0
     written = json.loads(Path("test.json").read_text())
     assert written[0] == {"image_id": "test-red-circle-0.png", "caption": "a red circle"}
+    assert capsys.readouterr().out == "test.json: 8 captions for the test split of captions\n"
     said = [row["caption"].split() for row in written]
     assert all(row["image_id"].split("-")[1] in words for row, words in zip(written, said, strict=True))
 
@@ -89,6 +91,18 @@ def test_it_is_measured_by_the_official_metrics(capsys: pytest.CaptureFixture[st
     scored = json.loads(capsys.readouterr().out)
     for name, value in report["metrics"].items():
         assert scored[name] == pytest.approx(value, abs=1e-12), name
+
+
+def test_it_counts_captions_and_images(capsys: pytest.CaptureFixture[str]) -> None:
+    said = Path("runs/seen/log.txt").read_text()
+    assert "runs/seen: 32 training captions and 8 validation images, " in said
+    assert "captions/s" in said
+    assert main(["evaluate", "runs/seen"]) == 0
+    table = capsys.readouterr().out
+    assert table.startswith("captions, test split, 8 images")
+    assert "question" not in said + table
+    assert main(["predict", "runs/seen", "--split", "train", "--output", "test.json", "dataset.path=none.jsonl"]) == 2
+    assert "no file of captions at none.jsonl" in capsys.readouterr().err
 
 
 def test_an_image_is_described_in_every_way(

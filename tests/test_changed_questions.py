@@ -61,7 +61,7 @@ def test_an_image_in_two_splits_is_mentioned(features: Path, capsys: pytest.Capt
         line = {"image": "./images/3.png", "question": "What colour is it?", "answer": "red", "split": "test"}
         file.write(json.dumps(line) + "\n")
     assert main(["preprocess", "jsonl", f"dataset.path={features}", *TINY]) == 0
-    assert "1 images, such as images/3.png, have questions in train and in test" in capsys.readouterr().err
+    assert "1 image in train and in test, such as images/3.png" in capsys.readouterr().err
 
 
 def test_a_split_without_questions_names_those_that_have_some(run: Path, capsys: pytest.CaptureFixture[str]):

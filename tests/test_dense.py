@@ -74,7 +74,7 @@ def lines(run: Run) -> list[dict]:
 def test_fine_tuning_learns_from_judged_questions_and_chooses_by_ndcg(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, logger="vqa_rnn"):
         run = train(configure(*TUNED))
-    assert any("8 training and 8 validation questions" in message for message in caplog.messages)  # of 24 and 24
+    assert any("8 training questions and 8 validation questions" in message for message in caplog.messages)  # of 24 and 24
     epochs = [line for line in lines(run) if "train_loss" in line]
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
     measured = measure(run, "val", with_floors=False)

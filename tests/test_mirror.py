@@ -92,7 +92,7 @@ def test_a_run_reads_both_and_answers_plain_images(own_questions: Path, monkeypa
     learned = [question for mirrors, questions in seen if mirrors for question in questions]
     assert len(learned) == 3 * 18  # an epoch is as long as without
     assert {question >= 18 for question in learned} == {True, False}
-    assert "18 training and 2 validation questions" in (run.path / "log.txt").read_text()
+    assert "18 training questions and 2 validation questions" in (run.path / "log.txt").read_text()
     assert "left" in run.tokenizer.words
     capsys.readouterr()
     assert main(["evaluate", str(run.path), "--split", "val", "--json"]) == 0
@@ -126,7 +126,7 @@ def test_a_resumed_run_sees_the_same_mirror_images(own_questions: Path, monkeypa
         with pytest.raises(Killed):
             train(stopped)
     assert equal(result(train(stopped, resume=True).path), result(whole.path))
-    assert "20 training and 0 validation questions" in (load_run(whole.path).path / "log.txt").read_text()
+    assert "20 training questions and 0 validation questions" in (load_run(whole.path).path / "log.txt").read_text()
 
 
 def test_mirrored_features_cannot_be_imported():

@@ -160,7 +160,8 @@ def test_questions_of_images_that_could_not_be_read_are_left_out_with_a_count(
     run = train(config)
     split = "val" if any("validation questions are left out" in text for text in caplog.messages) else "training"
     assert (
-        f"2 of {2 if split == 'val' else 18} {split} questions are left out: their images could not be read" in caplog.messages
+        f"2 of {2 if split == 'val' else 18} {split} questions are left out: the image files could not be read"
+        in caplog.messages
     )
     strict = configure(project / "questions.jsonl", "run.name=strict", "dataset.split_seed=1")
     with pytest.raises(UserError, match="could not be read when it was made"):

@@ -41,7 +41,7 @@ def test_it_learns_from_all_questions_and_stops_after_the_epochs_given(features:
     assert report["split"] == "test"
     assert report["floors"]["most_frequent_answer"]
     assert main(["evaluate", str(run.path), "--split", "val"]) == 2
-    assert "learned from the validation questions (training.refit): give --split test" in capsys.readouterr().err
+    assert "learned from the validation split (training.refit): give --split test" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("method", "step", "before"), [("_finish_step", 3, False), ("_finish_epoch", 5, True)])
@@ -67,8 +67,6 @@ def test_what_contradicts_it_is_refused():
 def test_a_run_that_starts_from_a_refit_cannot_choose_by_validation(features: Path):
     before = train(configure(features, *OPTIONS, "training.refit=1", "run.name=before"))
     start = f"training.start_from={before.path}"
-    with pytest.raises(
-        UserError, match=r"learned from the validation questions \(training\.refit\), which cannot choose an epoch"
-    ):
+    with pytest.raises(UserError, match=r"learned from the validation split \(training\.refit\), which cannot choose an epoch"):
         train(configure(features, *OPTIONS, start, "run.name=after"))
     train(configure(features, *OPTIONS, start, "training.refit=1", "run.name=after"))

@@ -142,7 +142,7 @@ def test_wrong_options_are_said_before_anything_is_trained(own_questions: Path, 
     ):
         with pytest.raises(UserError, match=says):
             sweep("jsonl", options(own_questions), over, 2)
-    with pytest.raises(UserError, match=r"training\.refit leaves no validation questions"):
+    with pytest.raises(UserError, match=r"training\.refit leaves no validation split"):
         sweep("jsonl", [*options(own_questions), "training.refit=1"], OVER, 2)
     assert not Path("sweeps").exists()
     sweep("jsonl", options(own_questions), OVER[:1], 1)

@@ -43,6 +43,19 @@ def show_rate(rate: float) -> str:
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
+def counted(count: int, things: str) -> str:
+    """Format a count with what is counted.
+
+    Args:
+        count: The count.
+        things: A plural that ends in ``s``.
+
+    Returns:
+        A text such as ``2,000 pairs`` or ``1 pair``.
+    """
+    return f"{count:,} {things.removesuffix('s') if count == 1 else things}"
+
+
 class _Lines(Progress):
     """Log lines instead of a bar."""
 

@@ -51,7 +51,7 @@ def main() -> int:
             process = run(["train", "easy_vqa", *recipe, "run.name=killed", *options])
             assert process.stderr is not None
             for line in process.stderr:
-                if "training and" in line:
+                if "training questions and" in line:
                     break
             time.sleep(chance.uniform(0, 3))
             if process.poll() is not None:

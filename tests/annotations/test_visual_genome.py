@@ -75,7 +75,7 @@ def test_it_trains_and_is_measured_on_vqa_alone(
     options = ["dataset.root=vqa", "dataset.extra=genome", *SMALL]
     run(capsys, "preprocess", "vqa", *options)
     run(capsys, "train", "vqa", *options, "run.name=extra")
-    assert "31 training and 30 validation questions" in Path("runs/extra/log.txt").read_text()
+    assert "31 training questions and 30 validation questions" in Path("runs/extra/log.txt").read_text()
     assert run(capsys, "evaluate", "runs/extra", "--split", "val", "--json")["num_questions"] == 30
 
 

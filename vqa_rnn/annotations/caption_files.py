@@ -12,6 +12,7 @@ import msgspec
 
 from vqa_rnn.annotations.json_files import read_official
 from vqa_rnn.errors import UserError
+from vqa_rnn.progress import counted
 
 Id = int | str
 MOST_NAMED = 3
@@ -126,4 +127,4 @@ def _refuse(names: list[Hashable], path: Path, what: str, how: str) -> None:
     """Raise an error that names the first few of some records, if there are any."""
     if names:
         few = ", ".join(map(str, names[:MOST_NAMED])) + (", …" if len(names) > MOST_NAMED else "")
-        raise UserError(f"{path}: {len(names):,} {what}{'s' if len(names) != 1 else ''} {how} ({few})")
+        raise UserError(f"{path}: {counted(len(names), f'{what}s')} {how} ({few})")

@@ -51,4 +51,8 @@ def predict(
     if json_:
         print_json({**asdict(report), "output": str(report.output)})
     else:
-        typer.echo(f"{report.output}: answers to the {report.num_questions:,} {report.split} questions of {report.benchmark}")
+        from vqa_rnn.benchmarks import BENCHMARKS
+        from vqa_rnn.progress import counted
+
+        answers = counted(report.num_questions, BENCHMARKS[report.benchmark].options.nouns().answers)
+        typer.echo(f"{report.output}: {answers} for the {report.split} split of {report.benchmark}")

@@ -28,4 +28,4 @@ def tune(
     if json_:
         print_json({"trials": [asdict(trial) for trial in trials]})
     else:
-        print_tuning(trials, " ".join([config, *(overrides or [])]))
+        print_tuning(trials, " ".join([config, *(overrides or [])]), loaded.dataset.nouns().examples)

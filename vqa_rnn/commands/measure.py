@@ -23,6 +23,7 @@ from vqa_rnn.metrics.ceilings import ceilings
 from vqa_rnn.metrics.intervals import bootstrap_interval, corpus_intervals, paired_difference
 from vqa_rnn.metrics.official import Corpus
 from vqa_rnn.metrics.signature import signature
+from vqa_rnn.progress import counted
 from vqa_rnn.records import Annotations, Prediction, Question, Split
 
 log = logging.getLogger("vqa_rnn")
@@ -98,7 +99,7 @@ def measure(
     for each in (run, *ensemble):
         if split == "val" and split in each.config.training.splits:
             raise UserError(
-                f"{each.path} learned from the validation questions (training.refit): give --split test, or use vqa-rnn "
+                f"{each.path} learned from the validation split (training.refit): give --split test, or use vqa-rnn "
                 "predict where its answers are withheld"
             )
         check_unchanged(each, annotations, split)
@@ -143,12 +144,17 @@ def questions_of(config: Config, split: Split | None) -> tuple[Annotations, Spli
     annotations = read_annotations(config.dataset, [split] if split else ["val", "test"])
     if split is None:
         split = "test" if any(question.human_answers for question in annotations.split("test")) else "val"
-    every = annotations.split(split)
+    every, nouns = annotations.split(split), config.dataset.nouns()
     questions = tuple(question for question in every if question.human_answers)
     if 0 < len(questions) < len(every):
-        log.warning("%d of %d questions are left out: their answers are withheld", len(every) - len(questions), len(every))
+        log.warning(
+            "%d of %s are left out: their %s are withheld",
+            len(every) - len(questions),
+            counted(len(every), nouns.records),
+            nouns.answers,
+        )
     if not questions:
-        raise UserError(f"{config.dataset.name} has no questions with answers in its {split} split")
+        raise UserError(f"{config.dataset.name} has no {nouns.records} with {nouns.answers} in its {split} split")
     return annotations, split, questions
 
 

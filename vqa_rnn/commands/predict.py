@@ -101,7 +101,7 @@ def questions_to_answer(config: Config, split: Split, output: Path) -> tuple[Ann
     if not questions:
         others = [other for other in SPLITS if other != split and read_annotations(dataset, [other]).split(other)]
         advice = f"give --split {' or '.join(others)}" if others else "are its files there?"
-        raise UserError(f"{dataset.name} has no questions in its {split} split: {advice}")
+        raise UserError(f"{dataset.name} has no {dataset.nouns().records} in its {split} split: {advice}")
     if output.resolve() in {file.resolve() for file in annotations.files}:
         raise UserError(f"--output {output} is a file of the data set itself: give another name")
     return annotations, questions

@@ -9,6 +9,7 @@ from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.config import Config
 from vqa_rnn.engines import launched, launched_here, own_device
 from vqa_rnn.features.store.parts import Share
+from vqa_rnn.progress import counted
 from vqa_rnn.records import SPLITS, Annotations
 from vqa_rnn.threads import num_cpus
 
@@ -60,8 +61,8 @@ def _warn_of_shared_images(annotations: Annotations) -> None:
         shared = sorted(images["train"] & images[split])
         if shared:
             log.warning(
-                "%d images, such as %s, have questions in train and in %s: results there are partly on training images",
-                len(shared),
-                shared[0],
+                "%s in train and in %s, such as %s: results there are partly on training images",
+                counted(len(shared), "images"),
                 split,
+                shared[0],
             )

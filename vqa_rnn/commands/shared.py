@@ -5,10 +5,12 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vqa_rnn.annotations.unchanged import changed_files
+from vqa_rnn.benchmarks import BENCHMARKS
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.config import Config, TextEncoderConfig
 from vqa_rnn.config.files import change_config, config_changes
@@ -18,6 +20,7 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.check import check_store
 from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import FeatureStore, open_store
+from vqa_rnn.progress import counted
 from vqa_rnn.records import Annotations, Question, Split
 
 log = logging.getLogger("vqa_rnn")
@@ -93,10 +96,10 @@ def check_unchanged(run: Run, annotations: Annotations, split: Split) -> None:
     if split in annotations.cut_splits:
         raise UserError(
             f"{changed[0]} has changed since {run.path} was trained: its {split} split is now drawn from other images "
-            "and may contain training images of this run. Restore the file, train again, or set the split of each question in "
+            "and may contain training images of this run. Restore the file, train again, or set the split of each record in "
             "the data."
         )
-    log.warning("%s has changed since %s was trained: the current questions and floors are used", changed[0], run.path)
+    log.warning("%s has changed since %s was trained: the current data and floors are used", changed[0], run.path)
 
 
 def describe_question_encoder(question: TextEncoderConfig) -> str:
@@ -113,6 +116,19 @@ def describe_question_encoder(question: TextEncoderConfig) -> str:
         return f"{words} pooled by {question.pooling}"
     cell = f"bidirectional {question.cell}" if question.bidirectional else question.cell
     return f"{cell} of size {question.hidden_size} over {words}"
+
+
+def counts_of(report: Mapping[str, Any]) -> dict[str, int]:
+    """Return the numbers of what was evaluated.
+
+    Args:
+        report: The report of an evaluation.
+
+    Returns:
+        Such as ``{"questions": 12, "images": 4}``; of captions ``{"images": 4}``, as each image has one record.
+    """
+    records = BENCHMARKS[report["benchmark"]].options.nouns().records
+    return {records: report["num_questions"], "images": report["num_images"]}
 
 
 def images_of(questions: Sequence[Question], annotations: Annotations) -> dict[str, Path]:
@@ -146,9 +162,8 @@ def store_of_config(config: Config, images: Mapping[str, Path | None], run: Run 
     store = open_store(find_store(config, images, run.features["fingerprint"] if run else None))
     check_store(store, config.features)
     if config.model.geometry and not store.has_boxes and not _is_grid(store):
-        count = store.num_regions_max
         raise UserError(
-            f"{store.path} has {count} region{'s' if count > 1 else ''} without boxes, which do not form a grid: make "
+            f"{store.path} has {counted(store.num_regions_max, 'regions')} without boxes, which do not form a grid: make "
             "features with features.output=grid or boxes, or set model.geometry=false"
         )
     kernel_size = getattr(config.model.reasoning, "kernel_size", 1)
@@ -191,10 +206,12 @@ def readable_questions(config: Config, store: FeatureStore, questions: Sequence[
         return tuple(questions)
     kept = tuple(question for question in questions if question.image_id not in store.skipped)
     if len(kept) < len(questions):
-        count = len(questions) - len(kept)
+        count, records = len(questions) - len(kept), config.dataset.nouns().records
         if not kept:
-            raise UserError(f"{store.path}: none of the images of the {what} questions could be read when it was made")
-        log.warning("%d of %d %s questions are left out: their images could not be read", count, len(questions), what)
+            raise UserError(f"{store.path}: none of the image files of the {what} {records} could be read when it was made")
+        log.warning(
+            "%d of %s are left out: the image files could not be read", count, counted(len(questions), f"{what} {records}")
+        )
     return kept
 
 

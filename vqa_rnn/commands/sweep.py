@@ -139,7 +139,7 @@ def sweep(
         raise UserError("give --over key=… once for each option to try")
     base = load_config(source, overrides)
     if base.training.refit is not None:
-        raise UserError("training.refit leaves no validation questions, which a sweep needs: leave it out")
+        raise UserError("training.refit leaves no validation split, which a sweep needs: leave it out")
     for span in spans:
         if not span.key.startswith(SECTIONS) or span.key.startswith(NOT_TRIED):
             raise UserError(

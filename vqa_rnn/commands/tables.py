@@ -8,11 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from preprocessing.extract_features import ExtractionReport
+from vqa_rnn.commands.shared import counts_of
 from vqa_rnn.commands.tune import Trial, overrides
 from vqa_rnn.features.store.parts import is_part
 from vqa_rnn.metrics.formatting import PLAIN_NUMBERS, format_metric
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES
-from vqa_rnn.progress import show_rate
+from vqa_rnn.progress import counted, show_rate
 
 FLOOR_NAMES = {
     "chance": "a blind guess",
@@ -29,12 +30,13 @@ CEILING_NAMES = {
 }
 
 
-def print_tuning(trials: Sequence[Trial], config: str) -> None:
+def print_tuning(trials: Sequence[Trial], config: str, examples: str) -> None:
     """Print the trials of ``tune`` and the commands with the recommended options.
 
     Args:
         trials: The trials.
         config: The config with its overrides, as given by the user.
+        examples: What training counts.
     """
     table = Table(
         "option", "value", "per second", "", title="the fastest value of each option on this machine", title_justify="left"
@@ -43,7 +45,7 @@ def print_tuning(trials: Sequence[Trial], config: str) -> None:
     for number, trial in enumerate(trials):
         if number and trials[number - 1].option != trial.option:
             table.add_section()
-        unit = "images" if trial.option.startswith("features.") else "questions"
+        unit = "images" if trial.option.startswith("features.") else examples
         note = "best" if trial.is_best else ""
         note += (", default" if note else "default") if trial.is_default else ""
         style = "bold" if trial.is_best else None
@@ -67,7 +69,7 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     """
     console = console or Console()
     few = report["num_images"] < FEWEST_IMAGES
-    counts = f"{report['num_questions']:,} questions, {report['num_images']:,} images"
+    counts = ", ".join(counted(count, things) for things, count in counts_of(report).items())
     title = f"{report['benchmark']}, {report['split']} split, {counts}{' (too few for an interval)' if few else ''}"
 
     headline, *others = report["metrics"]
@@ -151,21 +153,20 @@ def print_extraction(report: ExtractionReport, console: Console | None = None) -
     console = console or Console()
     if report.num_done:
         a_second = show_rate(report.num_done / report.seconds)
-        rate = f"{_images(report.num_done)} in {report.seconds:.1f} s, {a_second} per second"
+        rate = f"{counted(report.num_done, 'images')} in {report.seconds:.1f} s, {a_second} per second"
     else:
         rate = "nothing left to do"
     if is_part(report.store):
         rate += "; other processes make the rest"
     skipped = f", {len(report.failed):,} of them skipped" if report.failed else ""
     console.print(
-        f"{report.store}: {_images(report.num_images)}{skipped} ({rate})", highlight=False, markup=False, soft_wrap=True
+        f"{report.store}: {counted(report.num_images, 'images')}{skipped} ({rate})",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     for image_id, reason in report.failed.items():
         console.print(f"  skipped {image_id}: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def print_comparison(report: dict[str, Any], console: Console | None = None) -> None:

@@ -72,6 +72,7 @@ from vqa_rnn.models import ModelSizes, VqaModel, count_products
 from vqa_rnn.models.generative import GenerativeHead
 from vqa_rnn.models.transformer import count_layers
 from vqa_rnn.pretrained_text import read_settings, read_tokenizer, read_weights
+from vqa_rnn.progress import counted
 from vqa_rnn.records import Annotations, Question, Split
 from vqa_rnn.run_folder import check_new_run, load_checkpoint, lock_run, log_to_file
 from vqa_rnn.text import SubwordTokenizer, WordTokenizer
@@ -149,7 +150,7 @@ def _prepare(
         raise UserError(f"training.start_from={start.path} is the run that would be replaced: set run.name to another name")
     if start is not None and start.config.training.refit is not None and config.training.refit is None:
         raise UserError(
-            f"training.start_from={start.path} learned from the validation questions (training.refit), which cannot choose an "
+            f"training.start_from={start.path} learned from the validation split (training.refit), which cannot choose an "
             "epoch any more: set training.refit here too"
         )
     known = run or start
@@ -260,7 +261,8 @@ def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequ
     questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in NAMES}
     for split, name in NAMES.items():
         if not questions[split]:
-            raise UserError(f"{config.dataset.name}: there are no {name} questions (at least two images are needed)")
+            records = config.dataset.nouns().records
+            raise UserError(f"{config.dataset.name}: there are no {name} {records} (at least two images are needed)")
         check_questions(config, questions[split])
         head = config.model.head
         if isinstance(head, ChoiceHead | MlpChoiceHead) and head.target == "relevance":
@@ -299,7 +301,7 @@ def _images_of_encoded(run: Run) -> dict[str, Path | None]:
 
 
 def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, loggers: Loggers) -> None:
-    config = run.config.training
+    config, nouns = run.config.training, run.config.dataset.nouns()
     rank, world_size = launched()
     splits = _splits(run.config)
     data = {split: open_questions(run.questions_path(split)) for split in splits}
@@ -324,7 +326,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         config=config,
         precision=run.precision,
         device=device,
-        examples=Examples(data["train"].question_ids),
+        examples=Examples(data["train"].question_ids, nouns.examples),
         find_unused_parameters=not _uses_all_parameters(run.config, batches["train"].num_questions, world_size),
     )
     training = Training(
@@ -341,6 +343,7 @@ def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, l
         device,
         loggers,
         measure=CIDER if run.config.dataset.has_captions else ACCURACY,
+        unit=nouns.examples,
     )
     if isinstance(model.head, GenerativeHead) and model.head.objective == "self_critical":
         model.head.reward = TokenCider(data["train"])
@@ -424,17 +427,18 @@ def _samplers(run: Run, data: Mapping[Split, EncodedQuestions], rank: int, world
 
 def _log_start(run: Run, model: VqaModel, batches: Mapping[Split, QuestionSampler], device: torch.device | str) -> None:
     """Log what is trained, on what and where."""
-    config = run.config.training
+    config, nouns = run.config.training, run.config.dataset.nouns()
+    num_validated = batches["val"].num_questions if "val" in batches else 0
     if config.schedule.name == "steps" and min(config.schedule.milestones, default=math.inf) >= config.max_epochs:
         log.warning(
             "no milestone of training.schedule lies before training.max_epochs=%d: the learning rate never drops",
             config.max_epochs,
         )
     log.info(
-        "%s: %d training and %d validation questions, %s weights, %s on %s%s",
+        "%s: %s and %s, %s weights, %s on %s%s",
         run.path,
-        batches["train"].num_questions,
-        batches["val"].num_questions if "val" in batches else 0,
+        counted(batches["train"].num_questions, f"training {nouns.examples}"),
+        counted(num_validated, f"validation {nouns.records}"),
         f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         run.precision,
         device,

@@ -1,11 +1,25 @@
 """The section ``dataset``: where questions and images come from."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from vqa_rnn.config.section import Section
+
+
+class Nouns(NamedTuple):
+    """What the records of a data set are called in logs, tables and messages, in the plural.
+
+    Attributes:
+        records: What a split consists of, and what is evaluated.
+        examples: What training learns from.
+        answers: What people say about the records, and what a model gives.
+    """
+
+    records: str
+    examples: str
+    answers: str
 
 
 class DatasetOptions(Section):
@@ -21,6 +35,15 @@ class DatasetOptions(Section):
     """Split the training images into this many folds for cross-validation; fold number `fold` becomes the test split."""
     fold: int = Field(0, ge=0)
     """Which of the folds is the test split, counted from 0."""
+
+    @classmethod
+    def nouns(cls) -> Nouns:
+        """Return what the records are called.
+
+        Returns:
+            Questions with answers, or images with captions. Training reads one caption at a time.
+        """
+        return Nouns("images", "captions", "captions") if cls.has_captions else Nouns("questions", "questions", "answers")
 
     @property
     def place(self) -> Path | None:

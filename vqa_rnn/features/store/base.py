@@ -182,7 +182,7 @@ class FeatureStore(ABC):
             raise UserError(
                 f"{self.path}: {len(skipped)} of the images asked about could not be read when it was made "
                 f"({skipped[0]}{more}): "
-                "replace them and run vqa-rnn preprocess again, or set features.skip_damaged=true to leave their questions out"
+                "replace them and run vqa-rnn preprocess again, or set features.skip_damaged=true to leave them out"
             )
         if missing:
             few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
