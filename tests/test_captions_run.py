@@ -95,6 +95,7 @@ def test_it_is_measured_by_the_official_metrics(capsys: pytest.CaptureFixture[st
 
 def test_it_counts_captions_and_images(capsys: pytest.CaptureFixture[str]) -> None:
     said = Path("runs/seen/log.txt").read_text()
+    assert "8 validation images: CIDEr hardly tells which epoch is best with fewer than 20" in said
     assert "runs/seen: 32 training captions and 8 validation images, " in said
     assert "captions/s" in said
     assert main(["evaluate", "runs/seen"]) == 0
@@ -103,6 +104,12 @@ def test_it_counts_captions_and_images(capsys: pytest.CaptureFixture[str]) -> No
     assert "question" not in said + table
     assert main(["predict", "runs/seen", "--split", "train", "--output", "test.json", "dataset.path=none.jsonl"]) == 2
     assert "no file of captions at none.jsonl" in capsys.readouterr().err
+
+
+def test_no_image_suffices_to_choose_the_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["training.max_epochs=1", "training.keep=last", "run.name=last"]
+    assert main(["train", "captions", *CAPTIONS, *options]) == 0
+    assert "CIDEr hardly tells" not in capsys.readouterr().err
 
 
 def test_an_image_is_described_in_every_way(

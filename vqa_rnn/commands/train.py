@@ -92,6 +92,9 @@ MAY_CHANGE = (
     "training.profile_steps",
 )
 NUM_EXAMPLES = 3  # number of example questions saved in a run
+# Validation images. CIDEr prefers captions with 30% of the words exchanged to those with 40% in 73% of samples of 2 captions of
+# VisDial, 82% of 5, 93% of 10 and 97% of 20.
+FEWEST_FOR_CIDER = 20
 NAMES: dict[Split, str] = {"train": "training", "val": "validation"}
 
 
@@ -433,6 +436,13 @@ def _log_start(run: Run, model: VqaModel, batches: Mapping[Split, QuestionSample
         log.warning(
             "no milestone of training.schedule lies before training.max_epochs=%d: the learning rate never drops",
             config.max_epochs,
+        )
+    if run.config.dataset.has_captions and 0 < num_validated < FEWEST_FOR_CIDER and (config.keep == "best" or config.patience):
+        log.warning(
+            "%s: CIDEr hardly tells which epoch is best with fewer than %d, and with one it is always 0: put more images into "
+            "val, or keep the last epoch with training.keep=last training.patience=null",
+            counted(num_validated, "validation images"),
+            FEWEST_FOR_CIDER,
         )
     log.info(
         "%s: %s and %s, %s weights, %s on %s%s",
