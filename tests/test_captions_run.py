@@ -112,6 +112,26 @@ def test_no_image_suffices_to_choose_the_last_epoch(capsys: pytest.CaptureFixtur
     assert "CIDEr hardly tells" not in capsys.readouterr().err
 
 
+def test_the_report_and_the_card_say_what_the_model_is(tmp_path: Path) -> None:
+    parts = {
+        "Attention and fusion": "mean of the regions, product",
+        "Decoder": "lstm of size 24",
+        "Conditioning": "the image sets the first state (first_state)",
+        "Look": "attention over the regions before a word is read (soft)",
+    }
+    assert main(["report", "runs/seen", "--output", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text()
+    for part, text in parts.items():
+        assert f"{part}</td><td>{text}<" in page
+    assert "<p>8 images.</p>" in page
+    assert "references: A red circle." in page
+    assert "Question encoder" not in page
+    assert main(["export", "runs/seen", str(tmp_path / "model")]) == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "; ".join(f"{part.lower()}: {text}" for part, text in parts.items()) in card
+    assert "tags:\n- image-captioning\n- captions\n" in card
+
+
 def test_an_image_is_described_in_every_way(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -14,12 +14,13 @@ import yaml
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.onnx_card import FILE as ONNX
 from vqa_rnn.commands.onnx_file import check_onnx, write_onnx
-from vqa_rnn.commands.shared import describe_question_encoder
+from vqa_rnn.commands.shared import counts_of, describe_model
 from vqa_rnn.config import Config
 from vqa_rnn.config.files import config_yaml
 from vqa_rnn.config.section import Section
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_json, write_json, write_text
+from vqa_rnn.progress import counted
 from vqa_rnn.run_folder import best_validation
 
 log = logging.getLogger("vqa_rnn")
@@ -90,14 +91,13 @@ def model_card(run: Run) -> str:
     """
     config = run.config
     has_captions = config.dataset.has_captions
-    task, tag = ("image-to-text", "captions") if has_captions else ("visual-question-answering", "vqa")
+    task, tag = ("image-to-text", "image-captioning") if has_captions else ("visual-question-answering", "vqa")
     metadata = {"library_name": "vqa-rnn", "pipeline_tag": task, "tags": [tag, config.dataset.name]}
     question = json.dumps((run.examples or ["What is it?"])[0], ensure_ascii=False)
     kind, does = ("Image captioning", "writes captions") if has_captions else ("Visual question answering", "answers questions")
     call = 'describe("photo.jpg")' if has_captions else f'ask("photo.jpg", {question})'
-    model = config.model
-    joins = model.reasoning.name if model.reasoning.name != "none" else f"{model.attention.name} attention, {model.fusion.name}"
     features = run.features
+    parts = [f"{part.lower()}: {text}" for part, text in describe_model(config.model).items()]
     lines = [
         "---",
         yaml.safe_dump(metadata, sort_keys=False).strip(),
@@ -105,8 +105,7 @@ def model_card(run: Run) -> str:
         f"# {run.path.name}",
         "",
         f"{kind}, trained on `{config.dataset.name}` with vqa-rnn:",
-        f"{describe_question_encoder(model.question)}; {joins}; {model.head.name} head; "
-        f"features of `{features['backbone']}` ({', '.join(features['layer'])}).",
+        f"{'; '.join(parts)}; features: `{features['backbone']}` ({', '.join(features['layer'])}).",
         "",
         "```python",
         "import vqa_rnn",
@@ -172,8 +171,8 @@ def _score(run: Run, value: float) -> str:
 
 
 def _table(report: Mapping[str, Any]) -> list[str]:
-    images = f"{report['num_questions']:,} questions about {report['num_images']:,} images"
-    rows = [f"| {report['split']} split, {images} | | 95% interval |", "|---|---|---|"]
+    size = " about ".join(counted(count, things) for things, count in counts_of(report).items())
+    rows = [f"| {report['split']} split, {size} | | 95% interval |", "|---|---|---|"]
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name) or (None, None)
         interval = "" if low is None else f"{low:.4f} to {high:.4f}"

@@ -18,7 +18,7 @@ from vqa_rnn.answers import most_frequent_answer
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run
 from vqa_rnn.commands.measure import Measurement, measure, summarise
-from vqa_rnn.commands.shared import describe_question_encoder, open_runs
+from vqa_rnn.commands.shared import counts_of, describe_model, open_runs
 from vqa_rnn.commands.tables import CEILING_NAMES, FLOOR_NAMES
 from vqa_rnn.engines import processes
 from vqa_rnn.errors import UserError
@@ -27,6 +27,7 @@ from vqa_rnn.files import write_text
 from vqa_rnn.metrics.calibration import bin_of
 from vqa_rnn.metrics.formatting import format_metric
 from vqa_rnn.metrics.intervals import paired_difference
+from vqa_rnn.progress import counted
 from vqa_rnn.records import Question, Split
 from vqa_rnn.run_folder import best_validation, read_metrics, read_timings
 from vqa_rnn.templates import html_templates
@@ -84,18 +85,16 @@ def report(paths: Sequence[str | Path], output: Path, split: Split | None = None
 
 def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
     """Return what the page shows about a run."""
-    model, environment = run.config.model, json.loads((run.path / "environment.json").read_text(encoding="utf-8"))
-    facts = {
+    environment = json.loads((run.path / "environment.json").read_text(encoding="utf-8"))
+    facts: dict[str, Any] = {
         "Data set": run.config.dataset.name,
         "Features": f"{run.features['backbone']}, {', '.join(run.features['layer'])}",
-        "Question encoder": describe_question_encoder(model.question),
-        "Attention and fusion": model.reasoning.name
-        if model.reasoning.name != "none"
-        else f"{model.attention.name}, {model.fusion.name}",
-        "Head": model.head.name + (f", {len(run.answers):,} answers" if len(run.answers) else ""),
+        **describe_model(run.config.model),
         "Precision and device": f"{run.precision} on {environment['device']}",
         "Seed": run.config.run.seed,
     }
+    if len(run.answers):
+        facts["Head"] += f", {len(run.answers):,} answers"
     epochs = read_timings(run.path)
     if epochs:
         facts["Training time"] = f"{sum(line['seconds'] for line in epochs) / 60:.1f} minutes, {len(epochs)} epochs"
@@ -107,11 +106,13 @@ def _about(run: Run, measured: Measurement, show: "_Shown") -> dict[str, Any]:
     has_captions = run.config.dataset.has_captions
     if best is not None:
         facts["Best validation score"] = f"{format_metric(measured.headline, best[0])} in epoch {best[1]}"
+    summary = summarise(measured, run.config.evaluation.bootstrap_samples)
     return {
         "name": run.path.name,
         "facts": facts,
         "headline": measured.headline,
-        "summary": summarise(measured, run.config.evaluation.bootstrap_samples),
+        "summary": summary,
+        "size": " about ".join(counted(count, things) for things, count in counts_of(summary).items()),
         "floor_names": FLOOR_NAMES,
         "ceiling_names": CEILING_NAMES,
         "curves": _curves(run),
@@ -231,10 +232,10 @@ class _Shown:
             pictures = explain(self._session, answer).pictures()[:MOST_PICTURES]
         else:
             pictures = [] if path is None else [read_image(path, intensity="image")]
-        separator = "; " if self._measured.headline == "cider" else ", "
+        label, separator = ("references", "; ") if self._measured.headline == "cider" else ("people", ", ")
         return {
             "question": question.question,
-            "said": separator.join(dict.fromkeys(question.human_answers)),
+            "said": f"{label}: {separator.join(dict.fromkeys(question.human_answers))}",
             "answer": prediction.answer,
             "probability": prediction.probability,
             "score": float(self._measured.scores[place]),

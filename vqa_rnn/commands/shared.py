@@ -12,7 +12,7 @@ import numpy as np
 from vqa_rnn.annotations.unchanged import changed_files
 from vqa_rnn.benchmarks import BENCHMARKS
 from vqa_rnn.checkpoint import Run, load_run
-from vqa_rnn.config import Config, TextEncoderConfig
+from vqa_rnn.config import Config, ModelConfig, TextEncoderConfig
 from vqa_rnn.config.files import change_config, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.store_features import StoreFeatures
@@ -27,6 +27,17 @@ log = logging.getLogger("vqa_rnn")
 
 # Options that may differ from the training config whenever a run is used: locations, the device and how to measure.
 MAY_MOVE = ("evaluation.", "run.device", "dataset.root", "dataset.path", "dataset.extra", "features.store")
+_ENTERS = {
+    "first_state": "{} sets the first state (first_state)",
+    "first_word": "{} is read as a word before the others (first_word)",
+    "first_step": "{} is read in the first step (first_step)",
+    "every_step": "{} is read in every step (every_step)",
+}
+_LOOKS = {
+    "none": "none",
+    "soft": "attention over the regions before a word is read (soft)",
+    "spatial": "attention over the regions after a word is read (spatial)",
+}
 
 
 def move_run(run: Run, overrides: Sequence[str]) -> Run:
@@ -100,6 +111,32 @@ def check_unchanged(run: Run, annotations: Annotations, split: Split) -> None:
             "the data."
         )
     log.warning("%s has changed since %s was trained: the current data and floors are used", changed[0], run.path)
+
+
+def describe_model(model: ModelConfig) -> dict[str, str]:
+    """Describe the parts of a model in a few words each.
+
+    Args:
+        model: Its options.
+
+    Returns:
+        Text by part, such as ``{"Head": "classifier"}``. A question that the model does not see has no encoder.
+    """
+    sees_question = model.ablate in ("none", "question_only")
+    attention = "mean of the regions" if model.attention.name == "none" else model.attention.name
+    joins = model.reasoning.name if model.reasoning.name != "none" else f"{attention}, {model.fusion.name}"
+    parts = {"Question encoder": describe_question_encoder(model.question)} if sees_question else {}
+    parts["Attention and fusion"] = joins
+    head = model.head
+    if head.name != "generative":
+        return parts | {"Head": head.name}
+    layers = f" and {head.num_layers} layers" if head.num_layers > 1 else ""
+    enters = _ENTERS[head.conditioning].format("the image" if model.ablate == "image_only" else "the joint vector")
+    return parts | {
+        "Decoder": f"{head.cell} of size {head.hidden_size}{layers}",
+        "Conditioning": enters,
+        "Look": _LOOKS[head.look],
+    }
 
 
 def describe_question_encoder(question: TextEncoderConfig) -> str:
