@@ -147,20 +147,38 @@ def test_an_image_is_described_in_every_way(
     capsys.readouterr()
     picture = tmp_path / "caption.png"
     assert main(["caption", "runs/seen", "test-blue-square-0.png", "--picture", str(picture)]) == 0
-    assert capsys.readouterr().out == "a blue square\n"
+    assert capsys.readouterr().out == f"a blue square\npicture: {picture}\n"
     assert picture.stat().st_size > 5000
     images = ["test-blue-square-0.png", "test-red-circle-0.png"]
-    assert main(["caption", "runs/seen", *images, "--json"]) == 0
+    assert main(["caption", "runs/seen", *images, "--picture", str(picture), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["captions"]
     assert [row["caption"] for row in found] == ["a blue square", "a red circle"]
     assert found[0]["probability"] == pytest.approx(answer.probability, rel=1e-5)
 
-    monkeypatch.setattr("builtins.input", iter(["/image test-red-circle-0.png", "what is it?", "/quit"]).__next__)
-    assert main(["ask", "runs/seen", "--image", "test-blue-square-0.png"]) == 2
-    printed = capsys.readouterr().out
-    assert printed.index("a blue square") < printed.index("a red circle") < printed.index("answers no questions")
     with pytest.raises(UserError, match="describes images and answers no questions"):
         session.ask("what is it?")
+
+
+def test_the_prompt_takes_paths(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Path("test-green-circle-0.png").resolve()
+    lines = [
+        "/attention a.png",
+        "/image test-red-circle-0.png",
+        "test-red-square-0.png",
+        str(here),
+        "what is it?",
+        "/choices a, b",
+    ]
+    monkeypatch.setattr("builtins.input", iter([*lines, "/save said.jsonl", "/quit"]).__next__)
+    assert main(["ask", "runs/seen", "--image", "test-blue-square-0.png"]) == 2
+    printed = capsys.readouterr().out
+    assert "Type the path of an image, or" in printed
+    for command in ("/choices ", "/top ", "/caption "):
+        assert f"\n  {command}" not in printed
+    said = ["a blue square", "a red circle", "a red square", "a green circle", "no image at what is it?"]
+    assert [printed.index(text) for text in said] == sorted(printed.index(text) for text in said)
+    assert "/choices is for models that answer questions; this one describes images" in printed
+    assert "said.jsonl: 4 captions, one JSON object per line" in printed
 
 
 @pytest.mark.parametrize(

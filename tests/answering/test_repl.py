@@ -54,7 +54,7 @@ def test_a_conversation(session: Session, monkeypatch: pytest.MonkeyPatch) -> No
         [
             "What colour is it?",
             "/image nowhere.png",
-            "/image my pictures/a red one.png",
+            "my pictures/a red one.png",
             "What colour is it?",
             "What colour is the zebra?",
             "/choices blue, red, mauve",

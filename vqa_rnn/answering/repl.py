@@ -28,6 +28,7 @@ from vqa_rnn.answering.texts import listed
 from vqa_rnn.errors import UserError, printable
 from vqa_rnn.features.images import ImageSource, name_of
 from vqa_rnn.files import write_text
+from vqa_rnn.progress import counted
 from vqa_rnn.records import Round
 
 WIDEST = 40  # characters of an answer, so that one long candidate does not shift all bars
@@ -48,6 +49,20 @@ class _Prompt:
         if not self.as_json:
             _print(self.console, f"  {text}")
 
+    @property
+    def answers(self) -> str:
+        """What the model gives, for messages."""
+        return "captions" if self.session.writes_captions else "answers"
+
+    def last(self) -> Answer:
+        if not self.asked:
+            raise UserError(
+                "no image was described yet: type the path of one first"
+                if self.session.writes_captions
+                else "nothing was asked yet: ask a question first"
+            )
+        return self.asked[-1]
+
 
 class _Command(NamedTuple):
     """A command of the prompt: a line that starts with a slash.
@@ -55,20 +70,27 @@ class _Command(NamedTuple):
     Attributes:
         run: The function, called with the text after the name.
         takes: The argument, as the help shows it; empty if there is none.
-        does: What the command does, as the help shows it.
+        does: What the command does, as the help shows it, with ``{answers}`` for answers or captions.
         for_dialog: Whether it needs a dialog model.
+        for_questions: Whether it needs a model that answers questions, and not one that writes captions.
     """
 
     run: Callable[[_Prompt, str], None]
     takes: str
     does: str
     for_dialog: bool = False
+    for_questions: bool = False
+
+    def suits(self, session: AnySession) -> bool:
+        return session.is_dialog if self.for_dialog else not (self.for_questions and session.writes_captions)
 
 
 def run_repl(
     session: AnySession, console: Console, choices: tuple[str, ...] = (), top: int = 5, *, as_json: bool = False
 ) -> bool:
     """Run the prompt until the user leaves. An error is printed in one line, and the prompt continues.
+
+    The path of a file alone is the same as ``/image FILE``; to a model of captions, each line that is no command is a path.
 
     Args:
         session: The session, with or without an image.
@@ -100,8 +122,12 @@ def run_repl(
         if line.split()[0] in ("/quit", "/exit") or line.lower() in ("quit", "exit"):
             return all_taken
         try:
-            if line.startswith("/"):
+            if _is_file(line):  # before the commands, as a path may begin with a slash too
+                _image(prompt, line)
+            elif line.startswith("/"):
                 _obey(prompt, line)
+            elif session.writes_captions:
+                _image(prompt, line)
             else:
                 _ask(prompt, line)
         except UserError as error:
@@ -150,11 +176,12 @@ def _print(console: Console, text: str, style: str = "") -> None:
 
 
 class _Completer(Completer):
-    """Completion of commands, and of paths after commands that take a file."""
+    """Completion of commands, and of paths after commands that take a file; for a model of captions also of paths alone."""
 
     def __init__(self, session: AnySession) -> None:
-        self._names = [name for name, command in _COMMANDS.items() if session.is_dialog or not command.for_dialog]
+        self._names = [name for name, command in _COMMANDS.items() if command.suits(session)]
         self._paths = PathCompleter(expanduser=True)
+        self._path_alone = session.writes_captions
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         line = document.text_before_cursor
@@ -163,6 +190,8 @@ class _Completer(Completer):
             yield from self._paths.get_completions(Document(rest), complete_event)
         elif name.startswith("/") and not blank:
             yield from (Completion(each, -len(name)) for each in [*self._names, "/quit"] if each.startswith(name))
+        elif self._path_alone:
+            yield from self._paths.get_completions(Document(line), complete_event)
 
 
 def _past_lines() -> History:
@@ -219,16 +248,19 @@ def _obey(prompt: _Prompt, line: str) -> None:
         raise UserError(f"{name} takes nothing after it, but '{rest}' was given")
     if command.for_dialog:
         prompt.session.check_dialog()
+    if not command.suits(prompt.session):
+        raise UserError(f"{name} is for models that answer questions; this one describes images")
     command.run(prompt, rest)
 
 
 def _help(prompt: _Prompt, rest: str) -> None:
     if prompt.as_json:
         return
-    lines = ["Show images, one after the other:" if prompt.session.writes_captions else "Type a question about the image, or"]
+    first = "the path of an image" if prompt.session.writes_captions else "a question about the image"
+    lines = [f"Type {first}, or"]
     for name, command in _COMMANDS.items():
-        if prompt.session.is_dialog or not command.for_dialog:
-            lines.append(f"  {f'{name} {command.takes}':<20} {command.does}")
+        if command.suits(prompt.session):
+            lines.append(f"  {f'{name} {command.takes}':<20} {command.does.format(answers=prompt.answers)}")
     lines.append(f"  {'/quit':<20} leave (so does Ctrl-D)")
     _print(prompt.console, "\n".join(lines))
 
@@ -263,14 +295,12 @@ def _top(prompt: _Prompt, rest: str) -> None:
 
 
 def _attention(prompt: _Prompt, rest: str) -> None:
-    if not prompt.asked:
-        raise UserError("nothing was asked yet: ask a question first")
-    answer = prompt.asked[-1] = explain(prompt.session, prompt.asked[-1])
+    answer = prompt.asked[-1] = explain(prompt.session, prompt.last())
     if rest:
         path = _path(rest)
         path = path if path.suffix else path.with_suffix(".png")
         draw(answer, path)
-        prompt.say(f"{path}: the image, where the model looked, the answers")
+        prompt.say(f"{path}: the image, where the model looked, the {prompt.answers}")
     elif not prompt.console.is_terminal:
         raise UserError("pictures are printed only in a terminal: give a file, /attention where.png")
     elif answer.image is None:
@@ -282,16 +312,15 @@ def _attention(prompt: _Prompt, rest: str) -> None:
 def _save(prompt: _Prompt, rest: str) -> None:
     if not rest:
         raise UserError("give a file: /save answers.jsonl")
-    if not prompt.asked:
-        raise UserError("nothing was asked yet: ask a question first")
+    prompt.last()
     path = _path(rest)
     write_text(path, "".join(f"{_as_json(answer)}\n" for answer in prompt.asked))
-    prompt.say(f"{path}: {len(prompt.asked)} {'answer' if len(prompt.asked) == 1 else 'answers'}, one JSON object per line")
+    prompt.say(f"{path}: {counted(len(prompt.asked), prompt.answers)}, one JSON object per line")
 
 
 def _json(prompt: _Prompt, rest: str) -> None:
     prompt.as_json = not prompt.as_json
-    prompt.say("answers are shown as bars again")
+    prompt.say(f"{prompt.answers} are shown as bars again")
 
 
 def _as_json(answer: Answer) -> str:
@@ -340,6 +369,13 @@ def _correct(prompt: _Prompt, rest: str) -> None:
     prompt.say(f"corrected: {_said(corrected)}")
 
 
+def _is_file(text: str) -> bool:
+    try:
+        return _path(text).is_file()
+    except OSError:  # a text that is too long for a path
+        return False
+
+
 def _path(text: str) -> Path:
     """Parse a path as users type it: plain, with spaces, or quoted as for a shell."""
     try:
@@ -355,11 +391,13 @@ def _path(text: str) -> Path:
 
 _COMMANDS = {
     "/image": _Command(_image, "FILE", "look at another image; a dialog begins anew"),
-    "/choices": _Command(_choices, "A, B, …", "choose among these or the lines of @FILE; without an argument: any answer"),
-    "/top": _Command(_top, "N", "show N answers"),
+    "/choices": _Command(
+        _choices, "A, B, …", "choose among these or the lines of @FILE; without an argument: any answer", for_questions=True
+    ),
+    "/top": _Command(_top, "N", "show N answers", for_questions=True),
     "/attention": _Command(_attention, "FILE", "draw where the model looked; without an argument: in the terminal"),
-    "/json": _Command(_json, "", "answers as JSON, a line each, or as bars again"),
-    "/save": _Command(_save, "FILE", "write all answers so far into a file, one JSON object per line"),
+    "/json": _Command(_json, "", "{answers} as JSON, a line each, or as bars again"),
+    "/save": _Command(_save, "FILE", "write all {answers} so far into a file, one JSON object per line"),
     "/caption": _Command(_caption, "TEXT", "set the caption of the image; without an argument: remove it", for_dialog=True),
     "/history": _Command(_history, "", "what was said so far", for_dialog=True),
     "/correct": _Command(_correct, "ANSWER", "put this in place of the last answer", for_dialog=True),

@@ -37,6 +37,7 @@ def ask(
     """Ask a trained model about an image: one question, the rounds of a dialog, or a prompt.
 
     RUN may also be hub:OWNER/NAME, an exported model on the Hugging Face hub, or hf:OWNER/NAME, a ViLT or BLIP model there.
+    At the prompt, the path of an image shows another image; a model that was trained on captions describes it.
     With --json and without --question, questions are read from stdin, one per line; each answer is one line of JSON.
     If stdin is a file or a pipe, the exit code is 2 when a line was refused.
 
@@ -65,3 +66,5 @@ def ask(
         print_json(found[0] if len(found) == 1 else {"rounds": found})
     else:
         print_answers(questions, answers)
+        if picture is not None:
+            typer.echo(f"picture: {picture}")

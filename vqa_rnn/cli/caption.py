@@ -38,3 +38,5 @@ def caption(
         return
     for image, answer in zip(images, answers, strict=True):
         typer.echo(printable(answer.best if len(images) == 1 else f"{image}: {answer.best}"))
+    if picture is not None:
+        typer.echo(f"picture: {picture}")
