@@ -105,7 +105,7 @@ def test_ask_draws_its_answers(session: Session, monkeypatch: pytest.MonkeyPatch
     assert main([*asked, "--question", "What colour is it?", "--question", "Which shape?", "--picture", "both.png"]) == 0
     with Image.open("both.png") as picture:
         assert picture.width > 700
-    capsys.readouterr()
+    assert capsys.readouterr().out.endswith("\npicture: both.png\n")
     assert main([*asked, "--picture", "none.png"]) == 2
     assert "at the prompt there is /attention FILE" in capsys.readouterr().err
 
