@@ -12,6 +12,7 @@ from tests.conftest import TINY, configure, draw, draw_questions
 from tests.engines.test_resume import Killed, equal, result, stop_at
 from tests.preprocessing.test_extract_features import interrupt_at
 from vqa_rnn.answering.session import Session
+from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import load_run
 from vqa_rnn.commands.evaluate import evaluate
 from vqa_rnn.commands.preprocess import preprocess
@@ -19,6 +20,7 @@ from vqa_rnn.commands.train import train
 from vqa_rnn.config import Config
 from vqa_rnn.config.files import load_config
 from vqa_rnn.errors import UserError
+from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import open_writer
 
 EPOCHS = ("training.max_epochs=3", "training.checkpoint_minutes=1e-9", "features.batch_rows=2")
@@ -122,6 +124,15 @@ def test_images_that_moved_alone_are_known_by_their_content(
     assert (again.store, again.num_done) == (report.store, 0)
     said = f"features are taken from {report.store}, which was made with the same settings and weights (efficientnet-lite0-"
     assert any(message.startswith(said) for message in caplog.messages)
+
+
+def test_a_store_that_skipped_a_damaged_image_is_found_for_a_training(project: Path):
+    elsewhere = draw_questions(project.parent / "data")
+    (elsewhere.parent / "images" / "3.png").write_bytes(b"no picture")
+    report = preprocess(configure(elsewhere, "features.skip_damaged=true"))
+    shutil.move(elsewhere.parent, project.parent / "archive")
+    moved = configure(project.parent / "archive" / "questions.jsonl", "features.skip_damaged=true")
+    assert find_store(moved, read_annotations(moved.dataset).images) == report.store
 
 
 def test_other_pictures_of_the_same_names_get_a_store_of_their_own(project: Path):

@@ -79,6 +79,20 @@ def test_several_runs_are_compared(runs: tuple[Run, Run], tmp_path: Path, capsys
     assert "the other:" in text
 
 
+def test_runs_that_make_no_ensemble_are_compared(runs: tuple[Run, Run], tmp_path: Path):
+    config = runs[0].config
+    head = config.model.head.model_copy(update={"loss": "sigmoid"})
+    other = config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"head": head}),
+            "run": config.run.model_copy(update={"name": "sigmoid"}),
+        }
+    )
+    vqa_rnn.train(other)
+    page = report([runs[0].path, other.run.folder / "sigmoid"], tmp_path / "two.html", "val")
+    assert "sigmoid" in text_of(page.read_text())
+
+
 def test_what_cannot_be_reported_is_one_line(runs: tuple[Run, Run], tmp_path: Path):
     with pytest.raises(UserError, match=r"give the name of an \.html file"):
         report([runs[0].path], tmp_path / "report.pdf")

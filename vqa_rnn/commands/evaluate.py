@@ -12,7 +12,7 @@ import torch
 from vqa_rnn.checkpoint import Run, load_run
 from vqa_rnn.commands.huggingface import compare_with, open_model
 from vqa_rnn.commands.measure import Measurement, measure, questions_hash, signature_of, summarise
-from vqa_rnn.commands.shared import move_run, open_runs
+from vqa_rnn.commands.shared import move_run, open_ensemble
 from vqa_rnn.engines import is_first, on_first, processes
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, write_json
@@ -95,7 +95,7 @@ def evaluate_ensemble(paths: Sequence[Path], split: Split | None = None, overrid
     Raises:
         UserError: As in ``evaluate``; or the runs do not answer the same questions, or one is not trained yet.
     """
-    runs = open_runs(paths, overrides)
+    runs = open_ensemble(paths, overrides)
     with processes(runs[0].config.run.device) as device:
         measured = measure(runs[0], split, device, ensemble=runs[1:])
     report = summarise(measured, runs[0].config.evaluation.bootstrap_samples)

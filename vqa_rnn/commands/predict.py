@@ -7,7 +7,7 @@ from pathlib import Path
 from vqa_rnn.benchmarks import BENCHMARKS, read_annotations
 from vqa_rnn.benchmarks.submissions import submission_text
 from vqa_rnn.commands.answers import answer_questions, open_members
-from vqa_rnn.commands.shared import check_questions, open_runs
+from vqa_rnn.commands.shared import check_questions, open_ensemble
 from vqa_rnn.config import Config
 from vqa_rnn.engines import is_first, processes
 from vqa_rnn.errors import UserError
@@ -53,7 +53,7 @@ def predict(
             file of the data set, an existing file without the suffix of a submission, or cannot be written.
     """
     check_output(Path(output))
-    runs = open_runs([paths] if isinstance(paths, str | Path) else paths, overrides)
+    runs = open_ensemble([paths] if isinstance(paths, str | Path) else paths, overrides)
     annotations, questions = questions_to_answer(runs[0].config, split, Path(output))
     for each in runs:
         check_questions(each.config, questions)

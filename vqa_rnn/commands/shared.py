@@ -60,6 +60,30 @@ def move_run(run: Run, overrides: Sequence[str]) -> Run:
 
 
 def open_runs(paths: Sequence[str | Path], overrides: Sequence[str]) -> list[Run]:
+    """Open runs of one data set.
+
+    Args:
+        paths: The run folders.
+        overrides: As in ``move_run``.
+
+    Returns:
+        The runs.
+
+    Raises:
+        UserError: A run is given twice, or its data set differs from that of the first run.
+    """
+    if len({Path(path).resolve() for path in paths}) < len(paths):
+        raise UserError("a run comes twice: give each once")
+    runs = [move_run(load_run(path), overrides) for path in paths]
+    for run in runs[1:]:
+        changes = config_changes(runs[0].config, run.config)
+        differing = [key for key in changes if key.startswith("dataset.") and key != "dataset.extra"]
+        if differing:
+            raise UserError(f"{run.path} and {runs[0].path} do not answer the same questions: {', '.join(differing)} differ")
+    return runs
+
+
+def open_ensemble(paths: Sequence[str | Path], overrides: Sequence[str]) -> list[Run]:
     """Open a run, or the runs of an ensemble.
 
     Args:
@@ -70,18 +94,13 @@ def open_runs(paths: Sequence[str | Path], overrides: Sequence[str]) -> list[Run
         The runs.
 
     Raises:
-        UserError: A run is given twice, its data set or its head differs from that of the first run, or several write captions.
+        UserError: As in ``open_runs``; or the head of a run differs from that of the first run, or several write captions.
     """
-    if len({Path(path).resolve() for path in paths}) < len(paths):
-        raise UserError("a run comes twice: an ensemble needs each once")
-    runs = [move_run(load_run(path), overrides) for path in paths]
+    runs = open_runs(paths, overrides)
     if len(runs) > 1 and runs[0].config.dataset.has_captions:
         raise UserError(f"{runs[0].path} writes captions, which cannot be averaged with those of another run: give one run")
     for run in runs[1:]:
         changes = config_changes(runs[0].config, run.config)
-        differing = [key for key in changes if key.startswith("dataset.") and key != "dataset.extra"]
-        if differing:
-            raise UserError(f"{run.path} and {runs[0].path} do not answer the same questions: {', '.join(differing)} differ")
         heads = [key for key in ("model.head.name", "model.head.loss") if key in changes]
         if heads:
             raise UserError(f"{run.path} and {runs[0].path} cannot be averaged: {' and '.join(heads)} differ")

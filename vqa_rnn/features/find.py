@@ -59,7 +59,8 @@ def find_store(
         except UserError:
             continue
         shared = store.row_of.keys() & images.keys()
-        fits = fingerprint in (None, store.fingerprint) and shared and (unfinished or len(shared) == len(images))
+        complete = unfinished or images.keys() <= shared | store.skipped
+        fits = fingerprint in (None, store.fingerprint) and shared and complete
         if fits and _holds_the_same(store, {image_id: images[image_id] for image_id in sorted(shared)}, fingerprint):
             path = path.with_stem(path.stem.removesuffix(_UNFINISHED))
             found[path], weights[path] = len(shared), store.weights
