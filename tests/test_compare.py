@@ -45,7 +45,7 @@ def test_differences_are_paired_and_of_the_questions_to_which_a_metric_applies(t
     first = write_run(tmp_path / "a", {"accuracy": RIGHT, "ndcg": graded})
     second = write_run(tmp_path / "b", {"accuracy": worse, "ndcg": higher})
     report = compare([first, second])
-    assert (report["split"], report["num_questions"], report["num_images"]) == ("test", 40, 20)
+    assert (report["split"], report["counts"]) == ("test", {"questions": 40, "images": 20})
     assert report["runs"][str(first)]["accuracy"] == {"value": 0.75, "interval": pytest.approx((0.65, 0.85), abs=0.1)}
     found = report["runs"][str(second)]["accuracy"]
     assert found["value"] == pytest.approx(np.mean(worse))
@@ -99,11 +99,11 @@ def test_what_cannot_be_compared_is_refused_in_one_line(case: str, tmp_path: Pat
         words = "made|n:41|version:0 is not made|n:40|version:0"
     elif case == "questions":
         predictions.write_text(json.dumps([row | {"question_id": row["question_id"] + "x"} for row in rows]))
-        words = "answered other questions"
+        words = "was evaluated on other questions"
     elif case == "data":
         report = json.loads((second / "evaluation" / "test.json").read_text())
         (second / "evaluation" / "test.json").write_text(json.dumps(report | {"questions_sha256": "others"}))
-        words = "answered other questions"
+        words = "was evaluated on other questions"
     elif case == "missing":
         predictions.unlink()
         words = f"run vqa-rnn evaluate {second} --split test"
@@ -150,6 +150,53 @@ def test_two_runs_from_the_command_line(features: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert "difference" in printed
     assert "signature" in printed
+
+
+def kind_of(path: Path, command: str) -> Path:
+    (path / "run.json").write_text(json.dumps({"command": command}))
+    return path
+
+
+def test_runs_of_other_kinds_are_refused_or_sent_to_their_own_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    scores = {"accuracy": RIGHT}
+    questions, first, second = (write_run(tmp_path / name, scores) for name in "abc")
+    first, second = (kind_of(path, "vqa-rnn video train") for path in (first, second))
+    draw, language = (kind_of(write_run(tmp_path / name, scores), f"vqa-rnn {name} train") for name in ("draw", "lm"))
+
+    def said(*runs: Path) -> str:
+        assert main(["compare", *map(str, runs)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line.removeprefix("error: ")
+
+    assert (
+        said(first, draw) == f"{draw} is a run of vqa-rnn draw train, and {first} of vqa-rnn video train: give runs of one kind"
+    )
+    assert (
+        said(questions, first)
+        == f"{first} is a run of vqa-rnn video train, and {questions} of vqa-rnn train: give runs of one kind"
+    )
+    assert said(language, draw).startswith(f"{language} is a run of vqa-rnn lm train, which has no evaluation to compare")
+    (second / "model.safetensors").write_text("other weights")
+    assert said(first, second).endswith(f"run vqa-rnn video evaluate {second} --split test again")
+    for path in (first, second):
+        shutil.rmtree(path / "evaluation")
+    assert said(first, second) == f"{first} was not evaluated on its test or val split: run vqa-rnn video evaluate {first}"
+
+
+def test_nats_are_plain_numbers_and_lower_is_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    nats: list[float | None] = [100.0 + n % 7 for n in range(40)]
+    paths = [
+        write_run(tmp_path / "a", {"nats": nats}),
+        write_run(tmp_path / "b", {"nats": [value - 1.5 for value in nats if value]}),
+    ]
+    for path in paths:
+        report = json.loads((path / "evaluation" / "test.json").read_text())
+        (path / "evaluation" / "test.json").write_text(json.dumps(report | {"counts": {"images": 20}}))
+    assert main(["compare", *map(str, paths)]) == 0
+    printed = capsys.readouterr().out
+    assert "nats (lower is better), test split, 20 images" in printed
+    assert "-1.50 to -1.50" in printed
+    assert "%" not in printed.replace("95% interval", "")
 
 
 def test_a_few_images_have_no_p_and_are_not_called_clear(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

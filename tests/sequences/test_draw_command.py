@@ -69,17 +69,20 @@ def test_an_evaluation_is_that_of_the_training_and_always_the_same(trained: Path
         assert main(["draw", "evaluate", str(trained), "--json"]) == 0
         found.append(json.loads(capsys.readouterr().out))
     assert found[0] == found[1]
-    result = found[0]
+    result, metrics = found[0], found[0]["metrics"]
     scores = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
-    assert result["bound"] == pytest.approx(min(line["val_nats"] for line in scores if "val_nats" in line), abs=1e-9)
-    assert result["bound"] == pytest.approx(result["reconstruction"] + result["divergence"])
-    assert result["num_images"] == 360
-    assert result["limit"] < result["floors"]["classes"] < result["floors"]["pixels"] < result["bound"]
-    assert result["interval"][0] < result["bound"] < result["interval"][1]
+    assert metrics["nats"] == pytest.approx(min(line["val_nats"] for line in scores if "val_nats" in line), abs=1e-9)
+    assert metrics["nats"] == pytest.approx(metrics["reconstruction"] + metrics["divergence"])
+    assert (result["split"], result["counts"]) == ("val", {"images": 360})
+    floors = {name: floor["nats"] for name, floor in result["floors"].items()}
+    assert result["ceilings"]["entropy"]["nats"] < floors["classes"] < floors["pixels"] < metrics["nats"]
+    assert result["intervals"]["nats"][0] < metrics["nats"] < result["intervals"]["nats"][1]
     assert result["copies"]["drawings"] == sorted(result["copies"]["drawings"])
     assert main(["draw", "evaluate", str(trained)]) == 0
     text = capsys.readouterr().out
-    assert f"bound                     {result['bound']:8.2f}" in text
+    assert "nats (lower is better)" in text
+    assert f"{metrics['nats']:.2f}" in text
+    assert "%" not in text.partition("drawings closer")[0].replace("95% interval", ""), "nats are no fractions"
     assert "drawings closer than any validation digit: " in text
 
 
@@ -110,8 +113,8 @@ def test_what_is_wrong_is_said_in_one_line(
     monkeypatch.chdir(tmp_path)
     grid = said(capsys, "draw", "train", "data.scale=1", "model.attention.read_size=9")
     assert "model.attention.read_size=9 is larger than the image, which is 8 pixels wide" in grid
-    assert "folder is needed for source=mnist, and only there" in said(capsys, "draw", "train", "data.source=mnist")
-    assert "folder is needed for source=mnist, and only there" in said(capsys, "draw", "train", "data.folder=here")
+    assert "data: source=mnist needs data.folder" in said(capsys, "draw", "train", "data.source=mnist")
+    assert "data.folder is for source=mnist: leave it out" in said(capsys, "draw", "train", "data.folder=here")
     assert "no file at " in said(capsys, "draw", "train", "data.source=mnist", "data.folder=here")
     assert "read_size" in said(capsys, "draw", "train", "model.attention.name=none", "model.attention.read_size=3")
     assert "did you mean 'latent_size'?" in said(capsys, "draw", "train", "model.latent_siz=3")

@@ -45,13 +45,18 @@ def test_an_interrupted_run_continues_bit_for_bit(extra: tuple[str, ...], monkey
 
 def test_a_run_is_evaluated_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["glimpses", "train", *SMALL, "data.num_digits=1"]) == 0
-    assert capsys.readouterr().out == "next: vqa-rnn glimpses look runs/glimpses\n"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1] == (
+        "runs/glimpses is trained. Evaluate it: vqa-rnn glimpses evaluate runs/glimpses    "
+        "See where it looks: vqa-rnn glimpses look runs/glimpses"
+    )
     results = []
     for _ in range(2):
         assert main(["glimpses", "evaluate", "runs/glimpses", "--json"]) == 0
         results.append(json.loads(capsys.readouterr().out))
     assert results[0] == results[1]
-    assert results[0]["num_scenes"] == 30
+    assert (results[0]["split"], results[0]["counts"]) == ("val", {"scenes": 30})
     assert set(results[0]["metrics"]) == {"accuracy", "digit_accuracy", "digit_1", "end"}
     assert set(results[0]["floors"]) == {"most_frequent_sequence", "random_places", "one_glimpse"}
     best = max(json.loads(line).get("val_accuracy", 0) for line in Path("runs/glimpses/metrics.jsonl").read_text().splitlines())
@@ -60,12 +65,24 @@ def test_a_run_is_evaluated_and_drawn(capsys: pytest.CaptureFixture[str]) -> Non
     assert low <= results[0]["metrics"]["digit_accuracy"] <= high
     assert main(["glimpses", "evaluate", "runs/glimpses"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("30 validation scenes, read right, with 95% intervals:\n")
-    assert "floors, whole scenes:" in printed
+    assert printed.startswith("glimpses, sklearn, val split, 30 scenes ")
+    assert "this model, at random places" in printed
+    rows = json.loads(Path("runs/glimpses/evaluation/val_predictions.json").read_text())
+    assert [row["scores"]["accuracy"] for row in rows] == [row["answer"] == row["digits"] for row in rows]
+    assert main(["glimpses", "evaluate", "runs/glimpses", "--split", "train", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"] == {"scenes": 30}
+    assert said(capsys, "glimpses", "evaluate", "runs/glimpses", "--split", "test") == (
+        "runs/glimpses has no test split: give --split train or --split val"
+    )
     assert main(["glimpses", "look", "runs/glimpses", "--num", "4", "--picture", "new/path.png"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["scene 1", "scene 2", "scene 3", "scene 4", "picture"]
     assert Image.open("new/path.png").size[0] > 600
+    assert main(["glimpses", "look", "runs/glimpses", "--num", "1", "--json"]) == 0
+    looked = json.loads(capsys.readouterr().out)
+    assert looked["picture"] == "glimpses.png"
+    assert f"scene 1: read {looked['scenes'][0]['read']}" in lines[0]
+    assert np.shape(looked["scenes"][0]["places"]) == (2, 2)
 
 
 def test_the_floor_is_the_most_frequent_sequence_of_the_training_scenes(
@@ -81,7 +98,7 @@ def test_the_floor_is_the_most_frequent_sequence_of_the_training_scenes(
     assert main(["glimpses", "train", *SMALL, *mnist, "data.num_train=300"]) == 0
     capsys.readouterr()
     assert main(["glimpses", "evaluate", "runs/glimpses", "--json"]) == 0
-    floor = json.loads(capsys.readouterr().out)["floors"]["most_frequent_sequence"]
+    floor = json.loads(capsys.readouterr().out)["floors"]["most_frequent_sequence"]["accuracy"]
     assert floor == pytest.approx(1 / 4, abs=0.2), "a 3, which is rare among the validation digits"
     write_idx(tmp_path / MNIST_FILES["train"][1], np.array([3, 3, 3]))
     changed = said(capsys, "glimpses", "train", *SMALL, *mnist, "data.num_train=300", "--resume")
@@ -92,8 +109,8 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
     def train(*options: str) -> str:
         return said(capsys, "glimpses", "train", *SMALL, *options)
 
-    assert "source=mnist needs folder, the folder with its four files" in train("data.source=mnist")
-    assert "folder is for source=mnist: leave it out with source=sklearn" in train("data.folder=here")
+    assert "data: source=mnist needs data.folder, the folder with its four files" in train("data.source=mnist")
+    assert "data.folder is for source=mnist: leave it out with source=sklearn" in train("data.folder=here")
     missing = train("data.source=mnist", "data.folder=none", "data.canvas_size=60")
     assert missing == "no file at none/train-images-idx3-ubyte.gz: the folder of MNIST has its four official files, compressed"
     assert "fewest_digits=3 is more than num_digits=2" in train("data.fewest_digits=3")

@@ -73,7 +73,9 @@ def test_an_interrupted_run_continues_bit_for_bit(
     assert [line["val_bits"] for line in scores if "val_bits" in line] == sorted(
         (line["val_bits"] for line in scores if "val_bits" in line), reverse=True
     ), "it learns"
-    assert "best validation: " in capsys.readouterr().err
+    said_on_the_way = capsys.readouterr().err
+    assert "saved: to continue, run the same vqa-rnn lm train command with --resume\n" in said_on_the_way
+    assert "best validation: " in said_on_the_way
 
 
 def test_a_page_of_units(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +84,10 @@ def test_a_page_of_units(book: Path, capsys: pytest.CaptureFixture[str]) -> None
     page = Path("neurons.html").read_text(encoding="utf-8")
     assert page.count("<h2>") == 2
     assert capsys.readouterr().out.endswith("page: neurons.html\n")
+    assert main(["lm", "neurons", "runs/book", str(book), "--unit", "3", "--length", "50", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["page"], len(found["texts"]), found["units"][0]["unit"]) == ("neurons.html", 50, 3)
+    assert len(found["units"][0]["states"]) == 50
     assert said(capsys, "lm", "neurons", "runs/book", str(book), "--unit", "8") == "there is no unit 8: the units are 0 to 7"
     assert (
         said(capsys, "lm", "neurons", "runs/book", str(book), "--page", "a.png")

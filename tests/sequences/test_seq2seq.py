@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqa_rnn.config.seq2seq import LONGEST_DATE, NUM_DATES, DatesData, ReversalData
+from vqa_rnn.config.seq2seq import NUM_DATES, DatesData, ReversalData
 from vqa_rnn.errors import UserError
 from vqa_rnn.models.decoding import beam_search, draw, greedy
 from vqa_rnn.rnn import CELLS
@@ -32,6 +32,7 @@ from vqa_rnn.sequences.seq2seq_generated import (
     DATE_FORMS,
     FIRST_DAY,
     LAST_DAY,
+    LONGEST_DATE,
     date_characters,
     date_pairs,
     in_order,

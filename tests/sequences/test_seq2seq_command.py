@@ -56,10 +56,15 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_strings_are_reversed_and_the_alignment_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["seq2seq", "train", "reversal", *LEARNED]) == 0
-    assert capsys.readouterr().out == "next: vqa-rnn seq2seq evaluate runs/reversal --by-length\n"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1] == (
+        "runs/reversal is trained. Evaluate it: vqa-rnn seq2seq evaluate runs/reversal    "
+        "Translate: vqa-rnn seq2seq translate runs/reversal TEXT"
+    )
     assert main(["seq2seq", "evaluate", "runs/reversal", "--split", "train", "--by-length", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["data"], report["split"], report["num_pairs"]) == ("reversal", "train", 36)
+    assert (report["data"], report["split"], report["counts"]) == ("reversal", "train", {"pairs": 36, "sources": 36})
     assert report["metrics"]["exact_match"] > 0.9
     low, high = report["intervals"]["exact_match"]
     assert low <= report["metrics"]["exact_match"] <= high
@@ -67,6 +72,11 @@ def test_strings_are_reversed_and_the_alignment_is_drawn(capsys: pytest.CaptureF
     assert sum(row["num_pairs"] for row in report["by_length"]) == 36
     assert 0 < report["floors"]["copy_of_source"]["exact_match"] < 0.5, "palindromes"
     assert report["floors"]["most_frequent_target"]["exact_match"] == pytest.approx(1 / 36)
+    assert report["floors"]["most_frequent_target"]["interval"][0] == 0
+    assert report == json.loads(Path("runs/reversal/evaluation/train.json").read_text())
+    rows = json.loads(Path("runs/reversal/evaluation/train_predictions.json").read_text())
+    assert [row["scores"]["exact_match"] for row in rows] == [row["answer"] == row["target"] for row in rows]
+    assert np.mean([row["scores"]["exact_match"] for row in rows]) == report["metrics"]["exact_match"]
     assert main(["seq2seq", "translate", "runs/reversal", "abc", "cab", "--beam", "4", "--json"]) == 0
     beam = json.loads(capsys.readouterr().out)["translations"]
     assert main(["seq2seq", "translate", "runs/reversal", "abc", "cab", "--json"]) == 0
@@ -112,7 +122,7 @@ def test_a_file_of_words_is_evaluated_where_it_is_now(
     assert main(["seq2seq", "evaluate", "runs/pairs", "data.path=moved.tsv", "--split", "test", "--by-length"]) == 0
     captured = capsys.readouterr()
     assert 'BLEU is left out, because sacrebleu is not installed: pip install "vqa-rnn[captions]"' in captured.err
-    assert "test split, 3 pairs" in captured.out
+    assert "seq2seq, pairs, test split, 3 pairs, 3 sources (too" in captured.out
     assert "copy of the source" in captured.out
     assert main(["seq2seq", "translate", "runs/pairs", "le chien numéro 7"]) == 0
     assert "read as the unknown word: chien" in capsys.readouterr().err
@@ -131,7 +141,10 @@ def test_bleu_is_that_of_sacrebleu(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["seq2seq", "evaluate", "runs/pairs", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert 0 <= report["metrics"]["bleu"] <= 1
-    assert "tok:13a" in report["signature"]
+    assert "tok:13a" in report["bleu_signature"]
+    assert report["split"] == "val", "there is no test split"
+    assert main(["seq2seq", "evaluate", "runs/pairs"]) == 0
+    assert report["bleu_signature"] in capsys.readouterr().out
 
 
 def test_lengths_are_put_into_at_most_twenty_rows() -> None:
@@ -150,11 +163,13 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
     for file, message in {
         "empty.tsv": "empty.tsv is empty: write one pair per line, a source, a tab and a target",
         "latin.tsv": "latin.tsv is not UTF-8 text (byte 3): convert it to UTF-8 first",
-        "spaces.tsv": "spaces.tsv, line 2 has 0 tabs: write a source, one tab and a target",
-        "three.tsv": "three.tsv, line 1 has 2 tabs: write a source, one tab and a target",
-        "half.tsv": "half.tsv, line 2: the target is empty",
+        "spaces.tsv": "spaces.tsv:2: 0 tabs: write a source, one tab and a target",
+        "three.tsv": "three.tsv:1: 2 tabs: write a source, one tab and a target",
+        "half.tsv": "half.tsv:2: the target is empty",
     }.items():
         assert said(capsys, "seq2seq", "train", file) == message
+    none = "no file at none.tsv: give a file of pairs, or reversal, sorting or dates"
+    assert said(capsys, "seq2seq", "train", "none.tsv") == none
     assert "every pair has more than data.max_length=3 characters" in said(
         capsys, "seq2seq", "train", "pairs.tsv", "data.max_length=3"
     )
@@ -171,7 +186,7 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
     assert not Path("runs").exists()
     train = ["seq2seq", "train", "pairs.tsv", *SMALL, "training.max_epochs=1", "model.attention.name=none"]
     assert main([*train, "data.max_length=16"]) == 0
-    assert "pairs.tsv: 20 pairs with more than 16 characters are left out" in capsys.readouterr().err
+    assert "pairs.tsv: left out 20 pairs with more than data.max_length=16 characters" in capsys.readouterr().err
     assert main([*train, "--overwrite"]) == 0
     translate = ("seq2seq", "translate", "runs/pairs")
     assert said(capsys, *translate, "Ω").startswith("the character 'Ω' of 'Ω' is unknown: it does not occur in the pairs")
@@ -185,7 +200,7 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
     assert said(capsys, *translate, "le", "--attention", "a.png").startswith("this model has no attention to draw")
     assert not Path("a.png").exists()
     assert said(capsys, "seq2seq", "evaluate", "runs/pairs", "--split", "test") == (
-        "runs/pairs has no test split: it was trained with data.test_share=0"
+        "runs/pairs has no test split: give --split train or --split val"
     )
     assert said(capsys, "seq2seq", "evaluate", "runs/none") == (
         "no run folder at runs/none: train a sequence-to-sequence model first, with vqa-rnn seq2seq train"
@@ -193,3 +208,26 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
     assert said(capsys, "lm", "sample", "runs/pairs").startswith("runs/pairs is not a language model")
     changed = said(capsys, *train, "model.dropout=0.4", "--resume")
     assert changed.startswith("runs/pairs was trained with model.dropout=0.3, not 0.4: a resume may only change data.path, ")
+
+
+def test_runs_on_the_same_pairs_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    for cell in ("lstm", "gru"):
+        extra = (f"model.encoder.cell={cell}", f"run.name={cell}", "training.max_epochs=1")
+        assert main(["seq2seq", "train", "reversal", *SMALL, *STRINGS, *extra]) == 0
+        capsys.readouterr()
+        assert main(["seq2seq", "evaluate", f"runs/{cell}", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["split"] == "test", "the default, as there is one"
+    assert report["signature"].startswith("seq2seq|data:reversal|unit:characters|metric:exact_match|split:test|n:5|version:")
+    assert main(["compare", "runs/lstm", "runs/gru", "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["counts"] == {"pairs": 5, "sources": 5}
+    found = compared["runs"]["runs/gru"]["exact_match"]
+    assert (found["value"], found["interval"]) == (report["metrics"]["exact_match"], report["intervals"]["exact_match"])
+    assert set(found) == {"value", "interval", "difference", "difference_interval", "p"}
+    assert main(["compare", "runs/lstm", "runs/gru"]) == 0
+    assert "exact_match, test split, 5 pairs, 5 sources" in capsys.readouterr().out
+    other = ("run.name=other", "run.seed=1", "training.max_epochs=1")
+    assert main(["seq2seq", "train", "reversal", *SMALL, *STRINGS, *other]) == 0
+    assert main(["seq2seq", "evaluate", "runs/other"]) == 0
+    assert said(capsys, "compare", "runs/lstm", "runs/other") == "runs/other was evaluated on other pairs than runs/lstm"

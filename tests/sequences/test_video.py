@@ -189,12 +189,19 @@ LINE = {"frames": ["a.png", "b.png"], "label": "x", "labels": ["x", "y"]}
         ("{", ":2: not valid JSON: "),
         ("[]", ":2: an object such as "),
         ({"frames": [], "label": "x"}, ":2: 'frames' is empty: a video needs at least one frame"),
-        ({"frames": ["a.png"], "labels": ["x", "y"]}, ":2: 2 labels and 1 frames: each frame needs one label"),
+        ({"frames": ["a.png"], "labels": ["x", "y"]}, ":2: 2 labels and 1 frame: each frame needs one label"),
         ({"frames": ["a.png"], "label": ""}, ":2: a label or the name of a frame is empty"),
-        ({"frames": ["a.png"], "lable": "x"}, ":2: unknown section 'lable': did you mean 'label'?"),
-        ({"frames": ["a.png"], "label": 3}, ":2: label: Input should be a valid string (given: 3)"),
-        ({"label": "x"}, ":2: frames: "),
-        ({**LINE, "split": "dev"}, ":2: unknown value for split 'dev'"),
+        ({"frames": ["a.png"], "lable": "x"}, ":2: unknown key 'lable': did you mean 'label'?"),
+        ({"frames": ["a.png"], "label": 3}, """:2: 'label' is no text: write it as "label": "left\""""),
+        (
+            {"image": "a.png", "caption": "a dog"},
+            ":2: the key 'frames' is missing (there are: image, caption): "
+            'write a video as {"frames": ["a/0.png", "a/1.png"], "label": "left"}',
+        ),
+        ({"frames": "a.png"}, """:2: 'frames' is no list of texts: write it as "frames": ["a/0.png", "a/1.png"]"""),
+        ({"frames": ["a.png"], "labels": [1]}, """:2: 'labels' is no list of texts: write it as "labels": ["still", "left"]"""),
+        ({**LINE, "split": "dev"}, ":2: unknown split 'dev'"),
+        ({**LINE, "split": ["val"]}, ":2: unknown split"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: object, error: str) -> None:
@@ -235,7 +242,9 @@ def test_validation_videos_are_taken_where_there_are_none(tmp_path: Path) -> Non
     assert Counter(video.split for video in split_videos(videos, 0, 0)) == {"train": 10, "test": 1}
     given = [video._replace(split="val") for video in videos[:3]] + videos[3:]
     assert split_videos(given, 0.2, 0) == given
-    with pytest.raises(UserError, match="leaves no video for training: 1 of 1 are in the split train, and 1 of them are used"):
+    with pytest.raises(
+        UserError, match="leaves no video for training: it has 1 video, 1 in the split train, of which validation takes 1"
+    ):
         split_videos(videos[:1], 0.5, 0)
 
 

@@ -1,6 +1,7 @@
 """``vqa-rnn video`` from moving shapes or image files to a run, its evaluation and a prediction."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,8 @@ def test_own_videos_are_preprocessed_trained_evaluated_and_labelled(capsys: pyte
     assert set(json.loads(Path("runs/videos/frames.json").read_text())) == {"feature_size", "fingerprint", "compute"}
 
     found = shown(capsys, "video", "evaluate", "runs/videos")
-    assert (found["split"], found["num_videos"]) == ("test", 2)
-    assert found["num_labels"] == len(lines[9]["frames"]) + len(lines[19]["frames"])
+    num_labels = len(lines[9]["frames"]) + len(lines[19]["frames"])
+    assert (found["split"], found["counts"]) == ("test", {"labels": num_labels, "videos": 2})
     assert set(found["floors"]) == {"most_frequent_label", "shuffled_frames", "single_frames"}
     assert found == json.loads(Path("runs/videos/evaluation/test.json").read_text())
     assert found == shown(capsys, "video", "evaluate", "runs/videos", "--split", "test")
@@ -90,15 +91,20 @@ def test_own_videos_are_preprocessed_trained_evaluated_and_labelled(capsys: pyte
 
 def test_a_trained_run_is_evaluated_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["video", "train", *SHAPES]) == 0
-    assert capsys.readouterr().out == "next: vqa-rnn video evaluate runs/moving_shapes\n"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1] == (
+        "runs/moving_shapes is trained. Evaluate it: vqa-rnn video evaluate runs/moving_shapes    "
+        "Label a video: vqa-rnn video predict runs/moving_shapes FRAME …"
+    )
     found = shown(capsys, "video", "evaluate", "runs/moving_shapes")
-    assert (found["split"], found["num_videos"], found["num_labels"]) == ("test", 12, 12)
+    assert (found["split"], found["counts"]) == ("test", {"labels": 12, "videos": 12})
     assert set(found["floors"]) == {"most_frequent_label", "shuffled_frames", "last_frame"}
     total = sum(values["accuracy"] * values["count"] for values in found["per_class"].values())
     assert found["metrics"]["accuracy"] == pytest.approx(total / 12)
     low, high = found["intervals"]["accuracy"]
     assert low <= found["metrics"]["accuracy"] <= high
-    assert shown(capsys, "video", "evaluate", "runs/moving_shapes", "--split", "val")["num_videos"] == 9
+    assert shown(capsys, "video", "evaluate", "runs/moving_shapes", "--split", "val")["counts"]["videos"] == 9
     assert main(["video", "evaluate", "runs/moving_shapes"]) == 0
     assert "this model, last frame only" in capsys.readouterr().out
 
@@ -110,8 +116,10 @@ def test_a_trained_run_is_evaluated_and_predicts(capsys: pytest.CaptureFixture[s
     assert labelled["label"] == labelled["frames"][-1]["label"], "the label up to the last frame is that of the video"
     assert labelled["probability"] == labelled["frames"][-1]["probability"]
     assert Path("video.png").stat().st_size > 1000
-    assert main(["video", "predict", "runs/moving_shapes", "shapes/0000"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith(f"label: {labelled['label']}  ")
+    assert main(["video", "predict", "runs/moving_shapes", "shapes/0000", "--picture", "video.png"]) == 0
+    label, picture = capsys.readouterr().out.splitlines()[-2:]
+    assert label.startswith(f"label: {labelled['label']}  ")
+    assert picture == "picture: video.png"
 
 
 def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,8 +173,12 @@ def test_a_run_is_not_continued_or_used_with_other_data(capsys: pytest.CaptureFi
     changed = said(capsys, "video", "train", *own, *SMALL, "training.max_epochs=1", "model.hidden_size=9", "--resume")
     assert changed.startswith("runs/videos was trained with model.hidden_size=8, not 9: a resume may only change data.path, ")
     none = said(capsys, "video", "evaluate", "runs/videos", "--split", "test")
-    assert none == "runs/videos has no test videos: give --split train or --split val"
-    assert said(capsys, "video", "predict", "runs/videos", "e.png") == "no image at e.png"
+    assert none == "runs/videos has no test split: give --split train or --split val"
+    for place in ("e.png", "nofolder"):
+        assert said(capsys, "video", "predict", "runs/videos", place) == (
+            f"no image or folder at {place}: give the frames of one video in order, or their folder"
+        )
+    assert said(capsys, "video", "predict", "runs/videos", "a.png", "e.png") == "no image at e.png"
     Path("empty").mkdir()
     empty = said(capsys, "video", "predict", "runs/videos", "empty")
     assert empty == "empty has no image files: give the folder of the frames of one video"
@@ -200,4 +212,14 @@ def test_frames_that_training_and_test_share_are_warned_of(capsys: pytest.Captur
     assert main(["video", "preprocess", "videos.jsonl", *FEATURES]) == 0
     whole = ("data.validation_share=0", "training.max_epochs=1")
     assert main(["video", "train", "videos.jsonl", *FEATURES, *SMALL, *whole]) == 0
-    assert "2 frames, such as a.png, are in videos of train and of test" in capsys.readouterr().err
+    assert "videos of train and of test share 2 frames, such as a.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "splits"), [(1, (1, 0, 0)), (3, (1, 1, 1)), (12, (8, 2, 2))])
+def test_generated_videos_have_splits_to_train_on(
+    count: int, splits: tuple[int, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = shown(capsys, "video", "generate", "shapes", "--count", str(count), "--split", "val")
+    assert report == {"file": "shapes/videos.jsonl", "counts": dict(zip(("train", "val", "test"), splits, strict=True))}
+    lines = [json.loads(line) for line in Path("shapes/videos.jsonl").read_text().splitlines()]
+    assert Counter(line["split"] for line in lines) == Counter(report["counts"])

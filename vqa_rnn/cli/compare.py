@@ -18,6 +18,8 @@ def compare(
 ) -> None:
     """Compare runs with the first one: paired differences with 95% intervals over images, and p-values.
 
+    The runs may be of any kind that can be evaluated, such as those of vqa-rnn seq2seq train, but all of the same kind.
+
     Runs with different signatures, such as other questions or another scoring rule, are refused.
 
     Example: vqa-rnn compare runs/daquar runs/daquar-gru

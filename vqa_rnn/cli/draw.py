@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, print_json
+from vqa_rnn.cli.options import (
+    DigitSplit,
+    Json,
+    Overrides,
+    Overwrite,
+    PrintConfig,
+    Resume,
+    check_split,
+    print_json,
+    print_trained,
+)
 from vqa_rnn.errors import UserError
 
 app = typer.Typer(
@@ -40,24 +50,34 @@ def train(
     from vqa_rnn.commands.sequences.training import train_sequences
 
     run = train_sequences(TASK, config, resume=resume, overwrite=overwrite)
-    typer.echo(f"next: vqa-rnn draw sample {run.path}")
+    uses = {"Evaluate it": f"vqa-rnn draw evaluate {run.path}", "Let it draw": f"vqa-rnn draw sample {run.path}"}
+    print_trained(run.path, uses)
 
 
 @app.command()
-def evaluate(run: DrawRun, json_: Json = False) -> None:
-    """Measure a model on the validation digits: its bound beside floors, and whether its drawings are copies.
+def evaluate(
+    run: DrawRun,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value …]", help="New location of MNIST: data.folder=…")
+    ] = None,
+    split: DigitSplit = None,
+    json_: Json = False,
+) -> None:
+    """Measure a model: its bound in nats per image beside floors, and whether its drawings are copies.
 
     Example: vqa-rnn draw evaluate runs/draw
     """
-    from vqa_rnn.commands.draw.evaluate import evaluate, report
+    check_split(split)
+    from vqa_rnn.commands.draw.evaluate import evaluate, parts_of
+    from vqa_rnn.commands.sequences.tables import print_evaluation
     from vqa_rnn.sequences.draw_run import DRAW
     from vqa_rnn.sequences.run import load_run
 
-    result = evaluate(load_run(run, DRAW))
+    report = evaluate(load_run(run, DRAW), split, overrides or ())  # type: ignore[arg-type]
     if json_:
-        print_json(result)
+        print_json(report)
     else:
-        typer.echo(report(result))
+        print_evaluation(report, parts_of(report))
 
 
 @app.command()

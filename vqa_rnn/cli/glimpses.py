@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, print_json
+from vqa_rnn.cli.options import (
+    DigitSplit,
+    Json,
+    Overrides,
+    Overwrite,
+    PrintConfig,
+    Resume,
+    check_split,
+    print_json,
+    print_trained,
+)
 from vqa_rnn.errors import UserError
 
 app = typer.Typer(
@@ -41,24 +51,31 @@ def train(
     from vqa_rnn.commands.glimpses.train import train
 
     run = train(config, resume=resume, overwrite=overwrite)
-    typer.echo(f"next: vqa-rnn glimpses look {run.path}")
+    uses = {"Evaluate it": f"vqa-rnn glimpses evaluate {run.path}", "See where it looks": f"vqa-rnn glimpses look {run.path}"}
+    print_trained(run.path, uses)
 
 
 @app.command()
-def evaluate(run: GlimpsesRun, json_: Json = False) -> None:
-    """Measure how many validation scenes are read right, with 95% intervals and floors.
+def evaluate(
+    run: GlimpsesRun,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value …]", help="New location of MNIST: data.folder=…")
+    ] = None,
+    split: DigitSplit = None,
+    json_: Json = False,
+) -> None:
+    """Measure how many scenes are read right, with 95% intervals and floors. Scenes of training digits are new ones, too.
 
     Example: vqa-rnn glimpses evaluate runs/glimpses
     """
-    from vqa_rnn.commands.glimpses.evaluate import evaluate, lines_of
+    check_split(split)
+    from vqa_rnn.commands.glimpses.evaluate import evaluate
+    from vqa_rnn.commands.sequences.tables import print_evaluation
     from vqa_rnn.sequences.glimpses_run import GLIMPSES
     from vqa_rnn.sequences.run import load_run
 
-    result = evaluate(load_run(run, GLIMPSES))
-    if json_:
-        print_json(result)
-    else:
-        typer.echo("\n".join(lines_of(result)))
+    report = evaluate(load_run(run, GLIMPSES), split, overrides or ())  # type: ignore[arg-type]
+    (print_json if json_ else print_evaluation)(report)
 
 
 @app.command()
@@ -66,6 +83,7 @@ def look(
     run: GlimpsesRun,
     num: Annotated[int, typer.Option(min=1, max=60, help="Number of validation scenes.")] = 6,
     picture: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the picture.")] = Path("glimpses.png"),
+    json_: Json = False,
 ) -> None:
     """Draw scenes with the path of the glimpses, and what was read.
 
@@ -80,6 +98,9 @@ def look(
     opened = load_run(run, GLIMPSES)
     seen = look(opened, num)
     draw(seen, opened.config.model.glimpse_size, picture)
+    if json_:
+        print_json({"picture": str(picture), "scenes": [scene.to_dict() for scene in seen]})
+        return
     for number, scene in enumerate(seen, start=1):
         verdict = "right" if scene.read == scene.correct else f"not {scene.correct}"
         typer.echo(f"scene {number}: read {scene.read or 'nothing'}, {verdict}")

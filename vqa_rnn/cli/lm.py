@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, print_json
+from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, print_json, print_trained
 from vqa_rnn.errors import UserError, printable
 
 app = typer.Typer(
@@ -41,7 +41,8 @@ def train(
     from vqa_rnn.commands.sequences.training import train_sequences
 
     run = train_sequences(TASK, config, resume=resume, overwrite=overwrite)
-    typer.echo(f"next: vqa-rnn lm sample {run.path}")
+    uses = {"Let it write": f"vqa-rnn lm sample {run.path}", "See its units": f"vqa-rnn lm neurons {run.path} {file}"}
+    print_trained(run.path, uses)
 
 
 @app.command()
@@ -82,6 +83,7 @@ def neurons(
     ] = None,
     length: Annotated[int, typer.Option(min=2, help="Read only this many characters of the file.")] = 1500,
     page: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("neurons.html"),
+    json_: Json = False,
 ) -> None:
     """Colour a text by the state of single units: an HTML page, and the first unit in the terminal.
 
@@ -99,6 +101,9 @@ def neurons(
 
     found = watch(load_run(run, LANGUAGE), read_text(file)[:length], unit or ())
     write_page(found, f"{run.name}: {file.name}", page)
+    if json_:
+        print_json({"page": str(page), **found.to_dict()})
+        return
     first = found.units[0]
     console = Console()
     if console.is_terminal:

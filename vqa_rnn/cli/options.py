@@ -1,6 +1,8 @@
 """Options shared by several commands."""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +23,8 @@ Overrides = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
+Split = Annotated[str | None, typer.Option(help="train, val or test; by default test if there is one, else val.")]
+DigitSplit = Annotated[str | None, typer.Option(help="train or val, the default: whose digits.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print every option with its meaning, and exit.")]
 
 
@@ -31,6 +35,16 @@ def print_json(value: Any) -> None:
         value: Any value that ``json.dumps`` accepts.
     """
     typer.echo(printable(json.dumps(value, ensure_ascii=False)))
+
+
+def print_trained(run: Path, uses: Mapping[str, str]) -> None:
+    """Say on stderr that a run is trained, and what can be done with it.
+
+    Args:
+        run: The run folder.
+        uses: What can be done, such as ``Evaluate it``, and the command for it.
+    """
+    typer.echo(f"{run} is trained. {'    '.join(f'{use}: {command}' for use, command in uses.items())}", err=True)
 
 
 def check_split(split: str | None) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vqa_rnn.cli.options import Json, Overwrite, PrintConfig, Resume, check_split, print_json
+from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, Split, check_split, print_json, print_trained
 from vqa_rnn.errors import UserError, printable
 
 app = typer.Typer(
@@ -16,10 +16,6 @@ app = typer.Typer(
 
 GENERATED = ("reversal", "sorting", "dates")
 
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[key=value …]", help="Options, such as model.encoder.cell=gru training.max_epochs=5"),
-]
 Seq2SeqRun = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of vqa-rnn seq2seq train, such as runs/dates.")]
 
 
@@ -48,8 +44,10 @@ def train(
 
     chosen = [f"data.name={data}"]
     if data not in GENERATED:
-        if not Path(data).exists():
+        if not Path(data).exists() and Path(data).name == data and not Path(data).suffix:
             raise UserError(f"{unknown_name('data', data, GENERATED)}; or give a file of pairs")
+        if not Path(data).exists():
+            raise UserError(f"no file at {data}: give a file of pairs, or {', '.join(GENERATED[:-1])} or {GENERATED[-1]}")
         chosen = ["data.name=pairs", f"data.path={data}"]
     config = override_config(override_config(Seq2SeqConfig(), chosen), overrides or [])
     config = with_name(config, Path(data).stem)
@@ -59,7 +57,8 @@ def train(
     from vqa_rnn.commands.seq2seq.train import train
 
     run = train(config, resume=resume, overwrite=overwrite)
-    typer.echo(f"next: vqa-rnn seq2seq evaluate {run.path} --by-length")
+    uses = {"Evaluate it": f"vqa-rnn seq2seq evaluate {run.path}", "Translate": f"vqa-rnn seq2seq translate {run.path} TEXT"}
+    print_trained(run.path, uses)
 
 
 @app.command()
@@ -103,7 +102,7 @@ def evaluate(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[key=value …]", help="New location of a moved file of pairs: data.path=…")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    split: Split = None,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show the exact matches by length of the source.")
     ] = False,
@@ -111,15 +110,16 @@ def evaluate(
 ) -> None:
     """Count the targets that are written exactly, with a 95% interval and floors (baselines that learn nothing).
 
-    Examples: vqa-rnn seq2seq evaluate runs/reversal --by-length;  vqa-rnn seq2seq evaluate runs/dates --split test --json
+    Examples: vqa-rnn seq2seq evaluate runs/reversal --by-length;  vqa-rnn seq2seq evaluate runs/dates --split val --json
     """
     check_split(split)
-    from vqa_rnn.commands.seq2seq.evaluate import evaluate, print_evaluation
+    from vqa_rnn.commands.seq2seq.evaluate import evaluate, parts_of
+    from vqa_rnn.commands.sequences.tables import print_evaluation
     from vqa_rnn.sequences.run import load_run
     from vqa_rnn.sequences.seq2seq_run import SEQ2SEQ
 
-    report = evaluate(load_run(run, SEQ2SEQ), split, overrides or (), by_length=by_length)
+    report = evaluate(load_run(run, SEQ2SEQ), split, overrides or (), by_length=by_length)  # type: ignore[arg-type]
     if json_:
         print_json(report)
     else:
-        print_evaluation(report, run.name)
+        print_evaluation(report, parts_of(report))

@@ -1,8 +1,6 @@
 """``vqa-rnn train``: a training from a config."""
 
-import typer
-
-from vqa_rnn.cli.options import ConfigArgument, ConfigOverrides, Overwrite, PrintConfig, Resume, load_or_print
+from vqa_rnn.cli.options import ConfigArgument, ConfigOverrides, Overwrite, PrintConfig, Resume, load_or_print, print_trained
 from vqa_rnn.errors import UserError
 
 
@@ -25,6 +23,5 @@ def train(
 
     run = train(loaded, resume=resume, overwrite=overwrite)
     if is_first():
-        use = "Describe an image: vqa-rnn caption" if run.config.dataset.has_captions else "Ask it: vqa-rnn ask"
-        hint = f"Evaluate it: vqa-rnn evaluate {run.path}    {use} {run.path}"
-        typer.echo(f"{run.path} is trained. {hint}", err=True)
+        use, command = ("Describe an image", "caption") if run.config.dataset.has_captions else ("Ask it", "ask")
+        print_trained(run.path, {"Evaluate it": f"vqa-rnn evaluate {run.path}", use: f"vqa-rnn {command} {run.path}"})

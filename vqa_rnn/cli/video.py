@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, check_split, print_json
+from vqa_rnn.cli.options import Json, Overrides, Overwrite, PrintConfig, Resume, Split, check_split, print_json, print_trained
 from vqa_rnn.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def train(
     from vqa_rnn.commands.video.train import train
 
     run = train(config, resume=resume, overwrite=overwrite)
-    typer.echo(f"next: vqa-rnn video evaluate {run.path}")
+    uses = {"Evaluate it": f"vqa-rnn video evaluate {run.path}", "Label a video": f"vqa-rnn video predict {run.path} FRAME …"}
+    print_trained(run.path, uses)
 
 
 @app.command()
@@ -69,7 +70,11 @@ def preprocess(file: DataArgument, overrides: Overrides = None, json_: Json = Fa
 @app.command()
 def evaluate(
     run: VideoRunPath,
-    split: Annotated[str | None, typer.Option(help="train, val or test; by default test, or val without test videos.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[key=value …]", help="New locations of your own videos: data.path=…, data.features.store=…"),
+    ] = None,
+    split: Split = None,
     json_: Json = False,
 ) -> None:
     """Measure the accuracy with a 95% interval, by label, and beside it what the same model reaches without the order.
@@ -77,15 +82,16 @@ def evaluate(
     Example: vqa-rnn video evaluate runs/moving_shapes
     """
     check_split(split)
-    from vqa_rnn.commands.video.evaluate import evaluate, print_evaluation
+    from vqa_rnn.commands.sequences.tables import print_evaluation
+    from vqa_rnn.commands.video.evaluate import evaluate, parts_of
     from vqa_rnn.sequences.run import load_run
     from vqa_rnn.sequences.video_run import VIDEO
 
-    report = evaluate(load_run(run, VIDEO), split)  # type: ignore[arg-type]
+    report = evaluate(load_run(run, VIDEO), split, overrides or ())  # type: ignore[arg-type]
     if json_:
         print_json(report)
     else:
-        print_evaluation(report, str(run))
+        print_evaluation(report, parts_of(report))
 
 
 @app.command()
@@ -119,23 +125,37 @@ def predict(
         typer.echo(printable(f"{frame}  {label}  {100 * probability:.1f}%"))
     if prediction.label is not None:
         typer.echo(printable(f"label: {prediction.label}  {100 * (prediction.probability or 0):.1f}%"))
+    if picture is not None:
+        typer.echo(f"picture: {picture}")
 
 
 @app.command()
 def generate(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write them: a new or empty folder.")],
     count: Annotated[int, typer.Option(min=1, help="Number of videos.")] = 10,
-    split: Annotated[str, typer.Option(help="The split of moving_shapes that they are the first videos of.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(
+            help="The split of moving_shapes that they are from. A model of moving_shapes has not seen those of test."
+        ),
+    ] = "test",
     seed: Annotated[int, typer.Option(min=0, help="data.seed of moving_shapes.")] = 0,
+    json_: Json = False,
 ) -> None:
     """Write videos of moving_shapes as image files, with videos.jsonl: something to predict, and an example of your own data.
+
+    The file has splits of its own: of every ten videos, eight are in train, one in val and one in test.
 
     Example: vqa-rnn video generate shapes --count 20
     """
     check_split(split)
     from vqa_rnn.commands.video.generate import generate
 
-    typer.echo(generate(folder, count, split, seed))  # type: ignore[arg-type]
+    file, counts = generate(folder, count, split, seed)  # type: ignore[arg-type]
+    if json_:
+        print_json({"file": str(file), "counts": counts})
+    else:
+        typer.echo(file)
 
 
 def _config(data: str, overrides: list[str] | None) -> "VideoConfig":

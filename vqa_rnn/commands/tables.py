@@ -11,7 +11,7 @@ from preprocessing.extract_features import ExtractionReport
 from vqa_rnn.commands.shared import counts_of
 from vqa_rnn.commands.tune import Trial, overrides
 from vqa_rnn.features.store.parts import is_part
-from vqa_rnn.metrics.formatting import PLAIN_NUMBERS, format_metric
+from vqa_rnn.metrics.formatting import LOWER_IS_BETTER, PLAIN_NUMBERS, format_metric
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES
 from vqa_rnn.progress import counted, show_rate
 
@@ -178,11 +178,13 @@ def print_comparison(report: dict[str, Any], console: Console | None = None) -> 
     """
     console = console or Console()
     runs = report["runs"]
-    few = report["num_images"] < FEWEST_IMAGES
+    few = min(report["counts"].values()) < FEWEST_IMAGES
+    counts = ", ".join(counted(count, things) for things, count in report["counts"].items())
     for metric in next(iter(runs.values())):
         if runs[report["baseline"]][metric]["value"] is None:
             continue
-        title = f"{metric}, {report['split']} split, {report['num_questions']:,} questions, {report['num_images']:,} images"
+        better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
+        title = f"{metric}{better}, {report['split']} split, {counts}"
         table = Table("run", metric, "95% interval", "difference", "95% interval", "p", title=title, title_justify="left")
         for column in table.columns[1:]:
             column.justify, column.no_wrap = "right", True

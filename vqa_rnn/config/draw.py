@@ -5,18 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from vqa_rnn.config.digits import DIGIT_SIZES, DigitSource, check_folder
 from vqa_rnn.config.section import Section
 from vqa_rnn.config.text import RecurrentOptions
 from vqa_rnn.config.training import Optimisation
 from vqa_rnn.config.whole import RunConfig
 
-SIDES = {"sklearn": 8, "mnist": 28}
-
 
 class DrawDataConfig(Section):
     """The digits."""
 
-    source: Literal["sklearn", "mnist"] = "sklearn"
+    source: DigitSource = "sklearn"
     """`sklearn`: the 1,797 digits of 8 x 8 pixels in scikit-learn; `mnist`: the 70,000 digits of 28 x 28 pixels, read from
     `folder`."""
     folder: Path | None = None
@@ -27,12 +26,11 @@ class DrawDataConfig(Section):
     @property
     def side(self) -> int:
         """Height and width of an image."""
-        return self.scale * SIDES[self.source]
+        return self.scale * DIGIT_SIZES[self.source]
 
     @model_validator(mode="after")
     def _check_folder(self) -> "DrawDataConfig":
-        if (self.source == "mnist") != (self.folder is not None):
-            raise ValueError("folder is needed for source=mnist, and only there")
+        check_folder(self.source, self.folder)
         return self
 
 

@@ -88,7 +88,7 @@ def override_config(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
     return validate_config(values, "command line", type(config))
 
 
-def change_config(config: Config, overrides: Sequence[str], may_change: Sequence[str], what: str) -> Config:
+def change_config(config: ConfigT, overrides: Sequence[str], may_change: Sequence[str], what: str) -> ConfigT:
     """Override some options of a config that was used before.
 
     Args:

@@ -1,22 +1,20 @@
 """All sections of the config of a reader of glimpses: `GlimpsesConfig`."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, model_validator
 
+from vqa_rnn.config.digits import DIGIT_SIZES, DigitSource, check_folder
 from vqa_rnn.config.section import Section
 from vqa_rnn.config.text import RecurrentOptions
 from vqa_rnn.config.training import Optimisation
 from vqa_rnn.config.whole import RunConfig
 
-DIGIT_SIZES = {"sklearn": 8, "mnist": 28}
-
 
 class ScenesConfig(Section):
     """The scenes: images of several digits."""
 
-    source: Literal["sklearn", "mnist"] = "sklearn"
+    source: DigitSource = "sklearn"
     """The single digits. `sklearn`: 1,797 digits of 8 x 8 pixels that come with scikit-learn (`pip install
     "vqa-rnn[digits]"`); `mnist`: those of 28 x 28 pixels in the four files in `folder`."""
     folder: Path | None = None
@@ -39,10 +37,7 @@ class ScenesConfig(Section):
 
     @model_validator(mode="after")
     def _check_folder(self) -> "ScenesConfig":
-        if self.source == "mnist" and self.folder is None:
-            raise ValueError("source=mnist needs folder, the folder with its four files")
-        if self.source != "mnist" and self.folder is not None:
-            raise ValueError(f"folder is for source=mnist: leave it out with source={self.source}")
+        check_folder(self.source, self.folder)
         return self
 
     @model_validator(mode="after")

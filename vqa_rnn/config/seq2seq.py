@@ -11,8 +11,6 @@ from vqa_rnn.config.training import Optimisation
 from vqa_rnn.config.whole import RunConfig
 
 NUM_SYMBOLS = {"letters": 26, "digits": 10}
-LONGEST_DATE = len("wednesday, the 22nd of september, 2000")
-ISO_LENGTH = len("1985-05-03")
 NUM_DATES = 36_525  # of the years 1950 to 2049
 
 
@@ -49,16 +47,6 @@ class SymbolData(GeneratedData):
         """The letters or digits."""
         return ("abcdefghijklmnopqrstuvwxyz" if self.symbols == "letters" else "0123456789")[: self.num_symbols]
 
-    @property
-    def longest_source(self) -> int:
-        """The longest source that the model reads."""
-        return self.max_length
-
-    @property
-    def longest_target(self) -> int:
-        """The longest target that the model writes."""
-        return self.max_length
-
     @model_validator(mode="after")
     def _check(self) -> Self:
         most = NUM_SYMBOLS[self.symbols]
@@ -94,16 +82,6 @@ class DatesData(GeneratedData):
 
     name: Literal["dates"] = "dates"
 
-    @property
-    def longest_source(self) -> int:
-        """The longest source that the model reads."""
-        return LONGEST_DATE
-
-    @property
-    def longest_target(self) -> int:
-        """The longest target that the model writes."""
-        return ISO_LENGTH
-
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.num_pairs > NUM_DATES:
@@ -128,16 +106,6 @@ class PairsData(Section):
     """Share of the sources that are used for validation; 0 trains without validation and keeps the last weights."""
     test_share: Share = 0.0
     """Share of the sources that training does not read."""
-
-    @property
-    def longest_source(self) -> int:
-        """The longest source that the model reads."""
-        return self.max_length
-
-    @property
-    def longest_target(self) -> int:
-        """The longest target that the model writes."""
-        return self.max_length
 
     @model_validator(mode="after")
     def _check(self) -> Self:

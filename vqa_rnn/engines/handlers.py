@@ -88,6 +88,7 @@ class Training:
         *,
         measure: Measure = ACCURACY,
         unit: str = "questions",
+        resume: str = "run the same command again to continue (for train, add --resume)",
         more_state: Mapping[str, Stateful] = MappingProxyType({}),
         after_epoch: Callable[[int], None] = lambda epoch: None,
     ) -> None:
@@ -108,6 +109,7 @@ class Training:
             loggers: The loggers, open in the first process.
             measure: The validation score.
             unit: What is counted in the throughput.
+            resume: How to continue, for the message after an interruption.
             more_state: More objects that belong to a checkpoint, by name.
             after_epoch: Called with the number of each epoch after its validation. A resumed run may call it again.
         """
@@ -126,6 +128,7 @@ class Training:
         self._loss = EpochLoss()
         self._log = RunLog(run, config.loggers, loggers)
         self._unit = unit
+        self._resume = resume
         self._timer = Timer(unit)
         self._interruption = Interruption()
         self._stop = 0  # the signal to stop for; agreed on by all processes, which may receive it at different times
@@ -194,7 +197,7 @@ class Training:
                 self._progress.stop()
         if self._stop:
             step = self.trainer.state.iteration
-            log.info("stopped after step %d and saved: run the same command again to continue (for train, add --resume)", step)
+            log.info("stopped after step %d and saved: %s", step, self._resume)
             raise Interrupted(f"stopped after step {step}", self._stop)
 
     def _start_epoch(self, engine: Engine) -> None:

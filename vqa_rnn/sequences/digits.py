@@ -11,9 +11,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vqa_rnn.config.digits import DigitSource
 from vqa_rnn.errors import UserError
 
-Source = Literal["sklearn", "mnist"]
+DigitSplit = Literal["train", "val"]
+
+SPLITS: tuple[DigitSplit, ...] = ("train", "val")
 
 NUM_SKLEARN_TRAIN = 1437
 SKLEARN_SPLIT_SEED = 0
@@ -36,7 +39,7 @@ class Digits(NamedTuple):
     labels: NDArray[np.int64]
 
 
-def read_digits(source: Source, split: Literal["train", "val"], folder: Path | None = None) -> Digits:
+def read_digits(source: DigitSource, split: DigitSplit, folder: Path | None = None) -> Digits:
     """Read the digits of a split. Nothing is downloaded.
 
     Args:
@@ -68,7 +71,7 @@ def read_digits(source: Source, split: Literal["train", "val"], folder: Path | N
     return Digits(np.divide(images, 255, dtype=np.float32), labels.astype(np.int64))
 
 
-def _read_sklearn(split: Literal["train", "val"]) -> Digits:
+def _read_sklearn(split: DigitSplit) -> Digits:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:

@@ -5,7 +5,7 @@ Shape letters: N images, S side of the image, T steps, Z latent size.
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from vqa_rnn.config.draw import DrawDataConfig
 from vqa_rnn.sequences.batches import ExampleBatches
-from vqa_rnn.sequences.digits import read_digits
+from vqa_rnn.sequences.digits import DigitSplit, read_digits
 from vqa_rnn.sequences.draw import DigitBatch
 
 EVALUATION_SEED = 0  # of the random numbers that every evaluation of every run draws with
@@ -33,7 +33,7 @@ class DrawDigits(NamedTuple):
     labels: Tensor
 
 
-def read_draw_digits(options: DrawDataConfig, split: Literal["train", "val"]) -> DrawDigits:
+def read_draw_digits(options: DrawDataConfig, split: DigitSplit) -> DrawDigits:
     """Read the digits of a split, at the size that they are drawn at.
 
     Args:

@@ -11,7 +11,7 @@ from vqa_rnn.sequences.draw import DigitBatch, Draw
 from vqa_rnn.sequences.draw_data import DrawDigits, digits_hash, read_draw_digits
 from vqa_rnn.sequences.run import Kind, SequenceRun
 
-DRAW = Kind("draw", "a model that draws", "vqa-rnn draw train", DrawConfig)
+DRAW = Kind("draw", "a model that draws", "vqa-rnn draw train", DrawConfig, ("data.folder",))
 DrawRun = SequenceRun[DrawConfig]
 
 

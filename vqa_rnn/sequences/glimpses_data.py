@@ -14,12 +14,12 @@ from torch import Tensor
 
 from vqa_rnn.config.glimpses import ScenesConfig
 from vqa_rnn.sequences.batches import ExampleBatches
-from vqa_rnn.sequences.digits import Digits, read_digits
+from vqa_rnn.sequences.digits import Digits, DigitSplit, read_digits
 
 END = 10
 ENTRIES = (*(str(digit) for digit in range(10)), "end")
 IGNORED = -100  # the target behind the end
-VAL_SEED = 0
+FIXED_SEED = 0
 
 
 class Scenes(NamedTuple):
@@ -151,20 +151,21 @@ class SceneBatches:
             yield (_batch(make_scenes(self._digits, self._options, size, generator), np.arange(first, first + size)),)
 
 
-def val_scenes(options: ScenesConfig) -> Scenes:
-    """Make the validation scenes, from the validation digits.
+def fixed_scenes(options: ScenesConfig, split: DigitSplit = "val") -> Scenes:
+    """Make scenes to evaluate on.
 
     Args:
         options: The scenes.
+        split: Whose digits they have; those of ``val`` are the validation scenes.
 
     Returns:
-        ``num_val`` scenes, which depend only on the options.
+        ``num_val`` scenes, which depend only on the arguments.
 
     Raises:
         UserError: The digits cannot be read.
     """
-    digits = read_digits(options.source, "val", options.folder)
-    return make_scenes(digits, options, options.num_val, np.random.default_rng(VAL_SEED))
+    digits = read_digits(options.source, split, options.folder)
+    return make_scenes(digits, options, options.num_val, np.random.default_rng(FIXED_SEED))
 
 
 def batches_of(scenes: Scenes, batch_size: int) -> ExampleBatches[SceneBatch]:

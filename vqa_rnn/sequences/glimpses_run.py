@@ -15,7 +15,7 @@ from vqa_rnn.sequences.glimpses import GlimpseReader, read_right
 from vqa_rnn.sequences.glimpses_data import END, Scenes, batches_of
 from vqa_rnn.sequences.run import Kind, SequenceRun
 
-GLIMPSES = Kind("glimpses", "a reader of glimpses", "vqa-rnn glimpses train", GlimpsesConfig)
+GLIMPSES = Kind("glimpses", "a reader of glimpses", "vqa-rnn glimpses train", GlimpsesConfig, ("data.folder",))
 GlimpsesRun = SequenceRun[GlimpsesConfig]
 READ_TOGETHER = 256
 

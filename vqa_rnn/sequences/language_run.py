@@ -7,7 +7,7 @@ from vqa_rnn.sequences.language_model import LanguageModel
 from vqa_rnn.sequences.run import Kind, SequenceRun
 from vqa_rnn.sequences.text_vocabulary import TextVocabulary
 
-LANGUAGE = Kind("language_model", "a language model", "vqa-rnn lm train", LanguageConfig)
+LANGUAGE = Kind("language_model", "a language model", "vqa-rnn lm train", LanguageConfig, ("text.path",))
 LanguageRun = SequenceRun[LanguageConfig]
 
 

@@ -6,6 +6,7 @@ environment.json   versions, git state, command, device      log.txt
 model.safetensors  the weights                               checkpoints/       full training states, to resume from
 metrics.jsonl      deterministic values                      timings.jsonl      throughput
 samples/           what the model made before training and after each epoch, for models that make something
+evaluation/        the report and the scores of single examples, by split
 """
 
 from dataclasses import dataclass
@@ -36,12 +37,14 @@ class Kind(NamedTuple):
         noun: What messages call such a model, with its article.
         command: The command that trains one.
         config: Class of its config.
+        may_move: Options that say where the data are.
     """
 
     name: str
     noun: str
     command: str
     config: type[Section]
+    may_move: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

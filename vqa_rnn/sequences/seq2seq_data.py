@@ -17,6 +17,7 @@ from torch import Tensor
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import read_utf8
 from vqa_rnn.models.text_encoder import PADDING_ID
+from vqa_rnn.progress import counted
 from vqa_rnn.sequences.batches import ExampleBatches
 from vqa_rnn.sequences.text_vocabulary import UNKNOWN, TextVocabulary, Unit
 
@@ -58,9 +59,9 @@ def read_pairs(path: Path) -> list[Pair]:
             continue
         parts = [part.strip() for part in line.split("\t")]
         if len(parts) != 2:
-            raise UserError(f"{path}, line {number:,} has {len(parts) - 1} tabs: write a source, one tab and a target")
+            raise UserError(f"{path}:{number}: {len(parts) - 1} tabs: write a source, one tab and a target")
         if not all(parts):
-            raise UserError(f"{path}, line {number:,}: the {'target' if parts[0] else 'source'} is empty")
+            raise UserError(f"{path}:{number}: the {'target' if parts[0] else 'source'} is empty")
         pairs.append(Pair(*parts))
     if not pairs:
         raise UserError(f"{path} is empty: write one pair per line, a source, a tab and a target")
@@ -88,7 +89,7 @@ def split_pairs(pairs: Sequence[Pair], validation_share: float, test_share: floa
     for split, share in (("val", validation_share), ("test", test_share), ("train", 1.0)):
         if share and not counts[split]:
             raise UserError(
-                f"{len(sources)} different sources are too few for data.validation_share={validation_share} and "
+                f"{counted(len(sources), 'different sources')} are too few for data.validation_share={validation_share} and "
                 f"data.test_share={test_share}: the {split} split would be empty"
             )
     names = np.repeat(list(counts), list(counts.values()))[np.random.default_rng(seed).permutation(len(sources))].tolist()

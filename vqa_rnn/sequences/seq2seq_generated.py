@@ -7,6 +7,8 @@ import numpy as np
 
 from vqa_rnn.sequences.seq2seq_data import Pair
 
+LONGEST_DATE = len("wednesday, the 22nd of september, 2000")
+ISO_LENGTH = len("1985-05-03")
 FIRST_DAY, LAST_DAY = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
 MONTHS = (
     "January",

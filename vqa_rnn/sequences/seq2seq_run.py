@@ -2,18 +2,28 @@
 
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from vqa_rnn.config.seq2seq import DatesData, PairsData, Seq2SeqConfig, Seq2SeqData
 from vqa_rnn.errors import UserError
+from vqa_rnn.progress import counted
 from vqa_rnn.sequences.run import Kind, SequenceRun
 from vqa_rnn.sequences.seq2seq import Seq2Seq
 from vqa_rnn.sequences.seq2seq_data import Pair, PairVocabulary, Splits, Vocabulary, read_pairs, split, split_pairs
-from vqa_rnn.sequences.seq2seq_generated import date_characters, date_pairs, in_order, reverse, symbol_pairs
+from vqa_rnn.sequences.seq2seq_generated import (
+    ISO_LENGTH,
+    LONGEST_DATE,
+    date_characters,
+    date_pairs,
+    in_order,
+    reverse,
+    symbol_pairs,
+)
 from vqa_rnn.sequences.text_vocabulary import Unit
 
 log = logging.getLogger("vqa_rnn")
 
-SEQ2SEQ = Kind("seq2seq", "a sequence-to-sequence model", "vqa-rnn seq2seq train", Seq2SeqConfig)
+SEQ2SEQ = Kind("seq2seq", "a sequence-to-sequence model", "vqa-rnn seq2seq train", Seq2SeqConfig, ("data.path",))
 Seq2SeqRun = SequenceRun[Seq2SeqConfig]
 
 TARGETS = {"reversal": reverse, "sorting": in_order}
@@ -29,6 +39,32 @@ def unit_of(data: Seq2SeqData) -> Unit:
         Characters or words.
     """
     return data.unit if isinstance(data, PairsData) else "characters"
+
+
+class Longest(NamedTuple):
+    """Characters or words of the longest texts.
+
+    Attributes:
+        source: Of a text that a model reads.
+        target: Of a text that it writes.
+    """
+
+    source: int
+    target: int
+
+
+def longest_texts(data: Seq2SeqData) -> Longest:
+    """Return how long the texts of a model can be.
+
+    Args:
+        data: The section ``data``.
+
+    Returns:
+        The longest source and the longest target.
+    """
+    if isinstance(data, DatesData):
+        return Longest(LONGEST_DATE, ISO_LENGTH)
+    return Longest(data.max_length, data.max_length)
 
 
 def vocabulary_of(run: Seq2SeqRun) -> PairVocabulary:
@@ -73,8 +109,8 @@ def _read_file(data: PairsData) -> list[Pair]:
     pairs = read_pairs(data.path)
     kept = [pair for pair in pairs if max(len(split(text, data.unit)) for text in pair) <= data.max_length]
     if len(kept) < len(pairs):
-        left_out = len(pairs) - len(kept)
-        log.info("%s: %s pairs with more than %d %s are left out", data.path, f"{left_out:,}", data.max_length, data.unit)
+        left_out = counted(len(pairs) - len(kept), "pairs")
+        log.info("%s: left out %s with more than data.max_length=%d %s", data.path, left_out, data.max_length, data.unit)
     if not kept:
         raise UserError(f"{data.path}: every pair has more than data.max_length={data.max_length} {data.unit}: raise it")
     return kept
@@ -116,7 +152,7 @@ def build_seq2seq(config: Seq2SeqConfig, entries: Sequence[str]) -> Seq2Seq:
         len(vocabulary.target.entries),
         encoder.cell,
         encoder.hidden_size,
-        max_tokens=config.data.longest_target,
+        max_tokens=longest_texts(config.data).target,
         embedding_size=config.model.embedding_size,
         num_layers=encoder.num_layers,
         bidirectional=encoder.bidirectional,

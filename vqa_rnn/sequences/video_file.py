@@ -3,25 +3,19 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from vqa_rnn.config import Section
-from vqa_rnn.config.files import validate_config
 from vqa_rnn.config.video import Output
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import unknown_name
+from vqa_rnn.files import read_utf8, unknown_name
+from vqa_rnn.progress import counted
 from vqa_rnn.sequences.moving_shapes import SPLITS, Split
 
-
-class _Line(Section):
-    """A line of the file."""
-
-    frames: tuple[str, ...]
-    label: str | None = None
-    labels: tuple[str, ...] | None = None
-    split: Literal["train", "val", "test"] = "train"
+KEYS = ("frames", "label", "labels", "split")
+EXAMPLE = '{"frames": ["a/0.png", "a/1.png"], "label": "left"}'
+EXAMPLES = {"frames": '"frames": ["a/0.png", "a/1.png"]', "labels": '"labels": ["still", "left"]', "label": '"label": "left"'}
 
 
 class Video(NamedTuple):
@@ -75,19 +69,10 @@ def read_videos(path: Path) -> list[Video]:
     Raises:
         UserError: The file is missing, has no videos, or a line is wrong; the message names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"no file of videos at {path}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start:,}): convert it to UTF-8 first") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    text = read_utf8(path, f"no file of videos at {path}")
     videos = [_parse(line, f"{path}:{number}") for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not videos:
-        raise UserError(
-            f'{path} has no videos: write one a line, such as {{"frames": ["a/0.png", "a/1.png"], "label": "left"}}'
-        )
+        raise UserError(f"{path} has no videos: write one a line, such as {EXAMPLE}")
     return videos
 
 
@@ -112,8 +97,8 @@ def split_videos(videos: Sequence[Video], validation_share: float, seed: int) ->
         taken = {train[place] for place in np.random.default_rng(seed).permutation(len(train))[:count].tolist()}
     if len(train) == len(taken):
         raise UserError(
-            f"{videos[0].where.rpartition(':')[0]} leaves no video for training: {len(train)} of {len(videos)} are in the "
-            f"split train, and {len(taken)} of them are used for validation"
+            f"{videos[0].where.rpartition(':')[0]} leaves no video for training: it has {counted(len(videos), 'videos')}, "
+            f"{len(train)} in the split train, of which validation takes {len(taken)}"
         )
     return [video._replace(split="val") if number in taken else video for number, video in enumerate(videos)]
 
@@ -148,12 +133,31 @@ def _parse(line: str, where: str) -> Video:
     except ValueError as error:
         raise UserError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise UserError(f'{where}: an object such as {{"frames": […], "label": "left"}} is needed, not {line.strip()[:40]}')
-    if value.get("frames") == []:
+        raise UserError(f"{where}: an object such as {EXAMPLE} is needed, not {line.strip()[:40]}")
+    if "frames" not in value:
+        raise UserError(f"{where}: the key 'frames' is missing (there are: {', '.join(value)}): write a video as {EXAMPLE}")
+    for key in value:
+        if key not in KEYS:
+            raise UserError(f"{where}: {unknown_name('key', key, KEYS)}")
+    frames, labels, label, split = _texts(value, "frames", where), None, value.get("label"), value.get("split", "train")
+    if value.get("labels") is not None:
+        labels = _texts(value, "labels", where)
+    if label is not None and not isinstance(label, str):
+        raise UserError(f"{where}: 'label' is no text: write it as {EXAMPLES['label']}")
+    if split not in SPLITS:
+        raise UserError(f"{where}: {unknown_name('split', str(split), SPLITS)}")
+    if not frames:
         raise UserError(f"{where}: 'frames' is empty: a video needs at least one frame")
-    parsed = validate_config(value, where, _Line)
-    if parsed.labels is not None and len(parsed.labels) != len(parsed.frames):
-        raise UserError(f"{where}: {len(parsed.labels)} labels and {len(parsed.frames)} frames: each frame needs one label")
-    if "" in (parsed.label, *parsed.frames, *(parsed.labels or ())):
+    if labels is not None and len(labels) != len(frames):
+        there_are = f"{counted(len(labels), 'labels')} and {counted(len(frames), 'frames')}"
+        raise UserError(f"{where}: {there_are}: each frame needs one label")
+    if "" in (label, *frames, *(labels or ())):
         raise UserError(f"{where}: a label or the name of a frame is empty")
-    return Video(where, parsed.frames, parsed.label, parsed.labels, parsed.split)
+    return Video(where, frames, label, labels, split)
+
+
+def _texts(value: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    texts = value[key]
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{where}: '{key}' is no list of texts: write it as {EXAMPLES[key]}")
+    return tuple(texts)

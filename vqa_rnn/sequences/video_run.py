@@ -16,7 +16,7 @@ from vqa_rnn.files import read_json, write_json
 from vqa_rnn.sequences.run import Kind, SequenceRun, load_model
 from vqa_rnn.sequences.video import FeatureEncoder, PixelEncoder, VideoModel
 
-VIDEO = Kind("video", "a model of videos", "vqa-rnn video train", VideoConfig)
+VIDEO = Kind("video", "a model of videos", "vqa-rnn video train", VideoConfig, ("data.path", "data.features.store"))
 VideoRun = SequenceRun[VideoConfig]
 
 

@@ -33,5 +33,4 @@ TASK = Task(
     measure=NATS,
     sums=bound_sums,
     metrics=bound,
-    may_change=("data.folder",),
 )

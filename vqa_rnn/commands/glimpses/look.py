@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import atomic_path
-from vqa_rnn.sequences.glimpses_data import val_scenes
+from vqa_rnn.progress import counted
+from vqa_rnn.sequences.glimpses_data import fixed_scenes
 from vqa_rnn.sequences.glimpses_run import GlimpsesRun, build_reader, read_scenes, text_of
 from vqa_rnn.sequences.run import load_model
 
@@ -37,6 +39,14 @@ class Seen:
     correct: str
     looks_per_target: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON.
+
+        Returns:
+            ``read``, ``correct`` and ``places``.
+        """
+        return {"read": self.read, "correct": self.correct, "places": self.places.tolist()}
+
 
 def look(run: GlimpsesRun, num_scenes: int) -> list[Seen]:
     """Read the first validation scenes.
@@ -52,8 +62,8 @@ def look(run: GlimpsesRun, num_scenes: int) -> list[Seen]:
         UserError: There are fewer scenes, the digits cannot be read, or there are no weights yet.
     """
     if num_scenes > run.config.data.num_val:
-        raise UserError(f"--num {num_scenes}: {run.path} has {run.config.data.num_val} validation scenes")
-    scenes = val_scenes(run.config.data).take(slice(num_scenes))
+        raise UserError(f"--num {num_scenes}: {run.path} has {counted(run.config.data.num_val, 'validation scenes')}")
+    scenes = fixed_scenes(run.config.data).take(slice(num_scenes))
     found = read_scenes(load_model(run, build_reader(run.config, run.entries)), scenes)
     read, correct = (
         [text_of(classes, run.entries) for classes in lists] for lists in (found.classes.tolist(), scenes.targets.tolist())

@@ -7,9 +7,10 @@ from vqa_rnn.commands.sequences.training import SequenceData, Task, Trained, tra
 from vqa_rnn.config.glimpses import GlimpsesConfig
 from vqa_rnn.engines import Examples
 from vqa_rnn.engines.handlers import ACCURACY
+from vqa_rnn.progress import counted
 from vqa_rnn.sequences.digits import read_digits
 from vqa_rnn.sequences.glimpses import GlimpseReader, Rewarded, accuracies, right_sums
-from vqa_rnn.sequences.glimpses_data import ENTRIES, SceneBatches, batches_of, val_scenes
+from vqa_rnn.sequences.glimpses_data import ENTRIES, SceneBatches, batches_of, fixed_scenes
 from vqa_rnn.sequences.glimpses_run import GLIMPSES, READ_TOGETHER, GlimpsesRun, build_reader
 
 
@@ -34,7 +35,7 @@ def train(config: GlimpsesConfig, *, resume: bool = False, overwrite: bool = Fal
 
 def _read(config: GlimpsesConfig) -> SequenceData:
     options, batch_size = config.data, config.training.batch_size
-    digits, scenes = read_digits(options.source, "train", options.folder), val_scenes(options)
+    digits, scenes = read_digits(options.source, "train", options.folder), fixed_scenes(options)
     sha256 = hashlib.sha256(digits.images.tobytes() + digits.labels.tobytes() + scenes.images.tobytes())
     return SequenceData(
         train=SceneBatches(digits, options, batch_size, config.run.seed),
@@ -42,8 +43,8 @@ def _read(config: GlimpsesConfig) -> SequenceData:
         entries=ENTRIES,
         examples=Examples([str(number) for number in range(options.num_train)], "scenes", "check the digits", "scenes"),
         steps_per_batch=batch_size * (options.num_digits + 1) * config.model.glimpses_per_digit,
-        description=f"{options.num_train:,} training scenes per epoch of {len(digits.labels):,} digits, "
-        f"{options.num_val:,} validation scenes",
+        description=f"{counted(options.num_train, 'training scenes')} per epoch of {len(digits.labels):,} digits, "
+        f"{counted(options.num_val, 'validation scenes')}",
         file=options.folder or "the digits of scikit-learn",
         sha256=sha256.hexdigest(),
     )
@@ -60,5 +61,4 @@ TASK = Task(
     measure=ACCURACY,
     sums=right_sums,
     metrics=accuracies,
-    may_change=("data.folder",),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,15 @@ class Neurons:
     texts: Sequence[str]
     states: NDArray[np.float32]
     units: Sequence[int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON.
+
+        Returns:
+            ``texts``, and ``units`` with the number of each chosen ``unit`` and its ``states`` after each of the texts.
+        """
+        units = [{"unit": unit, "states": self.states[:, unit].tolist()} for unit in self.units]
+        return {"texts": list(self.texts), "units": units}
 
 
 def watch(run: LanguageRun, text: str, units: Sequence[int] = (), count: int = 5) -> Neurons:

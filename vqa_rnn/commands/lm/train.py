@@ -91,5 +91,4 @@ TASK = Task(
     metrics=bits,
     trained=_carried,
     after_epoch=_write_sample,
-    may_change=("text.path",),
 )

@@ -1,89 +1,97 @@
 """``vqa-rnn seq2seq evaluate``: how many targets are written exactly, by length of the source, with floors."""
 
+import hashlib
 import importlib.util
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from vqa_rnn.config.files import check_changes, override_config
+from vqa_rnn.commands.sequences.evaluation import Measured, choose_split, evaluate_run, move_run
+from vqa_rnn.commands.sequences.tables import right_aligned, show_ends
 from vqa_rnn.config.seq2seq import PairsData
 from vqa_rnn.engines import choose_device
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash
 from vqa_rnn.metrics.formatting import format_metric
 from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval
+from vqa_rnn.records import SPLITS, Split
 from vqa_rnn.sequences.run import load_model
 from vqa_rnn.sequences.seq2seq import Seq2Seq
 from vqa_rnn.sequences.seq2seq_data import Pair, PairVocabulary, Splits, pair_batches, split
-from vqa_rnn.sequences.seq2seq_run import Seq2SeqRun, build_seq2seq, read_splits, unit_of, vocabulary_of
+from vqa_rnn.sequences.seq2seq_run import SEQ2SEQ, Seq2SeqRun, build_seq2seq, read_splits, unit_of, vocabulary_of
 
 log = logging.getLogger("vqa_rnn")
 
 BATCH_SIZE = 256
 MOST_ROWS = 20  # of the table by length
-FLOORS = {"most_frequent_target": "most frequent target", "copy_of_source": "copy of the source"}
 
 
-def evaluate(run: Seq2SeqRun, which: str = "val", overrides: Sequence[str] = (), *, by_length: bool = False) -> dict[str, Any]:
+def evaluate(
+    run: Seq2SeqRun, split: Split | None = None, overrides: Sequence[str] = (), *, by_length: bool = False
+) -> dict[str, Any]:
     """Evaluate a model, writing targets greedily.
 
     Args:
         run: The run.
-        which: ``train``, ``val`` or ``test``.
-        overrides: A new location of the file of pairs, ``data.path=…``.
+        split: The split; by default ``test`` if there are such pairs, else ``val``.
+        overrides: A new location of the file of pairs, ``data.path=…``, or ``run.device=…``.
         by_length: Also report the exact matches by length of the source.
 
     Returns:
-        ``data``, ``split``, ``num_pairs``, ``metrics``, ``intervals`` and ``floors``; on request ``by_length``, a list of rows.
-        ``exact_match`` is the share of targets that are written exactly; its 95% interval is a bootstrap over the sources.
-        For a file also ``bleu`` from 0 to 1, and sacrebleu's ``signature``, if sacrebleu is installed.
+        The report of ``evaluate_run``; on request with ``by_length``, a list of rows. ``exact_match`` is the share of targets
+        that are written exactly; its 95% interval is a bootstrap over the sources. For a file also ``bleu`` from 0 to 1, and
+        sacrebleu's ``bleu_signature``, if sacrebleu is installed.
 
     Raises:
         UserError: The file of pairs is missing or has changed, the split is empty, or there are no weights yet.
     """
-    splits = _splits(run, overrides)
+    run = move_run(run, SEQ2SEQ, overrides)
+    return evaluate_run(run, SEQ2SEQ, lambda: _measure(run, split, by_length=by_length))
+
+
+def _measure(run: Seq2SeqRun, wanted: Split | None, *, by_length: bool) -> Measured:
+    data, splits = run.config.data, _splits(run)
+    which = choose_split(run, wanted, [name for name in SPLITS if splits[name]])
     pairs = splits[which]
-    if not pairs:
-        share = "validation" if which == "val" else which
-        raise UserError(f"{run.path} has no {which} split: it was trained with data.{share}_share=0")
     device = choose_device(run.config.run.device)
     written = write_all(load_model(run, build_seq2seq(run.config, run.entries), device), vocabulary_of(run), pairs, device)
     sources = [pair.source for pair in pairs]
     scores = np.array([text == pair.target for text, pair in zip(written, pairs, strict=True)], dtype=np.float64)
     frequent = Counter(pair.target for pair in splits["train"]).most_common(1)[0][0]
-    report: dict[str, Any] = {
-        "data": run.config.data.name,
-        "split": which,
-        "num_pairs": len(pairs),
-        "metrics": {"exact_match": float(scores.mean())},
-        "intervals": {"exact_match": list(bootstrap_interval(scores, sources))},
-        "floors": {
-            "most_frequent_target": {"exact_match": sum(pair.target == frequent for pair in pairs) / len(pairs)},
-            "copy_of_source": {"exact_match": sum(pair.target == pair.source for pair in pairs) / len(pairs)},
-        },
-    }
-    if isinstance(run.config.data, PairsData):
-        _add_bleu(report, written, [pair.target for pair in pairs])
+    totals, parts = _bleu(written, [pair.target for pair in pairs]) if isinstance(data, PairsData) else ({}, {})
     if by_length:
-        lengths = np.array([len(split(source, unit_of(run.config.data))) for source in sources])
-        report["by_length"] = scores_by_length(scores, lengths, sources)
-    return report
+        lengths = np.array([len(split(source, unit_of(data))) for source in sources])
+        parts["by_length"] = scores_by_length(scores, lengths, sources)
+    return Measured(
+        data=data.name,
+        variant={"unit": unit_of(data)},
+        split=which,
+        examples="pairs",
+        groups="sources",
+        group_of=sources,
+        data_sha256=hashlib.sha256("".join(f"{pair.source}\t{pair.target}\n" for pair in pairs).encode()).hexdigest(),
+        scores={"exact_match": scores},
+        floors={
+            "most_frequent_target": np.array([pair.target == frequent for pair in pairs], dtype=np.float64),
+            "copy_of_source": np.array([pair.target == pair.source for pair in pairs], dtype=np.float64),
+        },
+        totals=totals,
+        answers=[{"answer": text, "target": pair.target} for text, pair in zip(written, pairs, strict=True)],
+        parts=parts,
+    )
 
 
-def _splits(run: Seq2SeqRun, overrides: Sequence[str]) -> Splits:
-    config = override_config(run.config, overrides)
-    check_changes(run.config, config, ("data.path",), str(run.path), "this command")
-    splits = read_splits(config.data, config.run.seed)
-    if isinstance(config.data, PairsData) and config.data.path and file_hash(config.data.path) != run.data_sha256:
-        raise UserError(f"{config.data.path} has changed since {run.path} began: restore it, or train again with --overwrite")
+def _splits(run: Seq2SeqRun) -> Splits:
+    data = run.config.data
+    splits = read_splits(data, run.config.run.seed)
+    if isinstance(data, PairsData) and data.path and file_hash(data.path) != run.data_sha256:
+        raise UserError(f"{data.path} has changed since {run.path} began: restore it, or train again with --overwrite")
     return splits
 
 
@@ -139,58 +147,38 @@ def scores_by_length(scores: NDArray[np.float64], lengths: NDArray[np.int64], so
     return rows
 
 
-def _add_bleu(report: dict[str, Any], written: Sequence[str], targets: Sequence[str]) -> None:
+def _bleu(written: Sequence[str], targets: Sequence[str]) -> tuple[dict[str, tuple[float, None]], dict[str, Any]]:
+    """Return BLEU, which has no interval, and its signature; nothing without sacrebleu."""
     if importlib.util.find_spec("sacrebleu") is None:
         log.info('BLEU is left out, because sacrebleu is not installed: pip install "vqa-rnn[captions]"')
-        return
+        return {}, {}
     from sacrebleu.metrics.bleu import BLEU
 
     bleu = BLEU()
-    report["metrics"]["bleu"] = bleu.corpus_score(written, [targets]).score / 100
-    report["signature"] = str(bleu.get_signature())
+    score = bleu.corpus_score(written, [targets]).score / 100
+    return {"bleu": (score, None)}, {"bleu_signature": str(bleu.get_signature())}
 
 
-def print_evaluation(report: dict[str, Any], run: str) -> None:
-    """Print the report of ``evaluate``.
+def parts_of(report: Mapping[str, Any]) -> list[Table | str]:
+    """Format the parts of a report that only sequence-to-sequence models have.
 
     Args:
-        report: The report.
-        run: Name of the run.
+        report: From ``evaluate``.
+
+    Returns:
+        For ``print_evaluation``: sacrebleu's signature, and the exact matches by length.
     """
-    console = Console()
-    title = f"{escape(run)}, {report['split']} split, {report['num_pairs']:,} pairs"
-    table = Table("", "exact match", "95% interval", title=title, title_justify="left")
-    table.add_row(
-        "[bold]this model", f"[bold]{_percent(report['metrics']['exact_match'])}", _ends(report["intervals"]["exact_match"])
-    )
-    for name, floor in report["floors"].items():
-        table.add_row(FLOORS[name], _percent(floor["exact_match"]), "")
-    console.print(_right(table))
-    if "bleu" in report["metrics"]:
-        bleu = 100 * report["metrics"]["bleu"]
-        console.print(f"BLEU {bleu:.2f}  ({report['signature']})", highlight=False, markup=False, soft_wrap=True)
+    parts: list[Table | str] = []
+    if "bleu_signature" in report:
+        parts.append(f"bleu is that of sacrebleu: {report['bleu_signature']}")
     if "by_length" in report:
-        table = Table("length of the source", "pairs", "exact match", "95% interval")
+        table = right_aligned(Table("length of the source", "pairs", "exact_match", "95% interval"))
         for row in report["by_length"]:
-            length = f"{row['from']}" if row["from"] == row["to"] else f"{row['from']} to {row['to']}"
             table.add_row(
-                length,
+                f"{row['from']}" if row["from"] == row["to"] else f"{row['from']} to {row['to']}",
                 f"{row['num_pairs']:,}",
-                _percent(row["exact_match"]),
-                _ends(row["interval"]) if row["num_pairs"] >= FEWEST_IMAGES else "-",
+                format_metric("exact_match", row["exact_match"]),
+                show_ends("exact_match", row["interval"], few=row["num_pairs"] < FEWEST_IMAGES),
             )
-        console.print(_right(table))
-
-
-def _right(table: Table) -> Table:
-    for column in table.columns[1:]:
-        column.justify = "right"
-    return table
-
-
-def _percent(share: float) -> str:
-    return format_metric("exact_match", share)
-
-
-def _ends(interval: Sequence[float]) -> str:
-    return f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}"
+        parts.append(table)
+    return parts

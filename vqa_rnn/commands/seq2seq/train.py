@@ -5,6 +5,7 @@ from vqa_rnn.config.seq2seq import PairsData, Seq2SeqConfig
 from vqa_rnn.engines import Examples
 from vqa_rnn.engines.handlers import Measure
 from vqa_rnn.files import file_hash
+from vqa_rnn.progress import counted
 from vqa_rnn.sequences.seq2seq_data import pair_batches, split
 from vqa_rnn.sequences.seq2seq_run import SEQ2SEQ, Seq2SeqRun, build_seq2seq, build_vocabulary, read_splits, unit_of
 from vqa_rnn.sequences.seq2seq_scores import pair_scores, pair_sums
@@ -49,7 +50,8 @@ def _read(config: Seq2SeqConfig) -> SequenceData:
         entries=vocabulary.entries,
         examples=Examples([repr(pair.source) for pair in train], "sources", "check the pairs", "pairs"),
         steps_per_batch=batch_size * sum(len(split(pair.target, unit)) for pair in train) // len(train),
-        description=f"{len(train):,} training and {len(val):,} validation pairs, {sizes} different {unit}",
+        description=f"{counted(len(train), 'training pairs')}, {counted(len(val), 'validation pairs')}, "
+        f"{sizes} different {unit}",
         file=file,
         sha256=None if file is None else file_hash(file),
     )
@@ -62,5 +64,4 @@ TASK = Task(
     measure=MEASURES["exact_match"],
     sums=pair_sums,
     metrics=pair_scores,
-    may_change=("data.path",),
 )

@@ -16,7 +16,7 @@ from vqa_rnn.files import atomic_path
 from vqa_rnn.models.decoding import beam_search, greedy
 from vqa_rnn.sequences.seq2seq import Seq2Seq
 from vqa_rnn.sequences.seq2seq_data import PairBatch, join, pad, split
-from vqa_rnn.sequences.seq2seq_run import Seq2SeqRun, unit_of, vocabulary_of
+from vqa_rnn.sequences.seq2seq_run import Seq2SeqRun, longest_texts, unit_of, vocabulary_of
 from vqa_rnn.sequences.text_vocabulary import Unit
 
 log = logging.getLogger("vqa_rnn")
@@ -62,7 +62,7 @@ def translate(run: Seq2SeqRun, model: Seq2Seq, texts: Sequence[str], *, beam: in
         UserError: A text is empty or too long, or has a character that the model does not know.
     """
     model.eval()
-    unit, longest, vocabulary = unit_of(run.config.data), run.config.data.longest_source, vocabulary_of(run)
+    unit, longest, vocabulary = unit_of(run.config.data), longest_texts(run.config.data).source, vocabulary_of(run)
     texts = [text.strip() for text in texts]
     for text in texts:
         length = len(split(text, unit))

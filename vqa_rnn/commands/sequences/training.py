@@ -92,7 +92,6 @@ class Task(NamedTuple):
         metrics: Computes the validation metrics from the S sums over the split.
         trained: Wraps the model for the training engine.
         after_epoch: Called with the run, the model and the number of each epoch; with 0 before training.
-        may_change: Options that a resumed run may change, besides ``MAY_CHANGE``.
     """
 
     kind: Kind
@@ -103,7 +102,6 @@ class Task(NamedTuple):
     metrics: Callable[[Sequence[float]], Mapping[str, float]]
     trained: Callable[[Any], Trained] = Trained
     after_epoch: Callable[[SequenceRun[Any], Any, int], None] = lambda run, model, epoch: None
-    may_change: tuple[str, ...] = ()
 
 
 def train_sequences(task: Task, config: TrainableConfig, *, resume: bool = False, overwrite: bool = False) -> SequenceRun[Any]:
@@ -156,7 +154,7 @@ def _new_run(task: Task, config: TrainableConfig, data: SequenceData, device: to
 
 def _resumed(task: Task, config: TrainableConfig, data: SequenceData) -> SequenceRun[Any]:
     run = load_run(run_path(config), task.kind)
-    check_changes(run.config, config, (*task.may_change, *MAY_CHANGE), str(run.path), "a resume")  # type: ignore[arg-type]
+    check_changes(run.config, config, (*task.kind.may_move, *MAY_CHANGE), str(run.path), "a resume")  # type: ignore[arg-type]
     if data.sha256 != run.data_sha256:
         raise UserError(f"{data.file} has changed since {run.path} began: restore it, or train again with --overwrite")
     return run
@@ -192,6 +190,7 @@ def _fit(
         loggers,
         measure=task.measure,
         unit=data.examples.unit,
+        resume=f"to continue, run the same {task.kind.command} command with --resume",
         more_state=trained.state,
         after_epoch=lambda epoch: task.after_epoch(run, evaluated, epoch),
     )

@@ -16,6 +16,7 @@ from vqa_rnn.features.check import check_store
 from vqa_rnn.features.find import find_store
 from vqa_rnn.features.store import FeatureStore, open_store
 from vqa_rnn.files import file_hash
+from vqa_rnn.progress import counted
 from vqa_rnn.records import Annotations
 from vqa_rnn.sequences.moving_shapes import DIRECTIONS, SPLITS, STILL, Clip, Split, make_clip
 from vqa_rnn.sequences.video_data import Rows, VideoSet, numbered, set_of_clips
@@ -173,8 +174,8 @@ def _warn_of_shared_frames(videos: Sequence[Video]) -> None:
         shared = sorted(frames["train"] & frames[split])
         if shared:
             log.warning(
-                "%d frames, such as %s, are in videos of train and of %s: results there are partly on training frames",
-                len(shared),
-                shared[0],
+                "videos of train and of %s share %s, such as %s: results there are partly on training frames",
                 split,
+                counted(len(shared), "frames"),
+                shared[0],
             )

@@ -1,97 +1,116 @@
 """``vqa-rnn video evaluate``: the accuracy of a run, by class, with floors beside it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vqa_rnn.commands.sequences.evaluation import Measured, choose_split, evaluate_run, move_run
+from vqa_rnn.commands.sequences.tables import right_aligned
 from vqa_rnn.commands.video.data import Videos, read_data
 from vqa_rnn.commands.video.train import batches_of
+from vqa_rnn.config.video import FrameFiles
 from vqa_rnn.engines import choose_device, computing_with
 from vqa_rnn.errors import UserError
-from vqa_rnn.files import write_json
-from vqa_rnn.metrics.intervals import FEWEST_IMAGES, bootstrap_interval
-from vqa_rnn.sequences.moving_shapes import SPLITS, Split
+from vqa_rnn.files import file_hash
+from vqa_rnn.metrics.formatting import format_metric
+from vqa_rnn.records import SPLITS, Split
 from vqa_rnn.sequences.video import VideoModel
 from vqa_rnn.sequences.video_data import VideoSet
-from vqa_rnn.sequences.video_run import VideoRun, load_video_model, source_of
+from vqa_rnn.sequences.video_run import VIDEO, VideoRun, load_video_model, source_of
 
 SHUFFLE_SEED = 0
 
-FLOOR_NAMES = {
-    "most_frequent_label": "most frequent label of training",
-    "shuffled_frames": "this model, frames shuffled",
-    "last_frame": "this model, last frame only",
-    "single_frames": "this model, each frame alone",
-}
 
-
-def evaluate(run: VideoRun, split: Split | None = None) -> dict[str, Any]:
-    """Evaluate a run, and write ``evaluation/SPLIT.json`` into its folder.
+def evaluate(run: VideoRun, split: Split | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Evaluate a run.
 
     Args:
         run: The run.
         split: The split; by default ``test`` if there are such videos, else ``val``.
+        overrides: New locations, ``data.path=…`` and ``data.features.store=…``, or ``run.device=…``.
 
     Returns:
-        ``split``, ``num_videos``, ``num_labels``, ``metrics``, ``intervals`` (95%, by bootstrap over videos), ``per_class``
-        with ``accuracy`` and ``count`` of each label, and ``floors`` with ``accuracy`` and ``interval`` of each: the most
-        frequent label of the training videos; this model with shuffled frames; and this model with the last frame only (for
-        labels of frames, with each frame alone).
+        The report of ``evaluate_run``, with ``per_class``: ``accuracy`` and ``count`` of each label. The bootstrap is over
+        videos. The floors are the most frequent label of the training videos; this model with shuffled frames; and this model
+        with the last frame only (for labels of frames, with each frame alone).
 
     Raises:
         UserError: The split has no videos, they cannot be read, or features were made by something else than in training.
     """
+    run = move_run(run, VIDEO, overrides)
+    return evaluate_run(run, VIDEO, lambda: _measure(run, split))
+
+
+def _measure(run: VideoRun, split: Split | None) -> Measured:
     config = run.config
     device = choose_device(config.run.device)
     data = read_data(config, SPLITS)
     _check_source(run, data)
-    chosen: Split = split or ("test" if "test" in data.sets else "val")
-    if chosen not in data.sets:
-        raise UserError(f"{run.path} has no {chosen} videos: give --split {' or --split '.join(data.sets)}")
+    chosen = choose_split(run, split, list(data.sets))
     videos, counts = data.sets[chosen], np.bincount(np.concatenate(data.sets["train"].labels), minlength=len(run.entries))
     with computing_with(run.threads, device):
         model = load_video_model(run, device)
         variants = {"shuffled_frames": videos.shuffled(SHUFFLE_SEED)}
         variants["last_frame" if videos.output == "sequence" else "single_frames"] = videos.of_one_frame()
-        right = _correct(model, videos, run, device)
+        answers = _answers(model, videos, run, device)
         floors = {name: _correct(model, changed, run, device) for name, changed in variants.items()}
     labels = np.concatenate(videos.labels)
-    ids = [name for name, each in zip(videos.names, videos.labels, strict=True) for _ in each]
-    floors = {"most_frequent_label": (labels == counts.argmax()).astype(np.float64), **floors}
-    report = {
-        "split": chosen,
-        "num_videos": len(videos.rows),
-        "num_labels": len(labels),
-        "metrics": {"accuracy": float(right.mean())},
-        "intervals": {"accuracy": list(bootstrap_interval(right, ids))},
-        "per_class": {
-            entry: {"accuracy": float(right[labels == number].mean()), "count": int((labels == number).sum())}
-            for number, entry in enumerate(run.entries)
-            if (labels == number).any()
+    right = (answers == labels).astype(np.float64)
+    names = [name for name, each in zip(videos.names, videos.labels, strict=True) for _ in each]
+    return Measured(
+        data=config.data.name,
+        variant={"output": config.model.output},
+        split=chosen,
+        examples="labels",
+        groups="videos",
+        group_of=names,
+        data_sha256=_hash(run, videos),
+        scores={"accuracy": right},
+        floors={"most_frequent_label": (labels == counts.argmax()).astype(np.float64), **floors},
+        answers=[
+            {"answer": run.entries[answer], "label": run.entries[label]}
+            for answer, label in zip(answers.tolist(), labels.tolist(), strict=True)
+        ],
+        parts={
+            "per_class": {
+                entry: {"accuracy": float(right[labels == number].mean()), "count": int((labels == number).sum())}
+                for number, entry in enumerate(run.entries)
+                if (labels == number).any()
+            }
         },
-        "floors": {
-            name: {"accuracy": float(scores.mean()), "interval": list(bootstrap_interval(scores, ids))}
-            for name, scores in floors.items()
-        },
-    }
-    write_json(run.path / "evaluation" / f"{chosen}.json", report)
-    return report
+    )
+
+
+def _correct(model: VideoModel, videos: VideoSet, run: VideoRun, device: torch.device) -> NDArray[np.float64]:
+    """Return whether each label is correct, in the order of the videos."""
+    return (_answers(model, videos, run, device) == np.concatenate(videos.labels)).astype(np.float64)
 
 
 @torch.inference_mode()
-def _correct(model: VideoModel, videos: VideoSet, run: VideoRun, device: torch.device) -> NDArray[np.float64]:
-    """Return whether each label is correct, in the order of the videos."""
-    parts = []
-    for (batch,) in batches_of(videos, run.config, shuffle=False):
-        there = batch.to(device)
-        parts.append((model(there).argmax(dim=1) == there.labels).cpu().numpy())
-    return np.concatenate(parts).astype(np.float64)
+def _answers(model: VideoModel, videos: VideoSet, run: VideoRun, device: torch.device) -> NDArray[np.int64]:
+    """Return the number of each label that the model gives, in the order of the videos."""
+    batches = batches_of(videos, run.config, shuffle=False)
+    return np.concatenate([model(batch.to(device)).argmax(dim=1).cpu().numpy() for (batch,) in batches])
+
+
+def _hash(run: VideoRun, videos: VideoSet) -> str:
+    """Hash the videos of a split with their labels, whatever made the features of their frames."""
+    digest = hashlib.sha256()
+    if isinstance(run.config.data, FrameFiles):
+        assert run.config.data.path is not None
+        digest.update(file_hash(run.config.data.path).encode())
+    else:
+        digest.update(videos.read(np.concatenate(videos.rows)).tobytes())
+    for name, labels in zip(videos.names, videos.labels, strict=True):
+        place = name.rpartition(":")[2]  # the file may have moved
+        digest.update("\0".join([place, *(run.entries[label] for label in labels.tolist())]).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _check_source(run: VideoRun, data: Videos) -> None:
@@ -100,28 +119,16 @@ def _check_source(run: VideoRun, data: Videos) -> None:
         raise UserError(f"{run.path} was trained on features that another network or other weights made: restore that store")
 
 
-def print_evaluation(report: Mapping[str, Any], name: str) -> None:
-    """Print the report of ``evaluate``.
+def parts_of(report: Mapping[str, Any]) -> list[Table | str]:
+    """Format the part of a report that only models of videos have.
 
     Args:
-        report: The report.
-        name: The run.
+        report: From ``evaluate``.
+
+    Returns:
+        For ``print_evaluation``: the accuracy by label.
     """
-    few = report["num_videos"] < FEWEST_IMAGES
-    counts = f"{report['num_videos']:,} videos, {report['num_labels']:,} labels"
-    title = f"{escape(name)}, {report['split']} split, {counts}{' (too few for an interval)' if few else ''}"
-    table = Table("", "accuracy", "95% interval", title=title, title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-
-    def interval(ends: Sequence[float]) -> str:
-        return "-" if few else f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
-
-    score, ends = report["metrics"]["accuracy"], report["intervals"]["accuracy"]
-    table.add_row("[bold]this model", f"[bold]{100 * score:.2f}%", interval(ends))
-    for floor, values in report["floors"].items():
-        table.add_row(FLOOR_NAMES[floor], f"{100 * values['accuracy']:.2f}%", interval(values["interval"]))
-    table.add_section()
+    table = right_aligned(Table("label", "accuracy", "labels"))
     for entry, values in report["per_class"].items():
-        table.add_row(f"{escape(entry)}, {values['count']:,} times", f"{100 * values['accuracy']:.2f}%", "")
-    Console().print(table)
+        table.add_row(escape(entry), format_metric("accuracy", values["accuracy"]), f"{values['count']:,}")
+    return [table]

@@ -68,8 +68,10 @@ def list_frames(places: Sequence[Path]) -> tuple[Path, ...]:
         The files; those of a folder are sorted by name, with numbers in them by value.
 
     Raises:
-        UserError: The folder has no image files.
+        UserError: There is nothing at the only place, or the folder has no image files.
     """
+    if len(places) == 1 and not places[0].exists():
+        raise UserError(f"no image or folder at {places[0]}: give the frames of one video in order, or their folder")
     if len(places) != 1 or not places[0].is_dir():
         return tuple(places)
     (folder,) = places

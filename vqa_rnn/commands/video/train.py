@@ -8,6 +8,7 @@ from vqa_rnn.commands.video.data import read_data
 from vqa_rnn.config.video import FrameFiles, VideoConfig
 from vqa_rnn.engines import Examples
 from vqa_rnn.engines.handlers import ACCURACY
+from vqa_rnn.progress import counted
 from vqa_rnn.sequences.batches import ExampleBatches
 from vqa_rnn.sequences.video import VideoModel, accuracy, correct_sums
 from vqa_rnn.sequences.video_data import VideoBatch, VideoSet
@@ -63,8 +64,8 @@ def _task() -> Task:
             entries=data.entries,
             examples=Examples(train.names, "videos", "check their frames", "videos"),
             steps_per_batch=config.training.batch_size * num_frames // len(train.rows),
-            description=f"{len(train.rows):,} training and {0 if val is None else len(val.rows):,} validation videos, "
-            f"{len(data.entries)} labels",
+            description=f"{counted(len(train.rows), 'training videos')}, "
+            f"{counted(0 if val is None else len(val.rows), 'validation videos')}, {len(data.entries)} labels",
             file=None if path is None else f"{path}, or what made the features of its frames,",
             sha256=data.sha256,
         )
@@ -84,5 +85,4 @@ def _task() -> Task:
         sums=correct_sums,
         metrics=accuracy,
         after_epoch=keep_source,
-        may_change=("data.path", "data.features.store"),
     )
