@@ -84,9 +84,9 @@ def test_own_videos_are_preprocessed_trained_evaluated_and_labelled(capsys: pyte
     alone = dict(lines[0], split="test")
     write_lines(Path("shapes/one.jsonl"), *[dict(line, split="train") for line in lines[1:]], alone)
     assert main(["video", "preprocess", "shapes/one.jsonl", *FEATURES]) == 0
-    config = Path("runs/videos/config.yaml")
-    config.write_text(config.read_text().replace("shapes/videos.jsonl", "shapes/one.jsonl"))
-    assert shown(capsys, "video", "evaluate", "runs/videos")["metrics"]["accuracy"] == pytest.approx(right / len(frames))
+    moved = shown(capsys, "video", "evaluate", "runs/videos", "data.path=shapes/one.jsonl")
+    assert moved["metrics"]["accuracy"] == pytest.approx(right / len(frames))
+    assert moved["questions_sha256"] != found["questions_sha256"], "compare would refuse them"
 
 
 def test_a_trained_run_is_evaluated_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
