@@ -10,6 +10,8 @@ from PIL import Image
 from tests.interruptions import at_steps, check_resume
 from tests.sequences.test_video import LINE, write_lines
 from vqa_rnn.cli import main
+from vqa_rnn.commands.sequences.tables import print_evaluation
+from vqa_rnn.commands.video.evaluate import parts_of
 
 SMALL = (
     "model.hidden_size=8",
@@ -223,3 +225,22 @@ def test_generated_videos_have_splits_to_train_on(
     assert report == {"file": "shapes/videos.jsonl", "counts": dict(zip(("train", "val", "test"), splits, strict=True))}
     lines = [json.loads(line) for line in Path("shapes/videos.jsonl").read_text().splitlines()]
     assert Counter(line["split"] for line in lines) == Counter(report["counts"])
+
+
+def test_a_label_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    report = {
+        "kind": "video",
+        "data": "frames",
+        "split": "val",
+        "counts": {"labels": 1, "videos": 1},
+        "metrics": {"accuracy": 1.0},
+        "intervals": {"accuracy": [1.0, 1.0]},
+        "floors": {},
+        "ceilings": {},
+        "per_class": {"[red]": {"accuracy": 1.0, "count": 1}},
+        "signature": "video|n:1",
+    }
+    print_evaluation(report, parts_of(report))
+    printed = capsys.readouterr().out
+    assert "│ [red] │" in printed
+    assert "1 label, 1 video (too few" in " ".join(printed.split())

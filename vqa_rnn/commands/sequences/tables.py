@@ -62,7 +62,10 @@ def print_evaluation(report: Mapping[str, Any], parts: Sequence[Table | str] = (
             )
         console.print(table)
     for part in parts:
-        console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
+        if isinstance(part, str):
+            console.print(part, highlight=False, markup=False, soft_wrap=True)
+        else:
+            console.print(part)
     console.print(f"signature {report['signature']}", highlight=False, markup=False, style="dim", soft_wrap=True)
 
 
