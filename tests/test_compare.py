@@ -25,6 +25,9 @@ def write_run(path: Path, scores: dict[str, list[float | None]], signature: str 
     (path / "run.json").write_text("{}")
     (path / "model.safetensors").write_text("weights")
     report = {
+        "benchmark": "jsonl",
+        "num_questions": 40,
+        "num_images": 20,
         "signature": signature,
         "questions_sha256": "those",
         "weights_sha256": hashlib.sha256(b"weights").hexdigest(),
@@ -204,6 +207,8 @@ def test_a_few_images_have_no_p_and_are_not_called_clear(tmp_path: Path, capsys:
     for path in paths:
         file = path / "evaluation" / "test_predictions.json"
         file.write_text(json.dumps([row | {"image_id": "one"} for row in json.loads(file.read_text())]))
+        report = path / "evaluation" / "test.json"
+        report.write_text(json.dumps(json.loads(report.read_text()) | {"num_images": 1}))
     assert compare(paths)["runs"][str(paths[1])]["accuracy"]["p"] is None
     assert main(["compare", *map(str, paths)]) == 0
     printed = capsys.readouterr().out

@@ -238,10 +238,10 @@ def test_strings_are_all_different_and_of_every_length() -> None:
     assert all(pair.target == pair.source[::-1] for pair in pairs)
     assert in_order("hello") == "ehllo"
     data = ReversalData(num_train=300, num_val=50, num_test=70, num_symbols=3)
-    splits = read_splits(data, seed=0)
+    splits = read_splits(data)
     assert {name: len(part) for name, part in splits.items()} == {"train": 300, "val": 50, "test": 70}
     assert len({pair.source for part in splits.values() for pair in part}) == 420
-    dates = read_splits(DatesData(num_train=30, num_val=5, num_test=7), seed=0)
+    dates = read_splits(DatesData(num_train=30, num_val=5, num_test=7))
     assert [len(dates[name]) for name in ("train", "val", "test")] == [30, 5, 7]
 
 

@@ -227,7 +227,12 @@ def test_runs_on_the_same_pairs_are_compared(capsys: pytest.CaptureFixture[str])
     assert set(found) == {"value", "interval", "difference", "difference_interval", "p"}
     assert main(["compare", "runs/lstm", "runs/gru"]) == 0
     assert "exact_match, test split, 5 pairs, 5 sources" in capsys.readouterr().out
-    other = ("run.name=other", "run.seed=1", "training.max_epochs=1")
+    assert (
+        main(["seq2seq", "train", "reversal", *SMALL, *STRINGS, "run.name=seed1", "run.seed=1", "training.max_epochs=1"]) == 0
+    )
+    assert main(["seq2seq", "evaluate", "runs/seed1"]) == 0
+    assert main(["compare", "runs/lstm", "runs/seed1"]) == 0, "another seed of training, on the same pairs"
+    other = ("run.name=other", "data.seed=1", "training.max_epochs=1")
     assert main(["seq2seq", "train", "reversal", *SMALL, *STRINGS, *other]) == 0
     assert main(["seq2seq", "evaluate", "runs/other"]) == 0
     assert said(capsys, "compare", "runs/lstm", "runs/other") == "runs/other was evaluated on other pairs than runs/lstm"

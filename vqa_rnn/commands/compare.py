@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vqa_rnn.commands.shared import counts_of
 from vqa_rnn.errors import UserError
 from vqa_rnn.files import file_hash, read_json
 from vqa_rnn.metrics.accuracy import Scores
@@ -43,7 +44,7 @@ def compare(paths: Sequence[Path], split: Split | None = None) -> dict[str, Any]
     evaluated = [_read(path, split, command) for path in paths]
     first_report, first_rows = evaluated[0]
     ids, images = ([row[name] for row in first_rows] for name in ("question_id", "image_id"))
-    counts = first_report.get("counts", {"questions": len(ids), "images": len(set(images))})
+    counts = first_report.get("counts") or counts_of(first_report)
     for path, (report, rows) in zip(paths[1:], evaluated[1:], strict=True):
         if report["signature"] != first_report["signature"]:
             raise UserError(

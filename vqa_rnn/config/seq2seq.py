@@ -15,7 +15,7 @@ NUM_DATES = 36_525  # of the years 1950 to 2049
 
 
 class GeneratedData(Section):
-    """Pairs that are generated from the seed. No source occurs twice, in one split or in two."""
+    """Generated pairs. No source occurs twice, in one split or in two."""
 
     num_train: int = Field(20_000, ge=1)
     """Number of training pairs."""
@@ -23,6 +23,8 @@ class GeneratedData(Section):
     """Number of validation pairs."""
     num_test: int = Field(2_000, ge=1)
     """Number of test pairs. Training does not read them."""
+    seed: int = Field(0, ge=0)
+    """Seed of the pairs."""
 
     @property
     def num_pairs(self) -> int:
@@ -106,6 +108,8 @@ class PairsData(Section):
     """Share of the sources that are used for validation; 0 trains without validation and keeps the last weights."""
     test_share: Share = 0.0
     """Share of the sources that training does not read."""
+    split_seed: int = Field(0, ge=0)
+    """Seed of both choices."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -79,12 +79,11 @@ def vocabulary_of(run: Seq2SeqRun) -> PairVocabulary:
     return PairVocabulary.of(run.entries, unit_of(run.config.data))
 
 
-def read_splits(data: Seq2SeqData, seed: int) -> Splits:
+def read_splits(data: Seq2SeqData) -> Splits:
     """Read or generate the pairs of all splits.
 
     Args:
         data: The section ``data``.
-        seed: Seed of the generated pairs, and of the splits of a file.
 
     Returns:
         The pairs of ``train``, ``val`` and ``test``. Of a file, those whose source or target is too long are left out.
@@ -93,12 +92,12 @@ def read_splits(data: Seq2SeqData, seed: int) -> Splits:
         UserError: The file cannot be read, or there are too few pairs in it that are not too long.
     """
     if isinstance(data, PairsData):
-        return split_pairs(_read_file(data), data.validation_share, data.test_share, seed)
+        return split_pairs(_read_file(data), data.validation_share, data.test_share, data.split_seed)
     if isinstance(data, DatesData):
-        pairs = date_pairs(data.num_pairs, seed)
+        pairs = date_pairs(data.num_pairs, data.seed)
     else:
         target_of = TARGETS[data.name]
-        pairs = symbol_pairs(target_of, data.alphabet, data.min_length, data.max_length, data.num_pairs, seed)
+        pairs = symbol_pairs(target_of, data.alphabet, data.min_length, data.max_length, data.num_pairs, data.seed)
     held_out = data.num_val + data.num_test
     return {"val": pairs[: data.num_val], "test": pairs[data.num_val : held_out], "train": pairs[held_out:]}
 

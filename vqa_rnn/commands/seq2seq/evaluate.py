@@ -89,7 +89,7 @@ def _measure(run: Seq2SeqRun, wanted: Split | None, *, by_length: bool) -> Measu
 
 def _splits(run: Seq2SeqRun) -> Splits:
     data = run.config.data
-    splits = read_splits(data, run.config.run.seed)
+    splits = read_splits(data)
     if isinstance(data, PairsData) and data.path and file_hash(data.path) != run.data_sha256:
         raise UserError(f"{data.path} has changed since {run.path} began: restore it, or train again with --overwrite")
     return splits

@@ -38,7 +38,7 @@ def train(config: Seq2SeqConfig, *, resume: bool = False, overwrite: bool = Fals
 
 def _read(config: Seq2SeqConfig) -> SequenceData:
     data, unit, batch_size = config.data, unit_of(config.data), config.training.batch_size
-    splits = read_splits(data, config.run.seed)
+    splits = read_splits(data)
     vocabulary = build_vocabulary(data, splits)
     train, val = splits["train"], splits["val"]
     train_batches = pair_batches(train, vocabulary, batch_size, shuffle=True, seed=config.run.seed)
