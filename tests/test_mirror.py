@@ -11,10 +11,11 @@ from tests.engines.test_resume import RANDOM, Killed, equal, result, stop_at
 from vqa_rnn.annotations.mirrored import MIRRORED, with_mirrored
 from vqa_rnn.checkpoint import load_run
 from vqa_rnn.cli import main
-from vqa_rnn.commands import train as training
 from vqa_rnn.commands.preprocess import preprocess
 from vqa_rnn.commands.train import train
+from vqa_rnn.commands.training_data import build_vocabularies
 from vqa_rnn.config import Config
+from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.errors import UserError
 from vqa_rnn.features.store import open_store
 from vqa_rnn.features.transform import Transform
@@ -79,7 +80,7 @@ def test_a_run_reads_both_and_answers_plain_images(own_questions: Path, monkeypa
         train(config)
     assert preprocess(config).num_done == 10  # those that were there are taken over
     seen = []
-    original = training.QuestionSampler.__iter__
+    original = QuestionSampler.__iter__
 
     def watch(self):
         for parts in original(self):
@@ -87,7 +88,7 @@ def test_a_run_reads_both_and_answers_plain_images(own_questions: Path, monkeypa
             yield parts
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.QuestionSampler, "__iter__", watch)
+        patch.setattr(QuestionSampler, "__iter__", watch)
         run = train(config)
     learned = [question for mirrors, questions in seen if mirrors for question in questions]
     assert len(learned) == 3 * 18  # an epoch is as long as without
@@ -110,8 +111,8 @@ def test_words_and_answers_are_counted_once():
     ).questions
     config = Config.model_validate({"text": {"min_count": 2, "min_answer_count": 2}})
     with pytest.raises(UserError, match="at least two distinct answers"):
-        training.build_vocabularies(config, both)
-    tokenizer, _ = training.build_vocabularies(Config.model_validate({"text": {"min_count": 2}}), both)
+        build_vocabularies(config, both)
+    tokenizer, _ = build_vocabularies(Config.model_validate({"text": {"min_count": 2}}), both)
     assert tokenizer.words[2:] == ["left"]
 
 

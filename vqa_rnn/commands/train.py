@@ -18,32 +18,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqa_rnn.annotations.mirrored import MIRRORED, is_mirrored, with_mirrored
+from vqa_rnn.annotations.mirrored import MIRRORED, with_mirrored
 from vqa_rnn.annotations.unchanged import changed_files, hash_files
-from vqa_rnn.annotations.visual_genome import is_extra
-from vqa_rnn.answers import AnswerVocabulary
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.checkpoint import Run, create_run, load_run, load_start, open_start
 from vqa_rnn.commands.computing import check_precision, choose_precision, prepare_torch
-from vqa_rnn.commands.shared import MAY_MOVE, check_questions, images_of, open_features, readable_questions, store_of_config
+from vqa_rnn.commands.shared import MAY_MOVE, images_of, open_features, readable_questions, store_of_config
+from vqa_rnn.commands.training_data import (
+    SPLIT_NAMES,
+    build_vocabularies,
+    encode_splits,
+    encoded_splits,
+    find_questions,
+    measure_sizes,
+    read_vectors,
+)
 from vqa_rnn.config import (
-    ChoiceHead,
     Config,
-    MlpChoiceHead,
-    RecurrentTextEncoder,
     TrainingConfig,
-    TransformerTextEncoder,
     run_path,
 )
 from vqa_rnn.config.files import check_changes, config_changes
 from vqa_rnn.data.columns import EncodedQuestions
 from vqa_rnn.data.device import DeviceLoader, NoFeatures, choose_place, hold_on_device
-from vqa_rnn.data.encoding import encode_questions, one_per_answer
 from vqa_rnn.data.loader import Loader, build_loader
 from vqa_rnn.data.question_file import open_questions, save_questions
 from vqa_rnn.data.sampler import QuestionSampler
 from vqa_rnn.data.store_features import StoreFeatures
-from vqa_rnn.data.vocabulary import build_answers, build_tokenizer
 from vqa_rnn.engines import (
     ACCURACY,
     CIDER,
@@ -68,16 +69,14 @@ from vqa_rnn.errors import UserError
 from vqa_rnn.features.statistics import channel_statistics
 from vqa_rnn.features.store import FeatureStore
 from vqa_rnn.files import append_line
-from vqa_rnn.models import ModelSizes, VqaModel, count_products
+from vqa_rnn.models import VqaModel, count_products
 from vqa_rnn.models.generative import GenerativeHead
-from vqa_rnn.models.transformer import count_layers
-from vqa_rnn.pretrained_text import read_settings, read_tokenizer, read_weights
+from vqa_rnn.pretrained_text import read_weights
 from vqa_rnn.progress import counted
-from vqa_rnn.records import Annotations, Question, Split
+from vqa_rnn.records import Question, Split
 from vqa_rnn.run_folder import check_new_run, load_checkpoint, lock_run, log_to_file
-from vqa_rnn.text import SubwordTokenizer, WordTokenizer
 from vqa_rnn.threads import choose_threads, num_cpus
-from vqa_rnn.word_vectors import WordVectors, read_word_vectors
+from vqa_rnn.word_vectors import WordVectors
 
 log = logging.getLogger("vqa_rnn")
 
@@ -95,7 +94,6 @@ NUM_EXAMPLES = 3  # number of example questions saved in a run
 # Validation images. CIDEr prefers captions with 30% of the words exchanged to those with 40% in 73% of samples of 2 captions of
 # VisDial, 82% of 5, 93% of 10 and 97% of 20.
 FEWEST_FOR_CIDER = 20
-NAMES: dict[Split, str] = {"train": "training", "val": "validation"}
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
@@ -143,8 +141,8 @@ def _prepare(
     check_precision(config.training, device)
     run = _run_to_resume(config) if resume else None
     checkpoint = load_checkpoint(run) if run else None
-    is_encoded = run is not None and all(run.questions_path(split).is_file() for split in _splits(config))
-    annotations = None if is_encoded else read_annotations(config.dataset, list(NAMES))
+    is_encoded = run is not None and all(run.questions_path(split).is_file() for split in encoded_splits(config))
+    annotations = None if is_encoded else read_annotations(config.dataset, list(SPLIT_NAMES))
     if annotations is not None and config.training.mirror:
         annotations = with_mirrored(annotations, config.training.splits)
     questions = {} if annotations is None else find_questions(config, annotations)
@@ -163,9 +161,9 @@ def _prepare(
     else:
         images = images_of([question for each in questions.values() for question in each], annotations)
     store = store_of_config(config, images, known)
-    questions = {split: readable_questions(config, store, each, NAMES[split]) for split, each in questions.items()}
+    questions = {split: readable_questions(config, store, each, SPLIT_NAMES[split]) for split, each in questions.items()}
     tokenizer, answers = (known.tokenizer, known.answers) if known else build_vocabularies(config, questions["train"])
-    vectors = _read_vectors(config, tokenizer) if checkpoint is None else None
+    vectors = read_vectors(config, tokenizer) if checkpoint is None else None
     encoded = encode_splits(config, questions, tokenizer, answers)
     for split in encoded:
         open_features(store, encoded[split])  # checks that every image has the features that its questions need
@@ -221,92 +219,19 @@ def _vectors_path(run: Run) -> Path:
     return run.questions_path("train").with_name("word_vectors.npz")
 
 
-def _read_vectors(config: Config, tokenizer: WordTokenizer) -> WordVectors | None:
-    """Read the word vectors that a new run starts with; None without ``text.vectors``."""
-    if config.text.vectors is None:
-        return None
-    words = tokenizer.words
-    found = read_word_vectors(config.text.vectors, words)
-    size, question = found.vectors.shape[1], config.model.question
-    assert isinstance(question, RecurrentTextEncoder), "a transformer brings its own"
-    if size != question.embedding_size:
-        raise UserError(
-            f"text.vectors={config.text.vectors} has {size} numbers a word, and model.question.embedding_size is "
-            f"{question.embedding_size}: set it to {size}"
-        )
-    known = set(found.ids.tolist())
-    missing = [word for number, word in enumerate(words[2:], start=2) if number not in known]
-    some = f", such as {', '.join(missing[:5])}," if missing else ""
-    log.info(
-        "word vectors of %d of %d words are taken from %s; the other %d%s start at random",
-        len(found.ids),
-        len(words) - 2,
-        config.text.vectors,
-        len(missing),
-        some,
-    )
-    return found
-
-
-def find_questions(config: Config, annotations: Annotations) -> dict[Split, Sequence[Question]]:
-    """Return the training and validation questions, after checking that they suit the model.
-
-    Args:
-        config: The config.
-        annotations: The annotations of its data set.
-
-    Returns:
-        The questions of ``train`` and ``val``; with ``training.refit`` all of them as ``train``.
-
-    Raises:
-        UserError: A split has no questions, or the model cannot use them.
-    """
-    questions: dict[Split, Sequence[Question]] = {split: annotations.split(split) for split in NAMES}
-    for split, name in NAMES.items():
-        if not questions[split]:
-            records = config.dataset.nouns().records
-            raise UserError(f"{config.dataset.name}: there are no {name} {records} (at least two images are needed)")
-        check_questions(config, questions[split])
-        head = config.model.head
-        if isinstance(head, ChoiceHead | MlpChoiceHead) and head.target == "relevance":
-            questions[split] = _judged(questions[split], config, name)
-    history = config.model.history.name
-    if history != "none" and not any(question.facts for question in questions["train"]):
-        raise UserError(
-            f"{config.dataset.name}: no training question has a caption or a history for model.history.name={history} to read: "
-            "set model.history.name=none"
-        )
-    if config.training.refit is not None:
-        together = [*questions["train"], *questions["val"]]
-        return {"train": sorted(together, key=lambda question: is_mirrored(question.image_id))}  # mirrored ones come last
-    return questions
-
-
-def _splits(config: Config) -> list[Split]:
-    """Return the splits whose questions are encoded."""
-    return ["train"] if config.training.refit is not None else ["train", "val"]
-
-
-def _judged(questions: Sequence[Question], config: Config, name: str) -> Sequence[Question]:
-    """Return the questions that have graded relevance."""
-    judged = [question for question in questions if any(question.relevance)]
-    if not judged:
-        raise UserError(
-            f"{config.dataset.name}: no {name} question has graded relevance, which model.head.target=relevance learns from: "
-            "set the files of dense annotations, such as dataset.train_dense_file"
-        )
-    return judged
-
-
 def _images_of_encoded(run: Run) -> dict[str, Path | None]:
     """Return the image ids of a run's encoded questions. The image files are unknown (None)."""
-    return {image_id: None for split in _splits(run.config) for image_id in open_questions(run.questions_path(split)).image_ids}
+    return {
+        image_id: None
+        for split in encoded_splits(run.config)
+        for image_id in open_questions(run.questions_path(split)).image_ids
+    }
 
 
 def _fit(run: Run, device: torch.device, checkpoint: Mapping[str, Any] | None, loggers: Loggers) -> None:
     config, nouns = run.config.training, run.config.dataset.nouns()
     rank, world_size = launched()
-    splits = _splits(run.config)
+    splits = encoded_splits(run.config)
     data = {split: open_questions(run.questions_path(split)) for split in splits}
     store = store_of_config(run.config, _images_of_encoded(run), run)
     features = {split: StoreFeatures(store, data[split].image_ids) for split in splits}
@@ -502,96 +427,6 @@ def _uses_all_parameters(config: Config, num_questions: int, world_size: int) ->
     smallest_batch = num_questions % training.batch_size or training.batch_size
     has_no_empty_part = smallest_batch >= world_size * training.accumulation
     return has_no_empty_part and model.head.name == "classifier" and model.history.name == "none" and model.ablate == "none"
-
-
-def build_vocabularies(config: Config, questions: Sequence[Question]) -> tuple[WordTokenizer, AnswerVocabulary]:
-    """Build the tokenizer and the answer vocabulary from the training split only.
-
-    Questions about mirrored images are not counted again. Answers come from the benchmark's own questions only.
-
-    Args:
-        config: The config; its ``text`` section has the minimum counts.
-        questions: The training questions.
-
-    Returns:
-        The tokenizer and the answer vocabulary, which is empty unless the head is a classifier.
-
-    Raises:
-        UserError: A classifier has fewer than two answers.
-    """
-    questions = [question for question in questions if not is_mirrored(question.image_id)]
-    question = config.model.question
-    if question.name == "transformer":
-        tokenizer: WordTokenizer = SubwordTokenizer(read_tokenizer(question.weights), config.text.max_tokens)
-    else:
-        tokenizer = build_tokenizer(questions, config.text, with_answers=config.dataset.has_captions)
-    if config.model.head.name != "classifier":
-        return tokenizer, AnswerVocabulary([])
-    answers = build_answers([question for question in questions if not is_extra(question)], config.text)
-    if len(answers) < 2:
-        raise UserError(
-            f"{config.dataset.name}: a classifier needs at least two distinct answers in the training questions, and they have "
-            f"{len(answers)} that is frequent enough"
-        )
-    return tokenizer, answers
-
-
-def measure_sizes(config: Config, tokenizer: WordTokenizer, store: FeatureStore, answers: AnswerVocabulary) -> ModelSizes:
-    """Return the sizes of the model that depend on the data and on a pretrained question transformer.
-
-    Args:
-        config: The config.
-        tokenizer: From ``build_vocabularies``.
-        store: The feature store.
-        answers: From ``build_vocabularies``.
-
-    Returns:
-        The sizes.
-
-    Raises:
-        UserError: The transformer cannot be read, or has fewer layers than are to be trained.
-    """
-    question = config.model.question
-    transformer = _read_transformer(question) if isinstance(question, TransformerTextEncoder) else None
-    return ModelSizes(tokenizer.vocabulary_size, store.feature_size, len(answers), transformer)
-
-
-def _read_transformer(question: TransformerTextEncoder) -> dict[str, Any]:
-    settings = read_settings(question.weights)
-    trained = question.trained_layers
-    if trained != "all" and trained > (num_layers := count_layers(settings)):
-        raise UserError(
-            f"model.question.trained_layers={trained}, but this transformer has {num_layers} layers: use at most {num_layers}, "
-            "or all"
-        )
-    return settings
-
-
-def encode_splits(
-    config: Config, questions: Mapping[Split, Sequence[Question]], tokenizer: WordTokenizer, answers: AnswerVocabulary
-) -> dict[Split, EncodedQuestions]:
-    """Encode the training and validation questions.
-
-    Args:
-        config: The config.
-        questions: The questions of each split.
-        tokenizer: From ``build_vocabularies``.
-        answers: From ``build_vocabularies``.
-
-    Returns:
-        The encoded questions of each split. For a generative head, those of ``train`` have no choices: it only ranks them.
-    """
-    writes = config.model.head.name == "generative"
-    captions = config.dataset.has_captions
-    if captions and "train" in questions:
-        questions = {**questions, "train": one_per_answer(questions["train"])}
-    encoded = {
-        split: encode_questions(each, tokenizer, answers, answers_as_text=writes, with_references=captions)
-        for split, each in questions.items()
-    }
-    if writes and "train" in encoded:
-        encoded["train"] = encoded["train"].without_choices()
-    return encoded
 
 
 def _launcher() -> str:

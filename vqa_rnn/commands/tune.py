@@ -10,7 +10,7 @@ import torch
 
 from vqa_rnn.benchmarks import read_annotations
 from vqa_rnn.commands.shared import images_of, readable_questions, store_of_config
-from vqa_rnn.commands.train import build_vocabularies, encode_splits, find_questions, measure_sizes
+from vqa_rnn.commands.training_data import build_vocabularies, encode_splits, find_questions, measure_sizes
 from vqa_rnn.config import Config
 from vqa_rnn.data.device import DeviceLoader
 from vqa_rnn.data.loader import build_loader
