@@ -39,11 +39,11 @@ def test_the_wheel_ships_the_recipes() -> None:
 
 
 def documented_commands() -> list[str]:
+    """Every ``vqa-rnn`` command of the pages, also those inside a loop of the shell; its variables become 0."""
     text = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
-    lines = [
-        line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.replace("\\\n", " ").splitlines()
-    ]
-    return [line.strip() for line in lines if line.strip().startswith("vqa-rnn ")]
+    blocks = [block.replace("\\\n", " ") for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
+    commands = [found for block in blocks for found in re.findall(r"^ *(?:for .*; do )?(vqa-rnn [^;\n]*)", block, re.MULTILINE)]
+    return [re.sub(r"\$\w+", "0", command).strip() for command in commands]
 
 
 @pytest.mark.parametrize("line", documented_commands())
