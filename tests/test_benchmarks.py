@@ -44,7 +44,7 @@ def test_a_benchmark_runs_and_prints_one_object(name: str, tmp_path: Path):
 def test_every_part_can_be_measured(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     script = runpy.run_path(str(FOLDER / "parts.py"))
-    assert {"bilinear", "mfh", "mac", "word_attention"} <= set(script["NAMES"])
+    assert {"bilinear", "mfh", "mfb_attention", "mac", "word_attention"} <= set(script["NAMES"])
     for name in script["NAMES"]:
         script["config_of"](name)
 

@@ -40,7 +40,12 @@ from vqa_rnn.models.text_encoder import EncodedTexts
 QUESTIONS_AN_IMAGE, HIDDEN = 16 / 3, 1024
 UNMEASURED = ("top_down", "product", "image")  # the two parts of the baseline; a fusion that computes nothing
 BASELINE = "top_down + product"
-NAMES = [name for name in (*ATTENTIONS, *FUSIONS, *REASONING) if name not in UNMEASURED]
+PARTS = {
+    **{f"{name}_attention" if name in FUSIONS else name: ("attention", name) for name in ATTENTIONS},
+    **{name: ("fusion", name) for name in FUSIONS},
+    **{name: ("reasoning", name) for name in REASONING},
+}  # section and name of each part
+NAMES = [part for part in PARTS if part not in UNMEASURED]
 OPTIONS: dict[str, dict[str, Any]] = {
     "film": {"hidden_size": 128},
     "mcan": {"hidden_size": 512},
@@ -70,14 +75,15 @@ class Products(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def config_of(name: str) -> ModelConfig:
+def config_of(part: str) -> ModelConfig:
     """Return the config of a model with the part."""
+    section, name = PARTS[part]
     options = {"name": name, "hidden_size": HIDDEN, **OPTIONS.get(name, {})}
     options = {"name": name} if name == "none" else options
-    if name in REASONING:
+    if section == "reasoning":
         parts: dict[str, Any] = {"reasoning": options}
         parts["reasoning"] |= {"kernel_size": 1} if name in ("film", "mac") else {}
-    elif name in FUSIONS:
+    elif section == "fusion":
         parts = {"fusion": options, "attention": {"name": "top_down", "hidden_size": HIDDEN}}
     else:
         parts = {"attention": options, "fusion": {"name": "product", "hidden_size": HIDDEN}}
@@ -85,10 +91,10 @@ def config_of(name: str) -> ModelConfig:
     return ModelConfig.model_validate({"question": question, **parts})
 
 
-def build(name: str) -> VqaModel:
+def build(part: str) -> VqaModel:
     """Build a model of which only the parts that join question and image are used."""
     torch.manual_seed(0)
-    return VqaModel(config_of(name), ModelSizes(100, FEATURE, 2))
+    return VqaModel(config_of(part), ModelSizes(100, FEATURE, 2))
 
 
 def joined(model: VqaModel, inputs: tuple[Any, ...]) -> Tensor:

@@ -20,6 +20,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "top_down": {"hidden_size": 7},
     "stacked": {"hidden_size": 7, "num_looks": 3},
     "glimpses": {"hidden_size": 7, "num_glimpses": 2},
+    "mutan": {"hidden_size": 7, "factor_size": 5, "rank": 3, "num_glimpses": 2},
+    "mfb": {"hidden_size": 7, "factors": 3, "score_size": 4, "num_glimpses": 2},
     "co_attention": {"hidden_size": 7},
     "bilinear": {"hidden_size": 7, "num_glimpses": 3},
     "recurrent": {"hidden_size": 7, "num_looks": 3, "cell": "lstm"},
@@ -149,6 +151,42 @@ def test_glimpses_equal_their_equations(inputs: Inputs):
             )
             maps[n, glimpse, places] = softmax(a)
             expected[n, glimpse * D : (glimpse + 1) * D] = softmax(a) @ regions
+    found = attention(*inputs)
+    close(found.image, expected)
+    close(found.maps, maps)
+
+
+def mutan_of(p: dict[str, np.ndarray], question: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Σ_r (M_r tanh(W_q q)) ∘ (N_r tanh(W_v v)), with biases."""
+    factors = {"question": question, "image": region}
+    terms = []
+    for side, vector in factors.items():
+        factor = np.tanh(p[f"fusion.project_{side}.weight"] @ vector + p[f"fusion.project_{side}.bias"])
+        terms.append(p[f"fusion.merge_{side}.weight"] @ factor + p[f"fusion.merge_{side}.bias"])
+    rank, size = OPTIONS["mutan"]["rank"], OPTIONS["mutan"]["hidden_size"]
+    return sum(terms[0][r * size : (r + 1) * size] * terms[1][r * size : (r + 1) * size] for r in range(rank))
+
+
+def mfb_of(p: dict[str, np.ndarray], question: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Sums of consecutive products, their signed roots, scaled to length 1; then a relu layer."""
+    left = p["fusion.project_question.0.weight"] @ question + p["fusion.project_question.0.bias"]
+    right = p["fusion.project_image.0.weight"] @ region + p["fusion.project_image.0.bias"]
+    summed = (left * right).reshape(OPTIONS["mfb"]["hidden_size"], OPTIONS["mfb"]["factors"]).sum(axis=1)
+    rooted = np.sign(summed) * np.sqrt(np.abs(summed))
+    return np.maximum(0, p["score.0.weight"] @ (rooted / np.linalg.norm(rooted)) + p["score.0.bias"])
+
+
+@pytest.mark.parametrize(("name", "joint", "score"), [("mutan", mutan_of, "score.weight"), ("mfb", mfb_of, "score.2.weight")])
+def test_glimpses_of_a_bilinear_fusion_equal_their_equations(name: str, joint: Any, score: str, inputs: Inputs):
+    attention = build(name)
+    p = weights_of(attention)
+    maps, expected = np.zeros((N, 2, K)), np.zeros((N, 2 * D))
+    for n, places, regions, vector, _ in each_question(inputs):
+        logits = np.array([p[score] @ joint(p, vector, region) for region in regions])
+        for glimpse in range(2):
+            weights = softmax(logits[:, glimpse])
+            maps[n, glimpse, places] = weights
+            expected[n, glimpse * D : (glimpse + 1) * D] = weights @ regions
     found = attention(*inputs)
     close(found.image, expected)
     close(found.maps, maps)
@@ -291,7 +329,14 @@ def test_an_image_without_regions_is_a_vector_like_any_other(name: str, inputs: 
     empty[1] = False
     found = image_of(attention(features, empty, questions, index))
     assert found.isfinite().all()
-    if name in ("none", "top_down", "glimpses", "co_attention"):  # the vectors of others begin with the question
+    if name in (
+        "none",
+        "top_down",
+        "glimpses",
+        "mutan",
+        "mfb",
+        "co_attention",
+    ):  # the vectors of others begin with the question
         assert not found[1:3].any()
     found.square().sum().backward()
     assert features.grad is not None

@@ -89,6 +89,19 @@ def test_the_classifier_scores_every_answer():
     torch.testing.assert_close(head(joint, REGIONS, batch_of(2)), expected)
 
 
+def test_the_hidden_layer_can_be_a_gated_tanh_with_weight_norm():
+    config = ClassifierHead(hidden_size=4, activation="gated_tanh", weight_norm=True)
+    head = Classifier(config, 5, 3, 3, TextEncoder(RecurrentTextEncoder(), 9)).eval()
+    joint = torch.randn(2, 5)
+    gated, _, scores = head.layers
+    hidden = torch.tanh(gated.value(joint)) * torch.sigmoid(gated.gate(joint))
+    torch.testing.assert_close(head(joint, REGIONS, batch_of(2)), hidden @ scores.weight.T + scores.bias)
+    for layer in (gated.value, gated.gate, scores):
+        torch.testing.assert_close(layer.parametrizations.weight.original0, layer.weight.norm(dim=1, keepdim=True))
+    with pytest.raises(ValidationError, match="activation is for the hidden layer, and hidden_size=null leaves it out"):
+        ClassifierHead(hidden_size=None, activation="gated_tanh")
+
+
 def test_a_classifier_without_a_hidden_layer_is_one_matrix():
     torch.manual_seed(0)
     head = Classifier(ClassifierHead(hidden_size=None), 5, 3, 3, TextEncoder(RecurrentTextEncoder(), 9))

@@ -46,3 +46,46 @@ def test_mac_has_the_size_of_its_code(steps: int, published: int):
 def test_film_has_the_size_of_its_code_but_for_how_places_enter():
     """59,491,652 in the authors' code, where two numbers of the place enter at each block."""
     assert count("clevr/film", ModelSizes(93, 1024, 28)) == pytest.approx(59_491_652, rel=1e-4)
+
+
+def test_top_down_has_the_size_of_the_papers_equations():
+    """Anderson et al. 2018, section 3.3, with 512 units: GRU, attention, a layer each for question, image and joint vector.
+
+    Gated layers have two matrices. Here weight norm adds a length for each row, and the answers and the score of the attention
+    have biases.
+    """
+    words, answers, size, region = 20_000, 3129, 512, 2048
+    gru = 3 * (300 * size + size * size + 2 * size)
+    attention = 2 * ((region + size) * size + size) + size
+    gated = [2 * (inputs * size + size) for inputs in (size, region, size)]  # question, image, both
+    lengths = 2 * 2 * size + 3 * 2 * size + answers
+    published = words * 300 + gru + attention + sum(gated) + size * answers
+    assert count("vqa/top_down", ModelSizes(words, region, answers)) == published + lengths + answers + 2
+
+
+def test_mutan_has_the_size_of_its_code():
+    """Counted from the layers of Cadene/vqa.pytorch, ``mutan_att_trainval.yaml``, but for the skip-thoughts GRU.
+
+    There a layer of 2048 x 310 projects each glimpse; here one of 4096 x 620 projects both. It has a bias for each glimpse,
+    which the softmax takes away again.
+    """
+    words, answers = 10_000, 2000
+    encoder = words * 620 + 3 * (620 * 2400 + 2400 * 2400 + 2 * 2400)
+    attention = (2048 + 1) * 310 + (2400 + 1) * 310 + 2 * 5 * (310 + 1) * 510 + (510 + 1) * 2
+    fusion = 2 * (2048 + 1) * 310 + (2400 + 1) * 310 + 5 * ((620 + 1) + (310 + 1)) * 510
+    published = encoder + attention + fusion + (510 + 1) * answers
+    assert count("vqa/mutan", ModelSizes(words, 2048, answers)) == published + 2 * 2048 * 310 - 2
+
+
+def test_mfh_has_the_size_of_its_code():
+    """Counted from the layers of MILVLG/openvqa, ``mfh``, which concatenates two embeddings.
+
+    It has a bias for each glimpse of words and regions, which the softmax takes away again.
+    """
+    words, answers, gates = 20_572, 3129, 4 * 1024
+    lstm = gates * (600 + 1024 + 2)
+    words_attention = (1024 + 1) * 512 + (512 + 1) * 2
+    regions_attention = 2 * (2048 + 1) * 5000 + (1000 + 1) * 512 + (512 + 1) * 2
+    fusion = 2 * ((4096 + 1) + (2048 + 1)) * 5000
+    published = 2 * words * 300 + lstm + words_attention + regions_attention + fusion + (2000 + 1) * answers
+    assert count("vqa/mfh", ModelSizes(words, 2048, answers)) == published - words * 300 - gates * 300 - 4

@@ -80,6 +80,28 @@ def test_pooling_is_over_the_words_of_a_text(bidirectional: bool, pooling: str):
         torch.testing.assert_close(row, expected[pooling], rtol=0, atol=1e-12)
 
 
+def test_several_weighted_sums_are_concatenated():
+    model = encoder(pooling="attention", num_glimpses=2, score_size=5)
+    tokens, lengths = padded(TEXTS)
+    texts = model.encode_words(tokens, lengths)
+    hidden, _, weigh = model.score
+    assert (hidden.weight.shape, weigh.weight.shape) == ((5, model.word_size), (2, 5))
+    assert model.output_size == 2 * model.word_size
+    for row, words, mask in zip(texts.vectors, texts.words, texts.mask, strict=True):
+        states = words[mask]
+        weights = weigh(hidden(states).tanh()).softmax(dim=0)
+        expected = torch.cat([weights[:, glimpse] @ states for glimpse in range(2)])
+        torch.testing.assert_close(row, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(model.encode_texts(tokens, lengths), texts.vectors)
+
+
+def test_options_of_weighted_sums_need_weighted_sums():
+    message = "num_glimpses and score_size are for pooling=attention; pooling=last does not use them"
+    for options in ({"num_glimpses": 2}, {"score_size": 8}):
+        with pytest.raises(ValidationError, match=message):
+            encoder(pooling="last", **options)
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_no_texts_give_no_vectors(bidirectional: bool):
     model = encoder(bidirectional=bidirectional)

@@ -56,6 +56,34 @@ class GlimpseAttention(AttentionOptions):
     """Number of attention maps."""
 
 
+class MutanAttention(AttentionOptions):
+    """Several attention maps, from MUTAN of the question and each region (Ben-younes et al. 2017)."""
+
+    name: Literal["mutan"] = "mutan"
+    hidden_size: int = Field(512, ge=1)
+    """Size of the fused vector of question and region, from which the region is scored."""
+    factor_size: int = Field(256, ge=1)
+    """Size of the projected question and region."""
+    rank: int = Field(5, ge=1)
+    """Rank of the slices of the core."""
+    num_glimpses: int = Field(2, ge=1)
+    """Number of attention maps."""
+
+
+class MfbAttention(AttentionOptions):
+    """Several attention maps, from MFB of the question and each region (Yu et al. 2017)."""
+
+    name: Literal["mfb"] = "mfb"
+    hidden_size: int = Field(512, ge=1)
+    """Size of the fused vector of question and region."""
+    factors: int = Field(5, ge=1)
+    """Number of products that are summed into each element of the fused vector."""
+    score_size: int = Field(256, ge=1)
+    """Size of the layer that scores a region from the fused vector."""
+    num_glimpses: int = Field(2, ge=1)
+    """Number of attention maps."""
+
+
 class CoAttention(AttentionOptions):
     """Attention over regions guided by the words, and over words guided by the regions (Lu et al. 2016)."""
 
@@ -91,6 +119,14 @@ class RecurrentAttention(AttentionOptions):
 
 
 Attention = Annotated[
-    NoAttention | TopDownAttention | StackedAttention | GlimpseAttention | CoAttention | BilinearAttention | RecurrentAttention,
+    NoAttention
+    | TopDownAttention
+    | StackedAttention
+    | GlimpseAttention
+    | MutanAttention
+    | MfbAttention
+    | CoAttention
+    | BilinearAttention
+    | RecurrentAttention,
     Field(discriminator="name"),
 ]

@@ -78,7 +78,9 @@ class MutanFusion(FusionOptions):
 
     name: Literal["mutan"] = "mutan"
     factor_size: int = Field(360, ge=1)
-    """Size of the projected question and image."""
+    """Size of the projected question, and of the projected image."""
+    image_factor_size: int | None = Field(None, ge=1)
+    """Size of the projected image, if it is another; null means `factor_size`."""
     rank: int = Field(10, ge=1)
     """Rank of the slices of the core."""
     activation: Literal["tanh", "none"] = "tanh"

@@ -14,6 +14,10 @@ class ClassifierHead(Section):
     name: Literal["classifier"] = "classifier"
     hidden_size: int | None = Field(512, ge=1)
     """Size of the hidden layer; null leaves it out."""
+    activation: Literal["relu", "gated_tanh"] = "relu"
+    """Activation of the hidden layer: relu, or a gated tanh (Teney et al. 2018), which has twice the weights."""
+    weight_norm: bool = False
+    """Weight normalisation of both layers: learn the direction and the length of each row of weights separately."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the hidden layer."""
     loss: Literal["softmax", "sigmoid"] = "softmax"
@@ -32,6 +36,8 @@ class ClassifierHead(Section):
             raise ValueError("unknown_answers=zero_target needs loss=sigmoid: a softmax needs a correct answer")
         if self.dropout > 0 and self.hidden_size is None:
             raise ValueError("dropout is for the hidden layer, and hidden_size=null leaves it out: set one of them")
+        if self.activation != "relu" and self.hidden_size is None:
+            raise ValueError("activation is for the hidden layer, and hidden_size=null leaves it out: set one of them")
         return self
 
 

@@ -155,7 +155,7 @@ class ModelConfig(Section):
         size = question.hidden_size * (2 if question.bidirectional else 1)
         if question.name == "recurrent" and question.alone:
             size = question.embedding_size
-        vector_size = None if question.pooling == "all_states" else size
+        vector_size = None if question.pooling == "all_states" else size * question.num_glimpses
         if isinstance(attention, StackedAttention) and not attention.project_question and vector_size != attention.hidden_size:
             raise ValueError(
                 f"attention.project_question=false needs a question vector of attention.hidden_size={attention.hidden_size}, "

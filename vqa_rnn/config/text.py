@@ -68,6 +68,10 @@ class TextEncoderOptions(RecurrentOptions):
     pooling: Literal["last", "mean", "max", "attention", "all_states"] = "last"
     """How the text vector is computed. `last`: the last state of the top layer; `mean`, `max` or `attention`: the mean, the
     maximum or a learned weighted sum of its states over the words; `all_states`: the last states of all layers."""
+    num_glimpses: int = Field(1, ge=1)
+    """With `pooling=attention`, number of weighted sums; they are concatenated."""
+    score_size: int | None = Field(None, ge=1)
+    """With `pooling=attention`, size of the layer that scores a word; null means the size of a word's state."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the word vectors and on the text vector."""
     alone: bool = False
@@ -78,6 +82,8 @@ class TextEncoderOptions(RecurrentOptions):
     def _check_pooling(self) -> Self:
         if self.alone and self.pooling in ("last", "all_states"):
             raise ValueError(f"pooling={self.pooling} needs the recurrent network that alone=true leaves out: set pooling=mean")
+        if self.pooling != "attention" and (self.num_glimpses, self.score_size) != (1, None):
+            raise ValueError(f"num_glimpses and score_size are for pooling=attention; pooling={self.pooling} does not use them")
         return self
 
     def with_cell(self, cell: CellName | None) -> Self:

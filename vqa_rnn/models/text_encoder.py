@@ -1,6 +1,6 @@
 """Text encoders: word vectors or a transformer, followed by a recurrent network.
 
-Shape letters: N texts, T tokens, E embedding size, S word state size, H text vector size.
+Shape letters: N texts, T tokens, E embedding size, S word state size, H text vector size, G glimpses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,9 +54,10 @@ class TextEncoder(nn.Module):
     Words are learned vectors, or the states of a transformer. The paper uses the last state, or with two layers the last h and
     c of both (``all_states``, their "deeper LSTM"). By option the text vector is the mean or the maximum of the states, as in
     sentence encoders (Conneau et al. 2017, https://arxiv.org/abs/1705.02364, section 3.2), or their sum with weights
-    ``softmax(w · tanh(W h + b))`` (Yang et al. 2016, https://aclanthology.org/N16-1174, equations 5 to 7). With ``alone`` there
-    is no recurrent network: the word vectors are pooled, a bag of words (Zhou et al. 2015, https://arxiv.org/abs/1512.02167),
-    or the transformer's states.
+    ``softmax(w · tanh(W h + b))`` (Yang et al. 2016, https://aclanthology.org/N16-1174, equations 5 to 7); several such sums
+    are concatenated (Lin et al. 2017, https://arxiv.org/abs/1703.03130, equations 5 to 7). With ``alone`` there is no recurrent
+    network: the word vectors are pooled, a bag of words (Zhou et al. 2015, https://arxiv.org/abs/1512.02167), or the
+    transformer's states.
 
     Attributes:
         output_size: H.
@@ -114,8 +115,10 @@ class TextEncoder(nn.Module):
         self.pooling = config.pooling
         self.score: nn.Module | None = None
         if config.pooling == "attention":
-            size = self.word_size
-            self.score = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
+            size = config.score_size or self.word_size
+            scores = nn.Linear(size, config.num_glimpses, bias=False)
+            self.score = nn.Sequential(nn.Linear(self.word_size, size), nn.Tanh(), scores)
+            self.output_size *= config.num_glimpses
         if config.pooling == "all_states" and self.network is not None:
             self.output_size *= config.num_layers * self.network.num_states
 
@@ -232,8 +235,9 @@ class TextEncoder(nn.Module):
         if self.pooling == "mean":
             return states_NTH.sum(dim=1) / beside(lengths_N, states_NTH)[:, None]
         if self.score is not None:
-            weights_NT = masked_softmax(self.score(states_NTH).squeeze(2), _exist(states_NTH, lengths_N)).to(states_NTH.dtype)
-            return (weights_NT.unsqueeze(1) @ states_NTH).squeeze(1)
+            logits_NGT = self.score(states_NTH).transpose(1, 2)
+            weights_NGT = masked_softmax(logits_NGT, _exist(states_NTH, lengths_N).unsqueeze(1)).to(states_NTH.dtype)
+            return (weights_NGT @ states_NTH).flatten(1)
         return states_NTH.masked_fill(~_exist(states_NTH, lengths_N).unsqueeze(2), float("-inf")).amax(dim=1)
 
     def forward(self, tokens_NT: Tensor, lengths_N: Tensor) -> Tensor:

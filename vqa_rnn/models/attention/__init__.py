@@ -15,7 +15,7 @@ from typing import Any
 from vqa_rnn.models.attention.attended import Attended, Policy
 from vqa_rnn.models.attention.bilinear import BilinearAttention
 from vqa_rnn.models.attention.co_attention import CoAttention
-from vqa_rnn.models.attention.glimpses import GlimpseAttention
+from vqa_rnn.models.attention.glimpses import GlimpseAttention, MfbAttention, MutanAttention
 from vqa_rnn.models.attention.mean import MeanPooling
 from vqa_rnn.models.attention.recurrent import RecurrentAttention
 from vqa_rnn.models.attention.stacked import StackedAttention
@@ -26,6 +26,8 @@ ATTENTIONS: dict[str, Any] = {
     "top_down": TopDownAttention,
     "stacked": StackedAttention,
     "glimpses": GlimpseAttention,
+    "mutan": MutanAttention,
+    "mfb": MfbAttention,
     "co_attention": CoAttention,
     "bilinear": BilinearAttention,
     "recurrent": RecurrentAttention,
@@ -38,6 +40,8 @@ __all__ = [
     "CoAttention",
     "GlimpseAttention",
     "MeanPooling",
+    "MfbAttention",
+    "MutanAttention",
     "Policy",
     "RecurrentAttention",
     "StackedAttention",

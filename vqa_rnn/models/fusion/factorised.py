@@ -82,15 +82,17 @@ class MutanFusion(nn.Module):
         hidden_size: int,
         factor_size: int,
         rank: int,
+        image_factor_size: int | None = None,
         activation: str = "tanh",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.rank = rank
+        image_factor_size = image_factor_size or factor_size
         self.project_question = nn.Linear(question_size, factor_size)
-        self.project_image = nn.Linear(image_size, factor_size)
+        self.project_image = nn.Linear(image_size, image_factor_size)
         self.merge_question = nn.Linear(factor_size, hidden_size * rank)
-        self.merge_image = nn.Linear(factor_size, hidden_size * rank)
+        self.merge_image = nn.Linear(image_factor_size, hidden_size * rank)
         self.activation = torch.tanh if activation == "tanh" else nn.Identity()
         self.dropout = Dropout(dropout)
         self.output_size = hidden_size
@@ -98,7 +100,7 @@ class MutanFusion(nn.Module):
     def forward(self, question_NH: Tensor, image_MD: Tensor, image_index_N: Tensor | None = None) -> Tensor:
         question = self.merge_question(self.dropout(self.activation(self.project_question(question_NH))))
         image = pick(self.merge_image(self.dropout(self.activation(self.project_image(image_MD)))), image_index_N)
-        return (question * image).unflatten(1, (self.rank, self.output_size)).sum(dim=1)
+        return (question * image).unflatten(-1, (self.rank, self.output_size)).sum(dim=-2)
 
 
 class FactorisedFusion(nn.Module):
@@ -124,9 +126,9 @@ class FactorisedFusion(nn.Module):
         for question_layer, image_layer in zip(self.project_question, self.project_image, strict=True):
             product = question_layer(question_NH) * pick(image_layer(image_MD), image_index_N)
             expanded = self.dropout(product if expanded is None else expanded * product)
-            block = expanded.unflatten(1, (-1, self.factors)).sum(dim=2)
-            pooled.append(functional.normalize(signed_sqrt(block), dim=1))
-        return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
+            block = expanded.unflatten(-1, (-1, self.factors)).sum(dim=-1)
+            pooled.append(functional.normalize(signed_sqrt(block), dim=-1))
+        return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=-1)
 
 
 class BlockFusion(nn.Module):
