@@ -301,6 +301,10 @@ def test_a_value_out_of_range_is_refused(override: str):
         (["model.head.name=generative", "model.head.first_state=learned"], ["needs another conditioning"]),
         (["model.head.name=choice", "model.head.choices=regions", "model.head.cell=gru"], ["cell is for choices=texts"]),
         (
+            ["model.head.name=choice", "model.head.choices=regions", "model.head.num_layers=1"],
+            ["num_layers is for choices=texts"],
+        ),
+        (
             ["model.history.name=memory", "model.history.cell=gru", "model.question.pooling=all_states"],
             ["all_states", "leave out history.cell"],
         ),

@@ -1,5 +1,7 @@
 """Recipes of published models have as many weights as the paper or its public code, where these can be counted."""
 
+import itertools
+
 import pytest
 
 from vqa_rnn.config.files import load_config
@@ -89,3 +91,25 @@ def test_mfh_has_the_size_of_its_code():
     fusion = 2 * ((4096 + 1) + (2048 + 1)) * 5000
     published = 2 * words * 300 + lstm + words_attention + regions_attention + fusion + (2000 + 1) * answers
     assert count("vqa/mfh", ModelSizes(words, 2048, answers)) == published - words * 300 - gates * 300 - 4
+
+
+def lua_lstm(*sizes: int) -> int:
+    """Weights of a stack of ``SeqLSTM``, which has one bias for each gate."""
+    return sum(4 * after * (before + after + 1) for before, after in itertools.pairwise(sizes))
+
+
+@pytest.mark.parametrize("recipe", ["visdial", "visdial/hierarchical", "visdial/memory"])
+def test_dialog_encoders_have_the_sizes_of_their_code(recipe: str):
+    """Counted from the layers of batra-mlp-lab/visdial, ``encoders/*-ques-im-hist.lua`` with ``decoders/disc.lua``.
+
+    torch's LSTM has two biases for each gate.
+    """
+    words, image, size = 11_000, 4096, 512
+    shared = words * 300 + lua_lstm(300, size, size) + lua_lstm(300, size)  # words, history, choices
+    published = {
+        "visdial": shared + lua_lstm(300, size, size) + (2 * size + image + 1) * size,
+        "visdial/hierarchical": shared + lua_lstm(600, size, size) + (image + 1) * 300 + lua_lstm(2 * size, size),
+        "visdial/memory": shared + lua_lstm(300, size, size) + (size + image + 1) * size + 2 * (size + 1) * size,
+    }[recipe]
+    layers = 6 if recipe == "visdial/hierarchical" else 5
+    assert count(recipe, ModelSizes(words, image, 2)) == published + layers * 4 * size

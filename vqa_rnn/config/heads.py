@@ -51,9 +51,10 @@ def _check_target(target: str, loss: str, choices: str) -> None:
         raise ValueError("target=relevance needs loss=softmax and choices=texts")
 
 
-def _check_cell(cell: str | None, choices: str) -> None:
-    if cell is not None and choices != "texts":
-        raise ValueError("cell is for choices=texts; choices=regions does not use it")
+def _check_encoder(cell: str | None, num_layers: int | None, choices: str) -> None:
+    for name, value in (("cell", cell), ("num_layers", num_layers)):
+        if value is not None and choices != "texts":
+            raise ValueError(f"{name} is for choices=texts; choices=regions does not use it")
 
 
 class ChoiceHead(Section):
@@ -65,6 +66,8 @@ class ChoiceHead(Section):
     cell: CellName | None = None
     """Recurrent cell of the encoder that reads the choices, otherwise like the question encoder; null uses the question
     encoder's cell."""
+    num_layers: int | None = Field(None, ge=1)
+    """Number of layers of that encoder; null uses the question encoder's."""
     project: bool = True
     """Pass the joint vector and each choice through a linear layer first. `false`, as published for dialogs, needs a joint
     vector and choice vectors of the same size."""
@@ -80,7 +83,7 @@ class ChoiceHead(Section):
     @model_validator(mode="after")
     def _check_options(self) -> "ChoiceHead":
         _check_target(self.target, self.loss, self.choices)
-        _check_cell(self.cell, self.choices)
+        _check_encoder(self.cell, self.num_layers, self.choices)
         _check_label_smoothing(self.label_smoothing, self.loss)
         return self
 
@@ -94,6 +97,8 @@ class MlpChoiceHead(Section):
     cell: CellName | None = None
     """Recurrent cell of the encoder that reads the choices, otherwise like the question encoder; null uses the question
     encoder's cell."""
+    num_layers: int | None = Field(None, ge=1)
+    """Number of layers of that encoder; null uses the question encoder's."""
     hidden_size: int = Field(1024, ge=1)
     """Size of the hidden layer."""
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -110,7 +115,7 @@ class MlpChoiceHead(Section):
     @model_validator(mode="after")
     def _check_options(self) -> "MlpChoiceHead":
         _check_target(self.target, self.loss, self.choices)
-        _check_cell(self.cell, self.choices)
+        _check_encoder(self.cell, self.num_layers, self.choices)
         _check_label_smoothing(self.label_smoothing, self.loss)
         return self
 

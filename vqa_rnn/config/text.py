@@ -86,19 +86,21 @@ class TextEncoderOptions(RecurrentOptions):
             raise ValueError(f"num_glimpses and score_size are for pooling=attention; pooling={self.pooling} does not use them")
         return self
 
-    def with_cell(self, cell: CellName | None) -> Self:
-        """Return the options with another cell.
+    def with_cell(self, cell: CellName | None, num_layers: int | None = None) -> Self:
+        """Return the options with another cell, another number of layers, or both.
 
         Args:
-            cell: Name of the cell; None returns the options unchanged.
+            cell: Name of the cell; None keeps it.
+            num_layers: Number of layers; None keeps it.
 
         Returns:
-            The options with ``alone`` set to False. ``forget_bias`` is kept only for an LSTM.
+            The options; with a cell, ``alone`` is False. ``forget_bias`` is kept only for an LSTM.
         """
+        layers = {} if num_layers is None else {"num_layers": num_layers}
         if cell is None:
-            return self
+            return self.model_copy(update=layers)
         bias = self.forget_bias if cell == "lstm" else None
-        return self.model_copy(update={"cell": cell, "forget_bias": bias, "alone": False})
+        return self.model_copy(update={"cell": cell, "forget_bias": bias, "alone": False, **layers})
 
 
 class RecurrentTextEncoder(TextEncoderOptions):

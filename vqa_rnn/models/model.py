@@ -116,8 +116,10 @@ class VqaModel(nn.Module):
             joint_size: Any = self.dialog.output_size
         else:
             joint_size = self._join_question_and_image(config, region_size)
-        choice_cell = config.head.cell if isinstance(config.head, ChoiceConfig | MlpChoiceHead) else None
-        choice_encoder = self._another_encoder(config.question.with_cell(choice_cell), sizes)
+        choices = config.question
+        if isinstance(config.head, ChoiceConfig | MlpChoiceHead):
+            choices = choices.with_cell(config.head.cell, config.head.num_layers)
+        choice_encoder = self._another_encoder(choices, sizes)
         head = ANSWER_HEADS[config.head.name]
         self.head = head(config.head, joint_size, sizes.num_answers, region_size, choice_encoder)  # type: ignore[arg-type]
         history = NoHistory() if published else config.history
