@@ -209,8 +209,8 @@ def print_consistency(report: Mapping[str, Any]) -> None:
     """
     title = f"{report['run']}, {report['split']} split: how often its answers are consistent"
     table = Table("", "consistent", "95%", "where right", "yes or no", "asked", title=escape(title), title_justify="left")
-    for column in table.columns:
-        column.no_wrap = True
+    for column in table.columns[:2]:
+        column.no_wrap = True  # in a narrow terminal the other headers take two lines
     for column in table.columns[1:]:
         column.justify = "right"
     for kind, row in report["kinds"].items():

@@ -111,7 +111,7 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
         table.add_row(f"gain over the mean of its members{points}", gained(gain[headline]), interval(gain["interval"]))
     console.print(table)
     if others:
-        _print_others(report, others, console, few=few)
+        _print_others(report, others, which, console, few=few)
     for field, kinds in report["per_type"].items():
         has_chance = any("chance" in row for row in kinds.values())
         table = Table(field.replace("_", " "), headline, "questions", *(["chance"] if has_chance else []))
@@ -124,8 +124,8 @@ def print_evaluation(report: dict[str, Any], console: Console | None = None) -> 
     console.print(f"signature {report['signature']}", highlight=False, markup=False, style="dim", soft_wrap=True)
 
 
-def _print_others(report: dict[str, Any], names: list[str], console: Console, *, few: bool) -> None:
-    table = Table("metric", "this model", "95% interval")
+def _print_others(report: dict[str, Any], names: list[str], which: str, console: Console, *, few: bool) -> None:
+    table = Table("metric", which, "95% interval")
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names:
@@ -139,7 +139,9 @@ def _print_others(report: dict[str, Any], names: list[str], console: Console, *,
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for floor_name, floor in floors.items():
-        table.add_row(FLOOR_NAMES[floor_name], *(format_metric(name, floor[name]) for name in names))
+        table.add_row(
+            FLOOR_NAMES[floor_name].replace("this model", which), *(format_metric(name, floor[name]) for name in names)
+        )
     console.print(table)
 
 
