@@ -42,6 +42,8 @@ def test_it_learns_from_all_questions_and_stops_after_the_epochs_given(features:
     assert report["floors"]["most_frequent_answer"]
     assert main(["evaluate", str(run.path), "--split", "val"]) == 2
     assert "learned from the validation split (training.refit): give --split test" in capsys.readouterr().err
+    assert main(["train", str(run.path / "config.yaml"), "--overwrite"]) == 0
+    assert f"Evaluate it: vqa-rnn evaluate {run.path} --split test" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("method", "step", "before"), [("_finish_step", 3, False), ("_finish_epoch", 5, True)])

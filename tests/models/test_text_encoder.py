@@ -96,7 +96,7 @@ def test_several_weighted_sums_are_concatenated():
 
 
 def test_options_of_weighted_sums_need_weighted_sums():
-    message = "num_glimpses and score_size are for pooling=attention; pooling=last does not use them"
+    message = "num_glimpses and score_size need pooling=attention, not pooling=last"
     for options in ({"num_glimpses": 2}, {"score_size": 8}):
         with pytest.raises(ValidationError, match=message):
             encoder(pooling="last", **options)

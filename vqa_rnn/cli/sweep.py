@@ -24,7 +24,7 @@ def sweep(
 ) -> None:
     """Search for the best options by validation accuracy, with Optuna. Run it again to continue an interrupted sweep.
 
-    Example: vqa-rnn sweep slake --over training.learning_rate=0.0005..0.005 --over 'model.fusion.name=product|mfb'
+    Example: vqa-rnn sweep slake --over training.learning_rate=0.0005..0.005 --over 'model.fusion.hidden_size=512|1024'
     """
     from vqa_rnn.commands.sweep import print_sweep, sweep
 

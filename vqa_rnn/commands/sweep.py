@@ -335,6 +335,8 @@ def print_sweep(report: Mapping[str, Any], source: str, overrides: Sequence[str]
     console.print(table)
     more = f"{len(trials)} trials" + (f", {len(report['failed'])} failed" if report["failed"] else "")
     console.print(f"{more}; the picture: {report['picture']}", markup=False, highlight=False, soft_wrap=True)
-    console.print("The validation accuracy of the best trial is optimistic. Train it again with other seeds:", highlight=False)
-    command = shlex.join(["vqa-rnn", "train", source, *overrides, *report["options"]])
+    console.print(
+        "The validation accuracy of the best trial is optimistic. Train its options again with other seeds:", highlight=False
+    )
+    command = shlex.join(["vqa-rnn", "train", source, *overrides, *report["options"], "run.seed=1", "run.name=seed1"])
     console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

@@ -83,7 +83,7 @@ class TextEncoderOptions(RecurrentOptions):
         if self.alone and self.pooling in ("last", "all_states"):
             raise ValueError(f"pooling={self.pooling} needs the recurrent network that alone=true leaves out: set pooling=mean")
         if self.pooling != "attention" and (self.num_glimpses, self.score_size) != (1, None):
-            raise ValueError(f"num_glimpses and score_size are for pooling=attention; pooling={self.pooling} does not use them")
+            raise ValueError(f"num_glimpses and score_size need pooling=attention, not pooling={self.pooling}")
         return self
 
     def with_cell(self, cell: CellName | None, num_layers: int | None = None) -> Self:
