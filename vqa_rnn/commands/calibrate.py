@@ -186,12 +186,15 @@ def draw_risk(curve: Sequence[Coverage], sure: Coverage | None, path: Path, titl
     figure = Figure(figsize=(7, 4.4))
     axes = figure.subplots()
     axes.plot([100 * point.coverage for point in curve], [100 * point.accuracy for point in curve], linewidth=1.8)
-    axes.axhline(100 * curve[-1].accuracy, color="grey", linestyle=":", linewidth=1)
+    axes.axhline(100 * curve[-1].accuracy, color="grey", linestyle=":", linewidth=1, label="all questions answered")
+    axes.legend(loc="lower left", frameon=False, fontsize=9)
     if sure is not None:
         axes.plot(100 * sure.coverage, 100 * sure.accuracy, "o", color="tab:red")
         where = f"answers at least {100 * sure.threshold:.0f}% probable:\n{100 * sure.coverage:.0f}% of the questions"
         place = (100 * sure.coverage, 100 * sure.accuracy)
-        axes.annotate(where, place, (-8, -8), textcoords="offset points", fontsize=9, ha="right", va="top")
+        left = sure.coverage > 0.5  # else the label would cross the axis
+        offset, side = ((-8, -8), "right") if left else ((8, 8), "left")
+        axes.annotate(where, place, offset, textcoords="offset points", fontsize=9, ha=side, va="top" if left else "bottom")
     axes.set_xlim(0, 100)
     axes.set_ylim(max(0, 100 * min(point.accuracy for point in curve) - 5), 101)
     axes.set_xlabel("% of questions answered, most confident first")
@@ -218,7 +221,7 @@ def print_calibration(report: dict[str, Any]) -> None:
     table.add_row("expected calibration error", f"{100 * ece['before']:.2f}%", f"{100 * ece['after']:.2f}%")
     table.add_row("negative log-likelihood", f"{nll['before']:.3f}", f"{nll['after']:.3f}")
     console.print(table)
-    table = Table("accuracy of the answers given", "questions answered", "probability threshold")
+    table = Table("for an accuracy of at least", "questions answered", "probability threshold")
     table.columns[1].justify = table.columns[2].justify = "right"
     for level, found in report["coverage"].items():
         shown = ("-", "-") if found is None else (f"{100 * found['coverage']:.1f}%", f"{100 * found['threshold']:.1f}%")
