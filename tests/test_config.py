@@ -300,6 +300,8 @@ def test_a_value_out_of_range_is_refused(override: str):
         (["model.head.name=generative", "model.head.bidirectional=true"], ["a decoder writes", "cannot be bidirectional"]),
         (["model.head.name=generative", "model.head.first_state=learned"], ["needs another conditioning"]),
         (["model.head.name=choice", "model.head.choices=regions", "model.head.cell=gru"], ["cell is for choices=texts"]),
+        (["learning_rate=0.1"], ["unknown section 'learning_rate': did you mean training.learning_rate?"]),
+        (["training.learning_rat=0.1"], ["(known: learning_rate, transformer_rate, "]),
         (
             ["model.head.name=choice", "model.head.choices=regions", "model.head.num_layers=1"],
             ["num_layers is for choices=texts"],

@@ -232,5 +232,6 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     guess = f": did you mean '{near}'?" if near else ""
     known = ", ".join(names)
     if len(names) > _MOST_LISTED:
-        known = ", ".join((longer + difflib.get_close_matches(name, names, n=5, cutoff=0.0))[:5]) + f", … {len(names)} in all"
+        close = dict.fromkeys(longer + difflib.get_close_matches(name, names, n=5, cutoff=0.0))  # each once
+        known = ", ".join(list(close)[:5]) + f", … {len(names)} in all"
     return f"unknown {kind} '{name}'{guess} (known: {known})"

@@ -244,8 +244,9 @@ def _explain(error: ValidationError, schema: type[Section]) -> str:
     if first["type"] == "extra_forbidden":
         within = _section_at(first["loc"][:-1], schema)
         parent = ".".join(str(part) for part in _without_tags(first["loc"][:-1], schema))
-        what = f"key in {parent}" if parent else "section"
-        return unknown_name(what, str(first["loc"][-1]), within.model_fields)
+        what, given = f"key in {parent}" if parent else "section", str(first["loc"][-1])
+        meant = "" if parent else _meant_section(given, schema)
+        return meant or unknown_name(what, given, within.model_fields)
     if first["type"] == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in first["ctx"]["expected_tags"].split(",")]
         return unknown_name(key.removeprefix("model."), str(first["ctx"]["tag"]), tags)
@@ -269,6 +270,14 @@ def _explain(error: ValidationError, schema: type[Section]) -> str:
     is_told = "given" in message or isinstance(first["input"], Mapping)
     where = f"{key}: " if key else ""  # an error that concerns several sections has no key
     return f"{where}{message}" if is_told else f"{where}{message} (given: {first['input']!r})"
+
+
+def _meant_section(name: str, schema: type[Section]) -> str:
+    """Return the message for an option that was given without its section; empty if no section has it."""
+    for section, info in schema.model_fields.items():
+        if name in getattr(type(info.default), "model_fields", {}):
+            return f"unknown section '{name}': did you mean {section}.{name}?"
+    return ""
 
 
 def _list_length(loc: Sequence[str | int], schema: type[Section]) -> int | None:
