@@ -24,10 +24,8 @@ def train(
     run = train(loaded, resume=resume, overwrite=overwrite)
     if is_first():
         use, command = ("Describe an image", "caption") if run.config.dataset.has_captions else ("Ask it", "ask")
-        evaluate = {"Evaluate it": f"vqa-rnn evaluate {run.path}"}
+        uses = {"Evaluate it": f"vqa-rnn evaluate {run.path}"}
         if run.config.training.refit:  # it has learned from the validation questions
-            evaluate = {
-                "Evaluate it": f"vqa-rnn evaluate {run.path} --split test",
-                "Or answer test questions without answers": f"vqa-rnn predict {run.path} --split test",
-            }
-        print_trained(run.path, {**evaluate, use: f"vqa-rnn {command} {run.path}"})
+            uses["Evaluate it"] += " --split test"
+            uses["Or answer test questions without answers"] = f"vqa-rnn predict {run.path} --split test"
+        print_trained(run.path, {**uses, use: f"vqa-rnn {command} {run.path}"})

@@ -7,7 +7,6 @@ texts, H text vector size, S scored answers.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import weight_norm as normalise_weights
 
 from vqa_rnn.batch import Batch
 from vqa_rnn.config import ChoiceHead as ChoiceConfig
@@ -15,7 +14,7 @@ from vqa_rnn.config import ClassifierHead as ClassifierConfig
 from vqa_rnn.config import MlpChoiceHead as MlpChoiceConfig
 from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.generative import GenerativeHead
-from vqa_rnn.models.layers import GatedTanh, at_least_float32
+from vqa_rnn.models.layers import GatedTanh, at_least_float32, linear
 from vqa_rnn.models.text_encoder import TextEncoder
 
 FEW_VECTORS = 16  # per choice of a question: up to here, a matrix product with all vectors is faster than a lookup
@@ -34,7 +33,8 @@ class ClassifierHead(nn.Module):
     ) -> None:
         super().__init__()
         hidden = [] if config.hidden_size is None else _hidden_layer(config, joint_size, config.hidden_size)
-        self.layers = nn.Sequential(*hidden, _linear(config.hidden_size or joint_size, num_answers, config.weight_norm))
+        scores = linear(config.hidden_size or joint_size, num_answers, weight_norm=config.weight_norm)
+        self.layers = nn.Sequential(*hidden, scores)
         self.loss = config.loss
         self.keeps_unknown_answers = config.unknown_answers == "zero_target"
         self.label_smoothing = config.label_smoothing
@@ -99,16 +99,11 @@ class ClassifierHead(nn.Module):
         return (batch.answer_scores * (batch.answer_ids == best_N1)).sum(dim=1)
 
 
-def _linear(input_size: int, output_size: int, weight_norm: bool) -> nn.Module:
-    layer = nn.Linear(input_size, output_size)
-    return normalise_weights(layer) if weight_norm else layer
-
-
 def _hidden_layer(config: ClassifierConfig, input_size: int, size: int) -> list[nn.Module]:
     dropout = Dropout(config.dropout)
     if config.activation == "gated_tanh":
         return [GatedTanh(input_size, size, weight_norm=config.weight_norm), dropout]
-    return [_linear(input_size, size, config.weight_norm), nn.ReLU(), dropout]
+    return [linear(input_size, size, weight_norm=config.weight_norm), nn.ReLU(), dropout]
 
 
 class TextChoices(nn.Module):

@@ -8,6 +8,22 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm as normalise_weights
 
 
+def linear(input_size: int, output_size: int, *, weight_norm: bool, bias: bool = True) -> nn.Module:
+    """Create a linear layer.
+
+    Args:
+        input_size: Size of the input vectors.
+        output_size: Size of the output vectors.
+        weight_norm: Learn direction and length of each row of weights separately (Salimans and Kingma 2016).
+        bias: Add a learned vector.
+
+    Returns:
+        The layer.
+    """
+    layer = nn.Linear(input_size, output_size, bias=bias)
+    return normalise_weights(layer) if weight_norm else layer
+
+
 class GatedTanh(nn.Module):
     """``tanh(W x + b) ∘ sigmoid(W' x + b')`` (Teney et al. 2018, https://arxiv.org/abs/1708.02711, equations 1 to 3)."""
 
@@ -17,13 +33,11 @@ class GatedTanh(nn.Module):
         Args:
             input_size: Size of the input vectors.
             output_size: Size of the output vectors.
-            weight_norm: Learn direction and length of each row of W and W' separately (Salimans and Kingma 2016).
+            weight_norm: As in ``linear``, for W and W'.
         """
         super().__init__()
-        self.value, self.gate = nn.Linear(input_size, output_size), nn.Linear(input_size, output_size)
-        if weight_norm:
-            normalise_weights(self.value)
-            normalise_weights(self.gate)
+        self.value = linear(input_size, output_size, weight_norm=weight_norm)
+        self.gate = linear(input_size, output_size, weight_norm=weight_norm)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer.

@@ -4,11 +4,10 @@ Shape letters: B images, N questions, K regions, D region size, H question vecto
 """
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm as normalise_weights
 
 from vqa_rnn.dropout import Dropout
 from vqa_rnn.models.attention.attended import Attended
-from vqa_rnn.models.layers import masked_softmax
+from vqa_rnn.models.layers import linear, masked_softmax
 from vqa_rnn.models.text_encoder import EncodedTexts
 
 
@@ -26,12 +25,9 @@ class TopDownAttention(nn.Module):
         self, region_size: int, question_size: int, *, hidden_size: int, weight_norm: bool = False, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.project_image = nn.Linear(region_size, 2 * hidden_size)
-        self.project_question = nn.Linear(question_size, 2 * hidden_size, bias=False)
-        self.score = nn.Linear(hidden_size, 1)
-        if weight_norm:
-            for layer in (self.project_image, self.project_question, self.score):
-                normalise_weights(layer)
+        self.project_image = linear(region_size, 2 * hidden_size, weight_norm=weight_norm)
+        self.project_question = linear(question_size, 2 * hidden_size, weight_norm=weight_norm, bias=False)
+        self.score = linear(hidden_size, 1, weight_norm=weight_norm)
         self.dropout = Dropout(dropout)
         self.output_size, self.question_size = region_size, question_size
 
